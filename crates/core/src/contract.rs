@@ -1,0 +1,337 @@
+//! The contract between the core and whoever drives it (shell or simulator).
+//!
+//! [`crate::replica::Replica::step`] takes one [`Input`] and appends to [`Outputs`]; it is synchronous,
+//! total and bounded. Requests of one turn are collected and leave together at [`Input::Turn`].
+//! The driver owns every effect; the core owns every decision.
+//!
+//! Rules for the driver:
+//! 1. `Now` is sampled after the bytes of the input were read.
+//! 2. [`Persist`]s are written in order; `then_send` leaves only when the persist is durable by the
+//!    node's mode, then [`Input::Persisted`] with its number is given back.
+//! 3. Messages to one peer leave in order on one stream; on any gap the stream is torn down and both
+//!    ends learn it as [`Input::PeerLost`].
+//! 4. Every [`Ticket`] handed in gets exactly one [`Reply`].
+
+use bytes::Bytes;
+
+use crate::command::Command;
+use crate::op::Transaction;
+
+/// Number of a replica in its cluster, from 1, in the order of the cluster line sorted by name.
+/// Never reused for another data directory.
+pub type PeerId = u64;
+
+/// The driver's name for one request; returned with its reply. The core never looks inside.
+pub type Ticket = u64;
+
+/// Who a node is; part of every peer frame. A mismatch is refused before the core sees the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Drawn when the cluster formed.
+    pub cluster_id: u128,
+    /// Raised at forming, restore and majority-loss recovery.
+    pub generation: u64,
+    /// This node's number.
+    pub peer: PeerId,
+    /// Grows with every start of the process (persisted counter), or is drawn where nothing persists.
+    pub incarnation: u64,
+}
+
+/// What of the disk an acknowledgement waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing is written. Single nodes only until membership changes exist.
+    None,
+    /// Written to the kernel before the acknowledgement; synced every second. Term and vote synced.
+    Os,
+    /// Synced before the acknowledgement, in groups.
+    Fsync,
+}
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ReadLevel {
+    /// Real-time order per key.
+    #[default]
+    Linearizable,
+    /// Some committed value of this replica, which only moves forward.
+    Eventual,
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum Body<'a> {
+    /// One data command, read or write.
+    Command(&'a Command<'a>),
+    /// A MULTI … EXEC block with its watched versions; one op.
+    Transaction(&'a Transaction<'a>),
+}
+
+/// One client request.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Comes back with the reply.
+    pub ticket: Ticket,
+    /// Render the reply in RESP3 (else RESP2).
+    pub resp3: bool,
+    /// The connection has unanswered earlier requests, all of them given in since the last
+    /// [`Input::Turn`], none of them on origin keys: a read then rides behind them to apply instead of
+    /// being served from the state before them. A connection whose unanswered requests are older must
+    /// wait for their replies before it gives in a read.
+    pub rides: bool,
+    /// Level of a read; ignored for writes.
+    pub level: ReadLevel,
+    /// What is asked.
+    pub body: Body<'a>,
+}
+
+/// Everything nondeterministic that can happen to a replica.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A client asks.
+    Request(Request<'a>),
+    /// The driver has read everything that was ready: propose, forward and hand out what was gathered.
+    Turn,
+    /// Time passed; given at least every [`crate::limits::TICK_US`]. The core counts due ticks itself.
+    Tick,
+    /// A message of a peer, whole and in stream order.
+    Peer {
+        /// Sender, checked against its identity by the driver.
+        from: PeerId,
+        /// As given out in [`Send::message`].
+        message: Bytes,
+    },
+    /// A fresh ordered stream to and from a peer exists.
+    PeerConnected {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// The stream is gone; everything in flight on it may be lost.
+    PeerLost {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// All persists up to and including this number are durable by the node's mode.
+    Persisted {
+        /// As in [`Persist::number`].
+        number: u64,
+    },
+    /// A snapshot given out in [`SnapshotIo`] is durable on disk, and the log before it may go.
+    SnapshotSaved {
+        /// As in [`SnapshotIo::Begin`].
+        index: u64,
+    },
+    /// The origin driver answers; see [`crate::origin`].
+    Origin(crate::origin::OriginEvent),
+}
+
+/// An answer to a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The request's ticket.
+    pub ticket: Ticket,
+    /// The encoded reply is `Outputs::reply_bytes[start..end]`.
+    pub start: u32,
+    /// End of the range.
+    pub end: u32,
+}
+
+/// One entry of the replicated log as it goes to disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// Position, from 1.
+    pub index: u64,
+    /// Term in which it was proposed.
+    pub term: u64,
+    /// The consensus library's entry type (0 = normal, 1 and 2 = membership).
+    pub kind: u8,
+    /// Payload; empty for the no-op of a new term.
+    pub data: Bytes,
+}
+
+/// What consensus must never forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct HardState {
+    /// Latest term seen.
+    pub term: u64,
+    /// Vote in that term, 0 for none.
+    pub vote: PeerId,
+    /// Known commit index; may lag.
+    pub commit: u64,
+}
+
+/// One ordered write to the log, and what may happen only after it.
+#[derive(Clone, Debug, Default)]
+pub struct Persist {
+    /// Grows by one per persist.
+    pub number: u64,
+    /// New hard state, if it changed.
+    pub hard_state: Option<HardState>,
+    /// Entries to append. If the first index is not one past the end of the log on disk, everything
+    /// from that index on is truncated first.
+    pub entries: Vec<LogEntry>,
+    /// Set when a snapshot received from the leader replaces state and log: its saved index. The
+    /// driver has been given its chunks before as [`SnapshotIo`]; the log on disk restarts after it.
+    pub install: Option<u64>,
+    /// Term or vote changed: to be synced in every mode but `none`.
+    pub must_sync: bool,
+    /// Leaves when this persist is durable.
+    pub then_send: Vec<Send>,
+}
+
+/// A message to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Send {
+    /// Receiver.
+    pub to: PeerId,
+    /// Opaque to the driver.
+    pub message: Bytes,
+}
+
+/// A snapshot on its way to this node's disk, in order: one `Begin`, chunks, one `End` (or `Abort`).
+#[derive(Clone, Debug)]
+pub enum SnapshotIo {
+    /// Start a new snapshot file beside the current one.
+    Begin {
+        /// Index of the last entry it contains.
+        index: u64,
+        /// Term of that entry.
+        term: u64,
+    },
+    /// Next piece.
+    Chunk(Bytes),
+    /// Complete: sync, rename over the old one, then answer [`Input::SnapshotSaved`].
+    End {
+        /// Index given in `Begin`.
+        index: u64,
+        /// The log on disk may be dropped up to and including this index.
+        drop_log_to: u64,
+    },
+    /// Throw the unfinished file away.
+    Abort,
+}
+
+/// Something an operator may want to read in the log; never a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Role or term of this replica changed.
+    Role {
+        /// New role.
+        role: Role,
+        /// Its term.
+        term: u64,
+        /// Known leader, 0 for none.
+        leader: PeerId,
+    },
+    /// The lease wait of a new leader is over: it serves.
+    Serving {
+        /// Term.
+        term: u64,
+    },
+    /// A received snapshot replaced the state.
+    SnapshotInstalled {
+        /// Its index.
+        index: u64,
+    },
+    /// Something unusual; one sentence.
+    Warning(String),
+}
+
+/// Role of a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Role {
+    /// Follows a leader or waits for one.
+    #[default]
+    Follower,
+    /// Asks for votes.
+    Candidate,
+    /// Leads its term.
+    Leader,
+}
+
+/// Everything effectful that a step asks for. Reused between steps: the driver drains it.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// Answers, in the order in which they were decided.
+    pub replies: Vec<Reply>,
+    /// Bytes of the answers.
+    pub reply_bytes: Vec<u8>,
+    /// Messages that may leave at once.
+    pub sends: Vec<Send>,
+    /// Log writes, in order. Empty in [`Durability::None`].
+    pub persists: Vec<Persist>,
+    /// Snapshot file pieces, in order, and in order with `persists` by being handled before them.
+    pub snapshot: Vec<SnapshotIo>,
+    /// Calls for the origin driver.
+    pub origin: Vec<crate::origin::OriginRequest>,
+    /// For the operator.
+    pub events: Vec<Event>,
+}
+
+/// What a node found on its disk.
+#[derive(Debug, Default)]
+pub struct Boot {
+    /// Last hard state.
+    pub hard_state: HardState,
+    /// Latest complete snapshot: (index, term, chunks as they were given out).
+    pub snapshot: Option<(u64, u64, Vec<Bytes>)>,
+    /// Log after the snapshot, contiguous.
+    pub entries: Vec<LogEntry>,
+}
+
+/// Static settings of a replica.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Who this is.
+    pub identity: Identity,
+    /// All voters, this node included, ascending.
+    pub voters: Vec<PeerId>,
+    /// Durability mode.
+    pub durability: Durability,
+    /// Seed of everything that must look random. Not replicated.
+    pub seed: u64,
+    /// Seed of the table's hash, equal on all nodes (derived from the cluster id).
+    pub hash_seed: u64,
+    /// Keyspace policies with an origin.
+    pub origin: std::sync::Arc<crate::origin::OriginMap>,
+    /// Bytes of log kept in memory for followers that lag; a snapshot is taken when it is passed.
+    pub log_bytes_max: u64,
+}
+
+/// What a replica says of itself for STATUS, INFO, ROLE and metrics.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// Role.
+    pub role: Role,
+    /// Term.
+    pub term: u64,
+    /// Known leader, 0 for none.
+    pub leader: PeerId,
+    /// True when a leader serves (lease wait passed), or a follower has a connected serving leader.
+    pub serving: bool,
+    /// Applied index.
+    pub applied_index: u64,
+    /// Commit index.
+    pub commit_index: u64,
+    /// Logical digest of the state at `applied_index`.
+    pub digest: u128,
+    /// Shard time, milliseconds since the epoch.
+    pub shard_time_ms: u64,
+    /// On the leader, per follower: (peer, matched index, milliseconds since it was last heard).
+    pub followers: Vec<(PeerId, u64, u64)>,
+    /// Milliseconds since this replica last heard of its leader (0 on the leader).
+    pub lag_ms: u64,
+    /// Requests waiting for a leader or for commit.
+    pub requests_waiting: u64,
+    /// Snapshots installed from a leader since start.
+    pub full_resyncs: u64,
+}
+
+/// Result of [`crate::replica::Replica::read`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// The reply was appended.
+    Done,
+    /// Not now: give it in as [`Input::Request`]. Nothing was appended.
+    NotYet,
+}

@@ -1,0 +1,5 @@
+//! The keyspace: sixteen databases and shard time.
+
+/// Sixteen databases and shard time.
+#[derive(Debug, Default)]
+pub struct Keyspace {}

@@ -1,0 +1,20 @@
+//! The deterministic replica of Repligo.
+//!
+//! Everything that decides anything lives here: consensus driving, apply, the keyspace, expiry,
+//! leases, forwarding, and the origin lanes. Nothing here reads a clock, opens a socket or a file,
+//! starts a thread or draws a random number: all of it arrives as [`contract::Input`] and leaves as
+//! [`contract::Outputs`]. The shell (`repligo`) and the simulator (`repligo-sim`) drive the very same code.
+//!
+//! Invariants by absence: no module here knows tokio, `std::net`, `std::fs`, `std::thread`, a clock,
+//! or a randomly seeded map; only `consensus.rs` names the consensus library.
+#![deny(missing_docs)]
+
+pub mod command;
+pub mod contract;
+pub mod keyspace;
+pub mod limits;
+pub mod op;
+pub mod origin;
+pub mod replica;
+pub mod table;
+pub mod time;

@@ -1,0 +1,48 @@
+//! Every limit and period of the core as a named constant; relations between them are asserted when
+//! the crate is compiled.
+
+/// One consensus tick in microseconds.
+pub const TICK_US: u64 = 25_000;
+/// Heartbeats leave every so many ticks.
+pub const HEARTBEAT_TICKS: usize = 2;
+/// Shortest election timeout in ticks; replica number `i` of the cluster adds
+/// `i * ELECTION_STAGGER_TICKS`, so that no two replicas of a cluster share one.
+pub const ELECTION_TICKS: usize = 36;
+/// Distance between the election timeouts of two replicas, in ticks.
+pub const ELECTION_STAGGER_TICKS: usize = 4;
+/// How long a heartbeat round, counted from when it was SENT, lets the leader serve reads alone.
+pub const LEASE_US: u64 = 200_000;
+/// What clocks of different nodes may drift apart during one lease, in microseconds.
+pub const LEASE_DRIFT_US: u64 = 20_000;
+/// How long a request may wait for a leader, from its arrival, before its client gets an error.
+pub const FORWARD_HOLD_US: u64 = 5_000_000;
+/// Bytes of requests that one node may hold while there is no leader to take them.
+pub const HELD_BYTES_MAX: usize = 64 << 20;
+/// Bytes of ops in one entry; a turn that gathers more is cut into several entries.
+pub const ENTRY_BYTES_MAX: usize = 4 << 20;
+/// Bytes of entries per append message.
+pub const APPEND_BYTES_MAX: u64 = 1 << 20;
+/// Append messages in flight per follower.
+pub const INFLIGHT_APPENDS_MAX: usize = 256;
+/// Bytes proposed by this leader and not yet committed; above it proposals wait in the node.
+pub const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of committed entries handed to apply at once.
+pub const COMMITTED_BYTES_PER_READY_MAX: u64 = 16 << 20;
+/// Bytes of one snapshot chunk.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
+/// Snapshot chunks sent to a follower and not yet acknowledged.
+pub const SNAPSHOT_CHUNKS_IN_FLIGHT: usize = 16;
+/// Voters in one cluster.
+pub const VOTERS_MAX: usize = 7;
+/// Databases per shard (`SELECT 0` to `SELECT 15`).
+pub const DATABASES: usize = 16;
+
+const _: () = {
+    // A lease must have lapsed everywhere before any voter that granted it may vote again.
+    assert!(LEASE_US + LEASE_DRIFT_US < ELECTION_TICKS as u64 * TICK_US);
+    // Two heartbeats must fit into a lease, or one lost packet would end it.
+    assert!(2 * HEARTBEAT_TICKS as u64 * TICK_US < LEASE_US);
+    assert!(ENTRY_BYTES_MAX as u64 <= UNCOMMITTED_BYTES_MAX);
+    // A held request must outlive an election and the lease wait after it.
+    assert!(FORWARD_HOLD_US > 2 * ELECTION_TICKS as u64 * TICK_US + LEASE_US);
+};

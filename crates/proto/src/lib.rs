@@ -1,0 +1,1 @@
+//! RESP codec, command table, peer frames and wire words of Repligo.

@@ -1,0 +1,1 @@
+//! Admin HTTP: /livez, /readyz, /metrics, /api/status.

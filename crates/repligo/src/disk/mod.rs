@@ -1,0 +1,1 @@
+//! The disk: write-ahead log, snapshots, metadata, recovery.

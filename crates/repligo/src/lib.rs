@@ -1,0 +1,12 @@
+//! The thin shell around the deterministic core: sockets, disk, peer links, origin drivers, command line.
+//!
+//! It decides nothing about correctness; see ARCHITECTURE.md.
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod disk;
+pub mod net;
+pub mod node;
+pub mod origin;
+pub mod session;

@@ -1,0 +1,1 @@
+//! Sockets: listeners, client connections, peer links.

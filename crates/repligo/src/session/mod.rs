@@ -1,0 +1,1 @@
+//! Client sessions: connection and server commands, MULTI, WATCH.
