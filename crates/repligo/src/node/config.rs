@@ -1,0 +1,176 @@
+//! What a node needs to know before it starts, and why it may refuse to.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use repligo_core::contract::Durability;
+use repligo_core::origin::OriginMap;
+
+use super::Shared;
+
+/// Serves admin HTTP on the given, already bound listener, on a thread of its own. It gets the shared
+/// status and counters of the node and must never block the worker. Called once, before forming.
+pub type AdminHook = Box<dyn FnOnce(TcpListener, Arc<Shared>) + Send>;
+
+/// Called once, on the worker, when the node can serve its first request.
+pub type ReadyHook = Box<dyn FnOnce(&Ready) + Send>;
+
+/// The addresses that were really bound (ports of 0 resolved), for the readiness line.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Name of the node.
+    pub name: String,
+    /// Where clients connect.
+    pub resp: SocketAddr,
+    /// Where other nodes connect; `None` on a single node.
+    pub peer: Option<SocketAddr>,
+    /// Admin HTTP; `None` when it is off.
+    pub admin: Option<SocketAddr>,
+    /// This process.
+    pub pid: u32,
+}
+
+/// Initial settings of SLOWLOG; `CONFIG SET` can change them.
+#[derive(Clone, Copy, Debug)]
+pub struct SlowlogConfig {
+    /// Commands that take longer are kept, microseconds; negative: none, 0: all.
+    pub threshold_us: i64,
+    /// Entries kept.
+    pub entries_max: usize,
+}
+
+impl Default for SlowlogConfig {
+    fn default() -> Self {
+        Self {
+            threshold_us: 10_000,
+            entries_max: 128,
+        }
+    }
+}
+
+/// Everything that one node needs. All values are checked and resolved by the caller, but addresses are
+/// still text so that a failure to bind can name what the operator wrote.
+pub struct NodeConfig {
+    /// Name of this node; one of the names in `cluster` unless that is empty.
+    pub name: String,
+    /// RESP listener, `host:port`; port 0 takes a free one.
+    pub listen: String,
+    /// Listener for other nodes; used only with a non-empty `cluster`.
+    pub peer_listen: String,
+    /// Admin HTTP listener; `None` leaves it off.
+    pub admin_listen: Option<String>,
+    /// Host that clients are told (ROLE, INFO, STATUS); `None` tells the host of `listen`.
+    pub advertise: Option<String>,
+    /// Password of the default user; `None` lets everybody in.
+    pub requirepass: Option<String>,
+    /// Directory of this node; created if absent. Not touched with [`Durability::None`].
+    pub data_dir: PathBuf,
+    /// What acknowledgements wait for.
+    pub durability: Durability,
+    /// `(name, peer address)` of every node, this one included; empty for a single node.
+    pub cluster: Vec<(String, String)>,
+    /// Memory limit in bytes as reported by INFO and CONFIG; 0 for none.
+    pub maxmemory_bytes: u64,
+    /// Most client connections at once.
+    pub maxclients: usize,
+    /// Unsent reply bytes above which a client is disconnected; 0 for no limit.
+    pub output_bytes_max: usize,
+    /// Longest bulk string that a request may hold.
+    pub proto_max_bulk_bytes: usize,
+    /// Which keys are mapped to an origin; equal on all nodes.
+    pub origin: Arc<OriginMap>,
+    /// `(origin name, URL)`, paths resolved.
+    pub origin_urls: Vec<(String, String)>,
+    /// Initial SLOWLOG settings.
+    pub slowlog: SlowlogConfig,
+    /// Configuration file as `CONFIG`/INFO report it; empty for none.
+    pub config_file: String,
+    /// Starts admin HTTP.
+    pub admin_hook: Option<AdminHook>,
+    /// Told when the node serves.
+    pub ready_hook: Option<ReadyHook>,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            name: "n1".to_owned(),
+            listen: "127.0.0.1:6379".to_owned(),
+            peer_listen: "127.0.0.1:16379".to_owned(),
+            admin_listen: None,
+            advertise: None,
+            requirepass: None,
+            data_dir: PathBuf::from("repligo-data"),
+            durability: Durability::Os,
+            cluster: Vec::new(),
+            maxmemory_bytes: 0,
+            maxclients: 10_000,
+            output_bytes_max: 256 << 20,
+            proto_max_bulk_bytes: 512 << 20,
+            origin: Arc::new(OriginMap::default()),
+            origin_urls: Vec::new(),
+            slowlog: SlowlogConfig::default(),
+            config_file: String::new(),
+            admin_hook: None,
+            ready_hook: None,
+        }
+    }
+}
+
+/// Why a node did not start, or had to stop. Each text says what is wrong and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({what}): {source}; {remedy}")]
+    Listen {
+        /// Which listener: "RESP", "peer" or "admin".
+        what: &'static str,
+        /// As configured.
+        address: String,
+        /// From the system.
+        source: std::io::Error,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Settings contradict each other.
+    #[error("{0}")]
+    Settings(String),
+    /// The data directory cannot be used.
+    #[error("{0}")]
+    Disk(String),
+    /// Forming was refused, for good.
+    #[error("{0}")]
+    Forming(String),
+    /// The origin cannot be used as configured.
+    #[error("{0}")]
+    Origin(String),
+    /// The system refuses a thread, a runtime or a signal handler.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// From the system.
+        source: std::io::Error,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listen_error_names_address_and_remedy() {
+        let error = NodeError::Listen {
+            what: "RESP",
+            address: "127.0.0.1:1".to_owned(),
+            source: std::io::Error::from_raw_os_error(libc::EADDRINUSE),
+            remedy: "stop the other process or choose another port with --listen",
+        };
+        let text = error.to_string();
+        assert!(
+            text.contains("127.0.0.1:1") && text.contains("--listen"),
+            "{text}"
+        );
+    }
+}

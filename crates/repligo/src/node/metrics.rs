@@ -1,0 +1,201 @@
+//! Counters of one node: written by the worker alone, read by admin HTTP and INFO.
+//!
+//! One writer is what makes them cheap: an increment is a plain load and store, never a locked
+//! instruction. Whoever adds a second writing thread must give it counters of its own.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Buckets of a latency histogram; bucket `i` counts calls of at most `2^i` microseconds that no
+/// smaller bucket counts, the last one everything longer.
+pub const LATENCY_BUCKETS: usize = 26;
+
+/// A number with one writing thread and any number of reading ones.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds; for the one writing thread only.
+    #[inline]
+    pub fn add(&self, amount: u64) {
+        let value = self.0.load(Ordering::Relaxed).wrapping_add(amount);
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Replaces; for the one writing thread only.
+    #[inline]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The value.
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What is counted per command. Times are nanoseconds of the worker thread, an even share of its batch
+/// where several commands were executed together.
+#[derive(Debug, Default)]
+pub struct CommandStat {
+    /// Lower-case name, `client|list` for subcommands.
+    pub name: &'static str,
+    /// Executed.
+    pub calls: Counter,
+    /// Time in total, nanoseconds.
+    pub nanoseconds: Counter,
+    /// Refused before execution (arity, NOAUTH, OOM, …).
+    pub rejected: Counter,
+    /// Answered with an error.
+    pub failed: Counter,
+    /// Calls by duration, see [`LATENCY_BUCKETS`].
+    pub latency: [Counter; LATENCY_BUCKETS],
+}
+
+impl CommandStat {
+    /// Counts `count` calls that took `nanoseconds` each.
+    #[inline]
+    pub fn record(&self, count: u64, nanoseconds: u64) {
+        self.calls.add(count);
+        self.nanoseconds.add(count * nanoseconds);
+        let microseconds = nanoseconds / 1000;
+        let bucket = (64 - microseconds.saturating_sub(1).leading_zeros()) as usize;
+        let bucket = if microseconds <= 1 { 0 } else { bucket };
+        self.latency[bucket.min(LATENCY_BUCKETS - 1)].add(count);
+    }
+
+    fn reset(&self) {
+        for counter in [&self.calls, &self.nanoseconds, &self.rejected, &self.failed] {
+            counter.set(0);
+        }
+        for counter in &self.latency {
+            counter.set(0);
+        }
+    }
+}
+
+/// All counters of a node.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Per command, in the order of the command table.
+    pub commands: Box<[CommandStat]>,
+    /// Commands executed.
+    pub commands_processed: Counter,
+    /// Commands of the last second, smoothed over 16 samples.
+    pub ops_per_second: Counter,
+    /// Connections accepted since start.
+    pub connections_received: Counter,
+    /// Connections refused because of `maxclients`.
+    pub connections_rejected: Counter,
+    /// Clients connected now.
+    pub connections_open: Counter,
+    /// Clients that wait for an answer of the core now.
+    pub clients_waiting: Counter,
+    /// Clients disconnected because they did not read their replies.
+    pub output_limit_disconnections: Counter,
+    /// Bytes read from clients.
+    pub bytes_in: Counter,
+    /// Bytes written to clients.
+    pub bytes_out: Counter,
+    /// Keys found by reads.
+    pub keyspace_hits: Counter,
+    /// Keys not found by reads.
+    pub keyspace_misses: Counter,
+    /// Keys that expired.
+    pub expired_keys: Counter,
+    /// Keys that were evicted.
+    pub evicted_keys: Counter,
+    /// Error replies to clients.
+    pub error_replies: Counter,
+    /// Protocol errors, each of which ended a connection.
+    pub protocol_errors: Counter,
+    /// Bytes read from other nodes.
+    pub peer_bytes_in: Counter,
+    /// Bytes written to other nodes.
+    pub peer_bytes_out: Counter,
+    /// Peer links established since start.
+    pub peer_connects: Counter,
+    /// Peer handshakes refused (identity, versions, another cluster).
+    pub peer_refusals: Counter,
+    /// Turns of the worker.
+    pub turns: Counter,
+    /// Longest turn since start, nanoseconds.
+    pub turn_nanoseconds_max: Counter,
+    /// Elections seen (changes of the term).
+    pub elections: Counter,
+    /// Times this node became leader.
+    pub leader_changes: Counter,
+    /// Persists given to the disk thread.
+    pub persists: Counter,
+}
+
+impl Metrics {
+    /// Zeroed counters for the given commands, in table order.
+    pub fn new(command_names: impl Iterator<Item = &'static str>) -> Self {
+        let commands = command_names.map(|name| CommandStat {
+            name,
+            ..CommandStat::default()
+        });
+        Self {
+            commands: commands.collect(),
+            ..Self::default()
+        }
+    }
+
+    /// What `CONFIG RESETSTAT` clears.
+    pub fn reset(&self) {
+        for command in &self.commands {
+            command.reset();
+        }
+        for counter in [
+            &self.commands_processed,
+            &self.connections_received,
+            &self.connections_rejected,
+            &self.output_limit_disconnections,
+            &self.bytes_in,
+            &self.bytes_out,
+            &self.keyspace_hits,
+            &self.keyspace_misses,
+            &self.expired_keys,
+            &self.evicted_keys,
+            &self.error_replies,
+            &self.turn_nanoseconds_max,
+        ] {
+            counter.set(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_falls_into_the_smallest_bucket_that_holds_it() {
+        for (microseconds, bucket) in [
+            (0, 0),
+            (1, 0),
+            (2, 1),
+            (3, 2),
+            (4, 2),
+            (5, 3),
+            (1024, 10),
+            (u64::MAX / 1000, 25),
+        ] {
+            let stat = CommandStat::default();
+            stat.record(1, microseconds * 1000);
+            let found = stat.latency.iter().position(|c| c.get() == 1);
+            assert_eq!(found, Some(bucket), "{microseconds} µs");
+        }
+    }
+
+    #[test]
+    fn reset_clears_the_statistics_of_commands() {
+        let metrics = Metrics::new(["get"].into_iter());
+        metrics.commands[0].record(3, 2000);
+        metrics.commands_processed.add(3);
+        metrics.reset();
+        assert_eq!(metrics.commands[0].calls.get(), 0);
+        assert_eq!(metrics.commands_processed.get(), 0);
+    }
+}
