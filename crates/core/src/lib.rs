@@ -9,10 +9,16 @@
 //! or a randomly seeded map; only `consensus.rs` names the consensus library.
 #![deny(missing_docs)]
 
+pub mod codec;
 pub mod command;
+mod consensus;
 pub mod contract;
+pub mod entry;
+pub mod forming;
 pub mod keyspace;
 pub mod limits;
+mod log;
+pub mod message;
 pub mod op;
 pub mod origin;
 pub mod replica;

@@ -1,0 +1,706 @@
+//! The consensus library (`raft` 0.7.0), walled in: no other file of the workspace names it.
+//!
+//! What is here: building and driving one `RawNode`, our storage view over [`Log`], and our own encoding
+//! of its messages (its protobuf parser, RUSTSEC-2024-0437, is never called). What is not here: the
+//! meaning of entries, leases, requests, snapshots' content.
+//!
+//! The traps of `architecture.md`, and where each is handled:
+//! - thread-local random election timeouts: [`election_ticks`] pins them, distinct per replica;
+//! - unsound lease reads: `ReadOnlyOption::Safe` in [`config`]; our lease is in `replica/lease.rs`;
+//! - dropped `read_index`: `replica/lease.rs` starts rounds again and matches by context;
+//! - silent forwarding of proposals: [`Consensus::propose`] checks the role first;
+//! - proposals have no ticket: batches carry (node, incarnation, sequence), `replica/requests.rs`;
+//! - messages before and after durability: [`Consensus::drive`] splits them;
+//! - unlimited uncommitted and committed sizes: set in [`config`];
+//! - ordered streams per peer: the driver's duty; a loss is told by [`Consensus::peer_lost`];
+//! - delayed or reused peer ids: refused by the driver (identity on every frame);
+//! - a new leader must not expose inherited entries before the lease wait: [`Consensus::cap_commit`].
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use raft::eraftpb::{
+    ConfState, Entry, EntryType, HardState as RaftHardState, Message, MessageType, Snapshot, SnapshotMetadata,
+};
+use raft::storage::{GetEntriesContext, RaftState, Storage};
+use raft::{Config, Error, RawNode, ReadOnlyOption, SnapshotStatus, StateRole, StorageError};
+
+use crate::codec::{Malformed, Reader, put_bytes, put_varint};
+use crate::contract::{Boot, HardState, LogEntry, PeerId, Persist, Role, Send};
+use crate::limits;
+use crate::log::Log;
+
+/// Message types by their number on the wire; the position is the number.
+const MESSAGE_TYPES: [MessageType; 12] = [
+    MessageType::MsgAppend,
+    MessageType::MsgAppendResponse,
+    MessageType::MsgRequestVote,
+    MessageType::MsgRequestVoteResponse,
+    MessageType::MsgSnapshot,
+    MessageType::MsgHeartbeat,
+    MessageType::MsgHeartbeatResponse,
+    MessageType::MsgTransferLeader,
+    MessageType::MsgTimeoutNow,
+    MessageType::MsgReadIndex,
+    MessageType::MsgRequestPreVote,
+    MessageType::MsgRequestPreVoteResponse,
+];
+
+/// Why a proposal was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProposeError {
+    /// This replica does not lead.
+    NotLeader,
+    /// Too much is proposed and not committed, or leadership is being handed over; try again later.
+    Busy,
+}
+
+/// What a drive of the state machine produced, in the order in which the replica handles it.
+#[derive(Debug, Default)]
+pub struct Driven {
+    /// May leave at once (leader's appends, all heartbeats and their answers).
+    pub sends: Vec<Send>,
+    /// Snapshot messages, held back until the chunks before them are delivered: (peer, index, message).
+    pub snapshot_sends: Vec<(PeerId, u64, Bytes)>,
+    /// To be made durable, in order.
+    pub persists: Vec<Persist>,
+    /// Committed entries, in order, without gap.
+    pub committed: Vec<LogEntry>,
+    /// Contexts of confirmed ReadIndex rounds with their commit index.
+    pub reads: Vec<(u64, u64)>,
+    /// A snapshot that consensus accepted: (index, term). Comes before any entry in `committed`.
+    pub installed: Option<(u64, u64)>,
+}
+
+/// Progress of one follower as the leader knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowerProgress {
+    /// The follower.
+    pub peer: PeerId,
+    /// It holds the log up to here.
+    pub matched: u64,
+}
+
+/// Our view of the log for the library. Interior mutability only for what `snapshot` is asked for.
+struct LogStorage {
+    log: Log,
+    voters: Vec<PeerId>,
+    /// (index, term) of a snapshot whose chunks can be sent now.
+    prepared: Option<(u64, u64)>,
+    /// Followers that need a snapshot and found none prepared.
+    wanted: RefCell<BTreeSet<PeerId>>,
+}
+
+impl LogStorage {
+    fn conf_state(&self) -> ConfState {
+        ConfState::from((self.voters.clone(), Vec::new()))
+    }
+
+    fn snapshot_of(&self, index: u64, term: u64) -> Snapshot {
+        let mut metadata = SnapshotMetadata {
+            index,
+            term,
+            ..Default::default()
+        };
+        metadata.set_conf_state(self.conf_state());
+        let mut snapshot = Snapshot::default();
+        snapshot.set_metadata(metadata);
+        snapshot
+    }
+}
+
+impl Storage for LogStorage {
+    fn initial_state(&self) -> raft::Result<RaftState> {
+        let ours = self.log.hard_state();
+        let theirs = RaftHardState {
+            term: ours.term,
+            vote: ours.vote,
+            commit: ours.commit,
+            ..Default::default()
+        };
+        Ok(RaftState::new(theirs, self.conf_state()))
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        _context: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
+        if low < self.log.first_index() {
+            return Err(Error::Store(StorageError::Compacted));
+        }
+        assert!(
+            high <= self.log.last_index() + 1,
+            "consensus asks for entries that were never given to it"
+        );
+        let bytes_max = max_size.into().unwrap_or(u64::MAX);
+        Ok(self.log.range(low, high, bytes_max).map(to_raft_entry).collect())
+    }
+
+    fn term(&self, index: u64) -> raft::Result<u64> {
+        match self.log.term(index) {
+            Some(term) => Ok(term),
+            None if index < self.log.first_index() => Err(Error::Store(StorageError::Compacted)),
+            None => Err(Error::Store(StorageError::Unavailable)),
+        }
+    }
+
+    fn first_index(&self) -> raft::Result<u64> {
+        Ok(self.log.first_index())
+    }
+
+    fn last_index(&self) -> raft::Result<u64> {
+        Ok(self.log.last_index())
+    }
+
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        match self.prepared {
+            Some((index, term)) if index >= request_index && index + 1 >= self.log.first_index() => {
+                Ok(self.snapshot_of(index, term))
+            }
+            _ => {
+                self.wanted.borrow_mut().insert(to);
+                Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable))
+            }
+        }
+    }
+}
+
+/// One replica's consensus state machine.
+pub struct Consensus {
+    node: RawNode<LogStorage>,
+    me: PeerId,
+    voters: Vec<PeerId>,
+    /// Set by a new leader until it serves: nobody may learn a commit index above it from us.
+    commit_cap: Option<u64>,
+    /// Highest commit index that was known to the outside before the cap.
+    applied: u64,
+    /// Number of the last persist that was handed out and is not yet reported durable.
+    persist_pending: u64,
+    persist_done: u64,
+    /// Nothing is ever written to a disk: every ready is durable at once.
+    volatile: bool,
+}
+
+impl std::fmt::Debug for Consensus {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Consensus")
+            .field("me", &self.me)
+            .field("term", &self.term())
+            .field("role", &self.role())
+            .field("commit", &self.commit_index())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Election timeout of a voter in ticks: pinned, because the library draws it from a thread-local random
+/// source, and distinct per voter, so that two never campaign in lockstep.
+pub fn election_ticks(me: PeerId, voters: &[PeerId]) -> usize {
+    let position = voters
+        .iter()
+        .position(|&voter| voter == me)
+        .expect("a replica is one of its voters");
+    limits::ELECTION_TICKS + position * limits::ELECTION_STAGGER_TICKS
+}
+
+fn config(me: PeerId, voters: &[PeerId], applied: u64) -> Config {
+    let election = election_ticks(me, voters);
+    Config {
+        id: me,
+        election_tick: election,
+        heartbeat_tick: limits::HEARTBEAT_TICKS,
+        applied,
+        max_size_per_msg: limits::APPEND_BYTES_MAX,
+        max_inflight_msgs: limits::INFLIGHT_APPENDS_MAX,
+        check_quorum: true,
+        pre_vote: true,
+        min_election_tick: election,
+        max_election_tick: election + 1,
+        read_only_option: ReadOnlyOption::Safe,
+        skip_bcast_commit: false,
+        batch_append: false,
+        priority: 0,
+        max_uncommitted_size: limits::UNCOMMITTED_BYTES_MAX,
+        max_committed_size_per_ready: limits::COMMITTED_BYTES_PER_READY_MAX,
+    }
+}
+
+impl Consensus {
+    /// Starts from what the disk held; `boot.snapshot` was restored by the caller already.
+    ///
+    /// # Panics
+    /// If the log has a gap, or `me` is not a voter.
+    pub fn new(me: PeerId, voters: &[PeerId], boot: &Boot, volatile: bool) -> Self {
+        let compacted = boot
+            .snapshot
+            .as_ref()
+            .map_or((0, 0), |(index, term, _)| (*index, *term));
+        let mut hard_state = boot.hard_state;
+        // The commit index in the hard state is a hint that may lag or (with a lost tail that was never
+        // acknowledged) lead what the log holds.
+        let log = Log::new(hard_state, compacted, boot.entries.clone());
+        hard_state.commit = hard_state.commit.clamp(compacted.0, log.last_index());
+        let mut log = log;
+        log.set_hard_state(hard_state);
+        let storage = LogStorage {
+            log,
+            voters: voters.to_vec(),
+            prepared: None,
+            wanted: RefCell::new(BTreeSet::new()),
+        };
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let node = RawNode::new(&config(me, voters, compacted.0), storage, &logger)
+            .expect("the configuration is valid and our storage does not fail");
+        let mut consensus = Self {
+            node,
+            me,
+            voters: voters.to_vec(),
+            commit_cap: None,
+            applied: compacted.0,
+            persist_pending: 0,
+            persist_done: 0,
+            volatile,
+        };
+        if voters.len() == 1 {
+            // Nobody else can be the leader: do not make a lone node wait for its own timeout.
+            consensus
+                .node
+                .campaign()
+                .expect("a lone voter may always campaign");
+        }
+        consensus
+    }
+
+    /// Current term.
+    pub fn term(&self) -> u64 {
+        self.node.raft.term
+    }
+
+    /// Current role.
+    pub fn role(&self) -> Role {
+        match self.node.raft.state {
+            StateRole::Leader => Role::Leader,
+            StateRole::Follower => Role::Follower,
+            StateRole::Candidate | StateRole::PreCandidate => Role::Candidate,
+        }
+    }
+
+    /// Known leader of the current term, 0 for none.
+    pub fn leader(&self) -> PeerId {
+        self.node.raft.leader_id
+    }
+
+    /// Commit index as consensus knows it; a new leader keeps it to itself until it serves.
+    pub fn commit_index(&self) -> u64 {
+        self.node.raft.raft_log.committed
+    }
+
+    /// Last index in the log.
+    pub fn last_index(&self) -> u64 {
+        self.node.raft.raft_log.last_index()
+    }
+
+    /// True when this leader has committed an entry of its own term.
+    pub fn committed_in_term(&self) -> bool {
+        self.role() == Role::Leader && self.node.raft.commit_to_current_term()
+    }
+
+    /// The log in memory.
+    pub fn log(&self) -> &Log {
+        &self.node.store().log
+    }
+
+    /// What the leader knows of its followers; empty elsewhere.
+    pub fn followers(&self) -> Vec<FollowerProgress> {
+        if self.role() != Role::Leader {
+            return Vec::new();
+        }
+        let tracker = self.node.raft.prs();
+        let others = self.voters.iter().filter(|&&peer| peer != self.me);
+        others
+            .filter_map(|&peer| {
+                tracker.get(peer).map(|progress| FollowerProgress {
+                    peer,
+                    matched: progress.matched,
+                })
+            })
+            .collect()
+    }
+
+    /// One tick of the logical clock.
+    pub fn tick(&mut self) {
+        self.node.tick();
+    }
+
+    /// Takes a message of a peer. Messages that do not decode are refused; what they ask is checked by
+    /// the library.
+    pub fn step(&mut self, from: PeerId, message: Reader) -> Result<(), Malformed> {
+        let message = decode_message(from, self.me, message)?;
+        // The errors are "not for me" and "proposal dropped"; both are silence to the sender.
+        let _ = self.node.step(message);
+        Ok(())
+    }
+
+    /// Proposes one entry.
+    pub fn propose(&mut self, data: Vec<u8>) -> Result<(), ProposeError> {
+        if self.role() != Role::Leader {
+            return Err(ProposeError::NotLeader);
+        }
+        self.node
+            .propose(Vec::new(), data)
+            .map_err(|_| ProposeError::Busy)
+    }
+
+    /// Starts a ReadIndex round; its context comes back in [`Driven::reads`], or never (then ask again).
+    pub fn read_index(&mut self, context: u64) {
+        if self.role() == Role::Leader {
+            self.node.read_index(context.to_le_bytes().to_vec());
+        }
+    }
+
+    /// Asks the library to hand leadership to `peer`.
+    pub fn transfer_leader(&mut self, peer: PeerId) {
+        self.node.transfer_leader(peer);
+    }
+
+    /// The stream to a peer is gone: what was in flight must be found out anew.
+    pub fn peer_lost(&mut self, peer: PeerId) {
+        self.node.report_unreachable(peer);
+    }
+
+    /// The sending of a snapshot ended, well or not.
+    pub fn snapshot_sent(&mut self, peer: PeerId, complete: bool) {
+        let status = if complete {
+            SnapshotStatus::Finish
+        } else {
+            SnapshotStatus::Failure
+        };
+        self.node.report_snapshot(peer, status);
+    }
+
+    /// A snapshot with these chunks can be sent now, or (None) no more.
+    pub fn set_prepared_snapshot(&mut self, prepared: Option<(u64, u64)>) {
+        self.node.mut_store().prepared = prepared;
+    }
+
+    /// Followers that asked for a snapshot since the last call.
+    pub fn take_snapshot_wanted(&mut self) -> BTreeSet<PeerId> {
+        self.node.store().wanted.take()
+    }
+
+    /// While set, nothing above `cap` is handed out as committed, here or to others
+    /// (`semantics.md`, the rule for every new leader).
+    pub fn cap_commit(&mut self, cap: Option<u64>) {
+        self.commit_cap = cap;
+    }
+
+    /// Persists up to `number` are durable.
+    pub fn persisted(&mut self, number: u64) {
+        self.persist_done = self.persist_done.max(number);
+        self.node.on_persist_ready(number);
+    }
+
+    /// Everything up to `index` was applied.
+    pub fn applied(&mut self, index: u64) {
+        self.applied = index;
+        self.node.advance_apply_to(index);
+    }
+
+    /// Forgets log entries up to `index`; never beyond what is applied and durable here.
+    pub fn compact(&mut self, index: u64) {
+        let durable = self.node.raft.raft_log.persisted;
+        let index = index.min(self.applied).min(durable);
+        let log = &mut self.node.mut_store().log;
+        if index >= log.first_index() {
+            log.compact(index);
+        }
+    }
+
+    /// Lets the library do what is due, until it has nothing more to say.
+    pub fn drive(&mut self, driven: &mut Driven) {
+        while self.node.has_ready() {
+            self.drive_once(driven);
+        }
+    }
+
+    fn drive_once(&mut self, driven: &mut Driven) {
+        let mut ready = self.node.ready();
+        let number = ready.number();
+        let mut persist = Persist {
+            number,
+            must_sync: false,
+            ..Persist::default()
+        };
+        if !ready.snapshot().is_empty() {
+            let metadata = ready.snapshot().get_metadata();
+            let (index, term) = (metadata.index, metadata.term);
+            self.node.mut_store().log.reset((index, term));
+            persist.install = Some(index);
+            persist.must_sync = true;
+            driven.installed = Some((index, term));
+        }
+        if let Some(theirs) = ready.hs() {
+            let hard_state = HardState {
+                term: theirs.term,
+                vote: theirs.vote,
+                commit: theirs.commit,
+            };
+            let before = self.log().hard_state();
+            persist.must_sync |= (before.term, before.vote) != (hard_state.term, hard_state.vote);
+            persist.hard_state = Some(hard_state);
+            self.node.mut_store().log.set_hard_state(hard_state);
+        }
+        let entries: Vec<LogEntry> = ready.take_entries().into_iter().map(from_raft_entry).collect();
+        if !entries.is_empty() {
+            self.node.mut_store().log.append(entries.iter());
+            persist.entries = entries;
+        }
+        driven
+            .committed
+            .extend(ready.take_committed_entries().into_iter().map(from_raft_entry));
+        for state in ready.take_read_states() {
+            if let Ok(context) = <[u8; 8]>::try_from(&state.request_ctx[..]) {
+                driven.reads.push((u64::from_le_bytes(context), state.index));
+            }
+        }
+        for message in ready.take_messages() {
+            self.route(message, driven, None);
+        }
+        let unsynced_term = persist.must_sync;
+        for message in ready.take_persisted_messages() {
+            // A heartbeat's answer says only "I follow this term"; it may overtake entries on their way
+            // to the disk, but not the term itself.
+            let overtakes = message.get_msg_type() == MessageType::MsgHeartbeatResponse && !unsynced_term;
+            self.route(message, driven, if overtakes { None } else { Some(&mut persist) });
+        }
+        self.node.advance_append_async(ready);
+        self.hand_out(persist, driven);
+    }
+
+    /// Gives a persist to the driver, or completes it here when there is nothing to wait for.
+    fn hand_out(&mut self, mut persist: Persist, driven: &mut Driven) {
+        let empty = persist.hard_state.is_none() && persist.entries.is_empty() && persist.install.is_none();
+        if self.volatile || (empty && self.persist_done == self.persist_pending) {
+            self.persist_pending = persist.number;
+            self.persist_done = persist.number;
+            driven.sends.append(&mut persist.then_send);
+            self.node.on_persist_ready(persist.number);
+            return;
+        }
+        self.persist_pending = persist.number;
+        driven.persists.push(persist);
+    }
+
+    fn route(&self, mut message: Message, driven: &mut Driven, persist: Option<&mut Persist>) {
+        if let Some(cap) = self.commit_cap {
+            message.commit = message.commit.min(cap);
+            message.commit_term = 0;
+        }
+        let to = message.to;
+        let mut bytes = vec![crate::message::TAG_CONSENSUS];
+        encode_message(&message, &mut bytes);
+        let send = Send {
+            to,
+            message: Bytes::from(bytes),
+        };
+        if message.get_msg_type() == MessageType::MsgSnapshot {
+            let index = message.get_snapshot().get_metadata().index;
+            driven.snapshot_sends.push((to, index, send.message));
+            return;
+        }
+        match persist {
+            Some(persist) => persist.then_send.push(send),
+            None => driven.sends.push(send),
+        }
+    }
+}
+
+/// Index of the snapshot that an encoded consensus message carries, if it is one.
+pub fn snapshot_index(message: Reader) -> Option<u64> {
+    let message = decode_message(1, 1, message).ok()?;
+    let is_snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
+    is_snapshot.then(|| message.get_snapshot().get_metadata().index)
+}
+
+fn to_raft_entry(entry: &LogEntry) -> Entry {
+    let mut theirs = Entry {
+        index: entry.index,
+        term: entry.term,
+        data: entry.data.clone(),
+        ..Default::default()
+    };
+    theirs.set_entry_type(match entry.kind {
+        0 => EntryType::EntryNormal,
+        1 => EntryType::EntryConfChange,
+        _ => EntryType::EntryConfChangeV2,
+    });
+    theirs
+}
+
+fn from_raft_entry(entry: Entry) -> LogEntry {
+    let kind = match entry.get_entry_type() {
+        EntryType::EntryNormal => 0,
+        EntryType::EntryConfChange => 1,
+        EntryType::EntryConfChangeV2 => 2,
+    };
+    LogEntry {
+        index: entry.index,
+        term: entry.term,
+        kind,
+        data: entry.data,
+    }
+}
+
+fn encode_message(message: &Message, out: &mut Vec<u8>) {
+    let kind = MESSAGE_TYPES
+        .iter()
+        .position(|&known| known == message.get_msg_type());
+    let kind = kind.expect("the library sends only peer messages");
+    out.reserve(
+        64 + message
+            .entries
+            .iter()
+            .map(|entry| entry.data.len() + 24)
+            .sum::<usize>(),
+    );
+    out.push(kind as u8);
+    out.push(u8::from(message.reject));
+    let numbers = [
+        message.term,
+        message.log_term,
+        message.index,
+        message.commit,
+        message.commit_term,
+        message.reject_hint,
+        message.request_snapshot,
+        message.priority as u64,
+    ];
+    numbers.into_iter().for_each(|number| put_varint(out, number));
+    put_bytes(out, &message.context);
+    let metadata = message.get_snapshot().get_metadata();
+    put_varint(out, metadata.index);
+    put_varint(out, metadata.term);
+    let voters = &metadata.get_conf_state().voters;
+    put_varint(out, voters.len() as u64);
+    voters.iter().for_each(|&voter| put_varint(out, voter));
+    put_varint(out, message.entries.len() as u64);
+    for entry in message.entries.iter() {
+        out.push(from_raft_kind(entry));
+        put_varint(out, entry.index);
+        put_varint(out, entry.term);
+        put_bytes(out, &entry.data);
+    }
+}
+
+fn from_raft_kind(entry: &Entry) -> u8 {
+    match entry.get_entry_type() {
+        EntryType::EntryNormal => 0,
+        EntryType::EntryConfChange => 1,
+        EntryType::EntryConfChangeV2 => 2,
+    }
+}
+
+fn decode_message(from: PeerId, to: PeerId, mut reader: Reader) -> Result<Message, Malformed> {
+    let kind = *MESSAGE_TYPES.get(usize::from(reader.u8()?)).ok_or(Malformed)?;
+    let mut message = Message {
+        from,
+        to,
+        reject: reader.u8()? != 0,
+        ..Default::default()
+    };
+    message.set_msg_type(kind);
+    message.term = reader.varint()?;
+    message.log_term = reader.varint()?;
+    message.index = reader.varint()?;
+    message.commit = reader.varint()?;
+    message.commit_term = reader.varint()?;
+    message.reject_hint = reader.varint()?;
+    message.request_snapshot = reader.varint()?;
+    message.priority = reader.varint()? as i64;
+    message.context = reader.bytes()?;
+    let mut metadata = SnapshotMetadata {
+        index: reader.varint()?,
+        term: reader.varint()?,
+        ..Default::default()
+    };
+    let voter_count = reader.varint()?;
+    if voter_count > limits::VOTERS_MAX as u64 {
+        return Err(Malformed);
+    }
+    let voters = (0..voter_count)
+        .map(|_| reader.varint())
+        .collect::<Result<Vec<_>, _>>()?;
+    if metadata.index > 0 {
+        metadata.set_conf_state(ConfState::from((voters, Vec::new())));
+        let mut snapshot = Snapshot::default();
+        snapshot.set_metadata(metadata);
+        message.set_snapshot(snapshot);
+    }
+    let entry_count = reader.varint()?;
+    let mut entries = Vec::new();
+    for _ in 0..entry_count {
+        let kind = reader.u8()?;
+        let (index, term) = (reader.varint()?, reader.varint()?);
+        entries.push(to_raft_entry(&LogEntry {
+            index,
+            term,
+            kind,
+            data: reader.bytes()?,
+        }));
+    }
+    message.set_entries(entries.into());
+    if reader.is_empty() {
+        Ok(message)
+    } else {
+        Err(Malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_round_trip_and_every_cut_is_refused() {
+        let mut message = Message {
+            from: 2,
+            to: 1,
+            term: 7,
+            index: 9,
+            commit: 8,
+            reject: true,
+            ..Default::default()
+        };
+        message.set_msg_type(MessageType::MsgAppend);
+        message.context = Bytes::from_static(b"context");
+        let entry = LogEntry {
+            index: 10,
+            term: 7,
+            kind: 0,
+            data: Bytes::from_static(b"payload"),
+        };
+        message.set_entries(vec![to_raft_entry(&entry)].into());
+        let mut bytes = Vec::new();
+        encode_message(&message, &mut bytes);
+        let decoded = decode_message(2, 1, Reader::new(Bytes::from(bytes.clone())));
+        assert_eq!(decoded, Ok(message));
+        for cut in 0..bytes.len() {
+            let reader = Reader::new(Bytes::from(bytes[..cut].to_vec()));
+            assert_eq!(decode_message(2, 1, reader), Err(Malformed), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn election_timeouts_are_distinct() {
+        let voters = [1, 2, 3, 4, 5];
+        let ticks: BTreeSet<usize> = voters
+            .iter()
+            .map(|&voter| election_ticks(voter, &voters))
+            .collect();
+        assert_eq!(ticks.len(), voters.len());
+    }
+}

@@ -1,0 +1,187 @@
+//! The payload of a log entry: a version, the leader's time stamp, and batches of ops.
+//!
+//! A batch is what one node gathered in one turn; it is replicated, forwarded, resent and discarded as a
+//! whole, and its (node, incarnation, first sequence) is its identity. Byte layout: version u8, time
+//! varint (milliseconds since the epoch), then batches to the end; a batch is node, incarnation, first
+//! sequence and count as varints, then its ops as one length-prefixed run of length-prefixed ops.
+
+use bytes::Bytes;
+
+use crate::codec::{Malformed, Reader, put_bytes, put_varint, take_bytes};
+use crate::contract::PeerId;
+
+/// Version of the entry layout and of the ops in it.
+pub const ENTRY_VERSION: u8 = 1;
+
+/// The node number of batches that the leader proposes for the shard itself; they have no requester.
+pub const SYSTEM_NODE: PeerId = 0;
+
+/// The ops that one node gathered in one turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The node whose clients asked, or [`SYSTEM_NODE`].
+    pub node: PeerId,
+    /// Incarnation of that node.
+    pub incarnation: u64,
+    /// Sequence number of the first op; the others follow by one.
+    pub first_sequence: u64,
+    /// Number of ops, at least 1.
+    pub count: u64,
+    /// The ops, each with its length before it.
+    pub ops: Bytes,
+}
+
+impl Batch {
+    /// Appends the batch.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        assert!(self.count > 0, "a batch holds at least one op");
+        put_varint(out, self.node);
+        put_varint(out, self.incarnation);
+        put_varint(out, self.first_sequence);
+        put_varint(out, self.count);
+        put_bytes(out, &self.ops);
+    }
+
+    /// Takes a batch off the front.
+    pub fn decode(reader: &mut Reader) -> Result<Self, Malformed> {
+        let batch = Self {
+            node: reader.varint()?,
+            incarnation: reader.varint()?,
+            first_sequence: reader.varint()?,
+            count: reader.varint()?,
+            ops: reader.bytes()?,
+        };
+        // Every op costs at least its length byte, so a count beyond that is a lie.
+        if batch.count == 0 || batch.count > batch.ops.len() as u64 {
+            return Err(Malformed);
+        }
+        Ok(batch)
+    }
+
+    /// Sequence number of the last op.
+    pub fn last_sequence(&self) -> u64 {
+        self.first_sequence + self.count - 1
+    }
+}
+
+/// Takes the next op of a batch.
+pub fn next_op<'a>(ops: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
+    take_bytes(ops)
+}
+
+/// Builds the payload of one entry.
+#[derive(Debug)]
+pub struct EntryBuilder {
+    bytes: Vec<u8>,
+    header: usize,
+}
+
+impl EntryBuilder {
+    /// An entry stamped with shard time `time_ms`.
+    pub fn new(time_ms: u64) -> Self {
+        let mut bytes = Vec::with_capacity(256);
+        bytes.push(ENTRY_VERSION);
+        put_varint(&mut bytes, time_ms);
+        let header = bytes.len();
+        Self { bytes, header }
+    }
+
+    /// Adds a batch.
+    pub fn push(&mut self, batch: &Batch) {
+        batch.encode(&mut self.bytes);
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// True while no batch was added.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.len() == self.header
+    }
+
+    /// The payload.
+    pub fn finish(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// A decoded entry: its time stamp and a reader over its batches.
+#[derive(Debug)]
+pub struct EntryReader {
+    /// Shard time that the entry sets, before monotonicity.
+    pub time_ms: u64,
+    reader: Reader,
+}
+
+impl EntryReader {
+    /// Reads the header. An unknown version is malformed: a cluster-wide feature level keeps newer
+    /// entries from a node that does not know them.
+    pub fn new(payload: Bytes) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(payload);
+        if reader.u8()? != ENTRY_VERSION {
+            return Err(Malformed);
+        }
+        let time_ms = reader.varint()?;
+        Ok(Self { time_ms, reader })
+    }
+
+    /// The next batch, or `None` at the end.
+    pub fn next_batch(&mut self) -> Result<Option<Batch>, Malformed> {
+        if self.reader.is_empty() {
+            Ok(None)
+        } else {
+            Batch::decode(&mut self.reader).map(Some)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_round_trip() {
+        let mut ops = Vec::new();
+        put_bytes(&mut ops, b"first");
+        put_bytes(&mut ops, b"second");
+        let batch = Batch {
+            node: 1,
+            incarnation: 5,
+            first_sequence: 100,
+            count: 2,
+            ops: Bytes::from(ops),
+        };
+        let mut builder = EntryBuilder::new(1_700_000_000_000);
+        assert!(builder.is_empty());
+        builder.push(&batch);
+        builder.push(&batch);
+        let mut reader = EntryReader::new(Bytes::from(builder.finish())).expect("decodes");
+        assert_eq!(reader.time_ms, 1_700_000_000_000);
+        assert_eq!(reader.next_batch(), Ok(Some(batch.clone())));
+        assert_eq!(reader.next_batch(), Ok(Some(batch.clone())));
+        assert_eq!(reader.next_batch(), Ok(None));
+        let mut ops = &batch.ops[..];
+        assert_eq!(next_op(&mut ops), Ok(&b"first"[..]));
+        assert_eq!(next_op(&mut ops), Ok(&b"second"[..]));
+        assert_eq!(batch.last_sequence(), 101);
+    }
+
+    #[test]
+    fn a_count_without_ops_is_refused() {
+        let batch = Batch {
+            node: 1,
+            incarnation: 1,
+            first_sequence: 1,
+            count: 9,
+            ops: Bytes::from_static(b"\0"),
+        };
+        let mut bytes = Vec::new();
+        batch.encode(&mut bytes);
+        assert_eq!(
+            Batch::decode(&mut Reader::new(Bytes::from(bytes))),
+            Err(Malformed)
+        );
+    }
+}

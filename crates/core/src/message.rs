@@ -1,0 +1,240 @@
+//! What replicas of one shard say to each other beside consensus: forwarding, ReadIndex, snapshot
+//! chunks, loads. One tag byte, then fields; consensus messages have a tag of their own and are decoded
+//! in `consensus.rs`.
+//!
+//! Every number that claims a length is checked against the bytes that are there.
+
+use bytes::Bytes;
+
+use crate::codec::{Malformed, Reader, put_bytes, put_varint};
+use crate::entry::Batch;
+
+/// Tag of a consensus message.
+pub const TAG_CONSENSUS: u8 = 0;
+const TAG_FORWARD: u8 = 1;
+const TAG_READ_INDEX: u8 = 2;
+const TAG_READ_INDEX_REPLY: u8 = 3;
+const TAG_SNAPSHOT_BEGIN: u8 = 4;
+const TAG_SNAPSHOT_CHUNK: u8 = 5;
+const TAG_SNAPSHOT_ACK: u8 = 6;
+const TAG_LOAD: u8 = 7;
+const TAG_LOAD_FAILED: u8 = 8;
+
+/// A message between two replicas of a shard.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// For the consensus library; still encoded.
+    Consensus(Reader),
+    /// Batches of the sender for the leader of `term`, in their order. A leader of another term drops
+    /// them: the sender finds out by applying an entry of a newer term.
+    Forward {
+        /// Term in which the sender believes the receiver to lead.
+        term: u64,
+        /// The batches.
+        batches: Vec<Batch>,
+    },
+    /// The sender wants a commit index that is confirmed after this message arrived.
+    ReadIndex {
+        /// Comes back with the answer.
+        context: u64,
+    },
+    /// The confirmed commit index; linearizable reads may be served from an applied index at or past it.
+    ReadIndexReply {
+        /// As asked.
+        context: u64,
+        /// Commit index.
+        index: u64,
+    },
+    /// A snapshot for the receiver begins; an unfinished one before it is void.
+    SnapshotBegin {
+        /// Last entry it contains.
+        index: u64,
+        /// Term of that entry.
+        term: u64,
+    },
+    /// The next chunk.
+    SnapshotChunk {
+        /// Index of the snapshot.
+        index: u64,
+        /// Number of the chunk, from 0.
+        number: u64,
+        /// The chunk.
+        chunk: Bytes,
+    },
+    /// The receiver has taken chunks up to and including `number`.
+    SnapshotAck {
+        /// Index of the snapshot.
+        index: u64,
+        /// Number of the chunk.
+        number: u64,
+    },
+    /// The sender's clients wait for this row: load it and propose a Fill.
+    Load {
+        /// Position of the keyspace in the configuration.
+        keyspace: u16,
+        /// The key.
+        key: Bytes,
+    },
+    /// The load that the receiver asked for failed; it is not in the log and will not be.
+    LoadFailed {
+        /// Position of the keyspace in the configuration.
+        keyspace: u16,
+        /// The key.
+        key: Bytes,
+        /// The wire error for the clients.
+        error: Bytes,
+    },
+}
+
+impl Message {
+    /// Encodes; [`Message::Consensus`] is encoded in `consensus.rs`.
+    ///
+    /// # Panics
+    /// On [`Message::Consensus`].
+    pub fn encode(&self) -> Bytes {
+        let mut out = Vec::with_capacity(32);
+        match self {
+            Self::Consensus(_) => panic!("consensus messages are encoded by consensus.rs"),
+            Self::Forward { term, batches } => {
+                out.push(TAG_FORWARD);
+                put_varint(&mut out, *term);
+                batches.iter().for_each(|batch| batch.encode(&mut out));
+            }
+            Self::ReadIndex { context } => {
+                out.push(TAG_READ_INDEX);
+                put_varint(&mut out, *context);
+            }
+            Self::ReadIndexReply { context, index } => {
+                put_pair(&mut out, TAG_READ_INDEX_REPLY, *context, *index)
+            }
+            Self::SnapshotBegin { index, term } => put_pair(&mut out, TAG_SNAPSHOT_BEGIN, *index, *term),
+            Self::SnapshotChunk { index, number, chunk } => {
+                put_pair(&mut out, TAG_SNAPSHOT_CHUNK, *index, *number);
+                put_bytes(&mut out, chunk);
+            }
+            Self::SnapshotAck { index, number } => put_pair(&mut out, TAG_SNAPSHOT_ACK, *index, *number),
+            Self::Load { keyspace, key } => {
+                out.push(TAG_LOAD);
+                put_varint(&mut out, u64::from(*keyspace));
+                put_bytes(&mut out, key);
+            }
+            Self::LoadFailed { keyspace, key, error } => {
+                out.push(TAG_LOAD_FAILED);
+                put_varint(&mut out, u64::from(*keyspace));
+                put_bytes(&mut out, key);
+                put_bytes(&mut out, error);
+            }
+        }
+        Bytes::from(out)
+    }
+
+    /// Decodes a whole message.
+    pub fn decode(bytes: Bytes) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let message = match reader.u8()? {
+            TAG_CONSENSUS => return Ok(Self::Consensus(reader)),
+            TAG_FORWARD => {
+                let term = reader.varint()?;
+                let mut batches = Vec::new();
+                while !reader.is_empty() {
+                    batches.push(Batch::decode(&mut reader)?);
+                }
+                Self::Forward { term, batches }
+            }
+            TAG_READ_INDEX => Self::ReadIndex {
+                context: reader.varint()?,
+            },
+            TAG_READ_INDEX_REPLY => Self::ReadIndexReply {
+                context: reader.varint()?,
+                index: reader.varint()?,
+            },
+            TAG_SNAPSHOT_BEGIN => Self::SnapshotBegin {
+                index: reader.varint()?,
+                term: reader.varint()?,
+            },
+            TAG_SNAPSHOT_CHUNK => Self::SnapshotChunk {
+                index: reader.varint()?,
+                number: reader.varint()?,
+                chunk: reader.bytes()?,
+            },
+            TAG_SNAPSHOT_ACK => Self::SnapshotAck {
+                index: reader.varint()?,
+                number: reader.varint()?,
+            },
+            TAG_LOAD => Self::Load {
+                keyspace: take_keyspace(&mut reader)?,
+                key: reader.bytes()?,
+            },
+            TAG_LOAD_FAILED => Self::LoadFailed {
+                keyspace: take_keyspace(&mut reader)?,
+                key: reader.bytes()?,
+                error: reader.bytes()?,
+            },
+            _ => return Err(Malformed),
+        };
+        if reader.is_empty() {
+            Ok(message)
+        } else {
+            Err(Malformed)
+        }
+    }
+}
+
+fn put_pair(out: &mut Vec<u8>, tag: u8, first: u64, second: u64) {
+    out.push(tag);
+    put_varint(out, first);
+    put_varint(out, second);
+}
+
+fn take_keyspace(reader: &mut Reader) -> Result<u16, Malformed> {
+    u16::try_from(reader.varint()?).map_err(|_| Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_round_trip() {
+        let batch = Batch {
+            node: 2,
+            incarnation: 9,
+            first_sequence: 4,
+            count: 1,
+            ops: Bytes::from_static(b"\x01x"),
+        };
+        let messages = [
+            Message::Forward {
+                term: 3,
+                batches: vec![batch.clone(), batch],
+            },
+            Message::ReadIndex { context: u64::MAX },
+            Message::ReadIndexReply { context: 1, index: 2 },
+            Message::SnapshotBegin { index: 10, term: 2 },
+            Message::SnapshotChunk {
+                index: 10,
+                number: 0,
+                chunk: Bytes::from_static(b"chunk"),
+            },
+            Message::SnapshotAck { index: 10, number: 0 },
+            Message::Load {
+                keyspace: 1,
+                key: Bytes::from_static(b"key"),
+            },
+            Message::LoadFailed {
+                keyspace: 1,
+                key: Bytes::from_static(b"key"),
+                error: Bytes::from_static(b"e"),
+            },
+        ];
+        for message in messages {
+            let bytes = message.encode();
+            let decoded = Message::decode(bytes.clone()).expect("what was encoded decodes");
+            assert_eq!(decoded.encode(), bytes);
+            assert!(
+                Message::decode(bytes.slice(..bytes.len() - 1)).is_err(),
+                "{message:?} cut"
+            );
+        }
+    }
+}
