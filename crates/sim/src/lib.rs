@@ -1,1 +1,8 @@
-//! sim
+//! The simulator: one seed drives nodes, clients, faults and a fake origin around the core that ships.
+//!
+//! It sees the core only through the surface that the shell uses (`repligo_core::contract`), and
+//! judges what clients saw with checkers that know nothing of the core.
+
+pub mod check;
+pub mod history;
+pub mod random;
