@@ -1,1 +1,93 @@
-//! Configuration: flags, environment, file, defaults.
+//! Configuration: flags, environment, file and defaults become [`NodeSettings`], or a list of problems.
+//!
+//! The layers ([`layers`]) know where each value came from; the refusals ([`refusals`]) know which
+//! values must not stand together. Nothing here opens a socket or touches the data directory.
+
+pub mod cluster;
+pub mod error;
+pub mod file;
+pub mod keys;
+pub mod layers;
+pub mod origin;
+pub mod refusals;
+pub mod show;
+pub mod suggest;
+pub mod units;
+pub mod value;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use repligo_core::contract::Durability;
+
+use cluster::Member;
+use error::Problems;
+use layers::{Layered, Sources};
+use origin::Origins;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// A configuration that was checked as a whole.
+#[derive(Clone, Debug)]
+pub struct NodeSettings {
+    /// Name of this node.
+    pub name: String,
+    /// RESP listener.
+    pub listen: SocketAddr,
+    /// Peer listener; used in a cluster only.
+    pub peer_listen: SocketAddr,
+    /// Admin HTTP listener.
+    pub admin_listen: SocketAddr,
+    /// Host that clients are told, if it is not the host of `listen`.
+    pub advertise: Option<String>,
+    /// Password of the default user.
+    pub requirepass: Option<String>,
+    /// Directory of this node.
+    pub data_dir: PathBuf,
+    /// What acknowledgements wait for.
+    pub durability: Durability,
+    /// All nodes, sorted by name; empty for a single node.
+    pub members: Vec<Member>,
+    /// Reported limit of the data; 0 for none.
+    pub maxmemory_bytes: u64,
+    /// Client connections at most.
+    pub maxclients: usize,
+    /// Form of log lines.
+    pub log_format: LogFormat,
+    /// Least important level that is logged: error, warn, info, debug or trace.
+    pub log_level: String,
+    /// Longest single argument of a command.
+    pub proto_max_bulk_bytes: usize,
+    /// Unread reply bytes of one connection at most.
+    pub output_bytes_max: usize,
+    /// Origins and the keyspaces mapped to them.
+    pub origins: Origins,
+    /// The configuration file, if there is one.
+    pub config_file: Option<PathBuf>,
+}
+
+/// Reads all layers and checks the whole.
+///
+/// # Errors
+/// Everything that is wrong, each with its place and remedy.
+pub fn load(sources: &Sources) -> Result<(NodeSettings, Layered), Problems> {
+    let layered = Layered::read(sources)?;
+    let settings = refusals::settle(&layered)?;
+    Ok((settings, layered))
+}
+
+/// Checks one file by itself, over the defaults.
+///
+/// # Errors
+/// As [`load`].
+pub fn check_file(path: &Path) -> Result<NodeSettings, Problems> {
+    let layered = Layered::of_file(path)?;
+    refusals::settle(&layered)
+}
