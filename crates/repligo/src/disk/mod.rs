@@ -1,1 +1,31 @@
 //! The disk: write-ahead log, snapshots, metadata, recovery.
+//!
+//! [`Disk::open`] locks a data directory, judges it, and returns what it holds as
+//! [`contract::Boot`](repligo_core::contract::Boot). [`Disk::start`] then runs the threads that execute
+//! the core's [`Persist`](repligo_core::contract::Persist)s and snapshot pieces and report what is
+//! durable. Nothing here decides about consensus: it stores, and says what is stored.
+//!
+//! Invariants:
+//! 1. Nothing is reported persisted that is not on disk as the durability mode demands.
+//! 2. A persist is all or nothing: recovery ends between two persists, never inside one.
+//! 3. Bytes that were known to be synced and changed are never cut off, skipped or overwritten: the
+//!    directory is refused as it is.
+//! 4. After the first failed write or sync nothing more is written; the node has to stop.
+//!
+//! The formats are in `docs/storage-format.md`.
+
+mod codec;
+mod error;
+mod handle;
+mod lock;
+mod meta;
+mod metrics;
+mod open;
+mod storage;
+
+pub use error::DiskError;
+pub use handle::{DiskDone, DiskHandle};
+pub use lock::{DirectoryLock, LOCK_FILE, PID_FILE};
+pub use meta::{FORMAT, Forming, META_FILE, Meta, NAME_BYTES_MAX};
+pub use metrics::DiskMetrics;
+pub use open::{Disk, OpenOptions, Recovered, SEGMENT_BYTES};

@@ -1,0 +1,203 @@
+//! What can go wrong with the data directory. Every text says what is wrong, where, and what to do.
+//!
+//! None of these errors is retried: those of [`super::Disk::open`] refuse to start the node and leave
+//! the directory as it was; those of a running disk poison it and the node stops.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An operating error of the data directory.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// A system call failed.
+    #[error(
+        "cannot {action} {}: {source}. Nothing that was not completely written has been acknowledged. \
+         Check the disk, its mount and the permissions of the directory, then start the node again",
+        path.display()
+    )]
+    Io {
+        /// What was tried, as a verb phrase.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The disk or the quota is full.
+    #[error(
+        "no space left for {}: {source}. The node stops; nothing that was not completely written has been \
+         acknowledged, and everything acknowledged is on disk. Free space on that file system or move the \
+         directory to a larger one, then start the node again",
+        path.display()
+    )]
+    Full {
+        /// The file that could not grow.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Another process has the directory.
+    #[error(
+        "the data directory {} is in use by process {pid}. Stop that process, or start this node with \
+         another --data-dir",
+        dir.display()
+    )]
+    Locked {
+        /// The data directory.
+        dir: PathBuf,
+        /// Process id found in the lock file, or `unknown`.
+        pid: String,
+    },
+    /// The directory holds something, but not our data.
+    #[error(
+        "{} is not a Repligo data directory: it is not empty and has no `meta` file (found `{found}`). \
+         Give an empty directory, or one that Repligo has written, with --data-dir",
+        dir.display()
+    )]
+    NotADataDirectory {
+        /// The directory.
+        dir: PathBuf,
+        /// One of the files that we do not know.
+        found: String,
+    },
+    /// Log or snapshot without the file that says whose they are.
+    #[error(
+        "the data directory {} has lost its `meta` file (`{found}` is there). Without it nobody knows whose \
+         data this is, so it is not used. Put the file back from a copy of the directory; or, if the other \
+         nodes of the cluster hold the data or it is no longer needed, start with an empty directory",
+        dir.display()
+    )]
+    MetaMissing {
+        /// The directory.
+        dir: PathBuf,
+        /// A data file that was found.
+        found: String,
+    },
+    /// The directory belongs to another node or another set of nodes.
+    #[error(
+        "the data directory {} belongs to {recorded}, but this node was started as {started}. Start it with \
+         the name and the cluster line that the directory was made with, or give another --data-dir",
+        dir.display()
+    )]
+    OtherNode {
+        /// The directory.
+        dir: PathBuf,
+        /// Name and cluster in the directory.
+        recorded: String,
+        /// Name and cluster of the command line.
+        started: String,
+    },
+    /// A file of another cluster lies in the directory.
+    #[error(
+        "{} belongs to cluster {found:032x}, but the directory's `meta` says cluster {expected:032x}. Files of \
+         two clusters were mixed. Put the right file back from a copy of the directory, or start with an \
+         empty directory",
+        path.display()
+    )]
+    OtherCluster {
+        /// The file.
+        path: PathBuf,
+        /// Cluster id in it.
+        found: u128,
+        /// Cluster id in `meta`.
+        expected: u128,
+    },
+    /// Written by a later release.
+    #[error(
+        "{} has storage format {found}; this release reads formats up to {supported}. Start it with the \
+         release that wrote it or a later one",
+        path.display()
+    )]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// Highest format known here.
+        supported: u32,
+    },
+    /// The machine went down under a cluster node that runs without syncs.
+    #[error(
+        "the machine stopped while node {node} was running with durability `os`, so the last second of its log \
+         in {} may be gone. A node that has forgotten what it promised must not vote or count, so it refuses \
+         to start. What to do: keep the other nodes running; as long as a majority of the cluster did not stop \
+         this way they hold every acknowledged write and go on serving. This release cannot take the node back \
+         under a new identity: to get back to full strength form a new cluster from empty directories and load \
+         it from the running one. Use --durability fsync where machines lose power",
+        dir.display()
+    )]
+    UncleanStop {
+        /// The node's name.
+        node: String,
+        /// The data directory.
+        dir: PathBuf,
+    },
+    /// Bytes that were safely on disk have changed.
+    #[error(
+        "{} is damaged at offset {offset}: {why}. This was written and kept before, so it is not an unfinished \
+         write, and nothing is cut off or skipped. The directory was left as it is. Check the disk; put the \
+         file back from a copy, or, if the other nodes of the cluster are healthy, keep those running: they \
+         hold every acknowledged write",
+        path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Byte offset in the file.
+        offset: u64,
+        /// What does not fit.
+        why: String,
+    },
+    /// The log does not reach back to the snapshot, or a whole file is gone.
+    #[error(
+        "the log in {} is not complete: {why}. The directory was left as it is. Put the missing file back from \
+         a copy; or, if the other nodes of the cluster are healthy, keep those running: they hold every \
+         acknowledged write",
+        dir.display()
+    )]
+    LogGap {
+        /// The directory.
+        dir: PathBuf,
+        /// What is missing.
+        why: String,
+    },
+    /// `--durability none` on a directory that holds data.
+    #[error(
+        "the data directory {} holds data, and with durability `none` the node would neither load nor update \
+         it. Start with the durability it was written with, or give another --data-dir",
+        dir.display()
+    )]
+    DataWithoutDurability {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The command line does not fit together.
+    #[error("{0}")]
+    Usage(String),
+    /// An earlier error stopped this disk.
+    #[error(
+        "the disk of this node stopped after an earlier error (see the log above). It writes nothing more; \
+         start the node again once the cause is removed"
+    )]
+    Poisoned,
+}
+
+impl DiskError {
+    /// Wraps the failure of a system call; a full disk gets its own text.
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> DiskError {
+        let path = path.to_path_buf();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskError::Full { path, source },
+            _ => DiskError::Io { action, path, source },
+        }
+    }
+
+    /// Damage at an offset of a file.
+    pub(super) fn corrupt(path: &Path, offset: u64, why: impl Into<String>) -> DiskError {
+        DiskError::Corrupt {
+            path: path.to_path_buf(),
+            offset,
+            why: why.into(),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! One process per data directory: an advisory lock that dies with the process, and `node.pid`.
+//!
+//! `node.pid` is for people and for `dev`, which finds restarted nodes by it; only the lock decides.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use super::error::DiskError;
+use super::meta::META_FILE;
+
+/// Name of the locked file; it holds the owner's process id and is never removed.
+pub const LOCK_FILE: &str = "lock";
+/// Name of the file with the running node's process id; removed by a clean stop.
+pub const PID_FILE: &str = "node.pid";
+
+/// The right to use a data directory, until dropped.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    dir: PathBuf,
+    _file: File,
+}
+
+impl DirectoryLock {
+    /// Makes the directory if it is missing and locks it. Writes nothing else into it, so that a
+    /// directory that turns out to be somebody else's stays nearly untouched.
+    ///
+    /// # Errors
+    /// [`DiskError::Locked`] with the other process' id, or an IO error.
+    pub fn acquire(dir: &Path) -> Result<DirectoryLock, DiskError> {
+        fs::create_dir_all(dir).map_err(|error| DiskError::io("create the data directory", dir, error))?;
+        let path = dir.join(LOCK_FILE);
+        let mut file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| DiskError::io("open the lock file", &path, error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // The text is only for the message: without it the error is as true.
+                let _ = file.read_to_string(&mut pid);
+                let pid = if pid.trim().is_empty() {
+                    "unknown".into()
+                } else {
+                    pid.trim().to_owned()
+                };
+                return Err(DiskError::Locked {
+                    dir: dir.to_path_buf(),
+                    pid,
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(DiskError::io("lock", &path, error)),
+        }
+        let write = |file: &mut File| {
+            file.set_len(0)?;
+            file.rewind()?;
+            writeln!(file, "{}", std::process::id())
+        };
+        write(&mut file).map_err(|error| DiskError::io("write", &path, error))?;
+        Ok(DirectoryLock {
+            dir: dir.to_path_buf(),
+            _file: file,
+        })
+    }
+
+    /// For durability `none`, which uses no directory but still wants it for itself: locks it, writes
+    /// `node.pid`, and refuses a directory that holds data, which would be ignored and go stale.
+    ///
+    /// # Errors
+    /// As [`DirectoryLock::acquire`], and [`DiskError::DataWithoutDurability`].
+    pub fn acquire_without_data(dir: &Path) -> Result<DirectoryLock, DiskError> {
+        let lock = DirectoryLock::acquire(dir)?;
+        if dir.join(META_FILE).exists() {
+            return Err(DiskError::DataWithoutDurability {
+                dir: dir.to_path_buf(),
+            });
+        }
+        lock.write_pid()?;
+        Ok(lock)
+    }
+
+    /// Writes `node.pid`, by rename so that a reader never sees half of it.
+    pub(super) fn write_pid(&self) -> Result<(), DiskError> {
+        let path = self.dir.join(PID_FILE);
+        let temporary = self.dir.join("node.pid.tmp");
+        fs::write(&temporary, format!("{}\n", std::process::id()))
+            .and_then(|()| fs::rename(&temporary, &path))
+            .map_err(|error| DiskError::io("write", &path, error))
+    }
+
+    /// Removes `node.pid`: the node has stopped cleanly. The lock goes with `self`.
+    pub fn release(self) {
+        // A leftover pid file only costs its reader a look at the process list.
+        let _ = fs::remove_file(self.dir.join(PID_FILE));
+    }
+}
