@@ -1,1 +1,13 @@
-//! RESP codec, command table, peer frames and wire words of Repligo.
+//! What travels: RESP in both versions, the command table, slots, glob patterns, peer frames, and every
+//! sentence of the wire.
+//!
+//! Shared by server, client and simulator. It decides nothing about data and performs no effect.
+//!
+//! Invariants by absence: nothing here knows `core`, tokio, a socket, a file, a thread or a clock; no
+//! other file than `words.rs` contains the words master and slave.
+#![deny(missing_docs)]
+
+pub mod command;
+pub mod reply;
+pub mod resp;
+pub mod words;

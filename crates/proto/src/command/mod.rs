@@ -1,0 +1,17 @@
+//! The command table: one row per command, the single source for parsing, arity checks, `COMMAND`,
+//! access control, routing and the generated compatibility table.
+//!
+//! A row says what a command looks like and never what it does: execution belongs to `core` (data
+//! commands) and to the sessions of the binary (the rest), which match on [`CommandId`].
+
+mod id;
+mod lookup;
+mod spec;
+mod table;
+
+pub use id::CommandId;
+pub use lookup::{Unresolved, lookup, resolve};
+pub use spec::{
+    Argument, ArgumentKind, Categories, Deprecation, Flags, Group, KeySpec, KeyUse, Spec, category, flag,
+};
+pub use table::COMMANDS;

@@ -1,0 +1,363 @@
+//! The shape of one row of the command table.
+//!
+//! Names of flags, categories, groups and key uses are those that `COMMAND INFO` and `COMMAND DOCS` of
+//! Redis 7.0 report.
+
+use super::CommandId;
+
+/// A set of command flags, combined with `|` of [`flag`] constants.
+pub type Flags = u32;
+
+/// Command flags.
+pub mod flag {
+    use super::Flags;
+
+    /// May change the keyspace.
+    pub const WRITE: Flags = 1 << 0;
+    /// Reads the keyspace and never changes it.
+    pub const READONLY: Flags = 1 << 1;
+    /// May need memory, so it is refused when memory is used up.
+    pub const DENYOOM: Flags = 1 << 2;
+    /// For administrators.
+    pub const ADMIN: Flags = 1 << 3;
+    /// Refused inside scripts.
+    pub const NOSCRIPT: Flags = 1 << 4;
+    /// Allowed while the node loads its data.
+    pub const LOADING: Flags = 1 << 5;
+    /// Allowed on a replica whose data is stale.
+    pub const STALE: Flags = 1 << 6;
+    /// Never in the slow log.
+    pub const SKIP_SLOWLOG: Flags = 1 << 7;
+    /// Constant or logarithmic time.
+    pub const FAST: Flags = 1 << 8;
+    /// Allowed before authentication.
+    pub const NO_AUTH: Flags = 1 << 9;
+    /// Allowed while a script blocks the server.
+    pub const ALLOW_BUSY: Flags = 1 << 10;
+
+    /// Every flag with the name that Redis reports, in its order.
+    pub(crate) const NAMES: &[(Flags, &str)] = &[
+        (WRITE, "write"),
+        (READONLY, "readonly"),
+        (DENYOOM, "denyoom"),
+        (ADMIN, "admin"),
+        (NOSCRIPT, "noscript"),
+        (LOADING, "loading"),
+        (STALE, "stale"),
+        (SKIP_SLOWLOG, "skip_slowlog"),
+        (FAST, "fast"),
+        (NO_AUTH, "no_auth"),
+        (ALLOW_BUSY, "allow_busy"),
+    ];
+}
+
+/// A set of ACL categories, combined with `|` of [`category`] constants.
+pub type Categories = u32;
+
+/// ACL categories.
+pub mod category {
+    use super::Categories;
+
+    /// `@keyspace`: generic commands on keys.
+    pub const KEYSPACE: Categories = 1 << 0;
+    /// `@read`: implied by [`super::flag::READONLY`].
+    pub const READ: Categories = 1 << 1;
+    /// `@write`: implied by [`super::flag::WRITE`].
+    pub const WRITE: Categories = 1 << 2;
+    /// `@set`.
+    pub const SET: Categories = 1 << 3;
+    /// `@sortedset`.
+    pub const SORTEDSET: Categories = 1 << 4;
+    /// `@list`.
+    pub const LIST: Categories = 1 << 5;
+    /// `@hash`.
+    pub const HASH: Categories = 1 << 6;
+    /// `@string`.
+    pub const STRING: Categories = 1 << 7;
+    /// `@bitmap`.
+    pub const BITMAP: Categories = 1 << 8;
+    /// `@hyperloglog`.
+    pub const HYPERLOGLOG: Categories = 1 << 9;
+    /// `@geo`.
+    pub const GEO: Categories = 1 << 10;
+    /// `@stream`.
+    pub const STREAM: Categories = 1 << 11;
+    /// `@pubsub`.
+    pub const PUBSUB: Categories = 1 << 12;
+    /// `@admin`: implied by [`super::flag::ADMIN`].
+    pub const ADMIN: Categories = 1 << 13;
+    /// `@fast`: implied by [`super::flag::FAST`].
+    pub const FAST: Categories = 1 << 14;
+    /// `@slow`: implied by the absence of [`super::flag::FAST`].
+    pub const SLOW: Categories = 1 << 15;
+    /// `@blocking`.
+    pub const BLOCKING: Categories = 1 << 16;
+    /// `@dangerous`: implied by [`super::flag::ADMIN`].
+    pub const DANGEROUS: Categories = 1 << 17;
+    /// `@connection`.
+    pub const CONNECTION: Categories = 1 << 18;
+    /// `@transaction`.
+    pub const TRANSACTION: Categories = 1 << 19;
+    /// `@scripting`.
+    pub const SCRIPTING: Categories = 1 << 20;
+
+    /// Every category with its name, in the order of Redis.
+    pub(crate) const NAMES: &[(Categories, &str)] = &[
+        (KEYSPACE, "keyspace"),
+        (READ, "read"),
+        (WRITE, "write"),
+        (SET, "set"),
+        (SORTEDSET, "sortedset"),
+        (LIST, "list"),
+        (HASH, "hash"),
+        (STRING, "string"),
+        (BITMAP, "bitmap"),
+        (HYPERLOGLOG, "hyperloglog"),
+        (GEO, "geo"),
+        (STREAM, "stream"),
+        (PUBSUB, "pubsub"),
+        (ADMIN, "admin"),
+        (FAST, "fast"),
+        (SLOW, "slow"),
+        (BLOCKING, "blocking"),
+        (DANGEROUS, "dangerous"),
+        (CONNECTION, "connection"),
+        (TRANSACTION, "transaction"),
+        (SCRIPTING, "scripting"),
+    ];
+}
+
+/// Chapter of the documentation that a command belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// Keys of any type.
+    Generic,
+    /// Strings.
+    String,
+    /// MULTI and its relatives.
+    Transactions,
+    /// The connection itself.
+    Connection,
+    /// The server and its introspection.
+    Server,
+    /// Cluster topology.
+    Cluster,
+    /// Commands that only Repligo has.
+    Repligo,
+}
+
+impl Group {
+    /// The name in `COMMAND DOCS`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Generic => "generic",
+            Group::String => "string",
+            Group::Transactions => "transactions",
+            Group::Connection => "connection",
+            Group::Server => "server",
+            Group::Cluster => "cluster",
+            Group::Repligo => "repligo",
+        }
+    }
+}
+
+/// Where the keys of a command are among its arguments; the name of the command is argument 0, and for
+/// a subcommand the name of its container is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeySpec {
+    /// First key, 0 if there is none.
+    pub first: i8,
+    /// Last key; negative values count from the end, -1 being the last argument.
+    pub last: i8,
+    /// Distance from one key to the next.
+    pub step: i8,
+}
+
+impl KeySpec {
+    /// No keys.
+    pub const NONE: KeySpec = KeySpec {
+        first: 0,
+        last: 0,
+        step: 0,
+    };
+
+    /// Positions of the keys in a request of `argument_count` arguments.
+    pub fn positions(&self, argument_count: usize) -> impl Iterator<Item = usize> + use<> {
+        let last = match self.last {
+            last if last < 0 => argument_count as i64 + i64::from(last),
+            last => i64::from(last).min(argument_count as i64 - 1),
+        };
+        let end = if self.first == 0 {
+            0
+        } else {
+            usize::try_from(last + 1).unwrap_or(0)
+        };
+        (self.first as usize..end).step_by((self.step as usize).max(1))
+    }
+}
+
+/// How a command uses one range of keys, as `COMMAND INFO` reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyUse {
+    /// Where the keys are.
+    pub keys: KeySpec,
+    /// `RO`, `RW`, `OW` or `RM`, then what is done with the value.
+    pub flags: &'static [&'static str],
+    /// A remark, or empty.
+    pub notes: &'static str,
+}
+
+/// A deprecated command's remarks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deprecation {
+    /// Version since which it is deprecated.
+    pub since: &'static str,
+    /// What to use, in Markdown.
+    pub replaced_by: &'static str,
+}
+
+/// One row of the command table.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// For matching.
+    pub id: CommandId,
+    /// Lower case; a subcommand is `container|word`.
+    pub name: &'static str,
+    /// Count of arguments with the name (and container): exact if positive, else the minimum negated.
+    pub arity: i32,
+    /// What kind of command it is.
+    pub flags: Flags,
+    /// Categories beyond those that the flags imply; see [`Spec::categories`].
+    pub extra_categories: Categories,
+    /// Its keys, in one range; [`KeySpec::NONE`] if it has none.
+    pub keys: KeySpec,
+    /// Its keys by use.
+    pub key_uses: &'static [KeyUse],
+    /// Hints for clients of many nodes.
+    pub tips: &'static [&'static str],
+    /// Chapter of the documentation.
+    pub group: Group,
+    /// Version of Redis (or Repligo) that had it first.
+    pub since: &'static str,
+    /// Running time.
+    pub complexity: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// Set if it should not be used any more.
+    pub deprecated: Option<Deprecation>,
+    /// What changed since, as (version, change).
+    pub history: &'static [(&'static str, &'static str)],
+    /// Its arguments after the name.
+    pub arguments: &'static [Argument],
+    /// The words of a container; empty for a command that is none.
+    pub subcommands: &'static [Spec],
+}
+
+/// Type of an argument, as `COMMAND DOCS` reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArgumentKind {
+    /// Any bytes.
+    String,
+    /// A decimal integer.
+    Integer,
+    /// A floating-point number.
+    Double,
+    /// A key; the number says which of [`Spec::key_uses`].
+    Key(u8),
+    /// A glob pattern.
+    Pattern,
+    /// Seconds or milliseconds since the epoch.
+    UnixTime,
+    /// A word that stands for itself.
+    PureToken,
+    /// One of the nested arguments.
+    OneOf,
+    /// All of the nested arguments.
+    Block,
+}
+
+/// One argument of a command's syntax.
+#[derive(Clone, Copy, Debug)]
+pub struct Argument {
+    /// Name in the documentation.
+    pub name: &'static str,
+    /// Type.
+    pub kind: ArgumentKind,
+    /// Word before the argument, or empty.
+    pub token: &'static str,
+    /// Version that had it first, or empty for the version of the command.
+    pub since: &'static str,
+    /// May be left out.
+    pub optional: bool,
+    /// May be repeated.
+    pub multiple: bool,
+    /// Nested arguments.
+    pub arguments: &'static [Argument],
+}
+
+impl Spec {
+    /// True if a request of `argument_count` arguments (with the name and, for a subcommand, the
+    /// container) fits.
+    #[inline]
+    pub fn check_arity(&self, argument_count: usize) -> bool {
+        let required = self.arity.unsigned_abs() as usize;
+        argument_count == required || (self.arity < 0 && argument_count > required)
+    }
+
+    /// True if all of `flags` are set.
+    #[inline]
+    pub fn has(&self, flags: Flags) -> bool {
+        self.flags & flags == flags
+    }
+
+    /// True for a command that may change the keyspace.
+    #[inline]
+    pub fn is_write(&self) -> bool {
+        self.has(flag::WRITE)
+    }
+
+    /// The last word of the name: that of the subcommand, or the whole name.
+    pub fn word(&self) -> &'static str {
+        self.name.split_once('|').map_or(self.name, |(_, word)| word)
+    }
+
+    /// ACL categories, with those that the flags imply.
+    pub const fn categories(&self) -> Categories {
+        let mut categories = self.extra_categories;
+        if self.flags & flag::WRITE != 0 {
+            categories |= category::WRITE;
+        }
+        if self.flags & flag::READONLY != 0 {
+            categories |= category::READ;
+        }
+        if self.flags & flag::ADMIN != 0 {
+            categories |= category::ADMIN | category::DANGEROUS;
+        }
+        categories
+            | if self.flags & flag::FAST != 0 {
+                category::FAST
+            } else {
+                category::SLOW
+            }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_positions_count_from_both_ends() {
+        let check = |first, last, step, count, expect: &[usize]| {
+            let keys = KeySpec { first, last, step };
+            assert_eq!(keys.positions(count).collect::<Vec<_>>(), expect);
+        };
+        check(1, 1, 1, 2, &[1]);
+        check(1, -1, 1, 4, &[1, 2, 3]);
+        check(1, -1, 2, 5, &[1, 3]);
+        check(1, 2, 1, 3, &[1, 2]);
+        check(2, 2, 1, 3, &[2]);
+        check(0, 0, 0, 9, &[]);
+        check(1, 1, 1, 1, &[]);
+    }
+}

@@ -1,0 +1,78 @@
+//! Strings as numbers.
+
+use super::prelude::*;
+
+const BASE: Spec = row(Group::String);
+
+pub(super) const COMMANDS: &[Spec] = &[
+    Spec {
+        id: CommandId::Incr,
+        name: "incr",
+        arity: 2,
+        flags: WRITE | DENYOOM | FAST,
+        extra_categories: STRING,
+        keys: ONE,
+        key_uses: &[key_use(ONE, &["RW", "access", "update"])],
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Increment the integer value of a key by one",
+        arguments: &[KEY],
+        ..BASE
+    },
+    Spec {
+        id: CommandId::Decr,
+        name: "decr",
+        arity: 2,
+        flags: WRITE | DENYOOM | FAST,
+        extra_categories: STRING,
+        keys: ONE,
+        key_uses: &[key_use(ONE, &["RW", "access", "update"])],
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Decrement the integer value of a key by one",
+        arguments: &[KEY],
+        ..BASE
+    },
+    Spec {
+        id: CommandId::IncrBy,
+        name: "incrby",
+        arity: 3,
+        flags: WRITE | DENYOOM | FAST,
+        extra_categories: STRING,
+        keys: ONE,
+        key_uses: &[key_use(ONE, &["RW", "access", "update"])],
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Increment the integer value of a key by the given amount",
+        arguments: &[KEY, value("increment", Integer)],
+        ..BASE
+    },
+    Spec {
+        id: CommandId::DecrBy,
+        name: "decrby",
+        arity: 3,
+        flags: WRITE | DENYOOM | FAST,
+        extra_categories: STRING,
+        keys: ONE,
+        key_uses: &[key_use(ONE, &["RW", "access", "update"])],
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Decrement the integer value of a key by the given number",
+        arguments: &[KEY, value("decrement", Integer)],
+        ..BASE
+    },
+    Spec {
+        id: CommandId::IncrByFloat,
+        name: "incrbyfloat",
+        arity: 3,
+        flags: WRITE | DENYOOM | FAST,
+        extra_categories: STRING,
+        keys: ONE,
+        key_uses: &[key_use(ONE, &["RW", "access", "update"])],
+        since: "2.6.0",
+        complexity: "O(1)",
+        summary: "Increment the float value of a key by the given amount",
+        arguments: &[KEY, value("increment", Double)],
+        ..BASE
+    },
+];

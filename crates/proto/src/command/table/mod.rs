@@ -1,0 +1,192 @@
+//! The rows of the command table, by chapter.
+//!
+//! The rows are data only; who executes a command is decided elsewhere, by its [`CommandId`].
+
+mod connection;
+mod counters;
+mod expiry;
+mod introspection;
+mod keys;
+mod repligo;
+mod server;
+mod strings;
+mod transactions;
+
+use super::CommandId;
+use super::spec::{Argument, ArgumentKind, Group, KeySpec, KeyUse, Spec};
+
+/// What every chapter needs to write its rows.
+mod prelude {
+    pub(super) use super::super::CommandId;
+    pub(super) use super::super::spec::ArgumentKind::*;
+    pub(super) use super::super::spec::category::{CONNECTION, DANGEROUS, KEYSPACE, STRING, TRANSACTION};
+    pub(super) use super::super::spec::flag::*;
+    pub(super) use super::super::spec::{Argument, Deprecation, Group, Spec};
+    pub(super) use super::{ALL, BOTH, KEY, ONE, PAIRS, SECOND, block, key_use, one_of, row, token, value};
+}
+
+/// The only key is argument 1.
+const ONE: KeySpec = KeySpec {
+    first: 1,
+    last: 1,
+    step: 1,
+};
+/// The only key is argument 2.
+const SECOND: KeySpec = KeySpec {
+    first: 2,
+    last: 2,
+    step: 1,
+};
+/// Arguments 1 and 2 are keys.
+const BOTH: KeySpec = KeySpec {
+    first: 1,
+    last: 2,
+    step: 1,
+};
+/// All arguments are keys.
+const ALL: KeySpec = KeySpec {
+    first: 1,
+    last: -1,
+    step: 1,
+};
+/// Keys and values in turn.
+const PAIRS: KeySpec = KeySpec {
+    first: 1,
+    last: -1,
+    step: 2,
+};
+
+/// The argument `key`.
+const KEY: Argument = value("key", ArgumentKind::Key(0));
+
+const CHAPTERS: [&[Spec]; 9] = [
+    connection::COMMANDS,
+    server::COMMANDS,
+    introspection::COMMANDS,
+    keys::COMMANDS,
+    expiry::COMMANDS,
+    strings::COMMANDS,
+    counters::COMMANDS,
+    transactions::COMMANDS,
+    repligo::COMMANDS,
+];
+
+const COUNT: usize = {
+    let mut count = 0;
+    let mut chapter = 0;
+    while chapter < CHAPTERS.len() {
+        count += CHAPTERS[chapter].len();
+        chapter += 1;
+    }
+    count
+};
+
+/// All commands in one array, so that the index can name them by number.
+static TABLE: [Spec; COUNT] = {
+    let mut table = [CHAPTERS[0][0]; COUNT];
+    let (mut at, mut chapter) = (0, 0);
+    while chapter < CHAPTERS.len() {
+        let rows = CHAPTERS[chapter];
+        let mut index = 0;
+        while index < rows.len() {
+            table[at] = rows[index];
+            at += 1;
+            index += 1;
+        }
+        chapter += 1;
+    }
+    table
+};
+
+/// Every command, subcommands inside their containers.
+pub static COMMANDS: &[Spec] = &TABLE;
+
+/// A row with everything left out that may be.
+const fn row(group: Group) -> Spec {
+    Spec {
+        id: CommandId::Ping,
+        name: "",
+        arity: 0,
+        flags: 0,
+        extra_categories: 0,
+        keys: KeySpec::NONE,
+        key_uses: &[],
+        tips: &[],
+        group,
+        since: "",
+        complexity: "",
+        summary: "",
+        deprecated: None,
+        history: &[],
+        arguments: &[],
+        subcommands: &[],
+    }
+}
+
+const fn key_use(keys: KeySpec, flags: &'static [&'static str]) -> KeyUse {
+    KeyUse {
+        keys,
+        flags,
+        notes: "",
+    }
+}
+
+impl KeyUse {
+    const fn notes(self, notes: &'static str) -> KeyUse {
+        KeyUse { notes, ..self }
+    }
+}
+
+const fn value(name: &'static str, kind: ArgumentKind) -> Argument {
+    Argument {
+        name,
+        kind,
+        token: "",
+        since: "",
+        optional: false,
+        multiple: false,
+        arguments: &[],
+    }
+}
+
+const fn token(name: &'static str, word: &'static str) -> Argument {
+    value(name, ArgumentKind::PureToken).after(word)
+}
+
+const fn one_of(name: &'static str, arguments: &'static [Argument]) -> Argument {
+    Argument {
+        arguments,
+        ..value(name, ArgumentKind::OneOf)
+    }
+}
+
+const fn block(name: &'static str, arguments: &'static [Argument]) -> Argument {
+    Argument {
+        arguments,
+        ..value(name, ArgumentKind::Block)
+    }
+}
+
+impl Argument {
+    const fn after(self, token: &'static str) -> Argument {
+        Argument { token, ..self }
+    }
+
+    const fn since(self, since: &'static str) -> Argument {
+        Argument { since, ..self }
+    }
+
+    const fn optional(self) -> Argument {
+        Argument {
+            optional: true,
+            ..self
+        }
+    }
+
+    const fn multiple(self) -> Argument {
+        Argument {
+            multiple: true,
+            ..self
+        }
+    }
+}

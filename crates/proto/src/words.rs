@@ -1,0 +1,371 @@
+//! Every sentence of the wire: the error texts of Redis, our own error words with their outcome, and
+//! the words master and slave, which are written in this file only.
+//!
+//! Texts start with the code word that clients switch on, without the dash that the encoder adds.
+//! Those that Redis has are Redis 7.0's to the letter; ours end with the remedy.
+
+use crate::command::{Spec, Unresolved};
+use crate::resp::ArgSlice;
+
+// Values and types.
+/// The key holds another type.
+pub const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+/// Options that do not fit.
+pub const SYNTAX: &str = "ERR syntax error";
+/// Not a 64-bit integer, or outside of what the command takes.
+pub const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
+/// Not a floating-point number.
+pub const NOT_A_FLOAT: &str = "ERR value is not a valid float";
+/// INCR and its relatives left the range of 64 bits.
+pub const INCREMENT_OVERFLOW: &str = "ERR increment or decrement would overflow";
+/// DECRBY by the smallest integer, which has no negation.
+pub const DECREMENT_OVERFLOW: &str = "ERR decrement would overflow";
+/// INCRBYFLOAT left the finite numbers.
+pub const INCREMENT_NOT_FINITE: &str = "ERR increment would produce NaN or Infinity";
+/// RENAME of an absent key, and others.
+pub const NO_SUCH_KEY: &str = "ERR no such key";
+/// SETRANGE with a negative offset.
+pub const OFFSET_OUT_OF_RANGE: &str = "ERR offset is out of range";
+/// A string would exceed 512 MiB.
+pub const STRING_TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+/// SCAN with something that is no cursor.
+pub const INVALID_CURSOR: &str = "ERR invalid cursor";
+/// SELECT beyond the last database.
+pub const DATABASE_OUT_OF_RANGE: &str = "ERR DB index is out of range";
+/// EXPIRE with NX and another condition.
+pub const EXPIRE_NX_WITH_OTHERS: &str = "ERR NX and XX, GT or LT options at the same time are not compatible";
+/// EXPIRE with both GT and LT.
+pub const EXPIRE_GT_WITH_LT: &str = "ERR GT and LT options at the same time are not compatible";
+/// OBJECT FREQ without an LFU policy.
+pub const NO_LFU_POLICY: &str = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. \
+    Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+/// A write while memory is used up.
+pub const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+// Transactions.
+/// The reply of every command between MULTI and EXEC.
+pub const QUEUED: &str = "QUEUED";
+/// EXEC after a command that could not be queued.
+pub const EXEC_ABORT: &str = "EXECABORT Transaction discarded because of previous errors.";
+/// EXEC outside of MULTI.
+pub const EXEC_WITHOUT_MULTI: &str = "ERR EXEC without MULTI";
+/// DISCARD outside of MULTI.
+pub const DISCARD_WITHOUT_MULTI: &str = "ERR DISCARD without MULTI";
+/// MULTI inside of MULTI.
+pub const NESTED_MULTI: &str = "ERR MULTI calls can not be nested";
+/// WATCH inside of MULTI.
+pub const WATCH_INSIDE_MULTI: &str = "ERR WATCH inside MULTI is not allowed";
+
+// Connection and authentication.
+/// Any command before authentication.
+pub const NO_AUTH: &str = "NOAUTH Authentication required.";
+/// HELLO without AUTH before authentication.
+pub const NO_AUTH_HELLO: &str = "NOAUTH HELLO must be called with the client already authenticated, otherwise \
+    the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP \
+    protocol version at the same time";
+/// AUTH with a wrong user or password.
+pub const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+/// AUTH with one argument while no password is set.
+pub const NO_PASSWORD_SET: &str = "ERR AUTH <password> called without any password configured for the default \
+    user. Are you sure your configuration is correct?";
+/// HELLO with another version than 2 or 3.
+pub const UNSUPPORTED_PROTOCOL: &str = "NOPROTO unsupported protocol version";
+/// HELLO with something that is no number.
+pub const PROTOCOL_NOT_AN_INTEGER: &str = "ERR Protocol version is not an integer or out of range";
+/// CLIENT SETNAME with other than visible characters.
+pub const INVALID_CLIENT_NAME: &str =
+    "ERR Client names cannot contain spaces, newlines or special characters.";
+/// CLIENT KILL of an address that nobody has.
+pub const NO_SUCH_CLIENT: &str = "ERR No such client";
+/// CLIENT KILL ID with something that is no identifier.
+pub const CLIENT_ID_NOT_POSITIVE: &str = "ERR client-id should be greater than 0";
+/// CLIENT LIST ID with something that is no identifier.
+pub const INVALID_CLIENT_ID: &str = "ERR Invalid client ID";
+/// More connections than `maxclients`.
+pub const TOO_MANY_CLIENTS: &str = "ERR max number of clients reached";
+
+// Introspection.
+/// COMMAND GETKEYS of an unknown command.
+pub const INVALID_COMMAND: &str = "ERR Invalid command specified";
+/// COMMAND GETKEYS of a command without keys.
+pub const NO_KEY_ARGUMENTS: &str = "ERR The command has no key arguments";
+/// COMMAND GETKEYS of a request with the wrong number of arguments.
+pub const INVALID_ARGUMENT_COUNT: &str = "ERR Invalid number of arguments specified for command";
+/// SLOWLOG GET with a negative count.
+pub const SLOWLOG_COUNT: &str = "ERR count should be greater than or equal to -1";
+/// The node has not recovered its data yet.
+pub const LOADING: &str = "LOADING Redis is loading the dataset in memory";
+
+// Words for the roles, which Redis' replies require.
+/// What ROLE, HELLO and INFO call the leader.
+pub const LEADER_ROLE: &str = "master";
+/// What ROLE and INFO call a follower.
+pub const FOLLOWER_ROLE: &str = "slave";
+/// What HELLO calls a follower.
+pub const FOLLOWER_HELLO_ROLE: &str = "replica";
+/// CLIENT LIST TYPE of a link to the leader.
+pub const LEADER_TYPE: &str = "MASTER";
+/// The same in lower case.
+pub const LEADER_TYPE_NAME: &str = "master";
+/// Old CLIENT LIST TYPE of a link to a follower; the new one is `REPLICA`.
+pub const FOLLOWER_TYPE: &str = "SLAVE";
+/// The same in lower case.
+pub const FOLLOWER_TYPE_NAME: &str = "slave";
+/// INFO field: followers of a leader.
+pub const INFO_CONNECTED_FOLLOWERS: &str = "connected_slaves";
+/// INFO field of a follower: host of its leader.
+pub const INFO_LEADER_HOST: &str = "master_host";
+/// INFO field of a follower: port of its leader.
+pub const INFO_LEADER_PORT: &str = "master_port";
+/// INFO field of a follower: `up` or `down`.
+pub const INFO_LEADER_LINK_STATUS: &str = "master_link_status";
+/// INFO field of a follower: seconds since it heard its leader.
+pub const INFO_LEADER_LAST_IO_SECONDS_AGO: &str = "master_last_io_seconds_ago";
+/// INFO field of a follower: 1 while it installs a snapshot.
+pub const INFO_LEADER_SYNC_IN_PROGRESS: &str = "master_sync_in_progress";
+/// INFO field of a follower: its position in the log.
+pub const INFO_FOLLOWER_OFFSET: &str = "slave_repl_offset";
+/// INFO field of a follower: whether it may be elected, as a number.
+pub const INFO_FOLLOWER_PRIORITY: &str = "slave_priority";
+/// INFO field of a follower: whether it refuses writes, as 0 or 1.
+pub const INFO_FOLLOWER_READ_ONLY: &str = "slave_read_only";
+/// INFO field: identity of the replication history.
+pub const INFO_REPLICATION_ID: &str = "master_replid";
+/// INFO field: identity of the replication history before the last failover.
+pub const INFO_REPLICATION_ID_2: &str = "master_replid2";
+/// INFO field: position in the log.
+pub const INFO_REPLICATION_OFFSET: &str = "master_repl_offset";
+/// INFO field: state of a failover by command.
+pub const INFO_FAILOVER_STATE: &str = "master_failover_state";
+/// INFO field: how much of the log is kept for followers.
+pub const INFO_FOLLOWER_EXPIRES_TRACKED: &str = "slave_expires_tracked_keys";
+/// Change note of CLIENT KILL.
+pub(crate) const CLIENT_KILL_TYPE_ADDED: &str = "Added `master` type in for `TYPE` option.";
+/// Change note of CLIENT KILL.
+pub(crate) const CLIENT_KILL_TYPE_RENAMED: &str =
+    "Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward compatibility.";
+
+/// INFO field of a leader: one follower, numbered from 0.
+pub fn info_follower(number: usize) -> String {
+    format!("slave{number}")
+}
+
+// Our own error words. The text before the first space is the word; `outcome` tells what it means.
+/// No leader took the request in time.
+pub const NO_LEADER: &str =
+    "NOLEADER no leader could be reached, the command was not applied; retry, or look at: repligo status";
+/// The request was proposed and its fate is not known.
+pub const UNKNOWN: &str =
+    "UNKNOWN the outcome of the command is not known, it may have been applied; read before you retry";
+/// Committed, but not yet held by every voter.
+pub const NOT_ALL: &str =
+    "NOTALL the command is committed, but not every voter holds it yet; look at: repligo status";
+/// The replica is staler than the read allows.
+pub const STALE: &str = "STALE this replica lags behind more than the read allows; ask another node";
+/// The session's write was truncated with a deposed leader's log.
+pub const LOST_WRITE: &str =
+    "LOSTWRITE an asynchronous write of this session was lost in a failover; look at: repligo rescue list";
+/// The request identifier is too old to be looked up.
+pub const REQUEST_EXPIRED: &str =
+    "REQEXPIRED the request id has expired, the outcome is not known; read before you retry with a new id";
+/// The origin of the keyspace does not answer.
+pub const ORIGIN_DOWN: &str =
+    "ORIGINDOWN the origin of this keyspace is not reachable, the command was not applied; retry later";
+/// One command on keys of several lanes of an origin keyspace.
+pub const CROSS_LANE: &str =
+    "CROSSLANE the keys of the command belong to different lanes of the origin; send one command per lane";
+
+/// What became of a write whose reply is an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It never took and never will take effect: safe to retry.
+    NotApplied,
+    /// It took effect.
+    Applied,
+    /// It may have taken, or may still take, effect.
+    Unknown,
+}
+
+/// The outcome that an error reply tells, with or without its leading dash.
+pub fn outcome(error: &[u8]) -> Outcome {
+    match code(error) {
+        b"UNKNOWN" | b"REQEXPIRED" => Outcome::Unknown,
+        b"NOTALL" => Outcome::Applied,
+        _ => Outcome::NotApplied,
+    }
+}
+
+/// The code word of an error: what stands before the first space, without the leading dash.
+pub fn code(error: &[u8]) -> &[u8] {
+    let error = error.strip_prefix(b"-").unwrap_or(error);
+    let end = error
+        .iter()
+        .position(|byte| matches!(byte, b' ' | b'\r' | b'\n'))
+        .unwrap_or(error.len());
+    &error[..end]
+}
+
+/// Wrong number of arguments for a command; subcommands are named `container|word`.
+pub fn wrong_arity(name: &str) -> String {
+    format!("ERR wrong number of arguments for '{name}' command")
+}
+
+/// An expiry that is not positive or overflows.
+pub fn invalid_expire_time(name: &str) -> String {
+    format!("ERR invalid expire time in '{name}' command")
+}
+
+/// EXPIRE with an unknown option.
+pub fn unsupported_option(option: &[u8]) -> Vec<u8> {
+    [b"ERR Unsupported option ", option].concat()
+}
+
+/// HELLO with an unknown option.
+pub fn hello_option(option: &[u8]) -> Vec<u8> {
+    [b"ERR Syntax error in HELLO option '", option, b"'"].concat()
+}
+
+/// CLIENT LIST or KILL with an unknown type.
+pub fn unknown_client_type(name: &[u8]) -> Vec<u8> {
+    [b"ERR Unknown client type '", name, b"'"].concat()
+}
+
+/// CONFIG SET of a parameter that does not exist.
+pub fn unknown_parameter(name: &[u8]) -> Vec<u8> {
+    [
+        b"ERR Unknown option or number of arguments for CONFIG SET - '",
+        name,
+        b"'",
+    ]
+    .concat()
+}
+
+/// CONFIG SET that failed.
+pub fn config_set_failed(name: &[u8], why: &str) -> Vec<u8> {
+    [
+        b"ERR CONFIG SET failed (possibly related to argument '",
+        name,
+        b"') - ",
+        why.as_bytes(),
+    ]
+    .concat()
+}
+
+/// A subcommand that the container does not have.
+pub fn unknown_subcommand(container: &str, word: &[u8]) -> Vec<u8> {
+    let word = &word[..word.len().min(QUOTED_BYTES_MAX)];
+    let remedy = format!("'. Try {} HELP.", container.to_uppercase());
+    [b"ERR unknown subcommand '", word, remedy.as_bytes()].concat()
+}
+
+/// Bytes of a request that an error quotes, as in Redis.
+const QUOTED_BYTES_MAX: usize = 128;
+
+/// A command that does not exist; quotes the start of the request.
+pub fn unknown_command(request: ArgSlice<'_>) -> Vec<u8> {
+    let name = request.try_get(0).unwrap_or_default();
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend_from_slice(&name[..name.len().min(QUOTED_BYTES_MAX)]);
+    text.extend_from_slice(b"', with args beginning with: ");
+    let start = text.len();
+    for argument in request.skip(1).iter() {
+        let Some(room) = QUOTED_BYTES_MAX
+            .checked_sub(text.len() - start)
+            .filter(|&room| room > 0)
+        else {
+            break;
+        };
+        text.push(b'\'');
+        text.extend_from_slice(&argument[..argument.len().min(room)]);
+        text.extend_from_slice(b"' ");
+    }
+    text
+}
+
+/// The sentence for a request that names no executable command; see [`crate::command::resolve`].
+pub fn unresolved(reason: Unresolved, request: ArgSlice<'_>) -> Vec<u8> {
+    let arity = |spec: &Spec| wrong_arity(spec.name).into_bytes();
+    match reason {
+        Unresolved::Command => unknown_command(request),
+        Unresolved::Subcommand(spec) => unknown_subcommand(spec.name, request.try_get(1).unwrap_or_default()),
+        Unresolved::Arity(spec) => arity(spec),
+    }
+}
+
+/// A command that an origin keyspace does not have.
+pub fn not_supported_in_keyspace(command: &str, keyspace: &str) -> String {
+    format!(
+        "ERR {} is not supported in keyspace {keyspace}; use GET, SET, DEL or MSET",
+        command.to_uppercase()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::resolve;
+    use crate::resp::OwnedRequest;
+
+    fn check_unresolved(words: &[&str], expect: &str) {
+        let request = OwnedRequest::new(words);
+        let reason = resolve(request.view()).expect_err("not executable");
+        assert_eq!(
+            String::from_utf8_lossy(&unresolved(reason, request.view())),
+            expect
+        );
+    }
+
+    #[test]
+    fn requests_that_cannot_be_executed_are_answered_as_redis_does() {
+        check_unresolved(&["foo"], "ERR unknown command 'foo', with args beginning with: ");
+        check_unresolved(
+            &["foo", "a b", "c"],
+            "ERR unknown command 'foo', with args beginning with: 'a b' 'c' ",
+        );
+        check_unresolved(
+            &["client", "Foo"],
+            "ERR unknown subcommand 'Foo'. Try CLIENT HELP.",
+        );
+        check_unresolved(&["client"], "ERR wrong number of arguments for 'client' command");
+        check_unresolved(
+            &["CLIENT", "ID", "x"],
+            "ERR wrong number of arguments for 'client|id' command",
+        );
+        check_unresolved(&["GET"], "ERR wrong number of arguments for 'get' command");
+    }
+
+    #[test]
+    fn a_long_request_is_quoted_in_part() {
+        let (name, argument) = ("x".repeat(200), "y".repeat(100));
+        let expect = format!(
+            "ERR unknown command '{}', with args beginning with: '{}' '{}' ",
+            &name[..128],
+            argument,
+            &argument[..25]
+        );
+        check_unresolved(&[&name, &argument, &argument, &argument], &expect);
+    }
+
+    #[test]
+    fn every_own_word_has_its_outcome() {
+        for text in [UNKNOWN, REQUEST_EXPIRED] {
+            assert_eq!(outcome(text.as_bytes()), Outcome::Unknown);
+        }
+        assert_eq!(outcome(NOT_ALL.as_bytes()), Outcome::Applied);
+        for text in [
+            NO_LEADER,
+            STALE,
+            LOST_WRITE,
+            ORIGIN_DOWN,
+            CROSS_LANE,
+            WRONG_TYPE,
+            EXEC_ABORT,
+            SYNTAX,
+        ] {
+            assert_eq!(outcome(text.as_bytes()), Outcome::NotApplied);
+        }
+        assert_eq!(outcome(b"-UNKNOWN\r\n"), Outcome::Unknown);
+        assert_eq!(outcome(b"ERR unknown command"), Outcome::NotApplied);
+        assert_eq!(code(b"-MOVED 1 a:1\r\n"), b"MOVED");
+    }
+}
