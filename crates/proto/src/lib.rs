@@ -8,6 +8,9 @@
 #![deny(missing_docs)]
 
 pub mod command;
+pub mod frame;
+pub mod glob;
 pub mod reply;
 pub mod resp;
+pub mod slot;
 pub mod words;
