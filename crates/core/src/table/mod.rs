@@ -1,1 +1,414 @@
 //! One database: the hash table.
+//!
+//! Keys and values are bytes; beside them an entry has an optional deadline, a version and a small
+//! number that says what kind of value it is. The table knows nothing of commands, of replication or
+//! of a clock: an entry past its deadline stays until [`Table::expire_due`] takes it.
+//!
+//! - `hash` hashes keys, `index` with `bucket` maps hashes to handles and grows bucket by bucket,
+//!   `arena` with `class` and `record` holds the entries, `deadlines` orders the volatile ones,
+//!   `snapshot` keeps pre-images, `walk` reads many entries.
+//! - Deterministic: layout and order of a scan depend on the seed and the history alone. Contents,
+//!   order of expiry and validity of cursors do not even depend on the history.
+//! - No operation stalls: an insertion or removal moves the entries of at most two buckets, a clear
+//!   or a snapshot copies nothing but the pre-images of what changes.
+//!
+//! Every function that takes a hash wants the one that [`Table::hash`] returns for the key. Callers
+//! hash a batch of keys, prefetch for all of them, and then execute.
+
+mod arena;
+mod bucket;
+mod class;
+mod deadlines;
+mod hash;
+mod index;
+mod prefetch;
+mod record;
+mod snapshot;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use arena::Arena;
+use deadlines::Deadlines;
+use hash::KeyHasher;
+use index::{Index, Place};
+use snapshot::Snapshot;
+
+/// The largest version an entry can have: 48 bits are stored.
+pub const VERSION_MAX: u64 = (1 << 48) - 1;
+/// The largest kind an entry can have: 4 bits are stored.
+pub const KIND_MAX: u8 = 15;
+
+/// An entry as it lies in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryRef<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// The value.
+    pub value: &'a [u8],
+    /// When the entry expires, in milliseconds of shard time; `None`: never.
+    pub deadline_ms: Option<u64>,
+    /// The version the caller gave it.
+    pub version: u64,
+    /// What kind of value it is, as the caller numbers kinds.
+    pub kind: u8,
+}
+
+impl EntryRef<'_> {
+    /// Everything but key and value.
+    pub fn meta(&self) -> Meta {
+        Meta {
+            deadline_ms: self.deadline_ms,
+            version: self.version,
+            kind: self.kind,
+        }
+    }
+}
+
+/// What an entry has besides key and value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// When the entry expires, in milliseconds of shard time; `None`: never.
+    pub deadline_ms: Option<u64>,
+    /// The entry's version, at most [`VERSION_MAX`].
+    pub version: u64,
+    /// What kind of value it is, at most [`KIND_MAX`].
+    pub kind: u8,
+}
+
+/// Hasher, index and arena: what belongs together when a table is cleared.
+#[derive(Debug)]
+struct Store {
+    hasher: KeyHasher,
+    index: Index,
+    arena: Arena,
+}
+
+impl Store {
+    fn new(hasher: KeyHasher) -> Self {
+        Self {
+            hasher,
+            index: Index::new(),
+            arena: Arena::new(),
+        }
+    }
+
+    #[inline]
+    fn find(&self, hash: u64, key: &[u8]) -> Option<Place> {
+        self.index.find(hash, |handle| self.arena.key(handle) == key)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.index.memory_bytes() + self.arena.memory_bytes()
+    }
+}
+
+/// One database.
+#[derive(Debug)]
+pub struct Table {
+    store: Store,
+    deadlines: Deadlines,
+    snapshot: Option<Box<Snapshot>>,
+    /// Most entries that one change has moved because the table grows or shrinks.
+    moved_per_change_max: usize,
+}
+
+impl Table {
+    /// An empty table. Replicas of one shard must use one seed, which clients must not know.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            store: Store::new(KeyHasher::new(seed)),
+            deadlines: Deadlines::default(),
+            snapshot: None,
+            moved_per_change_max: 0,
+        }
+    }
+
+    /// The hash of a key in this table.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        self.store.hasher.hash(key)
+    }
+
+    /// Asks for the memory that a lookup of this hash reads first.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        let (spot, _) = self.store.index.route(hash);
+        prefetch::read(self.store.index.bucket(spot));
+    }
+
+    /// Asks for the entries that a lookup of this hash reads next. To be called when what
+    /// [`Table::prefetch`] asked for has had time to arrive.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        let (spot, tag) = self.store.index.route(hash);
+        let bucket = self.store.index.bucket(spot);
+        for slot in bucket.matches(tag) {
+            self.prefetch_handle(bucket.handle(slot));
+        }
+    }
+
+    #[inline]
+    fn prefetch_handle(&self, handle: u32) {
+        if let Some([first, .., last]) = self.store.arena.memory_of(handle) {
+            prefetch::read(first);
+            prefetch::read(last);
+        }
+    }
+
+    /// Number of entries, expired ones that are still here included.
+    pub fn len(&self) -> usize {
+        self.store.index.len()
+    }
+
+    /// True if there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of entries with a deadline.
+    pub fn volatile_len(&self) -> usize {
+        self.deadlines.len()
+    }
+
+    /// The entry of a key.
+    #[inline]
+    pub fn get(&self, hash: u64, key: &[u8]) -> Option<EntryRef<'_>> {
+        let store = &self.store;
+        let place = store.find(hash, key)?;
+        Some(store.arena.entry(store.index.handle(place)))
+    }
+
+    /// Sets a key to a value; true if that replaced an entry.
+    ///
+    /// # Panics
+    /// If version or kind are larger than [`VERSION_MAX`] and [`KIND_MAX`].
+    pub fn insert(&mut self, hash: u64, key: &[u8], value: &[u8], meta: Meta) -> bool {
+        self.before_change(hash);
+        if let Some(place) = self.store.find(hash, key) {
+            self.change(place, key, meta.deadline_ms, |arena, handle| {
+                arena.replace(handle, key, value, meta)
+            });
+            return true;
+        }
+        let handle = self.store.arena.insert(key, value, meta);
+        self.store.index.insert(hash, handle);
+        if meta.deadline_ms.is_some() {
+            self.deadlines.insert(&self.store.arena, handle);
+        }
+        false
+    }
+
+    /// Replaces deadline, version and kind of a key; false if there is no such entry.
+    ///
+    /// # Panics
+    /// If version or kind are larger than [`VERSION_MAX`] and [`KIND_MAX`].
+    pub fn set_meta(&mut self, hash: u64, key: &[u8], meta: Meta) -> bool {
+        self.before_change(hash);
+        let Some(place) = self.store.find(hash, key) else {
+            return false;
+        };
+        self.change(place, key, meta.deadline_ms, |arena, handle| {
+            arena.set_meta(handle, meta)
+        });
+        true
+    }
+
+    /// The value of a key, to be overwritten in place. Its length stays.
+    pub fn value_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut [u8]> {
+        self.before_change(hash);
+        let handle = self.store.index.handle(self.store.find(hash, key)?);
+        Some(self.store.arena.value_mut(handle))
+    }
+
+    /// Continues the value of a key by `tail`; `None` if there is no such entry, otherwise the new
+    /// length. Many small additions to one value cost amortised O(1) each once it is a large value,
+    /// and at most a copy of 4 KiB before.
+    pub fn append(&mut self, hash: u64, key: &[u8], tail: &[u8]) -> Option<usize> {
+        self.resize(hash, key, usize::MAX, tail)
+    }
+
+    /// Cuts the value of a key to at most `kept` bytes and continues it by `tail`; `None` if there is
+    /// no such entry, otherwise the new length.
+    pub fn resize(&mut self, hash: u64, key: &[u8], kept: usize, tail: &[u8]) -> Option<usize> {
+        self.before_change(hash);
+        let place = self.store.find(hash, key)?;
+        let entry = self.store.arena.entry(self.store.index.handle(place));
+        let kept = kept.min(entry.value.len());
+        let deadline_ms = entry.deadline_ms;
+        self.change(place, key, deadline_ms, |arena, handle| {
+            arena.resize(handle, kept, tail)
+        });
+        Some(kept + tail.len())
+    }
+
+    /// Removes a key; false if there is no such entry.
+    pub fn remove(&mut self, hash: u64, key: &[u8]) -> bool {
+        self.before_change(hash);
+        let Some(place) = self.store.find(hash, key) else {
+            return false;
+        };
+        let arena = &self.store.arena;
+        let handle = self.store.index.handle(place);
+        if let Some(deadline_ms) = arena.deadline_ms(handle) {
+            self.deadlines.remove(arena, (deadline_ms, key), handle);
+        }
+        self.store.index.remove(hash, place);
+        self.store.arena.remove(handle);
+        true
+    }
+
+    /// Removes all entries at once.
+    pub fn clear(&mut self) {
+        let hasher = self.store.hasher;
+        let old = std::mem::replace(&mut self.store, Store::new(hasher));
+        self.deadlines = Deadlines::default();
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.keep(old);
+        }
+    }
+
+    /// The earliest deadline of all entries, exactly.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.store.arena.deadline_ms(self.deadlines.first()?)
+    }
+
+    /// Removes entries whose deadline is `now_ms` or earlier, at most `limit` of them, in the order of
+    /// deadline and key, and calls `on_expired` with each key before it goes. Returns their number.
+    pub fn expire_due(&mut self, now_ms: u64, limit: usize, on_expired: &mut dyn FnMut(&[u8])) -> usize {
+        let mut expired = 0;
+        while expired < limit
+            && let Some(handle) = self.deadlines.first()
+        {
+            let key = self.store.arena.key(handle);
+            let hash = self.hash(key);
+            let deadline_ms = self.store.arena.deadline_ms(handle);
+            let deadline_ms = deadline_ms.expect("an indexed entry has a deadline");
+            if deadline_ms > now_ms {
+                break;
+            }
+            on_expired(key);
+            self.before_change(hash);
+            let Store { index, arena, .. } = &mut self.store;
+            self.deadlines
+                .remove(arena, (deadline_ms, arena.key(handle)), handle);
+            let place = index
+                .find(hash, |other| other == handle)
+                .expect("a volatile entry is in the index");
+            index.remove(hash, place);
+            arena.remove(handle);
+            expired += 1;
+        }
+        expired
+    }
+
+    /// Bytes of memory that the table has allocated, free slots and pre-images included.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.store.memory_bytes()
+            + self.deadlines.memory_bytes()
+            + self
+                .snapshot
+                .as_ref()
+                .map_or(0, |snapshot| snapshot.memory_bytes())
+    }
+
+    /// Bytes of memory that one entry takes, its share of the index included.
+    pub fn entry_bytes(&self, hash: u64, key: &[u8]) -> Option<usize> {
+        /// About what an entry takes in the index, and in the order of deadlines.
+        const INDEX_SHARE_BYTES: usize = 8;
+        const DEADLINE_SHARE_BYTES: usize = 5;
+        let handle = self.store.index.handle(self.store.find(hash, key)?);
+        let deadline = self
+            .store
+            .arena
+            .deadline_ms(handle)
+            .map_or(0, |_| DEADLINE_SHARE_BYTES);
+        Some(self.store.arena.entry_bytes(handle) + INDEX_SHARE_BYTES + deadline)
+    }
+
+    /// Most entries that one change had to move because the table was growing or shrinking.
+    pub fn moved_per_change_max(&self) -> usize {
+        self.moved_per_change_max
+    }
+
+    /// Begins a snapshot of the table as it is now. It costs one bit of memory per 64th of a bucket.
+    ///
+    /// # Panics
+    /// If a snapshot is active.
+    pub fn snapshot_begin(&mut self) {
+        assert!(self.snapshot.is_none(), "one snapshot at a time");
+        self.snapshot = Some(Box::new(Snapshot::new(self.store.index.bucket_count())));
+    }
+
+    /// True from [`Table::snapshot_begin`] until the last piece has been handed out.
+    pub fn snapshot_active(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
+    /// Hands out the next entries of the snapshot, until their keys and values exceed `budget_bytes`
+    /// by at most one bucket's entries. True when the snapshot is complete, which ends it.
+    ///
+    /// # Panics
+    /// If no snapshot is active.
+    pub fn snapshot_next(&mut self, budget_bytes: usize, on_entry: &mut dyn FnMut(EntryRef<'_>)) -> bool {
+        let snapshot = self.snapshot.as_mut().expect("a snapshot is active");
+        let done = snapshot.next(&self.store, budget_bytes, on_entry);
+        if done {
+            self.snapshot_abort();
+        }
+        done
+    }
+
+    /// Ends a snapshot before it is complete; no effect if none is active.
+    pub fn snapshot_abort(&mut self) {
+        self.snapshot = None;
+    }
+
+    /// What every change begins with: the pre-image for the snapshot, and a step of the migration.
+    #[inline]
+    fn before_change(&mut self, hash: u64) {
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.before_change(&self.store, hash);
+        }
+        let Store { hasher, index, arena } = &mut self.store;
+        if !index.is_migrating() {
+            return;
+        }
+        let moved = index.advance(|handle| hasher.hash(arena.key(handle)));
+        self.moved_per_change_max = self.moved_per_change_max.max(moved);
+        for &handle in self.store.index.next_to_move() {
+            self.prefetch_handle(handle);
+        }
+    }
+
+    /// Lets `edit` change an entry, which may give it another handle, and keeps index and deadlines
+    /// true to it.
+    fn change(
+        &mut self,
+        place: Place,
+        key: &[u8],
+        deadline_ms: Option<u64>,
+        edit: impl FnOnce(&mut Arena, u32) -> u32,
+    ) {
+        let Store { index, arena, .. } = &mut self.store;
+        let handle = index.handle(place);
+        let old_deadline_ms = arena.deadline_ms(handle);
+        let moves_in_time = old_deadline_ms != deadline_ms;
+        if moves_in_time && let Some(deadline_ms) = old_deadline_ms {
+            self.deadlines.remove(arena, (deadline_ms, key), handle);
+        }
+        let edited = edit(arena, handle);
+        if edited != handle {
+            index.set_handle(place, edited);
+        }
+        match deadline_ms {
+            Some(_) if moves_in_time => self.deadlines.insert(arena, edited),
+            Some(deadline_ms) if edited != handle => {
+                self.deadlines.rename((deadline_ms, key), handle, edited)
+            }
+            _ => {}
+        }
+    }
+}
