@@ -21,6 +21,7 @@ mod log;
 pub mod message;
 pub mod op;
 pub mod origin;
+pub mod packed;
 pub mod replica;
 pub mod table;
 pub mod time;

@@ -36,6 +36,8 @@ pub const SNAPSHOT_CHUNKS_IN_FLIGHT: usize = 16;
 pub const VOTERS_MAX: usize = 7;
 /// Databases per shard (`SELECT 0` to `SELECT 15`).
 pub const DATABASES: usize = 16;
+/// Bytes of one string value (Redis' proto-max-bulk-len).
+pub const STRING_BYTES_MAX: usize = 512 << 20;
 
 const _: () = {
     // A lease must have lapsed everywhere before any voter that granted it may vote again.

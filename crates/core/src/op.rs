@@ -1,8 +1,70 @@
 //! Ops: what the log holds.
+//!
+//! An op is deterministic: applied at the same place of the log it does the same on every replica. It
+//! knows nothing of terms, nodes or requests; the entry around it does ([`crate::contract::LogEntry`]).
+//!
+//! Version rule: the first byte tells what an op is. A tag's layout and meaning never change once
+//! released; a new meaning gets a new tag. Tags below 0x80 are commands ([`crate::command`]), then:
+//!
+//! | tags | op |
+//! |---|---|
+//! | 0x80 | Time |
+//! | 0x81 | Transaction |
+//! | 0x90–0x9f | origin lanes: Intent, Resolved, Fill, Health |
 
-/// A MULTI … EXEC block.
-#[derive(Clone, Debug, Default)]
-pub struct Transaction<'a> {
-    /// Keeps the lifetime until the items are here.
-    pub bytes: &'a [u8],
+use crate::command::{Command, FIRST_OP_TAG};
+use crate::packed::{Corrupt, corrupt};
+
+mod transaction;
+
+pub use transaction::{Item, Transaction, TransactionBuffer, Watched};
+
+mod tag {
+    pub const TIME: u8 = super::FIRST_OP_TAG;
+    pub const TRANSACTION: u8 = 0x81;
+}
+
+/// One op of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op<'a> {
+    /// One data command. A read is here only when it rides between writes of its connection.
+    Command(Command<'a>),
+    /// A MULTI … EXEC block.
+    Transaction(Transaction<'a>),
+    /// Nothing but the time of the entry around it: keys whose deadline has come are gone.
+    Time,
+}
+
+impl<'a> Op<'a> {
+    /// Appends the encoding, which delimits itself.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Command(command) => command.encode(out),
+            Self::Transaction(transaction) => {
+                out.push(tag::TRANSACTION);
+                transaction.encode(out);
+            }
+            Self::Time => out.push(tag::TIME),
+        }
+    }
+
+    /// Takes one op off the front of `input`; it borrows from it. Any input gives an op or [`Corrupt`].
+    #[inline]
+    pub fn decode(input: &mut &'a [u8]) -> Result<Self, Corrupt> {
+        match input.first() {
+            Some(&first) if first < FIRST_OP_TAG => Command::decode(input).map(Self::Command),
+            Some(_) => Self::decode_other(input),
+            None => corrupt("an op"),
+        }
+    }
+
+    fn decode_other(input: &mut &'a [u8]) -> Result<Self, Corrupt> {
+        let (first, rest) = (input[0], &input[1..]);
+        *input = rest;
+        match first {
+            tag::TIME => Ok(Self::Time),
+            tag::TRANSACTION => Transaction::decode(input).map(Self::Transaction),
+            _ => corrupt("an op tag"),
+        }
+    }
 }

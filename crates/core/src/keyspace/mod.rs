@@ -1,5 +1,394 @@
-//! The keyspace: sixteen databases and shard time.
+//! The keyspace: sixteen databases, shard time, and the meaning of every data command.
+//!
+//! It is the deterministic state machine under the log: [`Keyspace::apply`] and
+//! [`Keyspace::transaction`] change it, [`Keyspace::set_time`] moves its time, [`Keyspace::read`] only
+//! looks. It knows no log, no term, no client and no clock; times come from entries and readers.
+//!
+//! Invariants:
+//! - Shard time never goes back, and no key with `deadline <= shard time` is in a table: `set_time`
+//!   removes them before it returns, and a write whose deadline has passed removes its key instead. So
+//!   being in a table is being alive, also in snapshots.
+//! - Each write of a key gets the next number of one counter as the key's version; the counter is part
+//!   of the replicated state. Equal version means: not written in between, not even with an equal value.
+//! - Each database's digest is the sum of [`digest::entry_digest`] over its entries, kept up with each
+//!   change.
+//! - A negative row (an origin key that is known to have no row) is an entry that no plain command sees.
+
+mod clock;
+mod digest;
+mod extended;
+mod keys;
+mod known;
+mod scan;
+mod snapshot;
+
+mod strings;
+mod write;
+
+use std::cell::Cell;
+
+use repligo_proto::reply::ReplyWriter;
+
+use crate::command::Command;
+use crate::limits::DATABASES;
+use crate::op::{Item, Transaction};
+
+pub use clock::{ReadClock, ReadOutcome};
+pub use known::Known;
+pub use snapshot::RestoreError;
+
+use crate::table::{EntryRef, Table};
+
+/// What an entry of a table is.
+mod kind {
+    /// A string as it was set.
+    pub const STRING: u8 = 0;
+    /// Not a key: an origin key known to have no row.
+    pub const NEGATIVE: u8 = 1;
+    /// A string that APPEND or SETRANGE changed; Redis keeps such a one in its `raw` encoding.
+    pub const STRING_CHANGED: u8 = 2;
+    /// A string that INCRBYFLOAT wrote; Redis never keeps such a one in its `int` encoding.
+    pub const STRING_FLOAT: u8 = 3;
+    /// The last one there is.
+    pub const LAST: u8 = STRING_FLOAT;
+}
+
+/// One of the sixteen.
+#[derive(Debug)]
+struct Database {
+    table: Table,
+    /// How many entries of the table are negative rows.
+    negative_count: usize,
+    /// Sum of [`digest::entry_digest`] over all entries; kept per database so that FLUSHDB has not to
+    /// walk what it drops.
+    digest: u128,
+}
+
+impl Database {
+    fn len(&self) -> usize {
+        self.table.len() - self.negative_count
+    }
+}
+
+/// Counts for INFO; of this process only, neither replicated nor in snapshots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyspaceCounters {
+    /// Reads of a key that was there.
+    pub hits: u64,
+    /// Reads of a key that was not.
+    pub misses: u64,
+    /// Keys removed because their deadline came.
+    pub expired: u64,
+}
+
+/// What INFO says of one database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DatabaseSummary {
+    /// Number of keys.
+    pub keys: u64,
+    /// Memory of its table in bytes.
+    pub bytes: u64,
+}
 
 /// Sixteen databases and shard time.
-#[derive(Debug, Default)]
-pub struct Keyspace {}
+#[derive(Debug)]
+pub struct Keyspace {
+    /// Made at the first write, since most of them are never used.
+    databases: [Option<Box<Database>>; DATABASES],
+    hash_seed: u64,
+    time_ms: u64,
+    /// Version of the latest write of any key.
+    version: u64,
+    /// Not later than any deadline in any table; `u64::MAX` when there is none. It may be earlier: a
+    /// key that is deleted does not move it.
+    earliest_deadline_ms: u64,
+    hits: Cell<u64>,
+    misses: Cell<u64>,
+    expired: u64,
+    /// Advances with each RANDOMKEY, so that one does not follow from another. Not replicated: it
+    /// decides nothing but replies.
+    draws: Cell<u64>,
+    /// For values that are built before they are written.
+    scratch: Vec<u8>,
+    snapshot: snapshot::Progress,
+    /// The header of the snapshot that is being restored.
+    restoring: Option<snapshot::Header>,
+}
+
+impl Default for Keyspace {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl Keyspace {
+    /// An empty keyspace at time 0. Keys are hashed with `hash_seed`, which must be equal on all
+    /// replicas because scan cursors depend on it.
+    pub fn new(hash_seed: u64) -> Self {
+        Self {
+            databases: [const { None }; DATABASES],
+            hash_seed,
+            time_ms: 0,
+            version: 0,
+            earliest_deadline_ms: u64::MAX,
+            hits: Cell::new(0),
+            misses: Cell::new(0),
+            expired: 0,
+            draws: Cell::new(hash_seed),
+            scratch: Vec::new(),
+            snapshot: snapshot::Progress::default(),
+            restoring: None,
+        }
+    }
+
+    /// Shard time: milliseconds since the epoch, as of the last applied entry.
+    #[inline]
+    pub fn time_ms(&self) -> u64 {
+        self.time_ms
+    }
+
+    /// A time at or before the earliest deadline of all keys, or `None` without any. No read before it
+    /// can need [`ReadOutcome::NeedsTime`], and [`Keyspace::set_time`] before it removes nothing.
+    #[inline]
+    pub fn next_deadline(&self) -> Option<u64> {
+        (self.earliest_deadline_ms != u64::MAX).then_some(self.earliest_deadline_ms)
+    }
+
+    /// Version of a key; 0 when it is absent.
+    pub fn version_of(&self, db: u8, key: &[u8]) -> u64 {
+        self.find(db, key).map_or(0, |entry| entry.version)
+    }
+
+    /// Sum over all entries of a 128-bit hash of (database, key, kind, value, deadline, version). Equal
+    /// on replicas that applied the same log, whatever the order of their tables; costs nothing to ask.
+    pub fn digest(&self) -> u128 {
+        self.databases
+            .iter()
+            .flatten()
+            .fold(0, |sum, database| sum.wrapping_add(database.digest))
+    }
+
+    /// What this process counted.
+    pub fn counters(&self) -> KeyspaceCounters {
+        KeyspaceCounters {
+            hits: self.hits.get(),
+            misses: self.misses.get(),
+            expired: self.expired,
+        }
+    }
+
+    /// What INFO says of database `db`.
+    pub fn summary(&self, db: u8) -> DatabaseSummary {
+        self.database(db)
+            .map_or_else(DatabaseSummary::default, |database| DatabaseSummary {
+                keys: database.len() as u64,
+                bytes: database.table.memory_bytes() as u64,
+            })
+    }
+
+    /// Starts loading what the command will touch. Meant for a batch of parsed commands: prefetch all,
+    /// then execute all.
+    #[inline]
+    pub fn prefetch(&self, command: &Command<'_>) {
+        if let Some(table) = command
+            .db()
+            .and_then(|db| self.database(db))
+            .map(|database| &database.table)
+        {
+            command.for_each_key(|key| table.prefetch(table.hash(key)));
+        }
+    }
+
+    /// Answers a command that [`Command::is_write`] says is none. With [`ReadOutcome::NeedsTime`]
+    /// nothing was appended: the reader's clock is past a deadline that no entry has reached yet.
+    #[inline]
+    pub fn read(&self, command: &Command<'_>, clock: ReadClock, reply: &mut ReplyWriter<'_>) -> ReadOutcome {
+        if clock.now_ms >= self.earliest_deadline_ms && self.meets_deadline(command, clock.now_ms) {
+            return ReadOutcome::NeedsTime;
+        }
+        self.answer(command, clock.now_ms.max(self.time_ms), reply);
+        ReadOutcome::Done
+    }
+
+    /// Applies a command of an entry, a read as well as a write, and writes its reply.
+    #[inline]
+    pub fn apply(&mut self, command: &Command<'_>, reply: &mut ReplyWriter<'_>) {
+        match *command {
+            Command::Set {
+                db,
+                key,
+                value,
+                expiry,
+                condition,
+                reply: form,
+            } => {
+                self.set(
+                    db,
+                    key,
+                    strings::Set {
+                        value,
+                        expiry,
+                        condition,
+                        form,
+                    },
+                    reply,
+                );
+            }
+            Command::GetDel { db, key } => self.get_and_delete(db, key, reply),
+            Command::GetEx { db, key, expiry } => self.get_and_expire(db, key, expiry, reply),
+            Command::MSet { db, pairs } => self.set_many(db, pairs, reply),
+            Command::MSetNx { db, pairs } => self.set_many_if_absent(db, pairs, reply),
+            Command::IncrBy { db, key, delta } => self.increment(db, key, delta, reply),
+            Command::IncrByFloat { db, key, increment } => self.increment_float(db, key, increment, reply),
+            Command::Append { db, key, value } => self.append(db, key, value, reply),
+            Command::SetRange {
+                db,
+                key,
+                offset,
+                value,
+            } => {
+                self.set_range(db, key, strings::Range { offset, value }, reply);
+            }
+            Command::Del { db, keys } => self.delete(db, keys, reply),
+            Command::Expire {
+                db,
+                key,
+                deadline,
+                condition,
+            } => {
+                self.expire(db, key, (deadline, condition), reply);
+            }
+            Command::Persist { db, key } => self.persist(db, key, reply),
+            Command::Rename {
+                db,
+                from,
+                to,
+                only_if_absent,
+            } => {
+                self.rename(
+                    db,
+                    keys::Rename {
+                        from,
+                        to,
+                        only_if_absent,
+                    },
+                    reply,
+                );
+            }
+            Command::FlushDb { db } => {
+                self.clear_database(db);
+                reply.ok();
+            }
+            Command::FlushAll => {
+                (0..DATABASES as u8).for_each(|db| self.clear_database(db));
+                reply.ok();
+            }
+            // A read between writes; where nobody waits for its reply there is nothing to do.
+            _ if reply.is_discard() => {}
+            _ => self.answer(command, self.time_ms, reply),
+        }
+    }
+
+    /// Applies a MULTI … EXEC block: nothing and a null when a watched key has changed, else all items
+    /// in order and an array of their replies. `locals` writes the reply of the item with the given
+    /// position, which the session answers itself, or nothing when `reply` discards.
+    pub fn transaction(
+        &mut self,
+        transaction: &Transaction<'_>,
+        reply: &mut ReplyWriter<'_>,
+        locals: &mut dyn FnMut(usize, &mut ReplyWriter<'_>),
+    ) {
+        if transaction
+            .watched()
+            .any(|watched| self.version_of(watched.db, watched.key) != watched.version)
+        {
+            return reply.null_array();
+        }
+        reply.array(transaction.len());
+        for (index, item) in transaction.items().enumerate() {
+            match item {
+                Item::Command(command) => self.apply(&command, reply),
+                Item::Local => locals(index, reply),
+            }
+        }
+    }
+
+    /// The reply of a read at `now_ms`, which is not before shard time.
+    #[inline]
+    fn answer(&self, command: &Command<'_>, now_ms: u64, reply: &mut ReplyWriter<'_>) {
+        match *command {
+            Command::Get { db, key } => self.get(db, key, reply),
+            _ => self.answer_other(command, now_ms, reply),
+        }
+    }
+
+    fn answer_other(&self, command: &Command<'_>, now_ms: u64, reply: &mut ReplyWriter<'_>) {
+        match *command {
+            Command::MGet { db, keys } => self.get_many(db, keys, reply),
+            Command::GetEx { db, key, expiry } => self.get_unchanged(db, key, expiry, reply),
+            Command::StrLen { db, key } => self.string_length(db, key, reply),
+            Command::GetRange { db, key, start, end } => self.get_range(db, key, (start, end), reply),
+            Command::Exists { db, keys } | Command::Touch { db, keys } => {
+                self.count_existing(db, keys, reply)
+            }
+            Command::Ttl { db, key, form } => self.time_to_live(db, key, (form, now_ms), reply),
+            Command::Type { db, key } => self.type_name(db, key, reply),
+            Command::Keys { db, pattern } => self.keys_matching(db, pattern, reply),
+            Command::Scan {
+                db,
+                cursor,
+                count,
+                pattern,
+                kind,
+            } => {
+                self.scan(
+                    db,
+                    scan::Scan {
+                        cursor,
+                        count,
+                        pattern,
+                        kind,
+                    },
+                    reply,
+                );
+            }
+            Command::RandomKey { db } => self.random_key(db, reply),
+            Command::Object { db, key, field } => self.object(db, key, field, reply),
+            Command::MemoryUsage { db, key } => self.memory_usage(db, key, reply),
+            Command::DbSize { db } => {
+                reply.integer(self.database(db).map_or(0, |database| database.len() as i64));
+            }
+            Command::Watch { db, keys } => {
+                keys.iter()
+                    .for_each(|key| reply.raw(&self.version_of(db, key).to_le_bytes()));
+            }
+            _ => unreachable!("{} is a write, and writes go through the log", command.name()),
+        }
+    }
+
+    #[inline]
+    fn database(&self, db: u8) -> Option<&Database> {
+        self.databases[usize::from(db)].as_deref()
+    }
+
+    /// The entry of a key, unless it is absent or a negative row.
+    #[inline]
+    fn find(&self, db: u8, key: &[u8]) -> Option<EntryRef<'_>> {
+        let table = &self.database(db)?.table;
+        table
+            .get(table.hash(key), key)
+            .filter(|entry| entry.kind != kind::NEGATIVE)
+    }
+
+    /// As `find`, counted for INFO.
+    #[inline]
+    fn find_counted(&self, db: u8, key: &[u8]) -> Option<EntryRef<'_>> {
+        let entry = self.find(db, key);
+        let counter = if entry.is_some() { &self.hits } else { &self.misses };
+        counter.set(counter.get() + 1);
+        entry
+    }
+}
+
+#[cfg(test)]
+mod tests;

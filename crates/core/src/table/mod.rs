@@ -275,8 +275,13 @@ impl Table {
     }
 
     /// Removes entries whose deadline is `now_ms` or earlier, at most `limit` of them, in the order of
-    /// deadline and key, and calls `on_expired` with each key before it goes. Returns their number.
-    pub fn expire_due(&mut self, now_ms: u64, limit: usize, on_expired: &mut dyn FnMut(&[u8])) -> usize {
+    /// deadline and key, and calls `on_expired` with each before it goes. Returns their number.
+    pub fn expire_due(
+        &mut self,
+        now_ms: u64,
+        limit: usize,
+        on_expired: &mut dyn FnMut(EntryRef<'_>),
+    ) -> usize {
         let mut expired = 0;
         while expired < limit
             && let Some(handle) = self.deadlines.first()
@@ -288,7 +293,7 @@ impl Table {
             if deadline_ms > now_ms {
                 break;
             }
-            on_expired(key);
+            on_expired(self.store.arena.entry(handle));
             self.before_change(hash);
             let Store { index, arena, .. } = &mut self.store;
             self.deadlines

@@ -38,7 +38,7 @@ impl Table {
     /// Start with 0. As with Redis' SCAN, every entry that is there during the whole scan is visited
     /// at least once, whatever else changes meanwhile; an entry may be visited twice, and a call may
     /// visit none. A cursor that no call returned starts at some bucket or ends the scan.
-    pub fn scan(&self, cursor: u64, on_entry: &mut dyn FnMut(EntryRef<'_>)) -> u64 {
+    pub fn scan<'a>(&'a self, cursor: u64, on_entry: &mut dyn FnMut(EntryRef<'a>)) -> u64 {
         if cursor >> (u64::BITS - CURSOR_SHIFT) != 0 {
             return 0;
         }

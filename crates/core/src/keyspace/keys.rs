@@ -1,0 +1,179 @@
+//! Commands on keys whatever their type: existence, deadlines, names, introspection.
+
+use repligo_proto::reply::ReplyWriter;
+use repligo_proto::words;
+
+use crate::command::{Deadline, DeadlineCondition, Keys, ObjectField, TtlForm, parse_i64};
+
+use super::write::BuiltMeta;
+use super::{Keyspace, kind};
+
+/// Longest value that Redis keeps in one allocation with its header (`embstr`).
+const EMBEDDED_BYTES_MAX: usize = 44;
+/// Redis shares its objects for integers below this one, and OBJECT REFCOUNT says so.
+const SHARED_INTEGERS: i64 = 10_000;
+/// What OBJECT REFCOUNT says of a shared object.
+const SHARED_REFERENCE_COUNT: i64 = i32::MAX as i64;
+
+/// The arguments of RENAME.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rename<'a> {
+    pub from: &'a [u8],
+    pub to: &'a [u8],
+    pub only_if_absent: bool,
+}
+
+impl Keyspace {
+    pub(super) fn delete(&mut self, db: u8, keys: Keys<'_>, reply: &mut ReplyWriter<'_>) {
+        let count: i64 = keys.iter().map(|key| i64::from(self.erase(db, key))).sum();
+        reply.integer(count);
+    }
+
+    pub(super) fn count_existing(&self, db: u8, keys: Keys<'_>, reply: &mut ReplyWriter<'_>) {
+        let count = keys
+            .iter()
+            .filter(|key| self.find_counted(db, key).is_some())
+            .count();
+        reply.integer(count as i64);
+    }
+
+    pub(super) fn expire(
+        &mut self,
+        db: u8,
+        key: &[u8],
+        (deadline, condition): (Deadline, DeadlineCondition),
+        reply: &mut ReplyWriter<'_>,
+    ) {
+        let Some(entry) = self.find(db, key) else {
+            return reply.integer(0);
+        };
+        let new_ms = match deadline {
+            Deadline::In(time) => (self.time_ms as i64).saturating_add(time),
+            Deadline::At(time) => time,
+        };
+        let holds = match entry.deadline_ms {
+            Some(current) => {
+                !condition.if_none
+                    && !(condition.if_later && new_ms <= current as i64)
+                    && !(condition.if_earlier && new_ms >= current as i64)
+            }
+            // No deadline counts as infinitely late.
+            None => !condition.if_some && !condition.if_later,
+        };
+        if !holds {
+            return reply.integer(0);
+        }
+        self.put_deadline(db, key, Some(new_ms.max(0) as u64));
+        reply.integer(1);
+    }
+
+    pub(super) fn persist(&mut self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
+        let volatile = self
+            .find(db, key)
+            .is_some_and(|entry| entry.deadline_ms.is_some());
+        if volatile {
+            self.put_deadline(db, key, None);
+        }
+        reply.integer(i64::from(volatile));
+    }
+
+    pub(super) fn time_to_live(
+        &self,
+        db: u8,
+        key: &[u8],
+        (form, now_ms): (TtlForm, u64),
+        reply: &mut ReplyWriter<'_>,
+    ) {
+        let Some(entry) = self.find_counted(db, key) else {
+            return reply.integer(-2);
+        };
+        let Some(deadline) = entry.deadline_ms else {
+            return reply.integer(-1);
+        };
+        let rest = deadline.saturating_sub(now_ms);
+        // Redis rounds seconds to the nearest.
+        let answer = match form {
+            TtlForm::Seconds => rest.saturating_add(500) / 1000,
+            TtlForm::Milliseconds => rest,
+            TtlForm::DeadlineSeconds => deadline.saturating_add(500) / 1000,
+            TtlForm::DeadlineMilliseconds => deadline,
+        };
+        reply.integer(answer as i64);
+    }
+
+    pub(super) fn type_name(&self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
+        reply.simple(if self.find_counted(db, key).is_some() {
+            "string"
+        } else {
+            "none"
+        });
+    }
+
+    pub(super) fn rename(&mut self, db: u8, rename: Rename<'_>, reply: &mut ReplyWriter<'_>) {
+        let Rename {
+            from,
+            to,
+            only_if_absent,
+        } = rename;
+        if self.find(db, from).is_none() {
+            return reply.error(words::NO_SUCH_KEY);
+        }
+        if only_if_absent && self.find(db, to).is_some() {
+            return reply.integer(0);
+        }
+        // Under the same name nothing happens, and nobody who watches it is to notice.
+        if from != to {
+            self.put_built(db, to, |keyspace, built| {
+                let entry = keyspace.find(db, from).expect("it was found above");
+                built.extend_from_slice(entry.value);
+                BuiltMeta {
+                    deadline_ms: entry.deadline_ms,
+                    kind: entry.kind,
+                }
+            });
+            self.erase(db, from);
+        }
+        if only_if_absent {
+            reply.integer(1)
+        } else {
+            reply.ok()
+        }
+    }
+
+    pub(super) fn object(&self, db: u8, key: &[u8], field: ObjectField, reply: &mut ReplyWriter<'_>) {
+        let Some(entry) = self.find_counted(db, key) else {
+            return reply.null();
+        };
+        match field {
+            ObjectField::Encoding => reply.bulk_str(encoding_name(entry.kind, entry.value)),
+            ObjectField::RefCount => {
+                let shared = encoding_name(entry.kind, entry.value) == "int"
+                    && parse_i64(entry.value).is_some_and(|value| (0..SHARED_INTEGERS).contains(&value));
+                reply.integer(if shared { SHARED_REFERENCE_COUNT } else { 1 });
+            }
+            ObjectField::IdleTime => reply.integer(0),
+            ObjectField::Frequency => reply.error(words::NO_LFU_POLICY),
+        }
+    }
+
+    pub(super) fn memory_usage(&self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
+        let bytes = self.find(db, key).and_then(|_| {
+            let table = &self.database(db)?.table;
+            table.entry_bytes(table.hash(key), key)
+        });
+        match bytes {
+            Some(bytes) => reply.integer(bytes as i64),
+            None => reply.null(),
+        }
+    }
+}
+
+/// How Redis would keep the value.
+fn encoding_name(kind: u8, value: &[u8]) -> &'static str {
+    match kind {
+        kind::STRING_CHANGED => "raw",
+        kind::STRING if parse_i64(value).is_some() => "int",
+        _ if value.len() <= EMBEDDED_BYTES_MAX => "embstr",
+        _ => "raw",
+    }
+}

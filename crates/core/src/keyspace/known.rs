@@ -1,0 +1,64 @@
+//! What the origin lanes ask of the keyspace: cached rows and rows known to be absent.
+//!
+//! A negative row is an entry without a value that no plain command sees: GET answers null, EXISTS 0,
+//! DBSIZE does not count it, SCAN and KEYS pass over it, and WATCH sees version 0. Its deadline bounds
+//! how long the absence is believed.
+
+use super::write::NewValue;
+use super::{Keyspace, kind};
+
+/// What the cache knows of an origin key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known<'a> {
+    /// Nothing: the origin has to be asked.
+    Absent,
+    /// There is no row.
+    Negative,
+    /// The row's value.
+    Value(&'a [u8]),
+}
+
+impl Keyspace {
+    /// What is known of a key at shard time.
+    #[inline]
+    pub fn lookup(&self, db: u8, key: &[u8]) -> Known<'_> {
+        let entry = self
+            .database(db)
+            .and_then(|database| database.table.get(database.table.hash(key), key));
+        match entry {
+            None => Known::Absent,
+            Some(entry) if entry.kind == kind::NEGATIVE => Known::Negative,
+            Some(entry) => Known::Value(entry.value),
+        }
+    }
+
+    /// Remembers what the origin holds: a value, or with `None` that there is no row. It is forgotten
+    /// at `cache_deadline_ms` (milliseconds since the epoch), or kept until it is overwritten.
+    pub fn put_origin_value(
+        &mut self,
+        db: u8,
+        key: &[u8],
+        value: Option<&[u8]>,
+        cache_deadline_ms: Option<u64>,
+    ) {
+        // An earlier value or absence must not outlive a later one whose deadline has passed.
+        self.forget(db, key);
+        self.put(
+            db,
+            key,
+            match value {
+                Some(value) => NewValue::string(value, cache_deadline_ms),
+                None => NewValue {
+                    value: b"",
+                    deadline_ms: cache_deadline_ms,
+                    kind: kind::NEGATIVE,
+                },
+            },
+        );
+    }
+
+    /// Drops whatever is known of a key, a negative row too; true when there was something.
+    pub fn forget(&mut self, db: u8, key: &[u8]) -> bool {
+        self.erase_if(db, key, |_| true)
+    }
+}

@@ -1,0 +1,274 @@
+//! Strings: SET and GET in all forms, counters, ranges.
+//!
+//! A value may be at most [`STRING_BYTES_MAX`] long; a command that would make a longer one changes
+//! nothing. Counters work on the decimal text of the value and keep its deadline.
+
+use repligo_proto::reply::ReplyWriter;
+use repligo_proto::words;
+
+use crate::command::{DeadlineError, Expiry, GetExpiry, Pairs, SetCondition, SetReply, parse_i64};
+use crate::limits::STRING_BYTES_MAX;
+
+use super::extended::Extended;
+use super::write::{BuiltMeta, NewValue};
+use super::{Keyspace, kind};
+
+/// The arguments of SET.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Set<'a> {
+    pub value: &'a [u8],
+    pub expiry: Expiry,
+    pub condition: SetCondition,
+    pub form: SetReply,
+}
+
+/// The arguments of SETRANGE.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range<'a> {
+    pub offset: u64,
+    pub value: &'a [u8],
+}
+
+impl Keyspace {
+    #[inline]
+    pub(super) fn get(&self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
+        match self.find_counted(db, key) {
+            Some(entry) => reply.bulk(entry.value),
+            None => reply.null(),
+        }
+    }
+
+    pub(super) fn get_many(&self, db: u8, keys: crate::command::Keys<'_>, reply: &mut ReplyWriter<'_>) {
+        reply.array(keys.len());
+        keys.iter().for_each(|key| self.get(db, key, reply));
+    }
+
+    #[inline]
+    pub(super) fn set(&mut self, db: u8, key: &[u8], set: Set<'_>, reply: &mut ReplyWriter<'_>) {
+        if matches!(
+            set,
+            Set {
+                expiry: Expiry::Never,
+                condition: SetCondition::Always,
+                form: SetReply::Ok,
+                ..
+            }
+        ) {
+            self.put(db, key, NewValue::string(set.value, None));
+            reply.ok();
+        } else {
+            self.set_with_options(db, key, set, reply);
+        }
+    }
+
+    fn set_with_options(&mut self, db: u8, key: &[u8], set: Set<'_>, reply: &mut ReplyWriter<'_>) {
+        let old = self.find(db, key);
+        let (exists, old_deadline) = (old.is_some(), old.as_ref().and_then(|entry| entry.deadline_ms));
+        if set.form == SetReply::Old {
+            match old {
+                Some(entry) => reply.bulk(entry.value),
+                None => reply.null(),
+            }
+        }
+        let writes = match set.condition {
+            SetCondition::Always => true,
+            SetCondition::IfAbsent => !exists,
+            SetCondition::IfPresent => exists,
+        };
+        if writes {
+            let deadline_ms = match set.expiry {
+                Expiry::Never => None,
+                Expiry::In(time) => Some(self.deadline_in(time)),
+                Expiry::At(time) => Some(time),
+                Expiry::Keep => old_deadline,
+            };
+            self.put(db, key, NewValue::string(set.value, deadline_ms));
+        }
+        match set.form {
+            SetReply::Ok if writes => reply.ok(),
+            SetReply::Ok => reply.null(),
+            SetReply::Old => {}
+            SetReply::Flag => reply.integer(i64::from(writes)),
+        }
+    }
+
+    /// The deadline that lies `time` milliseconds after shard time, kept inside Redis' signed range.
+    pub(super) fn deadline_in(&self, time: u64) -> u64 {
+        self.time_ms.saturating_add(time).min(i64::MAX as u64)
+    }
+
+    pub(super) fn get_and_delete(&mut self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
+        self.get(db, key, reply);
+        self.erase(db, key);
+    }
+
+    pub(super) fn get_and_expire(
+        &mut self,
+        db: u8,
+        key: &[u8],
+        expiry: GetExpiry,
+        reply: &mut ReplyWriter<'_>,
+    ) {
+        self.get_unchanged(db, key, expiry, reply);
+        let Some(entry) = self.find(db, key) else { return };
+        match expiry {
+            GetExpiry::Keep | GetExpiry::Refused(_) => {}
+            GetExpiry::Persist if entry.deadline_ms.is_none() => {}
+            GetExpiry::Persist => self.put_deadline(db, key, None),
+            GetExpiry::In(time) => self.put_deadline(db, key, Some(self.deadline_in(time))),
+            GetExpiry::At(time) => self.put_deadline(db, key, Some(time)),
+        }
+    }
+
+    /// The reply of GETEX, which is all of it where the deadline stays.
+    pub(super) fn get_unchanged(&self, db: u8, key: &[u8], expiry: GetExpiry, reply: &mut ReplyWriter<'_>) {
+        match (self.find_counted(db, key), expiry) {
+            (None, _) => reply.null(),
+            (Some(_), GetExpiry::Refused(DeadlineError::NotAnInteger)) => reply.error(words::NOT_AN_INTEGER),
+            (Some(_), GetExpiry::Refused(DeadlineError::OutOfRange)) => {
+                reply.error(&words::invalid_expire_time("getex"))
+            }
+            (Some(entry), _) => reply.bulk(entry.value),
+        }
+    }
+
+    pub(super) fn set_many(&mut self, db: u8, pairs: Pairs<'_>, reply: &mut ReplyWriter<'_>) {
+        pairs
+            .iter()
+            .for_each(|(key, value)| self.put(db, key, NewValue::string(value, None)));
+        reply.ok();
+    }
+
+    pub(super) fn set_many_if_absent(&mut self, db: u8, pairs: Pairs<'_>, reply: &mut ReplyWriter<'_>) {
+        if pairs.iter().any(|(key, _)| self.find(db, key).is_some()) {
+            return reply.integer(0);
+        }
+        pairs
+            .iter()
+            .for_each(|(key, value)| self.put(db, key, NewValue::string(value, None)));
+        reply.integer(1);
+    }
+
+    pub(super) fn increment(&mut self, db: u8, key: &[u8], delta: i64, reply: &mut ReplyWriter<'_>) {
+        let (current, deadline_ms) = match self.find(db, key) {
+            Some(entry) => (parse_i64(entry.value), entry.deadline_ms),
+            None => (Some(0), None),
+        };
+        let Some(current) = current else {
+            return reply.error(words::NOT_AN_INTEGER);
+        };
+        let Some(sum) = current.checked_add(delta) else {
+            return reply.error(words::INCREMENT_OVERFLOW);
+        };
+        let mut buffer = itoa::Buffer::new();
+        self.put(
+            db,
+            key,
+            NewValue::string(buffer.format(sum).as_bytes(), deadline_ms),
+        );
+        reply.integer(sum);
+    }
+
+    pub(super) fn increment_float(
+        &mut self,
+        db: u8,
+        key: &[u8],
+        increment: &[u8],
+        reply: &mut ReplyWriter<'_>,
+    ) {
+        let (current, deadline_ms) = match self.find(db, key) {
+            Some(entry) => (Extended::parse(entry.value), entry.deadline_ms),
+            None => (Some(Extended::ZERO), None),
+        };
+        let Some((current, increment)) = current.zip(Extended::parse(increment)) else {
+            return reply.error(words::NOT_A_FLOAT);
+        };
+        let Some(sum) = current.checked_add(increment) else {
+            return reply.error(words::INCREMENT_NOT_FINITE);
+        };
+        let value = sum.to_text();
+        self.put(
+            db,
+            key,
+            NewValue {
+                value: value.as_bytes(),
+                deadline_ms,
+                kind: kind::STRING_FLOAT,
+            },
+        );
+        reply.bulk(value.as_bytes());
+    }
+
+    pub(super) fn append(&mut self, db: u8, key: &[u8], value: &[u8], reply: &mut ReplyWriter<'_>) {
+        let Some(entry) = self.find(db, key) else {
+            self.put(db, key, NewValue::string(value, None));
+            return reply.integer(value.len() as i64);
+        };
+        let length = entry.value.len() + value.len();
+        if length > STRING_BYTES_MAX {
+            return reply.error(words::STRING_TOO_LONG);
+        }
+        self.put_built(db, key, |keyspace, built| {
+            let entry = keyspace.find(db, key).expect("it was found above");
+            built.extend_from_slice(entry.value);
+            built.extend_from_slice(value);
+            BuiltMeta {
+                deadline_ms: entry.deadline_ms,
+                kind: kind::STRING_CHANGED,
+            }
+        });
+        reply.integer(length as i64);
+    }
+
+    pub(super) fn string_length(&self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
+        reply.integer(
+            self.find_counted(db, key)
+                .map_or(0, |entry| entry.value.len() as i64),
+        );
+    }
+
+    pub(super) fn get_range(
+        &self,
+        db: u8,
+        key: &[u8],
+        (start, end): (i64, i64),
+        reply: &mut ReplyWriter<'_>,
+    ) {
+        let value = self.find_counted(db, key).map_or(&b""[..], |entry| entry.value);
+        // Negative positions count from the end; what lies before the start means the start.
+        let resolve = |position: i64| match usize::try_from(position) {
+            Ok(position) => position,
+            Err(_) => value.len().saturating_sub(position.unsigned_abs() as usize),
+        };
+        let (first, last) = (resolve(start), resolve(end).min(value.len().saturating_sub(1)));
+        // Redis looks at the order of two negative positions before it clamps them.
+        let reversed = start < 0 && end < 0 && start > end;
+        if reversed || first > last || value.is_empty() {
+            return reply.bulk(b"");
+        }
+        reply.bulk(&value[first..=last]);
+    }
+
+    pub(super) fn set_range(&mut self, db: u8, key: &[u8], range: Range<'_>, reply: &mut ReplyWriter<'_>) {
+        let old_length = self.find(db, key).map_or(0, |entry| entry.value.len());
+        if range.value.is_empty() {
+            return reply.integer(old_length as i64);
+        }
+        let end = range.offset.saturating_add(range.value.len() as u64);
+        if end > STRING_BYTES_MAX as u64 {
+            return reply.error(words::STRING_TOO_LONG);
+        }
+        let (start, end) = (range.offset as usize, end as usize);
+        self.put_built(db, key, |keyspace, built| {
+            let entry = keyspace.find(db, key);
+            built.extend_from_slice(entry.as_ref().map_or(b"", |entry| entry.value));
+            built.resize(old_length.max(end), 0);
+            built[start..end].copy_from_slice(range.value);
+            BuiltMeta {
+                deadline_ms: entry.and_then(|entry| entry.deadline_ms),
+                kind: kind::STRING_CHANGED,
+            }
+        });
+        reply.integer(old_length.max(end) as i64);
+    }
+}
