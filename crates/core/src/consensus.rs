@@ -299,11 +299,6 @@ impl Consensus {
         self.node.raft.raft_log.committed
     }
 
-    /// Last index in the log.
-    pub fn last_index(&self) -> u64 {
-        self.node.raft.raft_log.last_index()
-    }
-
     /// True when this leader has committed an entry of its own term.
     pub fn committed_in_term(&self) -> bool {
         self.role() == Role::Leader && self.node.raft.commit_to_current_term()
@@ -402,12 +397,27 @@ impl Consensus {
     pub fn persisted(&mut self, number: u64) {
         self.persist_done = self.persist_done.max(number);
         self.node.on_persist_ready(number);
+        self.tell_applied();
+    }
+
+    /// A snapshot replaced the state; the library may learn it only once the snapshot is durable.
+    pub fn installed(&mut self, index: u64) {
+        self.applied = index;
+    }
+
+    /// The library must never hear of more applied than is committed and durable.
+    fn tell_applied(&mut self) {
+        let log = &self.node.raft.raft_log;
+        let index = self.applied.min(log.committed).min(log.persisted);
+        if index > log.applied {
+            self.node.advance_apply_to(index);
+        }
     }
 
     /// Everything up to `index` was applied.
     pub fn applied(&mut self, index: u64) {
         self.applied = index;
-        self.node.advance_apply_to(index);
+        self.tell_applied();
     }
 
     /// Forgets log entries up to `index`; never beyond what is applied and durable here.
@@ -489,6 +499,7 @@ impl Consensus {
             self.persist_done = persist.number;
             driven.sends.append(&mut persist.then_send);
             self.node.on_persist_ready(persist.number);
+            self.tell_applied();
             return;
         }
         self.persist_pending = persist.number;

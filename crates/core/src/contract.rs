@@ -64,7 +64,12 @@ pub enum Body<'a> {
     /// One data command, read or write.
     Command(&'a Command<'a>),
     /// A MULTI … EXEC block with its watched versions; one op.
-    Transaction(&'a Transaction<'a>),
+    Transaction {
+        /// The block.
+        transaction: &'a Transaction<'a>,
+        /// Encoded replies of its local items, in their order, in the protocol of the request.
+        locals: &'a [Bytes],
+    },
 }
 
 /// One client request.

@@ -32,6 +32,12 @@ pub const COMMITTED_BYTES_PER_READY_MAX: u64 = 16 << 20;
 pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
 /// Snapshot chunks sent to a follower and not yet acknowledged.
 pub const SNAPSHOT_CHUNKS_IN_FLIGHT: usize = 16;
+/// Reads that may wait for a confirmed index on one node.
+pub const READS_WAITING_MAX: usize = 1 << 20;
+/// A question for a confirmed index that got no answer is asked again after this, in microseconds.
+pub const READ_RETRY_US: u64 = 500_000;
+/// Bytes of log in memory of a lone voter, which needs it for nobody.
+pub const LONE_LOG_BYTES_MAX: u64 = 1 << 20;
 /// Voters in one cluster.
 pub const VOTERS_MAX: usize = 7;
 /// Databases per shard (`SELECT 0` to `SELECT 15`).

@@ -105,8 +105,12 @@ pub const FOLLOWER_ROLE: &str = "slave";
 pub const FOLLOWER_HELLO_ROLE: &str = "replica";
 /// CLIENT LIST TYPE of a link to the leader.
 pub const LEADER_TYPE: &str = "MASTER";
+/// The same in lower case.
+pub const LEADER_TYPE_NAME: &str = "master";
 /// Old CLIENT LIST TYPE of a link to a follower; the new one is `REPLICA`.
 pub const FOLLOWER_TYPE: &str = "SLAVE";
+/// The same in lower case.
+pub const FOLLOWER_TYPE_NAME: &str = "slave";
 /// INFO field: followers of a leader.
 pub const INFO_CONNECTED_FOLLOWERS: &str = "connected_slaves";
 /// INFO field of a follower: host of its leader.
@@ -135,12 +139,34 @@ pub const INFO_REPLICATION_OFFSET: &str = "master_repl_offset";
 pub const INFO_FAILOVER_STATE: &str = "master_failover_state";
 /// INFO field: how much of the log is kept for followers.
 pub const INFO_FOLLOWER_EXPIRES_TRACKED: &str = "slave_expires_tracked_keys";
+/// Change note of CLIENT KILL.
+pub(crate) const CLIENT_KILL_TYPE_ADDED: &str = "Added `master` type in for `TYPE` option.";
+/// Change note of CLIENT KILL.
+pub(crate) const CLIENT_KILL_TYPE_RENAMED: &str =
+    "Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward compatibility.";
+
 /// INFO field of a leader: one follower, numbered from 0.
 pub fn info_follower(number: usize) -> String {
     format!("slave{number}")
 }
 
 // Our own error words. The text before the first space is the word; `outcome` tells what it means.
+/// The node holds as many requests as it may; nothing was proposed.
+pub const OVERLOADED: &str = "NOLEADER this node holds too many waiting requests, so this one was not taken; not applied; \
+    retry later or send less at once";
+/// No leader took the request within the hold time; no copy of it can be in any log.
+pub const NO_LEADER_IN_TIME: &str = "NOLEADER no leader took the request in time; not applied; retry, and check that a \
+    majority of the nodes is up";
+/// A later request of the node was applied before this one, which therefore never will be.
+pub const OVERTAKEN: &str = "NOLEADER the request was lost on its way to the leader; not applied; retry";
+/// The request was proposed and its commit was not seen in time.
+pub const UNKNOWN_IN_TIME: &str = "UNKNOWN the request was proposed but its commit was not seen in time; it may or may not be \
+    applied; read before you retry";
+/// A snapshot replaced the place in the log at which the request was applied.
+pub const UNKNOWN_SKIPPED: &str = "UNKNOWN this node caught up by a snapshot that skipped the reply; the request may or may \
+    not be applied; read before you retry";
+/// An op in the log does not decode; it changed nothing on any replica.
+pub const MALFORMED_OP: &str = "ERR internal: the op does not decode; not applied; report this as a bug";
 /// No leader took the request in time.
 pub const NO_LEADER: &str =
     "NOLEADER no leader could be reached, the command was not applied; retry, or look at: repligo status";

@@ -1,42 +1,190 @@
 //! The replica: one node's copy of a shard, and every decision about it.
+//!
+//! `step` is the only way in for anything that changes it; `read` is the fast path for what the level
+//! allows to be answered at once. The parts, each with its own invariants: `outbox` (this node's writes
+//! until they are applied), `reads` (reads until they may be answered), `lease` (who may answer them),
+//! `pump` (what leaves at the end of a step), `apply` (entries to state and replies), `snapshots`,
+//! `loads` (what waits for the origin), `clock` (the stamp of the next entry).
+//!
+//! It knows nothing of sockets, disks, RESP parsing, or how the consensus library works.
 
+mod apply;
+mod clock;
+mod execute;
+mod lease;
+mod outbox;
+mod pump;
+mod reads;
+mod snapshots;
+mod status;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use repligo_proto::reply::ReplyWriter;
+
+use self::clock::ShardClock;
+use self::lease::Lease;
+use self::outbox::{Outbox, Waiter};
+use self::reads::{Reads, WaitingRead};
+use self::snapshots::Snapshots;
 use crate::command::Command;
-use crate::contract::{Boot, Input, Outputs, ReadLevel, Served, Settings, Status};
-use crate::keyspace::Keyspace;
+use crate::consensus::{Consensus, Driven};
+use crate::contract::{
+    Body, Boot, Durability, Event, Input, LogEntry, Outputs, PeerId, ReadLevel, Reply, Request, Role, Served,
+    Settings, Ticket,
+};
+use crate::entry::Batch;
+use crate::keyspace::{Keyspace, ReadClock, ReadOutcome};
+use crate::limits;
+use crate::message::Message;
+use crate::op::Op;
 use crate::time::Now;
+
+/// What is known of a peer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Peer {
+    connected: bool,
+    heard_us: u64,
+}
+
+/// Latest batch of a node that was applied: copies at or below it are discarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Forwarder {
+    incarnation: u64,
+    sequence: u64,
+}
 
 /// One node's copy of a shard.
 #[derive(Debug)]
 pub struct Replica {
+    settings: Settings,
+    consensus: Consensus,
     keyspace: Keyspace,
+    forwarders: BTreeMap<PeerId, Forwarder>,
+    applied: u64,
+    applied_term: u64,
+    /// Committed entries that a new leader must not expose yet.
+    held: VecDeque<LogEntry>,
+    clock: ShardClock,
+    /// Stamp of the latest entry this leader proposed.
+    stamped_ms: u64,
+    outbox: Outbox,
+    /// Batches of followers for this leader's term, not yet proposed.
+    inbound: VecDeque<Batch>,
+    /// Ops of the leader itself, not yet proposed.
+    system: VecDeque<Vec<u8>>,
+    lease: Lease,
+    reads: Reads,
+    snapshots: Snapshots,
+    peers: BTreeMap<PeerId, Peer>,
+    seen: (Role, u64, PeerId),
+    last_tick_us: u64,
+    /// This replica has applied an index that a leader confirmed after this start.
+    confirmed: bool,
+    /// Own question whether the state is confirmed is on its way.
+    confirming: bool,
+    next_context: u64,
+    scratch: Vec<u8>,
+    driven: Driven,
 }
 
 impl Replica {
     /// Builds a replica from what the disk held.
-    pub fn new(_settings: Settings, _boot: Boot, _now: Now) -> Self {
-        Self {
-            keyspace: Keyspace::default(),
+    ///
+    /// # Panics
+    /// If the disk's contents do not fit together: the driver has checked them byte by byte, so that is
+    /// a bug and not an operating error.
+    pub fn new(settings: Settings, boot: Boot, now: Now) -> Self {
+        let me = settings.identity.peer;
+        let volatile = settings.durability == Durability::None;
+        let consensus = Consensus::new(me, &settings.voters, &boot, volatile);
+        let lone = settings.voters.len() == 1;
+        let peers = settings
+            .voters
+            .iter()
+            .filter(|&&peer| peer != me)
+            .map(|&peer| (peer, Peer::default()));
+        let mut replica = Self {
+            consensus,
+            keyspace: Keyspace::new(settings.hash_seed),
+            forwarders: BTreeMap::new(),
+            applied: 0,
+            applied_term: 0,
+            held: VecDeque::new(),
+            clock: ShardClock::new(now),
+            stamped_ms: 0,
+            outbox: Outbox::new(me, settings.identity.incarnation),
+            inbound: VecDeque::new(),
+            system: VecDeque::new(),
+            lease: Lease::new(lone),
+            reads: Reads::default(),
+            snapshots: Snapshots::default(),
+            peers: peers.collect(),
+            seen: (Role::Follower, 0, 0),
+            last_tick_us: now.mono_us,
+            confirmed: false,
+            confirming: false,
+            next_context: 1,
+            scratch: Vec::new(),
+            driven: Driven::default(),
+            settings,
+        };
+        if let Some((index, term, chunks)) = &boot.snapshot {
+            replica.restore(*index, *term, chunks);
         }
+        replica
     }
 
     /// Takes one input and appends what follows from it to `outputs`.
-    pub fn step(&mut self, _now: Now, _input: Input<'_>, _outputs: &mut Outputs) {}
-
-    /// Serves a read straight away if its level allows; the fast path.
-    pub fn read(
-        &self,
-        _now: Now,
-        _command: &Command<'_>,
-        _level: ReadLevel,
-        _resp3: bool,
-        _reply: &mut Vec<u8>,
-    ) -> Served {
-        Served::NotYet
+    pub fn step(&mut self, now: Now, input: Input<'_>, outputs: &mut Outputs) {
+        self.deliver_ticks(now);
+        match input {
+            // Requests of a turn only gather; the turn's end lets them leave together.
+            Input::Request(request) => return self.on_request(now, request, outputs),
+            Input::Turn => {}
+            Input::Tick => self.on_tick(now, outputs),
+            Input::Peer { from, message } => self.on_peer(now, from, message, outputs),
+            Input::PeerConnected { peer } => self.on_peer_connected(peer),
+            Input::PeerLost { peer } => self.on_peer_lost(peer),
+            Input::Persisted { number } => self.consensus.persisted(number),
+            Input::SnapshotSaved { index } => self.snapshots.saved(index),
+            Input::Origin(_) => {}
+        }
+        self.settle(now, outputs);
+        self.pump(now, outputs);
+        self.settle(now, outputs);
     }
 
-    /// What this replica says of itself.
-    pub fn status(&self, _now: Now) -> Status {
-        Status::default()
+    /// Serves a read straight away if its level allows; the fast path.
+    ///
+    /// `now` must have been sampled after the read's bytes arrived. The connection must have no
+    /// unanswered earlier requests.
+    #[inline]
+    pub fn read(
+        &self,
+        now: Now,
+        command: &Command<'_>,
+        level: ReadLevel,
+        resp3: bool,
+        reply: &mut Vec<u8>,
+    ) -> Served {
+        let clock = match level {
+            ReadLevel::Linearizable if self.current(now) => ReadClock {
+                now_ms: self.clock.estimate_ms(now),
+            },
+            ReadLevel::Eventual if self.confirmed => ReadClock {
+                now_ms: self.keyspace.time_ms(),
+            },
+            _ => return Served::NotYet,
+        };
+        match self
+            .keyspace
+            .read(command, clock, &mut ReplyWriter::new(reply, resp3))
+        {
+            ReadOutcome::Done => Served::Done,
+            ReadOutcome::NeedsTime => Served::NotYet,
+        }
     }
 
     /// The state, for introspection.
@@ -44,6 +192,366 @@ impl Replica {
         &self.keyspace
     }
 
+    /// Begins to hand leadership over, for a clean shutdown; true when there is nothing to hand over
+    /// (any more). To be called again on every tick until it says so, or patience ends.
+    pub fn prepare_shutdown(&mut self) -> bool {
+        if self.consensus.role() != Role::Leader || self.settings.voters.len() == 1 {
+            return true;
+        }
+        let connected = |peer: &PeerId| self.peers.get(peer).is_some_and(|peer| peer.connected);
+        let followers = self.consensus.followers();
+        let best = followers
+            .iter()
+            .filter(|follower| connected(&follower.peer))
+            .max_by_key(|f| f.matched);
+        let Some(best) = best else { return true };
+        self.lease.release();
+        self.consensus.transfer_leader(best.peer);
+        false
+    }
+
     /// Checks what must always hold; panics where it does not. Called after each step in tests.
-    pub fn invariants(&self) {}
+    pub fn invariants(&self) {
+        assert!(
+            self.applied <= self.consensus.commit_index(),
+            "applied what is not committed"
+        );
+        assert!(
+            self.applied_term <= self.consensus.term(),
+            "applied an entry of the future"
+        );
+        assert!(
+            !self.lease.serving() || self.consensus.role() == Role::Leader,
+            "serves without leading"
+        );
+        assert!(
+            !self.lease.serving() || self.held.is_empty(),
+            "serves while it holds entries back"
+        );
+        assert!(
+            self.inbound.is_empty() || self.consensus.role() == Role::Leader,
+            "collects without leading"
+        );
+        if let Some(first) = self.held.front() {
+            assert_eq!(
+                first.index,
+                self.applied + 1,
+                "held entries continue what is applied"
+            );
+        }
+    }
+
+    /// True when the applied state may answer linearizable reads. An entry can be committed by the
+    /// others before it is durable and applied here, and a follower may have answered its client already.
+    fn current(&self, now: Now) -> bool {
+        self.lease.valid(now.mono_us) && self.applied == self.consensus.commit_index()
+    }
+
+    /// Ticks that fell due are delivered before anything else, so that a process that was stopped judges
+    /// what it reads by the time at which it reads it.
+    fn deliver_ticks(&mut self, now: Now) {
+        let due = now.mono_us.saturating_sub(self.last_tick_us) / limits::TICK_US;
+        if due == 0 {
+            return;
+        }
+        self.last_tick_us += due * limits::TICK_US;
+        // Beyond a few election timeouts nothing new can come due.
+        let enough =
+            4 * (limits::ELECTION_TICKS + limits::VOTERS_MAX * limits::ELECTION_STAGGER_TICKS) as u64;
+        for _ in 0..due.min(enough) {
+            self.consensus.tick();
+        }
+    }
+
+    fn on_request(&mut self, now: Now, request: Request<'_>, outputs: &mut Outputs) {
+        let (ticket, resp3) = (request.ticket, request.resp3);
+        if self.outbox.is_full() || self.reads.len() >= limits::READS_WAITING_MAX {
+            return fail(outputs, ticket, resp3, repligo_proto::words::OVERLOADED);
+        }
+        match request.body {
+            Body::Command(command) if !command.is_write() => {
+                if !(request.rides && self.outbox.push_read(ticket, resp3, |out| command.encode(out))) {
+                    let mut encoded = Vec::new();
+                    command.encode(&mut encoded);
+                    let read = WaitingRead {
+                        ticket: Some(ticket),
+                        resp3,
+                        command: encoded,
+                        since_us: now.mono_us,
+                    };
+                    self.reads.push(read);
+                }
+            }
+            Body::Command(command) => {
+                self.submit(
+                    now,
+                    &Op::Command(*command),
+                    Waiter::Write {
+                        ticket,
+                        resp3,
+                        locals: Vec::new(),
+                    },
+                );
+            }
+            Body::Transaction { transaction, locals } => {
+                let waiter = Waiter::Write {
+                    ticket,
+                    resp3,
+                    locals: locals.to_vec(),
+                };
+                self.submit(now, &Op::Transaction(*transaction), waiter);
+            }
+        }
+    }
+
+    fn submit(&mut self, now: Now, op: &Op<'_>, waiter: Waiter) {
+        self.scratch.clear();
+        op.encode(&mut self.scratch);
+        self.outbox.push_op(&self.scratch, waiter, now.mono_us);
+    }
+
+    fn on_tick(&mut self, now: Now, outputs: &mut Outputs) {
+        self.clock.advance(now);
+        self.give_up_overdue(now, outputs);
+        self.reads
+            .ask_stale_again(now.mono_us.saturating_sub(limits::READ_RETRY_US));
+        self.confirm_state(now);
+        self.propose_due_deadlines(now);
+        self.snapshot_tick(now, outputs);
+    }
+
+    fn on_peer(&mut self, now: Now, from: PeerId, message: Bytes, outputs: &mut Outputs) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.heard_us = now.mono_us;
+        }
+        let decoded = Message::decode(message);
+        let Ok(message) = decoded else {
+            return outputs.events.push(Event::Warning(format!(
+                "a message of node {from} does not decode"
+            )));
+        };
+        match message {
+            Message::Consensus(reader) => self.on_consensus(from, reader, outputs),
+            Message::Forward { term, batches } => self.on_forward(from, term, batches),
+            Message::ReadIndex { context } => {
+                if self.consensus.role() == Role::Leader {
+                    self.reads.push_peer(from, context);
+                }
+            }
+            Message::ReadIndexReply { context, index } => self.reads.answered(context, index),
+            Message::SnapshotBegin { index, term } => self.on_snapshot_begin(from, index, term, outputs),
+            Message::SnapshotChunk { index, number, chunk } => {
+                self.on_snapshot_chunk(from, (index, number), chunk, outputs);
+            }
+            Message::SnapshotAck { index, number } => self.on_snapshot_ack(from, index, number, outputs),
+            Message::Load { .. } | Message::LoadFailed { .. } => {}
+        }
+    }
+
+    /// Batches of a follower. Of another term than ours they are dropped: the follower finds out.
+    fn on_forward(&mut self, from: PeerId, term: u64, batches: Vec<Batch>) {
+        if self.consensus.role() == Role::Leader && self.consensus.term() == term {
+            self.inbound
+                .extend(batches.into_iter().filter(|batch| batch.node == from));
+        }
+    }
+
+    fn on_peer_connected(&mut self, peer: PeerId) {
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.connected = true;
+        }
+        if peer == self.consensus.leader() {
+            self.leader_changed();
+        }
+    }
+
+    fn on_peer_lost(&mut self, peer: PeerId) {
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.connected = false;
+        }
+        self.consensus.peer_lost(peer);
+        self.peer_lost_snapshots(peer);
+        if peer == self.consensus.leader() {
+            self.leader_changed();
+        }
+    }
+
+    /// Whoever leads, or the stream to them, is new: everything that waits for them is asked again.
+    fn leader_changed(&mut self) {
+        self.outbox.send_again();
+        self.reads.ask_again();
+        self.confirming = false;
+    }
+
+    /// Drives consensus and applies until nothing more follows.
+    fn settle(&mut self, now: Now, outputs: &mut Outputs) {
+        loop {
+            self.observe_role(now, outputs);
+            let mut driven = std::mem::take(&mut self.driven);
+            self.consensus.drive(&mut driven);
+            // Before anything is applied: a replica that just became leader holds entries back.
+            self.observe_role(now, outputs);
+            let progressed = self.handle_driven(now, &mut driven, outputs);
+            self.driven = driven;
+            if !progressed {
+                break;
+            }
+        }
+        self.apply_held(now, outputs);
+        self.begin_serving(now, outputs);
+        self.run_ready_reads(now, outputs);
+    }
+
+    fn handle_driven(&mut self, now: Now, driven: &mut Driven, outputs: &mut Outputs) -> bool {
+        let progressed =
+            !driven.committed.is_empty() || !driven.reads.is_empty() || driven.installed.is_some();
+        outputs.sends.append(&mut driven.sends);
+        for (peer, index, message) in driven.snapshot_sends.drain(..) {
+            self.start_transfer(peer, index, message, outputs);
+        }
+        if let Some((index, term)) = driven.installed.take() {
+            self.install(index, term, outputs);
+        }
+        outputs.persists.append(&mut driven.persists);
+        for (context, index) in driven.reads.drain(..) {
+            self.lease.confirmed(context);
+            let peers = self.reads.confirmed(context, index);
+            self.answer_peers(&peers, index, outputs);
+        }
+        self.held.extend(driven.committed.drain(..));
+        if !self.lease.holds() {
+            self.apply_held(now, outputs);
+        }
+        progressed
+    }
+
+    fn answer_peers(&self, peers: &[(PeerId, u64)], index: u64, outputs: &mut Outputs) {
+        for &(to, context) in peers {
+            let message = Message::ReadIndexReply { context, index }.encode();
+            outputs.sends.push(crate::contract::Send { to, message });
+        }
+    }
+
+    fn observe_role(&mut self, now: Now, outputs: &mut Outputs) {
+        let (role, term, leader) = (
+            self.consensus.role(),
+            self.consensus.term(),
+            self.consensus.leader(),
+        );
+        let before = self.seen;
+        if before == (role, term, leader) {
+            return;
+        }
+        self.seen = (role, term, leader);
+        if before.0 == Role::Leader && (role != Role::Leader || term != before.1) {
+            self.lease.lost();
+            self.inbound.clear();
+            self.system.clear();
+            self.stop_transfers();
+        }
+        if role == Role::Leader && (before.0 != Role::Leader || term != before.1) {
+            self.lease.elected(term, now.mono_us);
+            if self.settings.voters.len() > 1 {
+                // What was committed before is known to the old leader too; the rest stays in here.
+                let cap = self.applied.max(
+                    self.held
+                        .front()
+                        .map_or(self.consensus.commit_index(), |_| self.applied),
+                );
+                self.consensus.cap_commit(Some(cap));
+            }
+        }
+        if before.2 != leader || before.1 != term {
+            self.leader_changed();
+        }
+        outputs.events.push(Event::Role { role, term, leader });
+    }
+
+    fn begin_serving(&mut self, now: Now, outputs: &mut Outputs) {
+        if self.lease.end_hold(now.mono_us) {
+            self.consensus.cap_commit(None);
+            self.apply_held(now, outputs);
+        }
+        if !self.lease.holds() && self.inherited_applied() && self.lease.start_serving() {
+            assert!(
+                self.held.is_empty(),
+                "everything committed is applied when serving begins"
+            );
+            self.confirmed = true;
+            self.stamped_ms = self.keyspace.time_ms();
+            outputs.events.push(Event::Serving {
+                term: self.consensus.term(),
+            });
+        }
+    }
+
+    /// An entry of this leader's own term is applied, and with it everything it inherited.
+    fn inherited_applied(&self) -> bool {
+        self.consensus.committed_in_term() && self.applied_term == self.consensus.term()
+    }
+
+    /// Answers what has waited for too long, with the outcome that is known.
+    fn give_up_overdue(&mut self, now: Now, outputs: &mut Outputs) {
+        let since_us = now.mono_us.saturating_sub(limits::FORWARD_HOLD_US);
+        if since_us == 0 {
+            return;
+        }
+        self.outbox.seal();
+        while let Some(sealed) = self.outbox.take_overdue(since_us) {
+            let text = if sealed.maybe_applied() {
+                repligo_proto::words::UNKNOWN_IN_TIME
+            } else {
+                repligo_proto::words::NO_LEADER_IN_TIME
+            };
+            self.fail_batch(sealed, text, outputs);
+        }
+        for read in self.reads.take_overdue(since_us) {
+            match read.ticket {
+                Some(ticket) => fail(
+                    outputs,
+                    ticket,
+                    read.resp3,
+                    repligo_proto::words::NO_LEADER_IN_TIME,
+                ),
+                None => self.confirming = false,
+            }
+        }
+    }
+
+    fn fail_batch(&mut self, sealed: outbox::Sealed, write_error: &str, outputs: &mut Outputs) {
+        for waiter in sealed.waiters {
+            match waiter {
+                Waiter::Silent => {}
+                Waiter::Write { ticket, resp3, .. } => fail(outputs, ticket, resp3, write_error),
+                // A read has no effect: whatever became of the ops before it, it was not answered.
+                Waiter::Read { ticket, resp3, .. } => {
+                    fail(outputs, ticket, resp3, repligo_proto::words::NO_LEADER_IN_TIME);
+                }
+            }
+        }
+    }
+}
+
+/// Answers a ticket with an error.
+fn fail(outputs: &mut Outputs, ticket: Ticket, resp3: bool, text: &str) {
+    answer(outputs, ticket, resp3, |writer| writer.error(text));
+}
+
+/// Answers a ticket with whatever `write` writes.
+fn answer<T>(
+    outputs: &mut Outputs,
+    ticket: Ticket,
+    resp3: bool,
+    write: impl FnOnce(&mut ReplyWriter<'_>) -> T,
+) -> T {
+    let start = outputs.reply_bytes.len();
+    let result = write(&mut ReplyWriter::new(&mut outputs.reply_bytes, resp3));
+    let end = outputs.reply_bytes.len();
+    let position = |at: usize| u32::try_from(at).expect("replies of one step stay below 4 GiB");
+    outputs.replies.push(Reply {
+        ticket,
+        start: position(start),
+        end: position(end),
+    });
+    result
 }

@@ -24,7 +24,9 @@ const STALLED_AFTER: Duration = Duration::from_secs(2);
 
 /// Serves until the process ends. A failure to start is logged; the node itself goes on.
 pub fn start(listener: TcpListener, shared: Arc<Shared>) {
-    let spawned = std::thread::Builder::new().name("admin".into()).spawn(move || serve(listener, shared));
+    let spawned = std::thread::Builder::new()
+        .name("admin".into())
+        .spawn(move || serve(listener, shared));
     if let Err(error) = spawned {
         tracing::error!(%error, "admin HTTP has no thread: health and metrics are not served");
     }
@@ -32,10 +34,13 @@ pub fn start(listener: TcpListener, shared: Arc<Shared>) {
 
 fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let served = listener.set_nonblocking(true).and_then(|()| {
-        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            axum::serve(listener, router(shared)).await
-        })
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                axum::serve(listener, router(shared)).await
+            })
     });
     if let Err(error) = served {
         tracing::error!(%error, "admin HTTP stopped: health and metrics are not served");
@@ -56,7 +61,14 @@ pub fn router(shared: Arc<Shared>) -> Router {
 }
 
 fn plain(status: StatusCode, text: String) -> Response {
-    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], text)
+    (
+        status,
+        [
+            (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+            (header::CACHE_CONTROL, "no-store"),
+        ],
+        text,
+    )
         .into_response()
 }
 
@@ -108,17 +120,31 @@ async fn serve_metrics(State(shared): State<Arc<Shared>>) -> Response {
     // The snapshot is copied so that the worker never waits for the rendering of a page.
     let status = shared.status().clone();
     let text = metrics::render(&status, &shared.metrics, shared.tick_age_us());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        text,
+    )
+        .into_response()
 }
 
 async fn serve_status(State(shared): State<Arc<Shared>>) -> Response {
     let status = shared.status().clone();
     let json = Report::of(&status).to_json();
-    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], json).into_response()
+    (
+        [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::CACHE_CONTROL, "no-store"),
+        ],
+        json,
+    )
+        .into_response()
 }
 
 async fn unknown() -> Response {
-    plain(StatusCode::NOT_FOUND, "no such page; / lists what is here\n".to_string())
+    plain(
+        StatusCode::NOT_FOUND,
+        "no such page; / lists what is here\n".to_string(),
+    )
 }
 
 fn stalled(shared: &Shared) -> Option<String> {
@@ -134,13 +160,19 @@ fn not_ready(status: &NodeStatus) -> Option<String> {
         Phase::Forming { waiting_for } => Some(format!("forming: waiting for {}", waiting_for.join(", "))),
         Phase::Stopping => Some("stopping".to_string()),
         Phase::Running if status.replica.serving => None,
-        Phase::Running => Some("no leader is serving: an election is going on, or there is no quorum".to_string()),
+        Phase::Running => {
+            Some("no leader is serving: an election is going on, or there is no quorum".to_string())
+        }
     }
 }
 
 /// Eventual reads need no leader now, only a state that a leader confirmed since the start.
 fn not_eventual(status: &NodeStatus) -> Option<String> {
-    if status.phase == Phase::Running && status.replica.applied_index > 0 { None } else { not_ready(status) }
+    if status.phase == Phase::Running && status.replica.applied_index > 0 {
+        None
+    } else {
+        not_ready(status)
+    }
 }
 
 #[cfg(test)]
@@ -150,24 +182,39 @@ mod tests {
     #[test]
     fn readiness_follows_phase_and_leader() {
         let check = |phase: Phase, serving: bool, expect: Option<&str>| {
-            let mut status = NodeStatus { phase, ..Default::default() };
+            let mut status = NodeStatus {
+                phase,
+                ..Default::default()
+            };
             status.replica.serving = serving;
             let problem = not_ready(&status);
             match expect {
                 None => assert_eq!(problem, None),
-                Some(part) => assert!(problem.as_deref().is_some_and(|text| text.contains(part)), "{problem:?}"),
+                Some(part) => assert!(
+                    problem.as_deref().is_some_and(|text| text.contains(part)),
+                    "{problem:?}"
+                ),
             }
         };
         check(Phase::Running, true, None);
         check(Phase::Running, false, Some("no leader"));
         check(Phase::Starting, false, Some("starting"));
-        check(Phase::Forming { waiting_for: vec!["n2".into(), "n3".into()] }, false, Some("n2, n3"));
+        check(
+            Phase::Forming {
+                waiting_for: vec!["n2".into(), "n3".into()],
+            },
+            false,
+            Some("n2, n3"),
+        );
         check(Phase::Stopping, true, Some("stopping"));
     }
 
     #[test]
     fn eventual_health_survives_the_loss_of_the_leader() {
-        let mut status = NodeStatus { phase: Phase::Running, ..Default::default() };
+        let mut status = NodeStatus {
+            phase: Phase::Running,
+            ..Default::default()
+        };
         assert!(not_eventual(&status).is_some(), "nothing applied yet");
         status.replica.applied_index = 5;
         assert_eq!(not_eventual(&status), None);

@@ -96,8 +96,16 @@ impl Report {
             Phase::Stopping => ("stopping", Vec::new()),
         };
         let mut report = Report {
-            cluster_id: if status.cluster_id == 0 { String::new() } else { format!("{:032x}", status.cluster_id) },
-            nodes: status.nodes.iter().map(|node| NodeReport::of(node, &status.nodes)).collect(),
+            cluster_id: if status.cluster_id == 0 {
+                String::new()
+            } else {
+                format!("{:032x}", status.cluster_id)
+            },
+            nodes: status
+                .nodes
+                .iter()
+                .map(|node| NodeReport::of(node, &status.nodes))
+                .collect(),
             reported_by: status.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_string(),
             phase: phase.to_string(),
@@ -118,7 +126,10 @@ impl Report {
 
     /// The node that reports itself as leader in the newest term, if any.
     pub fn leader(&self) -> Option<&NodeReport> {
-        self.nodes.iter().filter(|node| node.role == "leader").max_by_key(|node| node.term)
+        self.nodes
+            .iter()
+            .filter(|node| node.role == "leader")
+            .max_by_key(|node| node.term)
     }
 
     /// The row of the reporting node.
@@ -150,7 +161,10 @@ impl NodeReport {
             name: node.name.clone(),
             role: role.to_string(),
             term: node.term,
-            leader: all.iter().find(|other| other.peer == node.leader).map(|leader| leader.name.clone()),
+            leader: all
+                .iter()
+                .find(|other| other.peer == node.leader)
+                .map(|leader| leader.name.clone()),
             applied_index: node.applied_index,
             commit_index: node.commit_index,
             digest: format!("{:032x}", node.digest),
@@ -184,7 +198,11 @@ mod tests {
             peer: 1,
             cluster_id: 7,
             phase: Phase::Running,
-            nodes: vec![node(1, "n1", Role::Leader), node(2, "n2", Role::Follower), node(3, "n3", Role::Follower)],
+            nodes: vec![
+                node(1, "n1", Role::Leader),
+                node(2, "n2", Role::Follower),
+                node(3, "n3", Role::Follower),
+            ],
             ..Default::default()
         };
         status.replica.serving = true;
@@ -227,14 +245,28 @@ mod tests {
         check(|status| status.nodes[2].healthy = false, Health::Degraded);
         check(|status| status.replica.serving = false, Health::Unavailable);
         check(|status| status.phase = Phase::Stopping, Health::Unavailable);
-        check(|status| status.phase = Phase::Forming { waiting_for: vec!["n2".into()] }, Health::Unavailable);
+        check(
+            |status| {
+                status.phase = Phase::Forming {
+                    waiting_for: vec!["n2".into()],
+                }
+            },
+            Health::Unavailable,
+        );
     }
 
     #[test]
     fn a_node_never_heard_of_has_an_unknown_role() {
         let mut status = status();
-        status.nodes[2] = PeerStatus { peer: 3, name: "n3".into(), ..Default::default() };
+        status.nodes[2] = PeerStatus {
+            peer: 3,
+            name: "n3".into(),
+            ..Default::default()
+        };
         let report = Report::of(&status);
-        assert_eq!((report.nodes[2].role.as_str(), report.nodes[2].leader.as_deref()), ("unknown", None));
+        assert_eq!(
+            (report.nodes[2].role.as_str(), report.nodes[2].leader.as_deref()),
+            ("unknown", None)
+        );
     }
 }

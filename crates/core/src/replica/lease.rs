@@ -1,0 +1,195 @@
+//! The leader's lease, its ReadIndex rounds, and the wait of every new leader (`semantics.md`, Read
+//! levels).
+//!
+//! A round is one ReadIndex through consensus: a quorum confirmed, after the round was SENT, that it
+//! still follows this leader. A completed round extends the lease to its send time plus
+//! [`limits::LEASE_US`]; voters do not vote for anybody else for an election timeout, which is longer.
+//! That memory dies with a voter's process, therefore every new leader waits until every older lease
+//! must have lapsed before it exposes anything that an older leader did not.
+//!
+//! Invariants: `serving` implies the wait is over and an entry of this term is applied; the lease is
+//! never extended after it was released in this term.
+
+use std::collections::VecDeque;
+
+use crate::limits;
+
+/// One ReadIndex round in flight.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    context: u64,
+    sent_us: u64,
+}
+
+/// Lease, rounds and the new leader's wait.
+#[derive(Debug)]
+pub struct Lease {
+    /// A lone voter needs no lease: nobody else can lead.
+    lone: bool,
+    term: u64,
+    leading: bool,
+    serving: bool,
+    released: bool,
+    valid_until_us: u64,
+    rounds: VecDeque<Round>,
+    next_context: u64,
+    last_round_us: u64,
+    /// Until then nothing above the commit index at election may be exposed, whatever the role is.
+    hold_until_us: Option<u64>,
+}
+
+/// Rounds that never complete are forgotten beyond this many.
+const ROUNDS_MAX: usize = 1024;
+
+impl Lease {
+    /// No lease, no leadership.
+    pub fn new(lone: bool) -> Self {
+        Self {
+            lone,
+            term: 0,
+            leading: false,
+            serving: false,
+            released: false,
+            valid_until_us: 0,
+            rounds: VecDeque::new(),
+            next_context: 1,
+            last_round_us: 0,
+            hold_until_us: None,
+        }
+    }
+
+    /// This replica was elected in `term`.
+    pub fn elected(&mut self, term: u64, now_us: u64) {
+        assert!(term > self.term || !self.leading, "elected twice in one term");
+        self.term = term;
+        self.leading = true;
+        self.serving = false;
+        self.released = false;
+        self.valid_until_us = 0;
+        self.rounds.clear();
+        self.hold_until_us = (!self.lone).then_some(now_us + limits::LEASE_US + limits::LEASE_DRIFT_US);
+    }
+
+    /// This replica no longer leads.
+    pub fn lost(&mut self) {
+        self.leading = false;
+        self.serving = false;
+        self.valid_until_us = 0;
+        self.rounds.clear();
+    }
+
+    /// Leadership is being handed over: the lease ends now and is never armed again in this term.
+    pub fn release(&mut self) {
+        self.released = true;
+        self.valid_until_us = 0;
+    }
+
+    /// True while inherited entries must stay unexposed.
+    pub fn holds(&self) -> bool {
+        self.hold_until_us.is_some()
+    }
+
+    /// Ends the hold if its time is over; true if it ended now.
+    pub fn end_hold(&mut self, now_us: u64) -> bool {
+        let over = self.hold_until_us.is_some_and(|until| now_us >= until);
+        if over {
+            self.hold_until_us = None;
+        }
+        over
+    }
+
+    /// Everything inherited is applied and the wait is over: true if serving begins now.
+    pub fn start_serving(&mut self) -> bool {
+        if !self.leading || self.serving || self.hold_until_us.is_some() {
+            return false;
+        }
+        self.serving = true;
+        true
+    }
+
+    /// True when this leader may propose and answer.
+    pub fn serving(&self) -> bool {
+        self.serving
+    }
+
+    /// True when a linearizable read may be served from the applied state, judged by a clock sample that
+    /// was taken after the read's bytes had arrived.
+    pub fn valid(&self, now_us: u64) -> bool {
+        self.serving && !self.released && (self.lone || now_us < self.valid_until_us)
+    }
+
+    /// Time for the next periodic round.
+    pub fn round_due(&self, now_us: u64) -> bool {
+        let period_us = limits::HEARTBEAT_TICKS as u64 * limits::TICK_US;
+        self.leading && !self.lone && now_us >= self.last_round_us + period_us
+    }
+
+    /// Starts a round; returns its context for consensus.
+    pub fn start_round(&mut self, now_us: u64) -> u64 {
+        let context = self.next_context;
+        self.next_context += 1;
+        self.last_round_us = now_us;
+        if self.rounds.len() == ROUNDS_MAX {
+            self.rounds.pop_front();
+        }
+        self.rounds.push_back(Round {
+            context,
+            sent_us: now_us,
+        });
+        context
+    }
+
+    /// A quorum confirmed the round; earlier rounds are confirmed with it.
+    pub fn confirmed(&mut self, context: u64) {
+        while let Some(round) = self.rounds.front().copied() {
+            if round.context > context {
+                break;
+            }
+            self.rounds.pop_front();
+            if !self.released && self.leading {
+                self.valid_until_us = self.valid_until_us.max(round.sent_us + limits::LEASE_US);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_counts_from_the_send_time_of_its_round() {
+        let mut lease = Lease::new(false);
+        lease.elected(2, 1_000);
+        let context = lease.start_round(2_000);
+        assert!(!lease.start_serving(), "the wait is not over");
+        let over = 1_000 + limits::LEASE_US + limits::LEASE_DRIFT_US;
+        assert!(!lease.end_hold(over - 1) && lease.end_hold(over));
+        assert!(lease.start_serving());
+        lease.confirmed(context);
+        assert!(!lease.valid(over), "the round was sent a lease ago");
+        let context = lease.start_round(over);
+        assert!(!lease.valid(over));
+        lease.confirmed(context);
+        assert!(lease.valid(over + limits::LEASE_US - 1) && !lease.valid(over + limits::LEASE_US));
+    }
+
+    #[test]
+    fn a_released_lease_is_never_armed_again_in_its_term() {
+        let mut lease = Lease::new(false);
+        lease.elected(2, 0);
+        assert!(lease.end_hold(u64::MAX) && lease.start_serving());
+        let context = lease.start_round(10);
+        lease.release();
+        lease.confirmed(context);
+        assert!(!lease.valid(11));
+    }
+
+    #[test]
+    fn a_lone_voter_serves_without_rounds() {
+        let mut lease = Lease::new(true);
+        lease.elected(1, 0);
+        assert!(!lease.valid(5) && lease.start_serving() && lease.valid(5));
+        assert!(!lease.round_due(u64::MAX));
+    }
+}

@@ -1,0 +1,194 @@
+//! What leaves at the end of a step: proposals and lease rounds of a leader, forwarded batches and
+//! questions of a follower.
+
+use bytes::Bytes;
+
+use super::Replica;
+use super::reads::WaitingRead;
+use crate::codec::put_bytes;
+use crate::contract::{Outputs, PeerId, Role, Send};
+use crate::entry::{Batch, EntryBuilder, SYSTEM_NODE};
+use crate::limits;
+use crate::message::Message;
+use crate::op::Op;
+use crate::time::Now;
+
+impl Replica {
+    /// Lets everything leave that may.
+    pub(super) fn pump(&mut self, now: Now, outputs: &mut Outputs) {
+        if self.consensus.role() == Role::Leader {
+            self.serve_fresh_reads(now, outputs);
+            self.start_round_if_needed(now);
+            self.outbox.seal();
+            if self.lease.serving() {
+                self.propose_waiting(now);
+            }
+        } else {
+            self.outbox.seal();
+            self.forward_to_leader(now, outputs);
+        }
+    }
+
+    fn serve_fresh_reads(&mut self, now: Now, outputs: &mut Outputs) {
+        if !self.reads.has_fresh() || !self.lease.valid(now.mono_us) {
+            return;
+        }
+        let index = self.consensus.commit_index();
+        let peers = self.reads.confirm_fresh(index);
+        self.answer_peers(&peers, index, outputs);
+        self.run_ready_reads(now, outputs);
+    }
+
+    /// Rounds keep the lease alive; a read that found none waits for a round that starts after it.
+    fn start_round_if_needed(&mut self, now: Now) {
+        let reads_wait = self.reads.has_fresh() && self.lease.serving();
+        if !self.consensus.committed_in_term() || !(reads_wait || self.lease.round_due(now.mono_us)) {
+            return;
+        }
+        let context = self.lease.start_round(now.mono_us);
+        self.consensus.read_index(context);
+        if self.lease.serving() {
+            self.reads.asked(context, now.mono_us);
+        }
+    }
+
+    fn propose_waiting(&mut self, now: Now) {
+        while let Some((entry, taken)) = self.build_entry(now) {
+            let stamped_ms = self.stamp(now);
+            if self.consensus.propose(entry).is_err() {
+                return;
+            }
+            self.stamped_ms = stamped_ms;
+            self.system.drain(..taken.system);
+            self.outbox.mark_sent(taken.own, self.consensus.term());
+            self.inbound.drain(..taken.inbound);
+        }
+    }
+
+    fn stamp(&self, now: Now) -> u64 {
+        self.clock.estimate_ms(now).max(self.stamped_ms)
+    }
+
+    /// The next entry from what waits, and how much of it; nothing is taken out before it is proposed.
+    fn build_entry(&self, now: Now) -> Option<(Vec<u8>, Taken)> {
+        let mut builder = EntryBuilder::new(self.stamp(now));
+        let mut taken = Taken {
+            system: self.system.len(),
+            own: 0,
+            inbound: 0,
+        };
+        if let Some(batch) = self.system_batch() {
+            builder.push(&batch);
+        }
+        for batch in self.outbox.unsent() {
+            if builder.len() >= limits::ENTRY_BYTES_MAX {
+                break;
+            }
+            builder.push(batch);
+            taken.own += 1;
+        }
+        for batch in &self.inbound {
+            if builder.len() >= limits::ENTRY_BYTES_MAX {
+                break;
+            }
+            builder.push(batch);
+            taken.inbound += 1;
+        }
+        (!builder.is_empty()).then(|| (builder.finish(), taken))
+    }
+
+    fn system_batch(&self) -> Option<Batch> {
+        if self.system.is_empty() {
+            return None;
+        }
+        let mut ops = Vec::new();
+        self.system.iter().for_each(|op| put_bytes(&mut ops, op));
+        let count = self.system.len() as u64;
+        Some(Batch {
+            node: SYSTEM_NODE,
+            incarnation: 0,
+            first_sequence: 0,
+            count,
+            ops: Bytes::from(ops),
+        })
+    }
+
+    /// Deadlines fall due on an idle shard too.
+    pub(super) fn propose_due_deadlines(&mut self, now: Now) {
+        if !self.lease.serving() {
+            return;
+        }
+        let due = self
+            .keyspace
+            .next_deadline()
+            .filter(|&deadline| deadline <= self.clock.estimate_ms(now));
+        if due.is_some_and(|deadline| deadline > self.stamped_ms) && self.system.is_empty() {
+            let mut op = Vec::new();
+            Op::Time.encode(&mut op);
+            self.system.push_back(op);
+        }
+    }
+
+    fn forward_to_leader(&mut self, now: Now, outputs: &mut Outputs) {
+        let leader = self.consensus.leader();
+        if !self.peers.get(&leader).is_some_and(|peer| peer.connected) {
+            return;
+        }
+        self.forward_batches(leader, outputs);
+        if self.reads.has_fresh() {
+            let context = self.next_context;
+            self.next_context += 1;
+            self.reads.asked(context, now.mono_us);
+            outputs.sends.push(Send {
+                to: leader,
+                message: Message::ReadIndex { context }.encode(),
+            });
+        }
+    }
+
+    fn forward_batches(&mut self, leader: PeerId, outputs: &mut Outputs) {
+        let term = self.consensus.term();
+        loop {
+            let mut batches = Vec::new();
+            let mut bytes = 0;
+            for batch in self.outbox.unsent() {
+                if bytes >= limits::ENTRY_BYTES_MAX {
+                    break;
+                }
+                bytes += batch.ops.len();
+                batches.push(batch.clone());
+            }
+            if batches.is_empty() {
+                return;
+            }
+            self.outbox.mark_sent(batches.len(), term);
+            outputs.sends.push(Send {
+                to: leader,
+                message: Message::Forward { term, batches }.encode(),
+            });
+        }
+    }
+
+    /// A restarted replica serves nothing before it has applied an index that the leader confirmed
+    /// after the restart: it asks like a read does.
+    pub(super) fn confirm_state(&mut self, now: Now) {
+        if self.confirmed || self.confirming {
+            return;
+        }
+        self.confirming = true;
+        self.reads.push(WaitingRead {
+            ticket: None,
+            resp3: false,
+            command: Vec::new(),
+            since_us: now.mono_us,
+        });
+    }
+}
+
+/// How much of what waits went into an entry.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    system: usize,
+    own: usize,
+    inbound: usize,
+}

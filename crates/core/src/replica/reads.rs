@@ -1,0 +1,211 @@
+//! Reads that could not be served on arrival: where each of them waits, and for what.
+//!
+//! fresh → asked (a ReadIndex round of the leader, or a request to it, is in flight) → ready (the
+//! confirmed index is known, apply has to reach it) → executed. A loss of leader or stream takes asked
+//! reads back to fresh: reads have no effect, so asking again is always right.
+//!
+//! Invariants: a read moves to asked only with a context that was drawn after it had arrived; contexts
+//! grow, so answers are matched by context and never by order.
+
+use std::collections::VecDeque;
+
+use crate::contract::{PeerId, Ticket};
+
+/// A waiting read.
+#[derive(Debug)]
+pub struct WaitingRead {
+    /// The client's ticket; `None` for this node's own question whether its state is confirmed.
+    pub ticket: Option<Ticket>,
+    /// Protocol of the reply.
+    pub resp3: bool,
+    /// The encoded command.
+    pub command: Vec<u8>,
+    /// When it arrived.
+    pub since_us: u64,
+}
+
+/// All waiting reads of this node, and on a leader those of its followers.
+#[derive(Debug, Default)]
+pub struct Reads {
+    fresh: Vec<WaitingRead>,
+    asked: VecDeque<(u64, u64, Vec<WaitingRead>)>,
+    ready: Vec<(u64, Vec<WaitingRead>)>,
+    /// Followers' questions: (peer, its context), not yet part of a round.
+    peers_fresh: Vec<(PeerId, u64)>,
+    peers_asked: VecDeque<(u64, Vec<(PeerId, u64)>)>,
+}
+
+impl Reads {
+    /// A read arrived.
+    pub fn push(&mut self, read: WaitingRead) {
+        self.fresh.push(read);
+    }
+
+    /// A follower asks.
+    pub fn push_peer(&mut self, peer: PeerId, context: u64) {
+        self.peers_fresh.push((peer, context));
+    }
+
+    /// True if a round or a request is needed.
+    pub fn has_fresh(&self) -> bool {
+        !self.fresh.is_empty() || !self.peers_fresh.is_empty()
+    }
+
+    /// Reads waiting anywhere.
+    pub fn len(&self) -> usize {
+        self.fresh.len()
+            + self.asked.iter().map(|(_, _, reads)| reads.len()).sum::<usize>()
+            + self.ready.iter().map(|(_, reads)| reads.len()).sum::<usize>()
+    }
+
+    /// The lease is valid: fresh reads wait only until `index` is applied. Returns followers' questions.
+    pub fn confirm_fresh(&mut self, index: u64) -> Vec<(PeerId, u64)> {
+        if !self.fresh.is_empty() {
+            self.ready.push((index, std::mem::take(&mut self.fresh)));
+        }
+        std::mem::take(&mut self.peers_fresh)
+    }
+
+    /// Everything fresh now waits for `context`.
+    pub fn asked(&mut self, context: u64, now_us: u64) {
+        if !self.fresh.is_empty() {
+            self.asked
+                .push_back((context, now_us, std::mem::take(&mut self.fresh)));
+        }
+        if !self.peers_fresh.is_empty() {
+            self.peers_asked
+                .push_back((context, std::mem::take(&mut self.peers_fresh)));
+        }
+    }
+
+    /// A follower's question was answered: only that context is.
+    pub fn answered(&mut self, context: u64, index: u64) {
+        if let Some(position) = self.asked.iter().position(|(asked, _, _)| *asked == context)
+            && let Some((_, _, reads)) = self.asked.remove(position)
+        {
+            self.ready.push((index, reads));
+        }
+    }
+
+    /// A leader's round was confirmed, and all before it with it. Returns followers' questions to answer.
+    pub fn confirmed(&mut self, context: u64, index: u64) -> Vec<(PeerId, u64)> {
+        while self.asked.front().is_some_and(|(asked, _, _)| *asked <= context) {
+            if let Some((_, _, reads)) = self.asked.pop_front() {
+                self.ready.push((index, reads));
+            }
+        }
+        let mut peers = Vec::new();
+        while self
+            .peers_asked
+            .front()
+            .is_some_and(|(asked, _)| *asked <= context)
+        {
+            peers.extend(
+                self.peers_asked
+                    .pop_front()
+                    .into_iter()
+                    .flat_map(|(_, peers)| peers),
+            );
+        }
+        peers
+    }
+
+    /// Reads whose index is applied.
+    pub fn take_ready(&mut self, applied: u64) -> Vec<WaitingRead> {
+        let mut taken = Vec::new();
+        for (_, reads) in self.ready.extract_if(.., |(index, _)| *index <= applied) {
+            taken.extend(reads);
+        }
+        taken
+    }
+
+    /// The leader or the stream to it is gone: ask again. Followers ask for themselves.
+    pub fn ask_again(&mut self) {
+        for (_, _, reads) in self.asked.drain(..) {
+            self.fresh.extend(reads);
+        }
+        self.peers_asked.clear();
+        self.peers_fresh.clear();
+    }
+
+    /// What was asked before `before_us` and not answered was dropped on the way: ask again.
+    pub fn ask_stale_again(&mut self, before_us: u64) {
+        while self
+            .asked
+            .front()
+            .is_some_and(|(_, asked_us, _)| *asked_us < before_us)
+        {
+            if let Some((_, _, reads)) = self.asked.pop_front() {
+                self.fresh.extend(reads);
+            }
+        }
+    }
+
+    /// Takes out every read that arrived at or before `since_us`, wherever it waits.
+    pub fn take_overdue(&mut self, since_us: u64) -> Vec<WaitingRead> {
+        let mut overdue: Vec<WaitingRead> = self
+            .fresh
+            .extract_if(.., |read| read.since_us <= since_us)
+            .collect();
+        for (_, _, reads) in &mut self.asked {
+            overdue.extend(reads.extract_if(.., |read| read.since_us <= since_us));
+        }
+        for (_, reads) in &mut self.ready {
+            overdue.extend(reads.extract_if(.., |read| read.since_us <= since_us));
+        }
+        overdue
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(ticket: Ticket) -> WaitingRead {
+        WaitingRead {
+            ticket: Some(ticket),
+            resp3: false,
+            command: Vec::new(),
+            since_us: ticket,
+        }
+    }
+
+    #[test]
+    fn reads_wait_for_their_own_context_and_index() {
+        let mut reads = Reads::default();
+        reads.push(read(1));
+        reads.asked(10, 0);
+        reads.push(read(2));
+        reads.asked(11, 0);
+        reads.answered(11, 7);
+        assert!(reads.take_ready(6).is_empty());
+        assert_eq!(reads.take_ready(7).len(), 1);
+        assert_eq!(reads.len(), 1);
+        reads.ask_again();
+        assert!(reads.has_fresh());
+    }
+
+    #[test]
+    fn a_round_confirms_all_before_it() {
+        let mut reads = Reads::default();
+        reads.push(read(1));
+        reads.push_peer(2, 99);
+        reads.asked(10, 0);
+        reads.push(read(2));
+        reads.asked(11, 0);
+        assert_eq!(reads.confirmed(11, 5), vec![(2, 99)]);
+        assert_eq!(reads.take_ready(5).len(), 2);
+    }
+
+    #[test]
+    fn overdue_reads_are_found_wherever_they_wait() {
+        let mut reads = Reads::default();
+        reads.push(read(1));
+        reads.asked(10, 0);
+        reads.answered(10, 100);
+        reads.push(read(2));
+        reads.push(read(30));
+        assert_eq!(reads.take_overdue(2).len(), 2);
+        assert_eq!(reads.len(), 1);
+    }
+}

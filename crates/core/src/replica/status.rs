@@ -1,0 +1,43 @@
+//! What a replica says of itself.
+
+use super::Replica;
+use crate::contract::{Role, Status};
+use crate::time::Now;
+
+impl Replica {
+    /// A snapshot of role, progress and health for STATUS, INFO, ROLE and metrics.
+    pub fn status(&self, now: Now) -> Status {
+        let role = self.consensus.role();
+        let leader = self.consensus.leader();
+        let age_ms = |heard_us: u64| now.mono_us.saturating_sub(heard_us) / 1000;
+        let heard = |peer: u64| self.peers.get(&peer).map_or(0, |peer| peer.heard_us);
+        let leader_connected = self.peers.get(&leader).is_some_and(|peer| peer.connected);
+        let followers = self.consensus.followers();
+        Status {
+            role,
+            term: self.consensus.term(),
+            leader,
+            serving: self.lease.serving() || (role == Role::Follower && leader_connected && self.confirmed),
+            applied_index: self.applied,
+            commit_index: self.consensus.commit_index(),
+            digest: self.digest(),
+            shard_time_ms: self.keyspace.time_ms(),
+            followers: followers
+                .iter()
+                .map(|f| (f.peer, f.matched, age_ms(heard(f.peer))))
+                .collect(),
+            lag_ms: if role == Role::Leader {
+                0
+            } else {
+                age_ms(heard(leader))
+            },
+            requests_waiting: (self.outbox.len() + self.reads.len()) as u64,
+            full_resyncs: self.snapshots.installed,
+        }
+    }
+
+    /// Order-free digest of the replicated state at the applied index.
+    pub fn digest(&self) -> u128 {
+        self.keyspace.digest()
+    }
+}

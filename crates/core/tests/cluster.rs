@@ -1,0 +1,296 @@
+//! Three replicas in one process with perfect disks: the paths that every other test builds on. Faults
+//! are the simulator's business.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use repligo_core::command::{Command, Expiry, SetCondition, SetReply};
+use repligo_core::contract::{
+    Body, Boot, Durability, Identity, Input, Outputs, PeerId, ReadLevel, Request, Role, Served, Settings,
+    Ticket,
+};
+use repligo_core::limits;
+use repligo_core::origin::OriginMap;
+use repligo_core::replica::Replica;
+use repligo_core::time::Now;
+
+struct Cluster {
+    now: Now,
+    replicas: Vec<Option<Replica>>,
+    messages: VecDeque<(PeerId, PeerId, Bytes)>,
+    replies: Vec<(Ticket, Vec<u8>)>,
+    isolated: Option<PeerId>,
+}
+
+fn settings(peer: PeerId, count: u64, durability: Durability, log_bytes_max: u64) -> Settings {
+    Settings {
+        identity: Identity {
+            cluster_id: 7,
+            generation: 1,
+            peer,
+            incarnation: 1,
+        },
+        voters: (1..=count).collect(),
+        durability,
+        seed: peer,
+        hash_seed: 7,
+        origin: Arc::new(OriginMap::default()),
+        log_bytes_max,
+    }
+}
+
+impl Cluster {
+    fn new(count: u64, log_bytes_max: u64) -> Self {
+        let now = Now {
+            mono_us: 1_000_000,
+            wall_ms: 1_700_000_000_000,
+        };
+        let start = |peer| {
+            Some(Replica::new(
+                settings(peer, count, Durability::Fsync, log_bytes_max),
+                Boot::default(),
+                now,
+            ))
+        };
+        let mut cluster = Self {
+            now,
+            replicas: (1..=count).map(start).collect(),
+            messages: VecDeque::new(),
+            replies: Vec::new(),
+            isolated: None,
+        };
+        for peer in 1..=count {
+            cluster.connect(peer);
+        }
+        cluster
+    }
+
+    fn connect(&mut self, peer: PeerId) {
+        for other in 1..=self.replicas.len() as PeerId {
+            if other != peer && self.replicas[other as usize - 1].is_some() {
+                self.step(other, Input::PeerConnected { peer });
+                self.step(peer, Input::PeerConnected { peer: other });
+            }
+        }
+    }
+
+    fn step(&mut self, peer: PeerId, input: Input<'_>) {
+        let Some(replica) = self.replicas[peer as usize - 1].as_mut() else {
+            return;
+        };
+        let mut outputs = Outputs::default();
+        replica.step(self.now, input, &mut outputs);
+        replica.invariants();
+        for reply in &outputs.replies {
+            let bytes = outputs.reply_bytes[reply.start as usize..reply.end as usize].to_vec();
+            self.replies.push((reply.ticket, bytes));
+        }
+        self.messages.extend(
+            outputs
+                .sends
+                .into_iter()
+                .map(|send| (peer, send.to, send.message)),
+        );
+        for persist in outputs.persists {
+            self.messages.extend(
+                persist
+                    .then_send
+                    .into_iter()
+                    .map(|send| (peer, send.to, send.message)),
+            );
+            self.step(
+                peer,
+                Input::Persisted {
+                    number: persist.number,
+                },
+            );
+        }
+    }
+
+    fn deliver(&mut self) {
+        while let Some((from, to, message)) = self.messages.pop_front() {
+            if self.isolated.is_some_and(|peer| peer == from || peer == to) {
+                continue;
+            }
+            self.step(to, Input::Peer { from, message });
+        }
+    }
+
+    fn run_ms(&mut self, ms: u64) {
+        for _ in 0..ms / 25 {
+            self.now.mono_us += limits::TICK_US;
+            self.now.wall_ms += 25;
+            for peer in 1..=self.replicas.len() as PeerId {
+                self.step(peer, Input::Tick);
+            }
+            self.deliver();
+        }
+    }
+
+    fn crash(&mut self, peer: PeerId) {
+        self.replicas[peer as usize - 1] = None;
+        self.messages.retain(|(from, to, _)| *from != peer && *to != peer);
+        self.lose(peer);
+    }
+
+    fn lose(&mut self, peer: PeerId) {
+        for other in 1..=self.replicas.len() as PeerId {
+            if other != peer {
+                self.step(other, Input::PeerLost { peer });
+                self.step(peer, Input::PeerLost { peer: other });
+            }
+        }
+    }
+
+    fn leader(&self) -> PeerId {
+        let serves = |replica: &Replica| {
+            let status = replica.status(self.now);
+            status.role == Role::Leader && status.serving
+        };
+        let position = self
+            .replicas
+            .iter()
+            .position(|replica| replica.as_ref().is_some_and(serves));
+        position.expect("a leader serves") as PeerId + 1
+    }
+
+    fn request(&mut self, peer: PeerId, ticket: Ticket, command: &Command<'_>) {
+        let body = Body::Command(command);
+        let request = Request {
+            ticket,
+            resp3: false,
+            rides: false,
+            level: ReadLevel::Linearizable,
+            body,
+        };
+        self.step(peer, Input::Request(request));
+        self.step(peer, Input::Turn);
+        self.deliver();
+    }
+
+    fn reply(&self, ticket: Ticket) -> &[u8] {
+        let mut found = self.replies.iter().filter(|(of, _)| *of == ticket);
+        let (_, bytes) = found
+            .next()
+            .unwrap_or_else(|| panic!("ticket {ticket} has no reply"));
+        assert!(found.next().is_none(), "ticket {ticket} has two replies");
+        bytes
+    }
+
+    fn assert_equal(&mut self) {
+        self.run_ms(500);
+        let now = self.now;
+        let states: Vec<_> = self.replicas.iter().flatten().map(|r| r.status(now)).collect();
+        assert!(
+            states
+                .windows(2)
+                .all(|pair| pair[0].applied_index == pair[1].applied_index)
+        );
+        assert!(states.windows(2).all(|pair| pair[0].digest == pair[1].digest));
+    }
+}
+
+fn set<'a>(key: &'a [u8], value: &'a [u8]) -> Command<'a> {
+    let (expiry, condition, reply) = (Expiry::Never, SetCondition::Always, SetReply::Ok);
+    Command::Set {
+        db: 0,
+        key,
+        value,
+        expiry,
+        condition,
+        reply,
+    }
+}
+
+fn get(key: &[u8]) -> Command<'_> {
+    Command::Get { db: 0, key }
+}
+
+#[test]
+fn a_lone_node_answers_within_the_turn() {
+    let now = Now {
+        mono_us: 1_000_000,
+        wall_ms: 1_700_000_000_000,
+    };
+    let mut replica = Replica::new(settings(1, 1, Durability::None, 1 << 20), Boot::default(), now);
+    let mut outputs = Outputs::default();
+    replica.step(now, Input::Tick, &mut outputs);
+    let command = set(b"k", b"v");
+    let body = Body::Command(&command);
+    let request = Request {
+        ticket: 9,
+        resp3: false,
+        rides: false,
+        level: ReadLevel::Linearizable,
+        body,
+    };
+    replica.step(now, Input::Request(request), &mut outputs);
+    replica.step(now, Input::Turn, &mut outputs);
+    assert_eq!(outputs.reply_bytes, b"+OK\r\n");
+    let mut reply = Vec::new();
+    assert_eq!(
+        replica.read(now, &get(b"k"), ReadLevel::Linearizable, false, &mut reply),
+        Served::Done
+    );
+    assert_eq!(reply, b"$1\r\nv\r\n");
+}
+
+#[test]
+fn writes_and_reads_work_at_any_node() {
+    let mut cluster = Cluster::new(3, 1 << 20);
+    cluster.run_ms(2_000);
+    for peer in 1..=3 {
+        let key = format!("key{peer}");
+        cluster.request(peer, peer * 10, &set(key.as_bytes(), b"value"));
+        assert_eq!(
+            cluster.replies.len(),
+            peer as usize * 2 - 1,
+            "{:?}",
+            cluster.replies
+        );
+        assert_eq!(cluster.reply(peer * 10), b"+OK\r\n");
+        cluster.request(peer % 3 + 1, peer * 10 + 1, &get(key.as_bytes()));
+        cluster.run_ms(100);
+        assert_eq!(cluster.reply(peer * 10 + 1), b"$5\r\nvalue\r\n");
+    }
+    cluster.assert_equal();
+}
+
+#[test]
+fn a_forwarded_write_survives_the_leaders_crash_without_an_error() {
+    let mut cluster = Cluster::new(3, 1 << 20);
+    cluster.run_ms(2_000);
+    let leader = cluster.leader();
+    let survivor = leader % 3 + 1;
+    cluster.crash(leader);
+    cluster.request(survivor, 1, &set(b"k", b"1"));
+    assert!(cluster.replies.is_empty());
+    cluster.run_ms(3_000);
+    assert_eq!(cluster.reply(1), b"+OK\r\n");
+    cluster.assert_equal();
+}
+
+#[test]
+fn a_follower_that_was_away_too_long_is_brought_up_by_a_snapshot() {
+    let mut cluster = Cluster::new(3, 64 << 10);
+    cluster.run_ms(2_000);
+    let leader = cluster.leader();
+    let away = leader % 3 + 1;
+    cluster.isolated = Some(away);
+    cluster.lose(away);
+    let value = vec![b'x'; 4096];
+    for ticket in 0..100 {
+        cluster.request(leader, ticket, &set(format!("key{ticket}").as_bytes(), &value));
+    }
+    cluster.run_ms(200);
+    cluster.isolated = None;
+    cluster.connect(away);
+    cluster.run_ms(2_000);
+    let status = cluster.replicas[away as usize - 1]
+        .as_ref()
+        .expect("runs")
+        .status(cluster.now);
+    assert_eq!(status.full_resyncs, 1);
+    cluster.assert_equal();
+}
