@@ -36,6 +36,8 @@ pub const SNAPSHOT_CHUNKS_IN_FLIGHT: usize = 16;
 pub const READS_WAITING_MAX: usize = 1 << 20;
 /// A question for a confirmed index that got no answer is asked again after this, in microseconds.
 pub const READ_RETRY_US: u64 = 500_000;
+/// An eventual read older than this, counted from the last word of the leader, is refused.
+pub const STALENESS_US_MAX: u64 = 10_000_000;
 /// Bytes of log in memory of a lone voter, which needs it for nobody.
 pub const LONE_LOG_BYTES_MAX: u64 = 1 << 20;
 /// Voters in one cluster.

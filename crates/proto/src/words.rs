@@ -178,6 +178,12 @@ pub const NOT_ALL: &str =
     "NOTALL the command is committed, but not every voter holds it yet; look at: repligo status";
 /// The replica is staler than the read allows.
 pub const STALE: &str = "STALE this replica lags behind more than the read allows; ask another node";
+/// The answer to a read that allows less staleness than the replica has.
+pub fn stale(age_ms: u64) -> String {
+    format!(
+        "STALE {age_ms} ms since this replica heard of a leader, more than the read allows; ask another node"
+    )
+}
 /// The session's write was truncated with a deposed leader's log.
 pub const LOST_WRITE: &str =
     "LOSTWRITE an asynchronous write of this session was lost in a failover; look at: repligo rescue list";

@@ -4,6 +4,7 @@
 //! should have kept away) changes nothing and answers an error, the same on every replica.
 
 use repligo_proto::reply::ReplyWriter;
+use repligo_proto::words;
 
 use super::outbox::{Sealed, Waiter};
 use super::{Forwarder, Replica, answer, fail};
@@ -64,7 +65,7 @@ impl Replica {
         let mut never = Vec::new();
         let sealed = self.outbox.take_applied(batch.first_sequence, &mut never);
         for lost in never {
-            self.fail_batch(lost, repligo_proto::words::OVERTAKEN, outputs);
+            self.fail_batch(lost, words::OVERTAKEN, outputs);
         }
         self.apply_ops(now, batch, sealed, outputs);
     }
@@ -142,7 +143,7 @@ impl Replica {
                 self.keyspace.transaction(&transaction, writer, &mut local);
             }
             Ok(Op::Time) => {}
-            Err(_) => writer.error(repligo_proto::words::MALFORMED_OP),
+            Err(_) => writer.error(words::MALFORMED_OP),
         }
     }
 
@@ -156,7 +157,7 @@ impl Replica {
         let mut rest = command;
         match crate::command::Command::decode(&mut rest) {
             Ok(command) => self.execute_at_apply(now, client, &command, outputs),
-            Err(_) => fail(outputs, client.0, client.1, repligo_proto::words::MALFORMED_OP),
+            Err(_) => fail(outputs, client.0, client.1, words::MALFORMED_OP),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Executing reads whose turn has come: under the lease, after a confirmed index, or at apply.
 
+use repligo_proto::words;
+
 use super::outbox::Waiter;
 use super::reads::WaitingRead;
 use super::{Replica, answer, fail};
@@ -27,7 +29,7 @@ impl Replica {
             let mut rest = &read.command[..];
             match Command::decode(&mut rest) {
                 Ok(command) => self.execute(now, (ticket, read.resp3), &command, outputs),
-                Err(_) => fail(outputs, ticket, read.resp3, repligo_proto::words::MALFORMED_OP),
+                Err(_) => fail(outputs, ticket, read.resp3, words::MALFORMED_OP),
             }
         }
     }

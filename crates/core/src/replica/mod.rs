@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use repligo_proto::reply::ReplyWriter;
+use repligo_proto::words;
 
 use self::clock::ShardClock;
 use self::lease::Lease;
@@ -85,6 +86,8 @@ pub struct Replica {
     /// Own question whether the state is confirmed is on its way.
     confirming: bool,
     next_context: u64,
+    /// When the leader was last known to lead: its last message here, or our own last confirmed round.
+    leader_heard_us: u64,
     scratch: Vec<u8>,
     driven: Driven,
 }
@@ -126,6 +129,7 @@ impl Replica {
             confirmed: false,
             confirming: false,
             next_context: 1,
+            leader_heard_us: now.mono_us,
             scratch: Vec::new(),
             driven: Driven::default(),
             settings,
@@ -173,9 +177,15 @@ impl Replica {
             ReadLevel::Linearizable if self.current(now) => ReadClock {
                 now_ms: self.clock.estimate_ms(now),
             },
-            ReadLevel::Eventual if self.confirmed => ReadClock {
-                now_ms: self.keyspace.time_ms(),
-            },
+            ReadLevel::Eventual if self.confirmed => {
+                if let Some(age_ms) = self.too_stale_ms(now) {
+                    ReplyWriter::new(reply, resp3).error(&words::stale(age_ms));
+                    return Served::Done;
+                }
+                ReadClock {
+                    now_ms: self.keyspace.time_ms(),
+                }
+            }
             _ => return Served::NotYet,
         };
         match self
@@ -241,6 +251,13 @@ impl Replica {
         }
     }
 
+    /// How long this replica has not heard of its leader, if that is too long for an eventual read.
+    fn too_stale_ms(&self, now: Now) -> Option<u64> {
+        let age_us = now.mono_us.saturating_sub(self.leader_heard_us);
+        let lone = self.settings.voters.len() == 1;
+        (!lone && age_us > limits::STALENESS_US_MAX).then_some(age_us / 1000)
+    }
+
     /// True when the applied state may answer linearizable reads. An entry can be committed by the
     /// others before it is durable and applied here, and a follower may have answered its client already.
     fn current(&self, now: Now) -> bool {
@@ -266,7 +283,7 @@ impl Replica {
     fn on_request(&mut self, now: Now, request: Request<'_>, outputs: &mut Outputs) {
         let (ticket, resp3) = (request.ticket, request.resp3);
         if self.outbox.is_full() || self.reads.len() >= limits::READS_WAITING_MAX {
-            return fail(outputs, ticket, resp3, repligo_proto::words::OVERLOADED);
+            return fail(outputs, ticket, resp3, words::OVERLOADED);
         }
         match request.body {
             Body::Command(command) if !command.is_write() => {
@@ -323,6 +340,9 @@ impl Replica {
     fn on_peer(&mut self, now: Now, from: PeerId, message: Bytes, outputs: &mut Outputs) {
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.heard_us = now.mono_us;
+        }
+        if from == self.consensus.leader() {
+            self.leader_heard_us = now.mono_us;
         }
         let decoded = Message::decode(message);
         let Ok(message) = decoded else {
@@ -415,6 +435,7 @@ impl Replica {
         outputs.persists.append(&mut driven.persists);
         for (context, index) in driven.reads.drain(..) {
             self.lease.confirmed(context);
+            self.leader_heard_us = now.mono_us;
             let peers = self.reads.confirmed(context, index);
             self.answer_peers(&peers, index, outputs);
         }
@@ -499,20 +520,15 @@ impl Replica {
         self.outbox.seal();
         while let Some(sealed) = self.outbox.take_overdue(since_us) {
             let text = if sealed.maybe_applied() {
-                repligo_proto::words::UNKNOWN_IN_TIME
+                words::UNKNOWN_IN_TIME
             } else {
-                repligo_proto::words::NO_LEADER_IN_TIME
+                words::NO_LEADER_IN_TIME
             };
             self.fail_batch(sealed, text, outputs);
         }
         for read in self.reads.take_overdue(since_us) {
             match read.ticket {
-                Some(ticket) => fail(
-                    outputs,
-                    ticket,
-                    read.resp3,
-                    repligo_proto::words::NO_LEADER_IN_TIME,
-                ),
+                Some(ticket) => fail(outputs, ticket, read.resp3, words::NO_LEADER_IN_TIME),
                 None => self.confirming = false,
             }
         }
@@ -525,7 +541,7 @@ impl Replica {
                 Waiter::Write { ticket, resp3, .. } => fail(outputs, ticket, resp3, write_error),
                 // A read has no effect: whatever became of the ops before it, it was not answered.
                 Waiter::Read { ticket, resp3, .. } => {
-                    fail(outputs, ticket, resp3, repligo_proto::words::NO_LEADER_IN_TIME);
+                    fail(outputs, ticket, resp3, words::NO_LEADER_IN_TIME);
                 }
             }
         }

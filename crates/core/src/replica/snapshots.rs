@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use repligo_proto::words;
+
 use super::{Forwarder, Replica};
 use crate::codec::{Malformed, Reader, put_varint};
 use crate::consensus::snapshot_index;
@@ -498,7 +500,7 @@ impl Replica {
             return;
         }
         for sealed in self.outbox.take_skipped(known.sequence) {
-            self.fail_batch(sealed, repligo_proto::words::UNKNOWN_SKIPPED, outputs);
+            self.fail_batch(sealed, words::UNKNOWN_SKIPPED, outputs);
         }
     }
 }
