@@ -105,12 +105,8 @@ pub const FOLLOWER_ROLE: &str = "slave";
 pub const FOLLOWER_HELLO_ROLE: &str = "replica";
 /// CLIENT LIST TYPE of a link to the leader.
 pub const LEADER_TYPE: &str = "MASTER";
-/// The same in lower case.
-pub const LEADER_TYPE_NAME: &str = "master";
 /// Old CLIENT LIST TYPE of a link to a follower; the new one is `REPLICA`.
 pub const FOLLOWER_TYPE: &str = "SLAVE";
-/// The same in lower case.
-pub const FOLLOWER_TYPE_NAME: &str = "slave";
 /// INFO field: followers of a leader.
 pub const INFO_CONNECTED_FOLLOWERS: &str = "connected_slaves";
 /// INFO field of a follower: host of its leader.
@@ -139,12 +135,6 @@ pub const INFO_REPLICATION_OFFSET: &str = "master_repl_offset";
 pub const INFO_FAILOVER_STATE: &str = "master_failover_state";
 /// INFO field: how much of the log is kept for followers.
 pub const INFO_FOLLOWER_EXPIRES_TRACKED: &str = "slave_expires_tracked_keys";
-/// Change note of CLIENT KILL.
-pub(crate) const CLIENT_KILL_TYPE_ADDED: &str = "Added `master` type in for `TYPE` option.";
-/// Change note of CLIENT KILL.
-pub(crate) const CLIENT_KILL_TYPE_RENAMED: &str =
-    "Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward compatibility.";
-
 /// INFO field of a leader: one follower, numbered from 0.
 pub fn info_follower(number: usize) -> String {
     format!("slave{number}")

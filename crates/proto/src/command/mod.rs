@@ -4,13 +4,19 @@
 //! A row says what a command looks like and never what it does: execution belongs to `core` (data
 //! commands) and to the sessions of the binary (the rest), which match on [`CommandId`].
 
+mod docs;
 mod id;
+mod introspect;
 mod lookup;
+mod markdown;
 mod spec;
+mod syntax;
 mod table;
 
 pub use id::CommandId;
+pub use introspect::{named, with_subcommands, write_introspection};
 pub use lookup::{Unresolved, lookup, resolve};
+pub use markdown::markdown;
 pub use spec::{
     Argument, ArgumentKind, Categories, Deprecation, Flags, Group, KeySpec, KeyUse, Spec, category, flag,
 };

@@ -1,7 +1,6 @@
 //! Handshake, authentication and the connection itself.
 
 use super::prelude::*;
-use crate::words;
 
 const BASE: Spec = row(Group::Connection);
 
@@ -146,14 +145,6 @@ pub(super) const COMMANDS: &[Spec] = &[
     },
 ];
 
-const CLIENT_TYPES: &[Argument] = &[
-    token("normal", "NORMAL"),
-    token(words::LEADER_TYPE_NAME, words::LEADER_TYPE).since("3.2.0"),
-    token(words::FOLLOWER_TYPE_NAME, words::FOLLOWER_TYPE),
-    token("replica", "REPLICA").since("5.0.0"),
-    token("pubsub", "PUBSUB"),
-];
-
 const CLIENT: &[Spec] = &[
     Spec {
         id: CommandId::ClientKill,
@@ -167,8 +158,7 @@ const CLIENT: &[Spec] = &[
         history: &[
             ("2.8.12", "Added new filter format."),
             ("2.8.12", "`ID` option."),
-            ("3.2.0", words::CLIENT_KILL_TYPE_ADDED),
-            ("5.0.0", words::CLIENT_KILL_TYPE_RENAMED),
+            ("3.2.0", "More types for the `TYPE` option."),
             ("6.2.0", "`LADDR` option."),
         ],
         arguments: &[one_of(
@@ -179,7 +169,7 @@ const CLIENT: &[Spec] = &[
                     "new-format",
                     &[
                         value("client-id", Integer).after("ID").since("2.8.12").optional(),
-                        one_of("type", CLIENT_TYPES)
+                        value("client-type", String)
                             .after("TYPE")
                             .since("2.8.12")
                             .optional(),
@@ -216,18 +206,10 @@ const CLIENT: &[Spec] = &[
             ("7.0.3", "Added `ssub` field."),
         ],
         arguments: &[
-            one_of(
-                "normal_master_replica_pubsub",
-                &[
-                    token("normal", "NORMAL"),
-                    token("master", "MASTER"),
-                    token("replica", "REPLICA"),
-                    token("pubsub", "PUBSUB"),
-                ],
-            )
-            .after("TYPE")
-            .since("5.0.0")
-            .optional(),
+            value("client-type", String)
+                .after("TYPE")
+                .since("5.0.0")
+                .optional(),
             block("id", &[value("client-id", Integer).multiple()])
                 .after("ID")
                 .since("6.2.0")

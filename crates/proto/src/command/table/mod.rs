@@ -21,7 +21,7 @@ mod prelude {
     pub(super) use super::super::spec::ArgumentKind::*;
     pub(super) use super::super::spec::category::{CONNECTION, DANGEROUS, KEYSPACE, STRING, TRANSACTION};
     pub(super) use super::super::spec::flag::*;
-    pub(super) use super::super::spec::{Argument, Deprecation, Group, Spec};
+    pub(super) use super::super::spec::{Deprecation, Group, Spec};
     pub(super) use super::{ALL, BOTH, KEY, ONE, PAIRS, SECOND, block, key_use, one_of, row, token, value};
 }
 
