@@ -87,7 +87,7 @@ impl Keyspace {
         let Some(entry) = self.find_counted(db, key) else {
             return reply.integer(-2);
         };
-        let Some(deadline) = entry.deadline_ms else {
+        let Some(deadline) = entry.deadline_ms.filter(|_| entry.kind != kind::ROW) else {
             return reply.integer(-1);
         };
         let rest = deadline.saturating_sub(now_ms);

@@ -47,7 +47,11 @@ impl Keyspace {
             db,
             key,
             match value {
-                Some(value) => NewValue::string(value, cache_deadline_ms),
+                Some(value) => NewValue {
+                    value,
+                    deadline_ms: cache_deadline_ms,
+                    kind: kind::ROW,
+                },
                 None => NewValue {
                     value: b"",
                     deadline_ms: cache_deadline_ms,
@@ -60,5 +64,17 @@ impl Keyspace {
     /// Drops whatever is known of a key, a negative row too; true when there was something.
     pub fn forget(&mut self, db: u8, key: &[u8]) -> bool {
         self.erase_if(db, key, |_| true)
+    }
+
+    /// [`Keyspace::forget`] for every key that `drop_it` accepts. Walks the whole database.
+    pub fn forget_where(&mut self, db: u8, drop_it: &dyn Fn(&[u8]) -> bool) {
+        let Some(database) = self.database(db) else {
+            return;
+        };
+        let entries = database.table.iter().filter(|entry| drop_it(entry.key));
+        let keys: Vec<Box<[u8]>> = entries.map(|entry| entry.key.into()).collect();
+        for key in keys {
+            self.forget(db, &key);
+        }
     }
 }

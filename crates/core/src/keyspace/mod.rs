@@ -49,8 +49,10 @@ mod kind {
     pub const STRING_CHANGED: u8 = 2;
     /// A string that INCRBYFLOAT wrote; Redis never keeps such a one in its `int` encoding.
     pub const STRING_FLOAT: u8 = 3;
+    /// A copy of an origin row: its deadline ends the copy, not the key, so TTL does not see it.
+    pub const ROW: u8 = 4;
     /// The last one there is.
-    pub const LAST: u8 = STRING_FLOAT;
+    pub const LAST: u8 = ROW;
 }
 
 /// One of the sixteen.

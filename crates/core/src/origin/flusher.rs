@@ -1,0 +1,516 @@
+//! What a leader does for the lanes: take them over, flush what is pending, load what is missed, and
+//! watch whether the origins answer. Volatile: it dies with the leadership.
+//!
+//! It decides nothing by itself: what it learns becomes a [`OriginOp`], and only applying that changes
+//! [`Lanes`]. Invariants: at most one takeover or flush per lane is in flight; after an unknown outcome
+//! the lane row is asked before anything else is written.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::lane::Lane;
+use super::lanes::Lanes;
+use super::loads::Loads;
+use super::map::{Mode, OriginMap};
+use super::op::{Fill, Health, Intent, OriginOp, Raise, Resolved};
+use super::request::{
+    Effect, Fence, Flush, FlushIntent, Flushed, LaneId, OriginError, OriginEvent, OriginRequest, TakenOver,
+    Takeover,
+};
+use super::words;
+use crate::time::Now;
+
+/// Intents per flush.
+pub const FLUSH_INTENTS_MAX: usize = 2048;
+/// Bytes of intents per flush, unless a single one is larger.
+pub const FLUSH_BYTES_MAX: usize = 8 << 20;
+/// Shortest pause before an origin that did not answer is asked again, in microseconds; doubled up to
+/// [`PAUSE_US_MAX`].
+pub const PAUSE_US_MIN: u64 = 50_000;
+/// Longest such pause, in microseconds.
+pub const PAUSE_US_MAX: u64 = 1_000_000;
+/// Pause before a keyspace whose mapping does not fit is tried again, in microseconds.
+pub const MISCONFIGURED_PAUSE_US: u64 = 5_000_000;
+
+/// A load that failed: its readers get the error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedLoad {
+    /// Position of the keyspace in the configuration.
+    pub keyspace: u16,
+    /// The whole key.
+    pub key: Bytes,
+    /// The whole error, code word first; not applied.
+    pub error: String,
+}
+
+/// What the flusher wants done. Reused: the replica drains it.
+#[derive(Debug, Default)]
+pub struct FlusherOutput {
+    /// For the driver, in order.
+    pub requests: Vec<OriginRequest>,
+    /// For the log, in order.
+    pub proposals: Vec<OriginOp<'static>>,
+    /// For readers that wait.
+    pub failed_loads: Vec<FailedLoad>,
+    /// For the operator, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Where a lane stands with its database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The lane row has to be read and fenced, not before `at_us`.
+    Takeover { at_us: u64 },
+    /// That is in flight.
+    TakingOver,
+    /// The numbering does not fit; waits for a [`Raise`] to this generation to be applied.
+    Raising { generation: u64 },
+    /// The lane row stands at `applied`.
+    Ready { applied: u64 },
+    /// Everything from `applied` on is in flight.
+    Flushing { applied: u64 },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Work {
+    id: LaneId,
+    phase: Phase,
+    /// Highest `upto` proposed in this leadership and generation.
+    proposed: u64,
+}
+
+/// Whether writes to one origin make sense now.
+#[derive(Clone, Debug, Default)]
+struct Link {
+    /// It answered in this leadership.
+    proven: bool,
+    /// A load failed: find out whether writes work.
+    suspect: bool,
+    down: Option<String>,
+    retry_at_us: u64,
+    pause_us: u64,
+    /// One request is out to see whether it is back.
+    probing: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct KeyspaceState {
+    /// The whole error for clients while the mapping does not fit.
+    misconfigured: Option<String>,
+    /// A health that was proposed and not applied yet: true is down.
+    proposed_down: Option<bool>,
+}
+
+/// What a leader knows of its origins.
+#[derive(Debug)]
+pub struct Flusher {
+    map: Arc<OriginMap>,
+    /// The own term while leading.
+    term: Option<u64>,
+    lanes: Vec<Work>,
+    /// Per origin.
+    links: Vec<Link>,
+    keyspaces: Vec<KeyspaceState>,
+    loads: Loads,
+    /// Gathered between polls.
+    out: FlusherOutput,
+}
+
+impl Flusher {
+    /// A flusher that does not lead.
+    pub fn new(map: Arc<OriginMap>) -> Self {
+        let mut new = Self {
+            term: None,
+            lanes: Vec::new(),
+            links: Vec::new(),
+            keyspaces: Vec::new(),
+            loads: Loads::new(&map),
+            out: FlusherOutput::default(),
+            map,
+        };
+        new.reset();
+        new
+    }
+
+    fn reset(&mut self) {
+        let writable = |id: &LaneId| self.map.policy(id.keyspace).mode == Mode::WriteThrough;
+        self.lanes = self
+            .map
+            .lanes()
+            .filter(writable)
+            .map(|id| Work {
+                id,
+                phase: Phase::Takeover { at_us: 0 },
+                proposed: 0,
+            })
+            .collect();
+        self.links = vec![Link::default(); self.map.origins().len()];
+        self.keyspaces = vec![KeyspaceState::default(); self.map.policies().len()];
+        self.out = FlusherOutput::default();
+    }
+
+    /// This node leads `term`, the lease wait is over, and every entry of earlier terms is applied.
+    pub fn on_leader(&mut self, term: u64) {
+        self.reset();
+        self.term = Some(term);
+    }
+
+    /// This node leads no more. Loads are forgotten: their readers are the replica's to answer.
+    pub fn on_lost(&mut self) {
+        self.reset();
+        self.term = None;
+        self.loads.clear();
+    }
+
+    /// True between [`Flusher::on_leader`] and [`Flusher::on_lost`].
+    pub fn is_leading(&self) -> bool {
+        self.term.is_some()
+    }
+
+    /// A reader misses this mapped key. The readers of the key are to try again when a fill of it is
+    /// applied or a write to it is decided, and to ask again if they still miss it.
+    pub fn want_load(&mut self, now: Now, keyspace: u16, key: &[u8]) {
+        self.loads.want(now.mono_us, keyspace, key);
+    }
+
+    /// An intent was applied as pending.
+    pub fn on_intent(&mut self, intent: &Intent<'_>) {
+        for effect in &intent.effects {
+            self.loads.void(intent.lane.keyspace, effect.key);
+        }
+    }
+
+    /// A write was decided; see [`super::Completion::effects`].
+    pub fn on_decided(&mut self, keyspace: u16, effects: &[Effect]) {
+        for effect in effects {
+            self.loads.settle(keyspace, &effect.key);
+        }
+    }
+
+    /// A fill was applied, whether it cached the row or not.
+    pub fn on_fill(&mut self, fill: &Fill) {
+        self.loads.settle(fill.keyspace, &fill.key);
+    }
+
+    /// The driver answered.
+    pub fn on_event(&mut self, now: Now, event: OriginEvent, lanes: &Lanes) {
+        match event {
+            OriginEvent::TakenOver { lane, fence, result } => {
+                if let Some(at) = self.expects(lane, fence, lanes, |phase| phase == Phase::TakingOver) {
+                    self.on_taken_over(now, at, result, lanes);
+                }
+            }
+            OriginEvent::Flushed { lane, fence, result } => {
+                let flushing = |phase| matches!(phase, Phase::Flushing { .. });
+                if let Some(at) = self.expects(lane, fence, lanes, flushing) {
+                    self.on_flushed(now, at, result, fence);
+                }
+            }
+            OriginEvent::Loaded { id, result } => {
+                let down = self
+                    .loads
+                    .loaded(now.mono_us, &self.map, (id, result), &mut self.out);
+                if let Some(origin) = down {
+                    self.links[usize::from(origin)].suspect = true;
+                }
+            }
+        }
+    }
+
+    /// Moves everything along and hands out what is to be done. To be called after every input that gave
+    /// the flusher or the lanes something new, and at every tick.
+    pub fn poll(&mut self, now: Now, lanes: &Lanes, out: &mut FlusherOutput) {
+        if let Some(term) = self.term {
+            for at in 0..self.lanes.len() {
+                self.poll_lane(now, term, at, lanes);
+            }
+            for origin in 0..self.links.len() {
+                self.probe(now, term, origin, lanes);
+            }
+            for keyspace in 0..self.keyspaces.len() {
+                self.poll_health(keyspace, lanes);
+            }
+            self.loads.poll(now.mono_us, lanes, &mut self.out);
+        }
+        out.requests.append(&mut self.out.requests);
+        out.proposals.append(&mut self.out.proposals);
+        out.failed_loads.append(&mut self.out.failed_loads);
+        out.warnings.append(&mut self.out.warnings);
+    }
+
+    /// The position of `lane`, if this leadership asked with this fence and waits for the answer.
+    fn expects(
+        &self,
+        lane: LaneId,
+        fence: Fence,
+        lanes: &Lanes,
+        waits: impl Fn(Phase) -> bool,
+    ) -> Option<usize> {
+        let own = Fence {
+            generation: lanes.lane(lane).generation(),
+            term: self.term?,
+        };
+        let at = self.lanes.iter().position(|work| work.id == lane)?;
+        (own == fence && waits(self.lanes[at].phase)).then_some(at)
+    }
+
+    fn poll_lane(&mut self, now: Now, term: u64, at: usize, lanes: &Lanes) {
+        let work = self.lanes[at];
+        let lane = lanes.lane(work.id);
+        match work.phase {
+            Phase::Takeover { at_us } if now.mono_us >= at_us && self.may_ask(now, work.id) => {
+                self.take_over(term, at, lane);
+            }
+            Phase::Raising { generation } if lane.generation() >= generation => {
+                self.lanes[at].proposed = 0;
+                self.lanes[at].phase = Phase::Takeover { at_us: 0 };
+                self.poll_lane(now, term, at, lanes);
+            }
+            Phase::Ready { applied } if lane.highest() > applied && self.may_ask(now, work.id) => {
+                self.lanes[at].phase = Phase::Flushing { applied };
+                let flush = gather(work.id, lane, term, applied, &self.map);
+                self.out.requests.push(OriginRequest::Flush(flush));
+            }
+            _ => {}
+        }
+    }
+
+    fn take_over(&mut self, term: u64, at: usize, lane: &Lane) {
+        let work = &mut self.lanes[at];
+        work.phase = Phase::TakingOver;
+        self.out.requests.push(OriginRequest::Takeover(Takeover {
+            lane: work.id,
+            fence: Fence {
+                generation: lane.generation(),
+                term,
+            },
+            resolved: lane.resolved(),
+        }));
+    }
+
+    fn link(&mut self, lane: LaneId) -> &mut Link {
+        let origin = self.map.policy(lane.keyspace).origin;
+        &mut self.links[usize::from(origin)]
+    }
+
+    /// Whether to send a request to the origin of a lane: always while it is up, one at a time to see
+    /// whether it is back.
+    fn may_ask(&mut self, now: Now, lane: LaneId) -> bool {
+        let link = self.link(lane);
+        if link.down.is_none() {
+            return true;
+        }
+        let may = !link.probing && now.mono_us >= link.retry_at_us;
+        link.probing |= may;
+        may
+    }
+
+    /// Asks an origin that is down or suspect although no lane has work: writes are refused meanwhile, so
+    /// none would ever come. Taking an own lane over again changes nothing.
+    fn probe(&mut self, now: Now, term: u64, origin: usize, lanes: &Lanes) {
+        let link = &self.links[origin];
+        let due = link.suspect || (link.down.is_some() && now.mono_us >= link.retry_at_us);
+        if !due || link.probing {
+            return;
+        }
+        let map = &self.map;
+        let idle = self.lanes.iter().position(|work| {
+            usize::from(map.policy(work.id.keyspace).origin) == origin
+                && matches!(work.phase, Phase::Ready { .. })
+        });
+        if let Some(at) = idle {
+            self.links[origin].suspect = false;
+            self.links[origin].probing = true;
+            self.take_over(term, at, lanes.lane(self.lanes[at].id));
+        }
+    }
+
+    fn poll_health(&mut self, keyspace: usize, lanes: &Lanes) {
+        let policy = &self.map.policies()[keyspace];
+        if policy.mode != Mode::WriteThrough {
+            return;
+        }
+        let known_down = lanes.refusal(keyspace as u16).is_some();
+        let state = &mut self.keyspaces[keyspace];
+        if state.proposed_down == Some(known_down) {
+            state.proposed_down = None;
+        }
+        let link = &self.links[usize::from(policy.origin)];
+        let down = match (&state.misconfigured, &link.down) {
+            (Some(error), _) => Some(error.clone()),
+            (None, Some(detail)) => Some(words::origin_down(&policy.name, detail)),
+            (None, None) if link.proven => None,
+            (None, None) => return,
+        };
+        if state.proposed_down.unwrap_or(known_down) != down.is_some() {
+            state.proposed_down = Some(down.is_some());
+            self.out.proposals.push(OriginOp::Health(Health {
+                keyspace: keyspace as u16,
+                down,
+            }));
+        }
+    }
+
+    fn on_taken_over(&mut self, now: Now, at: usize, result: Result<TakenOver, OriginError>, lanes: &Lanes) {
+        let id = self.lanes[at].id;
+        let taken = match result {
+            Ok(taken) => taken,
+            Err(error) => return self.on_error(now, at, error, Phase::Takeover { at_us: 0 }),
+        };
+        self.on_answer(id);
+        self.keyspaces[usize::from(id.keyspace)].misconfigured = None;
+        let lane = lanes.lane(id);
+        let own = Fence {
+            generation: lane.generation(),
+            term: self.term.unwrap_or_default(),
+        };
+        if taken.stored > own || taken.applied > lane.highest() || taken.applied < lane.resolved() {
+            return self.raise(at, own, &taken, lane);
+        }
+        let work = &mut self.lanes[at];
+        work.phase = Phase::Ready {
+            applied: taken.applied,
+        };
+        if taken.applied > work.proposed.max(lane.resolved()) {
+            work.proposed = taken.applied;
+            self.out.proposals.push(OriginOp::Resolved(Resolved {
+                lane: id,
+                generation: own.generation,
+                upto: taken.applied,
+                rejects: taken.rejects,
+                canonical: Vec::new(),
+                forget: true,
+            }));
+        }
+    }
+
+    /// The lane row is from another history: number on from it. If the row was written by a newer leader
+    /// of this history, this leader is deposed and its proposal can never commit.
+    fn raise(&mut self, at: usize, own: Fence, taken: &TakenOver, lane: &Lane) {
+        let work = &mut self.lanes[at];
+        let generation = own.generation.max(taken.stored.generation) + 1;
+        work.phase = Phase::Raising { generation };
+        self.out.proposals.push(OriginOp::Raise(Raise {
+            lane: work.id,
+            generation,
+            applied: taken.applied,
+        }));
+        self.out.warnings.push(format!(
+            "lane {} of keyspace {}: the origin stands at {} (generation {}, term {}), the log at {} to {} (generation {}, term {}); numbering on from the origin, cached rows of the lane are loaded anew",
+            work.id.lane,
+            self.map.policy(work.id.keyspace).name,
+            taken.applied,
+            taken.stored.generation,
+            taken.stored.term,
+            lane.resolved(),
+            lane.highest(),
+            own.generation,
+            own.term,
+        ));
+    }
+
+    fn on_flushed(&mut self, now: Now, at: usize, result: Result<Flushed, OriginError>, fence: Fence) {
+        let Phase::Flushing { applied } = self.lanes[at].phase else {
+            unreachable!("checked by expects");
+        };
+        let id = self.lanes[at].id;
+        match result {
+            Ok(flushed) => {
+                assert!(flushed.upto > applied, "a flush decides at least one intent");
+                self.on_answer(id);
+                self.lanes[at].proposed = flushed.upto;
+                self.lanes[at].phase = Phase::Ready {
+                    applied: flushed.upto,
+                };
+                self.out.proposals.push(OriginOp::Resolved(Resolved {
+                    lane: id,
+                    generation: fence.generation,
+                    upto: flushed.upto,
+                    rejects: flushed.rejects,
+                    canonical: flushed.canonical,
+                    forget: false,
+                }));
+            }
+            Err(error) => self.on_error(now, at, error, Phase::Ready { applied }),
+        }
+    }
+
+    /// `unchanged` is the phase to go back to when the request did nothing.
+    fn on_error(&mut self, now: Now, at: usize, error: OriginError, unchanged: Phase) {
+        let id = self.lanes[at].id;
+        match error {
+            OriginError::Down(detail) => {
+                self.lanes[at].phase = unchanged;
+                let link = self.link(id);
+                link.probing = false;
+                link.suspect = false;
+                link.pause_us = (link.pause_us * 2).clamp(PAUSE_US_MIN, PAUSE_US_MAX);
+                link.retry_at_us = now.mono_us + link.pause_us;
+                if link.down.replace(detail.clone()).is_none() {
+                    let name = &self.map.policy(id.keyspace).name;
+                    let warning = format!("the origin of keyspace {name} does not answer: {detail}");
+                    self.out.warnings.push(warning);
+                }
+            }
+            OriginError::Unknown(_) | OriginError::Fenced => {
+                self.link(id).probing = false;
+                let again = matches!(unchanged, Phase::Takeover { .. });
+                self.lanes[at].phase = Phase::Takeover {
+                    at_us: if again { now.mono_us + PAUSE_US_MIN } else { 0 },
+                };
+            }
+            OriginError::Configuration(detail) => {
+                self.link(id).probing = false;
+                self.lanes[at].phase = Phase::Takeover {
+                    at_us: now.mono_us + MISCONFIGURED_PAUSE_US,
+                };
+                let name = &self.map.policy(id.keyspace).name;
+                let error = words::origin_misconfigured(name, &detail);
+                let state = &mut self.keyspaces[usize::from(id.keyspace)];
+                if state.misconfigured.replace(error).is_none() {
+                    let warning = format!("the mapping of keyspace {name} does not fit its origin: {detail}");
+                    self.out.warnings.push(warning);
+                }
+            }
+        }
+    }
+
+    /// The origin of a lane answered.
+    fn on_answer(&mut self, lane: LaneId) {
+        *self.link(lane) = Link {
+            proven: true,
+            ..Link::default()
+        };
+    }
+}
+
+/// The run of pending intents after `applied`.
+fn gather(id: LaneId, lane: &Lane, term: u64, applied: u64, map: &OriginMap) -> Flush {
+    let deadline_ms = map.policy(id.keyspace).flush_deadline_ms;
+    let mut intents = Vec::new();
+    let mut bytes = 0;
+    for pending in lane.pending_above(applied) {
+        bytes += pending.bytes();
+        if intents.len() == FLUSH_INTENTS_MAX || (bytes > FLUSH_BYTES_MAX && !intents.is_empty()) {
+            break;
+        }
+        let skip = lane
+            .is_overdue(pending.sequence)
+            .then(|| Bytes::from(words::skipped(deadline_ms)));
+        intents.push(FlushIntent {
+            sequence: pending.sequence,
+            effects: pending.effects.clone(),
+            skip,
+        });
+    }
+    Flush {
+        lane: id,
+        fence: Fence {
+            generation: lane.generation(),
+            term,
+        },
+        from: applied,
+        intents,
+    }
+}

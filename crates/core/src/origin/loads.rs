@@ -1,0 +1,197 @@
+//! Rows that readers miss, on the leader: one load per key however many wait, and none that could bring
+//! back a value older than a write.
+//!
+//! A load holds a lease on its key. An intent on the key voids it: the answer is dropped, and the key is
+//! loaded anew when nothing on it is pending. Why that suffices: a result that arrives in time was read
+//! while no intent on the key had been applied here, and [`super::Lanes::apply_fill`] checks again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::flusher::{FailedLoad, FlusherOutput};
+use super::lanes::Lanes;
+use super::map::OriginMap;
+use super::op::{Fill, OriginOp};
+use super::request::{Load, OriginError, OriginRequest};
+use super::words;
+
+/// Loads in flight per shard; others wait in the leader.
+pub const LOADS_IN_FLIGHT_MAX: usize = 4096;
+/// How long a load may wait for pending writes on its key, in microseconds, before its readers get an
+/// error: they would otherwise wait as long as the origin is down.
+pub const LOAD_WAIT_US: u64 = 5_000_000;
+/// Shortest pause after a failed load, in microseconds; doubled up to [`LOAD_PAUSE_US_MAX`].
+const LOAD_PAUSE_US_MIN: u64 = 100_000;
+const LOAD_PAUSE_US_MAX: u64 = 1_000_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    /// Waits for its turn, or for pending writes on the key.
+    Queued { since_us: u64 },
+    /// With the driver.
+    Loading { id: u64, since_us: u64 },
+    /// Proposed; ends when the fill is applied.
+    Filling,
+}
+
+/// Whether loads of one origin make sense now.
+#[derive(Clone, Debug, Default)]
+struct Link {
+    failing: Option<String>,
+    retry_at_us: u64,
+    pause_us: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Loads {
+    /// Per keyspace.
+    wants: Vec<BTreeMap<Bytes, Want>>,
+    /// Per keyspace: the keys in [`Want::Queued`].
+    queued: Vec<BTreeSet<Bytes>>,
+    in_flight: BTreeMap<u64, (u16, Bytes)>,
+    /// Per origin.
+    links: Vec<Link>,
+    last_id: u64,
+}
+
+impl Loads {
+    pub fn new(map: &OriginMap) -> Self {
+        Self {
+            wants: map.policies().iter().map(|_| BTreeMap::new()).collect(),
+            queued: map.policies().iter().map(|_| BTreeSet::new()).collect(),
+            links: map.origins().iter().map(|_| Link::default()).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Forgets all wants; answers that are still on their way find nothing.
+    pub fn clear(&mut self) {
+        self.wants.iter_mut().for_each(BTreeMap::clear);
+        self.queued.iter_mut().for_each(BTreeSet::clear);
+        self.in_flight.clear();
+    }
+
+    pub fn want(&mut self, now_us: u64, keyspace: u16, key: &[u8]) {
+        let wants = &mut self.wants[usize::from(keyspace)];
+        if !wants.contains_key(key) {
+            let key = Bytes::copy_from_slice(key);
+            wants.insert(key.clone(), Want::Queued { since_us: now_us });
+            self.queued[usize::from(keyspace)].insert(key);
+        }
+    }
+
+    /// An intent on the key was applied: a load in flight may read either side of it.
+    pub fn void(&mut self, keyspace: u16, key: &[u8]) {
+        let Some((key, want)) = self.wants[usize::from(keyspace)].get_key_value(key) else {
+            return;
+        };
+        if let Want::Loading { id, since_us } = *want {
+            let key = key.clone();
+            self.in_flight.remove(&id);
+            self.requeue(keyspace, key, since_us);
+        }
+    }
+
+    /// The key was decided or filled: its readers try again, and ask again if they must.
+    pub fn settle(&mut self, keyspace: u16, key: &[u8]) {
+        match self.wants[usize::from(keyspace)].remove(key) {
+            Some(Want::Loading { id, .. }) => {
+                self.in_flight.remove(&id);
+            }
+            Some(Want::Queued { .. }) => {
+                self.queued[usize::from(keyspace)].remove(key);
+            }
+            Some(Want::Filling) | None => {}
+        }
+    }
+
+    /// Starts what may start, and gives up what waited too long.
+    pub fn poll(&mut self, now_us: u64, lanes: &Lanes, out: &mut FlusherOutput) {
+        for keyspace in 0..self.queued.len() {
+            if self.queued[keyspace].is_empty() {
+                continue;
+            }
+            let keys: Vec<Bytes> = self.queued[keyspace].iter().cloned().collect();
+            for key in keys {
+                if self.in_flight.len() >= LOADS_IN_FLIGHT_MAX {
+                    return;
+                }
+                self.start(now_us, lanes, (keyspace as u16, key), out);
+            }
+        }
+    }
+
+    fn start(&mut self, now_us: u64, lanes: &Lanes, (keyspace, key): (u16, Bytes), out: &mut FlusherOutput) {
+        let policy = lanes.map().policy(keyspace);
+        let Some(Want::Queued { since_us }) = self.wants[usize::from(keyspace)].get(&key).copied() else {
+            unreachable!("every queued key is wanted and not in flight");
+        };
+        if lanes.is_pending(keyspace, &key) {
+            if now_us.saturating_sub(since_us) >= LOAD_WAIT_US {
+                let error =
+                    words::origin_down(&policy.name, "an earlier write to this key is not decided yet");
+                self.fail(keyspace, key, error, out);
+            }
+            return;
+        }
+        let link = &self.links[usize::from(policy.origin)];
+        if let Some(detail) = link.failing.as_ref().filter(|_| now_us < link.retry_at_us) {
+            let error = words::origin_down(&policy.name, detail);
+            self.fail(keyspace, key, error, out);
+            return;
+        }
+        self.last_id += 1;
+        let id = self.last_id;
+        self.in_flight.insert(id, (keyspace, key.clone()));
+        self.queued[usize::from(keyspace)].remove(&key);
+        self.wants[usize::from(keyspace)].insert(key.clone(), Want::Loading { id, since_us });
+        out.requests.push(OriginRequest::Load(Load { id, keyspace, key }));
+    }
+
+    /// A load came back. Returns the origin that seems to be down, if so.
+    pub fn loaded(
+        &mut self,
+        now_us: u64,
+        map: &OriginMap,
+        (id, result): (u64, Result<Option<Bytes>, OriginError>),
+        out: &mut FlusherOutput,
+    ) -> Option<u16> {
+        let (keyspace, key) = self.in_flight.remove(&id)?;
+        let policy = map.policy(keyspace);
+        let link = &mut self.links[usize::from(policy.origin)];
+        match result {
+            Ok(value) => {
+                *link = Link::default();
+                self.wants[usize::from(keyspace)].insert(key.clone(), Want::Filling);
+                let fill = Fill { keyspace, key, value };
+                out.proposals.push(OriginOp::Fill(fill));
+                None
+            }
+            Err(OriginError::Configuration(detail)) => {
+                let error = words::origin_misconfigured(&policy.name, &detail);
+                self.fail(keyspace, key, error, out);
+                None
+            }
+            Err(OriginError::Down(detail) | OriginError::Unknown(detail)) => {
+                link.pause_us = (link.pause_us * 2).clamp(LOAD_PAUSE_US_MIN, LOAD_PAUSE_US_MAX);
+                link.retry_at_us = now_us + link.pause_us;
+                let error = words::origin_down(&policy.name, &detail);
+                link.failing = Some(detail);
+                self.fail(keyspace, key, error, out);
+                Some(policy.origin)
+            }
+            Err(OriginError::Fenced) => unreachable!("a load has no fence"),
+        }
+    }
+
+    fn requeue(&mut self, keyspace: u16, key: Bytes, since_us: u64) {
+        self.queued[usize::from(keyspace)].insert(key.clone());
+        self.wants[usize::from(keyspace)].insert(key, Want::Queued { since_us });
+    }
+
+    fn fail(&mut self, keyspace: u16, key: Bytes, error: String, out: &mut FlusherOutput) {
+        self.settle(keyspace, &key);
+        out.failed_loads.push(FailedLoad { keyspace, key, error });
+    }
+}

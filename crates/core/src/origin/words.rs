@@ -1,0 +1,120 @@
+//! Sentences that clients of mapped keyspaces read: code word, what is wrong, remedy. Never a line break.
+
+/// Longest text of the origin that is passed on to a client, in bytes.
+const DETAIL_BYTES_MAX: usize = 400;
+
+/// Makes one printable line of whatever a client or a database said.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len().min(DETAIL_BYTES_MAX));
+    for character in text.trim().chars() {
+        if line.len() + character.len_utf8() > DETAIL_BYTES_MAX {
+            line.push('…');
+            break;
+        }
+        line.push(if character.is_control() { ' ' } else { character });
+    }
+    line
+}
+
+/// A key as it may appear in an error.
+pub fn printable_key(key: &[u8]) -> String {
+    one_line(&key[..key.len().min(64)].escape_ascii().to_string())
+}
+
+/// The origin refused this write and nothing of it was stored (outcome: not applied).
+pub fn rejected(detail: &str) -> String {
+    format!("ERR origin rejected the write: {}", one_line(detail))
+}
+
+/// The origin cannot be reached and the request was not executed (outcome: not applied).
+pub fn origin_down(keyspace: &str, detail: &str) -> String {
+    format!(
+        "ORIGINDOWN the origin of keyspace {keyspace} does not answer ({}); nothing was changed, try again later",
+        one_line(detail)
+    )
+}
+
+/// The mapping of the keyspace does not fit its database; the request was not executed.
+pub fn origin_misconfigured(keyspace: &str, detail: &str) -> String {
+    format!(
+        "ORIGINDOWN the mapping of keyspace {keyspace} does not fit its origin: {}; nothing was changed",
+        one_line(detail)
+    )
+}
+
+/// The deadline of a pending write passed before the origin had decided it (outcome: unknown).
+pub fn undecided(keyspace: &str, deadline_ms: u64) -> String {
+    format!(
+        "UNKNOWN the origin of keyspace {keyspace} did not decide this write within {} s; read the key once the origin is back",
+        deadline_ms.div_ceil(1000)
+    )
+}
+
+/// What is recorded for a write that is skipped because its deadline passed.
+pub fn skipped(deadline_ms: u64) -> String {
+    format!(
+        "ERR the write was dropped because the origin did not take it within {} s",
+        deadline_ms.div_ceil(1000)
+    )
+}
+
+/// Too many undecided writes wait for the origin (outcome: not applied).
+pub fn lane_full(keyspace: &str) -> String {
+    format!(
+        "ORIGINDOWN too many writes wait for the origin of keyspace {keyspace}; nothing was changed, try again later"
+    )
+}
+
+/// The command is not for mapped keys.
+pub fn unsupported(command: &str, keyspace: &str, remedy: &str) -> String {
+    format!(
+        "ERR {} is not supported in keyspace {keyspace}: {remedy}",
+        command.to_uppercase()
+    )
+}
+
+/// The key starts like those of a keyspace but names no row.
+pub fn not_canonical(key: &[u8], keyspace: &str, pattern: &str, rule: &str) -> String {
+    format!(
+        "ERR key '{}' does not fit the pattern {pattern} of keyspace {keyspace}: {}",
+        printable_key(key),
+        one_line(rule)
+    )
+}
+
+/// The value cannot be mapped to columns.
+pub fn unmappable(key: &[u8], keyspace: &str, rule: &str) -> String {
+    format!(
+        "ERR the value of '{}' does not fit keyspace {keyspace}: {}",
+        printable_key(key),
+        one_line(rule)
+    )
+}
+
+/// A write names keys that cannot be decided together.
+pub fn cross_lane(command: &str, mixed: bool) -> String {
+    let command = command.to_uppercase();
+    if mixed {
+        format!(
+            "CROSSLANE {command} mixes keys with an origin and keys without one; send one command for each"
+        )
+    } else {
+        format!(
+            "CROSSLANE the keys of {command} belong to different lanes; give them one hash tag, such as {{7}}, or send one command per key"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_the_origin_says_stays_one_short_line() {
+        let text = rejected(&format!("a\r\nb\0{}", "é".repeat(1000)));
+        assert!(text.starts_with("ERR origin rejected the write: a  b "));
+        assert!(text.len() < 450);
+        assert!(!text.contains(['\r', '\n', '\0']));
+        assert_eq!(printable_key(b"a\r\n\xff"), "a\\r\\n\\xff");
+    }
+}
