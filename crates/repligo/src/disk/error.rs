@@ -36,6 +36,19 @@ pub enum DiskError {
         /// The system's answer.
         source: io::Error,
     },
+    /// A sync of the log failed.
+    #[error(
+        "cannot sync {}: {source}. The kernel may have thrown away what it could not write, so the node stops \
+         and does not try again; nothing unsynced counts as synced. Check the disk (the kernel's log says \
+         more), then start the node again",
+        path.display()
+    )]
+    SyncFailed {
+        /// The log segment.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// Another process has the directory.
     #[error(
         "the data directory {} is in use by process {pid}. Stop that process, or start this node with \
@@ -118,8 +131,8 @@ pub enum DiskError {
     },
     /// The machine went down under a cluster node that runs without syncs.
     #[error(
-        "the machine stopped while node {node} was running with durability `os`, so the last second of its log \
-         in {} may be gone. A node that has forgotten what it promised must not vote or count, so it refuses \
+        "the machine stopped (or a sync failed) while node {node} was running with durability `os`, so the last \
+         second of its log in {} may be gone. A node that has forgotten what it promised must not vote or count, so it refuses \
          to start. What to do: keep the other nodes running; as long as a majority of the cluster did not stop \
          this way they hold every acknowledged write and go on serving. This release cannot take the node back \
          under a new identity: to get back to full strength form a new cluster from empty directories and load \

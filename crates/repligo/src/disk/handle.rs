@@ -1,9 +1,33 @@
-//! The running disk as the worker sees it.
+//! The running disk: three threads and the handle through which the worker feeds them.
+//!
+//! - `disk-log` writes persists in groups: whatever is queued goes into one write and, where the mode or a
+//!   persist demands it, one sync.
+//! - `disk-snapshot` writes snapshot pieces, so that the sync of a large snapshot does not hold up the log.
+//! - `disk-sync` (durability `os` only) syncs the log every second, so that writes do not wait for it.
+//!
+//! Order between the two queues: a persist with `install` waits until the snapshot that it names is
+//! durable; segments go only after the snapshot that covers them is durable.
+//! After the first error everything stops, is reported once, and nothing more is written.
 
-use repligo_core::contract::{Persist, Send, SnapshotIo};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use repligo_core::contract::{Durability, Persist, Send, SnapshotIo};
 
 use super::error::DiskError;
-use super::metrics::DiskMetrics;
+use super::lock::DirectoryLock;
+use super::meta::{self, Forming, Meta};
+use super::metrics::{Counters, DiskMetrics};
+use super::open::{self, SYNC_FAILED};
+use super::snapshot::SnapshotWriter;
+use super::storage::Storage;
+use super::wal::{Progress, Wal};
+
+/// Period of the background sync, and of the pause after which the log says that it is synced.
+const SYNC_PERIOD: Duration = Duration::from_secs(1);
 
 /// What the disk reports, from its own threads.
 #[derive(Debug)]
@@ -26,29 +50,385 @@ pub enum DiskDone {
     Fatal(DiskError),
 }
 
+type OnDone = Box<dyn Fn(DiskDone) + std::marker::Send + Sync>;
+
+/// What an open disk gives to its threads.
+pub(super) struct Parts {
+    pub lock: Option<DirectoryLock>,
+    pub storage: Arc<dyn Storage>,
+    pub counters: Arc<Counters>,
+    pub meta: Meta,
+    pub wal: Wal,
+    pub snapshot_index: u64,
+}
+
+impl Parts {
+    /// A writer for this directory's snapshots.
+    pub(super) fn snapshot_writer(&self) -> SnapshotWriter {
+        let Forming::Formed { cluster_id } = self.meta.forming else {
+            unreachable!("only a formed node has a log");
+        };
+        SnapshotWriter::new(self.storage.clone(), self.counters.clone(), cluster_id)
+    }
+}
+
+/// How a thread is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Run,
+    /// Do what is queued, then end.
+    Drain,
+    /// End at once.
+    Abandon,
+}
+
+enum Job {
+    Persist(Persist),
+    DropLog(u64),
+}
+
+struct Queues {
+    jobs: Vec<Job>,
+    pieces: VecDeque<SnapshotIo>,
+    log_mode: Mode,
+    snapshot_mode: Mode,
+    /// Index of the last snapshot whose end was queued.
+    snapshot_ended: u64,
+    /// Index of the snapshot on disk.
+    snapshot_saved: u64,
+}
+
+struct Shared {
+    queues: Mutex<Queues>,
+    /// The log thread has something to do, or the snapshot that it waits for is there.
+    log_work: Condvar,
+    snapshot_work: Condvar,
+    /// Wakes the syncing thread before its period is over: it is to end.
+    end: Condvar,
+    failed: AtomicBool,
+    snapshot_backlog: AtomicU64,
+    on_done: OnDone,
+    counters: Arc<Counters>,
+    storage: Arc<dyn Storage>,
+    meta: Meta,
+}
+
+impl Shared {
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Poisons the disk and reports the first error.
+    fn fail(&self, error: DiskError) {
+        if self.failed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let (DiskError::SyncFailed { .. }, Durability::Os) = (&error, self.meta.durability) {
+            // What was acknowledged unsynced may be gone though the machine runs on. If even this cannot
+            // be written, the kernel still has the pages more likely than not.
+            let _ = meta::write(
+                &*self.storage,
+                &Meta {
+                    boot_id: SYNC_FAILED.into(),
+                    ..self.meta.clone()
+                },
+            );
+        }
+        // Under the lock, so that no thread misses it between its check and its wait.
+        let mut queues = self.queues();
+        queues.jobs.clear();
+        queues.pieces.clear();
+        drop(queues);
+        self.wake_all();
+        (self.on_done)(DiskDone::Fatal(error));
+    }
+
+    fn wake_all(&self) {
+        self.log_work.notify_all();
+        self.snapshot_work.notify_all();
+        self.end.notify_all();
+    }
+
+    /// Waits for jobs, at most a period if `pause` is set, and takes all of them. False: end.
+    fn take_jobs(&self, jobs: &mut Vec<Job>, pause: bool) -> bool {
+        let mut queues = self.queues();
+        loop {
+            if self.failed() || queues.log_mode == Mode::Abandon {
+                return false;
+            }
+            if !queues.jobs.is_empty() {
+                std::mem::swap(&mut queues.jobs, jobs);
+                return true;
+            }
+            if queues.log_mode == Mode::Drain {
+                return false;
+            }
+            if pause {
+                let waited = self.log_work.wait_timeout(queues, SYNC_PERIOD);
+                let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                if timeout.timed_out() && guard.jobs.is_empty() {
+                    return !self.failed();
+                }
+                queues = guard;
+            } else {
+                queues = self.log_work.wait(queues).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    /// Waits until a snapshot of at least this index is durable. False: end.
+    fn wait_for_snapshot(&self, index: u64) -> bool {
+        let mut queues = self.queues();
+        while queues.snapshot_saved < index {
+            if self.failed() || queues.log_mode == Mode::Abandon {
+                return false;
+            }
+            queues = self.log_work.wait(queues).unwrap_or_else(PoisonError::into_inner);
+        }
+        !self.failed()
+    }
+
+    fn take_piece(&self) -> Option<SnapshotIo> {
+        let mut queues = self.queues();
+        loop {
+            if self.failed() || queues.snapshot_mode == Mode::Abandon {
+                return None;
+            }
+            if let Some(piece) = queues.pieces.pop_front() {
+                return Some(piece);
+            }
+            if queues.snapshot_mode == Mode::Drain {
+                return None;
+            }
+            queues = self
+                .snapshot_work
+                .wait(queues)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// The log thread's own state.
+struct LogThread {
+    shared: Arc<Shared>,
+    wal: Wal,
+    fsync: bool,
+    group: Vec<Persist>,
+}
+
+impl LogThread {
+    /// Runs until told to end; gives the log back unless it failed.
+    fn run(mut self) -> Option<Wal> {
+        let mut jobs = Vec::new();
+        while self.shared.take_jobs(&mut jobs, self.wal.unmarked()) {
+            self.shared.counters.begin();
+            if let Err(error) = self.execute(&mut jobs) {
+                self.shared.fail(error);
+            }
+            self.shared.counters.idle();
+        }
+        (!self.shared.failed()).then_some(self.wal)
+    }
+
+    fn execute(&mut self, jobs: &mut Vec<Job>) -> Result<(), DiskError> {
+        if jobs.is_empty() {
+            return self.wal.mark_synced();
+        }
+        for job in jobs.drain(..) {
+            match job {
+                Job::Persist(persist) => match persist.install {
+                    None => self.group.push(persist),
+                    Some(index) => {
+                        self.commit()?;
+                        if !self.shared.wait_for_snapshot(index) {
+                            return Ok(());
+                        }
+                        self.group.push(persist);
+                        self.commit()?;
+                        self.wal.drop_to(index)?;
+                    }
+                },
+                Job::DropLog(index) => {
+                    self.commit()?;
+                    self.wal.drop_to(index)?;
+                }
+            }
+        }
+        self.commit()
+    }
+
+    /// Writes the gathered persists, syncs where demanded, and reports.
+    fn commit(&mut self) -> Result<(), DiskError> {
+        let Some(last) = self.group.last() else {
+            return Ok(());
+        };
+        let number = last.number;
+        self.wal.append(&self.group)?;
+        if self.fsync || self.group.iter().any(|persist| persist.must_sync) {
+            self.wal.sync()?;
+        }
+        self.shared.counters.batch(self.group.len() as u64);
+        let mut sends = Vec::new();
+        for persist in self.group.drain(..) {
+            if sends.is_empty() {
+                sends = persist.then_send;
+            } else {
+                sends.extend(persist.then_send);
+            }
+        }
+        (self.shared.on_done)(DiskDone::Persisted { number, sends });
+        Ok(())
+    }
+}
+
+fn run_snapshots(shared: &Shared, mut writer: SnapshotWriter) {
+    while let Some(piece) = shared.take_piece() {
+        let bytes = piece_bytes(&piece);
+        match writer.execute(piece) {
+            Err(error) => return shared.fail(error),
+            Ok(None) => {}
+            Ok(Some(saved)) => {
+                let mut queues = shared.queues();
+                queues.snapshot_saved = saved.index;
+                queues.jobs.push(Job::DropLog(saved.drop_log_to));
+                drop(queues);
+                shared.log_work.notify_one();
+                (shared.on_done)(DiskDone::SnapshotSaved { index: saved.index });
+            }
+        }
+        shared.snapshot_backlog.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+fn run_syncs(shared: &Shared, progress: &Progress) {
+    let mut queues = shared.queues();
+    while queues.log_mode == Mode::Run && !shared.failed() {
+        let waited = shared.end.wait_timeout(queues, SYNC_PERIOD);
+        drop(waited.unwrap_or_else(PoisonError::into_inner).0);
+        if let Err(error) = progress.sync() {
+            return shared.fail(error);
+        }
+        queues = shared.queues();
+    }
+}
+
+fn piece_bytes(piece: &SnapshotIo) -> u64 {
+    match piece {
+        SnapshotIo::Chunk(chunk) => chunk.len() as u64,
+        _ => 0,
+    }
+}
+
 /// Takes the core's persists and snapshot pieces; owned by the worker.
-pub struct DiskHandle {}
+pub struct DiskHandle {
+    shared: Arc<Shared>,
+    lock: Option<DirectoryLock>,
+    log: Option<JoinHandle<Option<Wal>>>,
+    snapshots: Option<JoinHandle<()>>,
+    syncs: Option<JoinHandle<()>>,
+}
 
 impl DiskHandle {
+    pub(super) fn start(parts: Parts, on_done: OnDone) -> Result<DiskHandle, DiskError> {
+        let writer = parts.snapshot_writer();
+        let queues = Queues {
+            jobs: Vec::new(),
+            pieces: VecDeque::new(),
+            log_mode: Mode::Run,
+            snapshot_mode: Mode::Run,
+            snapshot_ended: parts.snapshot_index,
+            snapshot_saved: parts.snapshot_index,
+        };
+        let shared = Arc::new(Shared {
+            queues: Mutex::new(queues),
+            log_work: Condvar::new(),
+            snapshot_work: Condvar::new(),
+            end: Condvar::new(),
+            failed: AtomicBool::new(false),
+            snapshot_backlog: AtomicU64::new(0),
+            on_done,
+            counters: parts.counters,
+            storage: parts.storage,
+            meta: parts.meta,
+        });
+        let fsync = shared.meta.durability == Durability::Fsync;
+        let progress = parts.wal.progress();
+        // Made first: should a thread not start, dropping it ends those that did.
+        let mut handle = DiskHandle {
+            shared: shared.clone(),
+            lock: parts.lock,
+            log: None,
+            snapshots: None,
+            syncs: None,
+        };
+        let log = LogThread {
+            shared: shared.clone(),
+            wal: parts.wal,
+            fsync,
+            group: Vec::new(),
+        };
+        handle.log = Some(spawn("disk-log", &shared, move || log.run())?);
+        let for_snapshots = shared.clone();
+        let run = move || run_snapshots(&for_snapshots, writer);
+        handle.snapshots = Some(spawn("disk-snapshot", &shared, run)?);
+        if !fsync {
+            let for_syncs = shared.clone();
+            let run = move || run_syncs(&for_syncs, &progress);
+            handle.syncs = Some(spawn("disk-sync", &shared, run)?);
+        }
+        Ok(handle)
+    }
+
     /// Queues a persist. Never blocks; bounded by the core's own limits.
-    pub fn submit(&self, _persist: Persist) {
-        todo!()
+    ///
+    /// # Panics
+    /// When it installs a snapshot whose end was not given before: a bug of the core.
+    pub fn submit(&self, persist: Persist) {
+        let mut queues = self.shared.queues();
+        if let Some(index) = persist.install {
+            assert!(
+                queues.snapshot_ended >= index,
+                "a snapshot is installed after its end was given"
+            );
+        }
+        if self.shared.failed() {
+            return;
+        }
+        queues.jobs.push(Job::Persist(persist));
+        drop(queues);
+        self.shared.log_work.notify_one();
     }
 
     /// Queues a piece of a snapshot. Give all pieces of a step before its persists.
-    pub fn snapshot(&self, _piece: SnapshotIo) {
-        todo!()
+    pub fn snapshot(&self, piece: SnapshotIo) {
+        let mut queues = self.shared.queues();
+        if let SnapshotIo::End { index, .. } = &piece {
+            queues.snapshot_ended = *index;
+        }
+        if self.shared.failed() {
+            return;
+        }
+        self.shared
+            .snapshot_backlog
+            .fetch_add(piece_bytes(&piece), Ordering::Relaxed);
+        queues.pieces.push_back(piece);
+        drop(queues);
+        self.shared.snapshot_work.notify_one();
     }
 
     /// Bytes of snapshot pieces queued and not yet written: a producer that reads from memory faster
     /// than the disk writes should pause above some limit.
     pub fn snapshot_backlog_bytes(&self) -> u64 {
-        todo!()
+        self.shared.snapshot_backlog.load(Ordering::Relaxed)
     }
 
     /// A reading of the counters.
     pub fn metrics(&self) -> DiskMetrics {
-        todo!()
+        self.shared.counters.read()
     }
 
     /// Clean stop: writes and reports everything queued, syncs, sets the clean mark, removes `node.pid`
@@ -56,7 +436,48 @@ impl DiskHandle {
     ///
     /// # Errors
     /// The last step that failed; the clean mark is then not set.
-    pub fn close(self) -> Result<(), DiskError> {
-        todo!()
+    pub fn close(mut self) -> Result<(), DiskError> {
+        let wal = self.stop(Mode::Drain).ok_or(DiskError::Poisoned)?;
+        open::close(
+            &*self.shared.storage,
+            self.shared.meta.clone(),
+            Some(wal),
+            self.lock.take(),
+        )
     }
+
+    /// Ends the threads. The snapshot thread first: persists may wait for it.
+    fn stop(&mut self, mode: Mode) -> Option<Wal> {
+        let mut queues = self.shared.queues();
+        queues.snapshot_mode = mode;
+        if mode == Mode::Abandon {
+            queues.log_mode = mode;
+        }
+        drop(queues);
+        self.shared.wake_all();
+        // A thread that panicked has said so; without all of them there is no clean mark.
+        let snapshots = self.snapshots.take().map_or(Ok(()), JoinHandle::join);
+        self.shared.queues().log_mode = mode;
+        self.shared.wake_all();
+        let syncs = self.syncs.take().map_or(Ok(()), JoinHandle::join);
+        let wal = self.log.take()?.join();
+        snapshots.and(syncs).and(wal).ok()?
+    }
+}
+
+impl Drop for DiskHandle {
+    fn drop(&mut self) {
+        if self.log.is_some() {
+            self.stop(Mode::Abandon);
+        }
+    }
+}
+
+fn spawn<T: std::marker::Send + 'static>(
+    name: &str,
+    shared: &Shared,
+    run: impl FnOnce() -> T + std::marker::Send + 'static,
+) -> Result<JoinHandle<T>, DiskError> {
+    let spawned = std::thread::Builder::new().name(name.into()).spawn(run);
+    spawned.map_err(|error| DiskError::io("start a thread for", shared.storage.dir(), error))
 }

@@ -21,11 +21,19 @@ mod lock;
 mod meta;
 mod metrics;
 mod open;
+mod record;
+mod repair;
+mod replay;
+mod snapshot;
 mod storage;
+mod wal;
 
 pub use error::DiskError;
 pub use handle::{DiskDone, DiskHandle};
 pub use lock::{DirectoryLock, LOCK_FILE, PID_FILE};
 pub use meta::{FORMAT, Forming, META_FILE, Meta, NAME_BYTES_MAX};
 pub use metrics::DiskMetrics;
-pub use open::{Disk, OpenOptions, Recovered, SEGMENT_BYTES};
+pub use open::{BOOT_ID_VARIABLE, Disk, OpenOptions, Recovered, SEGMENT_BYTES};
+
+#[cfg(test)]
+mod tests;

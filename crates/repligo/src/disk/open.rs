@@ -1,15 +1,32 @@
 //! Opening a data directory: whose is it, how did its last run end, what does it hold.
+//!
+//! Everything is read and judged first; a directory that is refused stays as it was. Only then is the end
+//! of the log repaired, and only then does `meta` say that a new run has begun.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use repligo_core::contract::{Boot, Durability};
+use repligo_core::contract::{Boot, Durability, HardState, Persist};
 
 use super::error::DiskError;
-use super::handle::{DiskDone, DiskHandle};
-use super::meta::{Forming, Meta};
+use super::handle::{DiskDone, DiskHandle, Parts};
+use super::lock::{DirectoryLock, LOCK_FILE, PID_FILE};
+use super::meta::{self, Forming, META_FILE, Meta, NAME_BYTES_MAX};
+use super::metrics::Counters;
+use super::repair;
+use super::replay::{self, Known, Log};
+use super::snapshot::{self, SNAPSHOT_FILE, SNAPSHOT_TEMPORARY};
+use super::storage::{Directory, Storage};
+use super::wal::{NEW_SEGMENT_FILE, Wal, parse_segment_name};
 
 /// Bytes of one log segment.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
+/// Overrides the boot id of the machine, so that tests can act as if it had been restarted.
+pub const BOOT_ID_VARIABLE: &str = "REPLIGO_BOOT_ID";
+/// In place of the boot id in `meta` after a sync failed: equal to no boot, so that the next open treats
+/// the log like after a stop of the machine.
+pub(super) const SYNC_FAILED: &str = "(sync failed)";
 
 /// How to open a data directory.
 #[derive(Clone, Debug)]
@@ -43,6 +60,46 @@ impl OpenOptions {
             segment_bytes: SEGMENT_BYTES,
         }
     }
+
+    /// The metadata that this command line asks for.
+    fn wanted(&self, boot_id: &str) -> Result<Meta, DiskError> {
+        let usage = |text: String| Err(DiskError::Usage(text));
+        if self.durability == Durability::None {
+            return usage("durability `none` keeps no data directory; use `os` or `fsync`".into());
+        }
+        let mut voters = self.voters.clone();
+        voters.sort();
+        voters.dedup();
+        if voters.len() != self.voters.len() {
+            return usage("two nodes of the cluster line have the same name; give each its own".into());
+        }
+        if let Some(name) = voters
+            .iter()
+            .find(|name| name.is_empty() || name.len() > NAME_BYTES_MAX)
+        {
+            return usage(format!(
+                "`{name}` is no node name: use 1 to {NAME_BYTES_MAX} bytes"
+            ));
+        }
+        let Some(place) = voters.iter().position(|name| *name == self.node) else {
+            let list = voters.join(", ");
+            return usage(format!(
+                "node {} is not in the cluster line ({list}); add it there",
+                self.node
+            ));
+        };
+        Ok(Meta {
+            forming: Forming::Empty,
+            generation: 0,
+            peer: place as u64 + 1,
+            node: self.node.clone(),
+            voters,
+            incarnation: 0,
+            boot_id: boot_id.into(),
+            durability: self.durability,
+            clean: None,
+        })
+    }
 }
 
 /// What was found in a data directory.
@@ -57,7 +114,16 @@ pub struct Recovered {
 }
 
 /// An open data directory whose threads do not run yet.
-pub struct Disk {}
+pub struct Disk {
+    lock: Option<DirectoryLock>,
+    storage: Arc<dyn Storage>,
+    counters: Arc<Counters>,
+    meta: Meta,
+    segment_bytes: u64,
+    wal: Option<Wal>,
+    /// Index of the snapshot on disk, 0 for none.
+    snapshot_index: u64,
+}
 
 impl Disk {
     /// Locks the directory, checks it and reads what it holds.
@@ -67,13 +133,82 @@ impl Disk {
     ///
     /// # Errors
     /// Every way in which a directory can be unfit; see [`DiskError`].
-    pub fn open(_options: OpenOptions) -> Result<(Disk, Recovered), DiskError> {
-        todo!()
+    pub fn open(options: OpenOptions) -> Result<(Disk, Recovered), DiskError> {
+        let storage = Arc::new(Directory::new(options.dir.clone()));
+        if options.dir.exists() {
+            // Before the lock file is made: somebody else's directory gets nothing from us.
+            refuse_foreign(&*storage)?;
+        }
+        let lock = DirectoryLock::acquire(&options.dir)?;
+        let (mut disk, recovered) = Disk::open_in(storage, &options, &boot_id())?;
+        lock.write_pid()?;
+        disk.lock = Some(lock);
+        Ok((disk, recovered))
+    }
+
+    /// [`Disk::open`] without the lock, in any storage.
+    pub(super) fn open_in(
+        storage: Arc<dyn Storage>,
+        options: &OpenOptions,
+        boot_id: &str,
+    ) -> Result<(Disk, Recovered), DiskError> {
+        let mut meta = options.wanted(boot_id)?;
+        let names = refuse_foreign(&*storage)?;
+        let mut judged = Judged::default();
+        if let Some(recorded) = meta::read(&*storage)? {
+            judged = judge(&*storage, &names, &recorded, &meta)?;
+            meta.incarnation = recorded.incarnation;
+            meta.generation = recorded.generation;
+            meta.forming = recorded.forming;
+        }
+        if let Some(log) = &judged.log {
+            repair::repair(&*storage, log)?;
+        }
+        meta.incarnation += 1;
+        meta::write(&*storage, &meta)?;
+
+        let counters = Arc::new(Counters::new());
+        let snapshot_index = judged.boot.snapshot.as_ref().map_or(0, |(index, ..)| *index);
+        let (boot, notes) = (judged.boot, judged.notes);
+        let formed = matches!(meta.forming, Forming::Formed { .. });
+        clean_up(&*storage, &names, formed, judged.log.as_ref())?;
+        let mut wal = None;
+        if let Some(log) = judged.log {
+            let mut resumed =
+                Wal::resume(storage.clone(), counters.clone(), options.segment_bytes, log.tail)?;
+            if judged.restart_log {
+                resumed.append(&[Persist {
+                    install: Some(snapshot_index),
+                    hard_state: Some(boot.hard_state),
+                    ..Persist::default()
+                }])?;
+                resumed.sync()?;
+            }
+            wal = Some(resumed);
+        }
+        let recovered = Recovered {
+            boot,
+            meta: meta.clone(),
+            notes,
+        };
+        let segment_bytes = options.segment_bytes;
+        Ok((
+            Disk {
+                lock: None,
+                storage,
+                counters,
+                meta,
+                segment_bytes,
+                wal,
+                snapshot_index,
+            },
+            recovered,
+        ))
     }
 
     /// The directory's metadata.
     pub fn meta(&self) -> &Meta {
-        todo!()
+        &self.meta
     }
 
     /// Moves on in forming a cluster, durably: `Empty` → `Prepared` → `Formed`, `Prepared` → `Empty`, or
@@ -84,19 +219,53 @@ impl Disk {
     ///
     /// # Panics
     /// Leaving `Formed`, or changing a prepared cluster's id: bugs of the caller.
-    pub fn set_forming(&mut self, _forming: Forming) -> Result<(), DiskError> {
-        todo!()
+    pub fn set_forming(&mut self, forming: Forming) -> Result<(), DiskError> {
+        if forming == self.meta.forming {
+            return Ok(());
+        }
+        let lawful = match (self.meta.forming, forming) {
+            (Forming::Prepared { cluster_id: from }, Forming::Formed { cluster_id: to }) => from == to,
+            (Forming::Empty, _) | (Forming::Prepared { .. }, Forming::Empty) => true,
+            _ => false,
+        };
+        assert!(lawful, "forming goes from {:?} to {forming:?}", self.meta.forming);
+        if let Forming::Formed { cluster_id } = forming {
+            // Before `meta` says so: a formed directory without a log has lost it.
+            let (storage, counters) = (self.storage.clone(), self.counters.clone());
+            self.wal = Some(Wal::create(storage, counters, cluster_id, self.segment_bytes)?);
+        }
+        let generation = u64::from(forming != Forming::Empty);
+        let meta = Meta {
+            forming,
+            generation,
+            ..self.meta.clone()
+        };
+        meta::write(&*self.storage, &meta)?;
+        self.meta = meta;
+        Ok(())
     }
 
     /// Starts the disk's threads. `on_done` is called from them and must not block.
     ///
     /// # Errors
-    /// IO errors while the log's first segment is made.
+    /// When a thread cannot be started.
     ///
     /// # Panics
     /// Unless the directory is `Formed`.
-    pub fn start(self, _on_done: impl Fn(DiskDone) + Send + Sync + 'static) -> Result<DiskHandle, DiskError> {
-        todo!()
+    pub fn start(self, on_done: impl Fn(DiskDone) + Send + Sync + 'static) -> Result<DiskHandle, DiskError> {
+        DiskHandle::start(self.into_parts(), Box::new(on_done))
+    }
+
+    /// What the threads work with.
+    pub(super) fn into_parts(self) -> Parts {
+        Parts {
+            wal: self.wal.expect("only a formed node writes a log"),
+            lock: self.lock,
+            storage: self.storage,
+            counters: self.counters,
+            meta: self.meta,
+            snapshot_index: self.snapshot_index,
+        }
     }
 
     /// Clean stop without having started: sets the clean mark and unlocks.
@@ -104,6 +273,235 @@ impl Disk {
     /// # Errors
     /// An IO error; the clean mark is then not set.
     pub fn close(self) -> Result<(), DiskError> {
-        todo!()
+        close(&*self.storage, self.meta, self.wal, self.lock)
     }
+}
+
+/// Syncs, sets the clean mark and unlocks.
+pub(super) fn close(
+    storage: &dyn Storage,
+    mut meta: Meta,
+    wal: Option<Wal>,
+    lock: Option<DirectoryLock>,
+) -> Result<(), DiskError> {
+    let mut end = 0;
+    if let Some(mut wal) = wal {
+        wal.sync()?;
+        end = wal.written();
+    }
+    meta.clean = Some(end);
+    meta::write(storage, &meta)?;
+    if let Some(lock) = lock {
+        lock.release();
+    }
+    Ok(())
+}
+
+/// Id of the machine's current boot. Where there is none every restart counts as one of the machine.
+fn boot_id() -> String {
+    std::env::var(BOOT_ID_VARIABLE)
+        .or_else(|_| fs::read_to_string("/proc/sys/kernel/random/boot_id"))
+        .map(|id| id.trim().chars().take(64).collect())
+        .unwrap_or_default()
+}
+
+/// Lists the directory; refuses one that is not ours, or that has data but no `meta`.
+fn refuse_foreign(storage: &dyn Storage) -> Result<Vec<String>, DiskError> {
+    let dir = storage.dir();
+    let names = storage
+        .list()
+        .map_err(|error| DiskError::io("read the directory", dir, error))?;
+    if names.iter().any(|name| name == META_FILE) {
+        return Ok(names);
+    }
+    // What exists before the first `meta` does, or may lie in any directory: a file system's own folder.
+    let harmless = |name: &str| {
+        [LOCK_FILE, PID_FILE, "lost+found"].contains(&name)
+            || Path::new(name).extension() == Some("tmp".as_ref())
+    };
+    let ours = |name: &str| name == SNAPSHOT_FILE || parse_segment_name(name).is_some();
+    let dir = dir.to_path_buf();
+    if let Some(found) = names.iter().find(|name| ours(name)) {
+        return Err(DiskError::MetaMissing {
+            dir,
+            found: found.clone(),
+        });
+    }
+    match names.iter().find(|name| !harmless(name)) {
+        Some(found) => Err(DiskError::NotADataDirectory {
+            dir,
+            found: found.clone(),
+        }),
+        None => Ok(names),
+    }
+}
+
+/// What a directory holds, found fit.
+#[derive(Default)]
+struct Judged {
+    boot: Boot,
+    log: Option<Log>,
+    /// The log does not lead on from the snapshot and has to restart there.
+    restart_log: bool,
+    notes: Vec<String>,
+}
+
+fn judge(
+    storage: &dyn Storage,
+    names: &[String],
+    recorded: &Meta,
+    wanted: &Meta,
+) -> Result<Judged, DiskError> {
+    let dir = || storage.dir().to_path_buf();
+    let Forming::Formed { cluster_id } = recorded.forming else {
+        if !replay::is_unused(storage, names)? {
+            let why = "`meta` says that no cluster was formed here, yet there is a log".into();
+            return Err(DiskError::LogGap { dir: dir(), why });
+        }
+        if recorded.forming != Forming::Empty {
+            same_node(storage, recorded, wanted)?;
+        }
+        return Ok(Judged::default());
+    };
+    same_node(storage, recorded, wanted)?;
+    let same_boot = !recorded.boot_id.is_empty() && recorded.boot_id == wanted.boot_id;
+    let mut notes = Vec::new();
+    if recorded.durability == Durability::Os && recorded.clean.is_none() && !same_boot {
+        if !recorded.single_node() {
+            return Err(DiskError::UncleanStop {
+                node: recorded.node.clone(),
+                dir: dir(),
+            });
+        }
+        notes.push(
+            "the machine stopped (or a sync failed) while this node was running with durability `os`: the \
+             last second of acknowledged writes may be gone; everything older is here"
+                .into(),
+        );
+    }
+    let snapshot = snapshot::read(storage, cluster_id)?;
+    let at = snapshot
+        .as_ref()
+        .map_or((0, 0), |(index, term, _)| (*index, *term));
+    let known = Known {
+        cluster_id,
+        snapshot: at,
+        clean: recorded.clean,
+        same_boot,
+    };
+    let Some(mut log) = replay::read(storage, names, known)? else {
+        return Err(DiskError::LogGap {
+            dir: dir(),
+            why: "there is no log file at all".into(),
+        });
+    };
+    if !log.stale.is_empty() {
+        notes.push(format!(
+            "a write that was not finished when the last run ended was cut off the log at position {}; it \
+             had not been acknowledged as durable",
+            log.tail.header.position(log.tail.end)
+        ));
+    }
+    let entries = std::mem::take(&mut log.entries);
+    let (boot, restart_log) = assemble(storage, &log, entries, snapshot)?;
+    Ok(Judged {
+        boot,
+        log: Some(log),
+        restart_log,
+        notes,
+    })
+}
+
+fn same_node(storage: &dyn Storage, recorded: &Meta, wanted: &Meta) -> Result<(), DiskError> {
+    if recorded.node == wanted.node && recorded.voters == wanted.voters {
+        return Ok(());
+    }
+    let describe = |meta: &Meta| match meta.single_node() {
+        true => format!("the single node {}", meta.node),
+        false => format!("node {} of the cluster of {}", meta.node, meta.voters.join(", ")),
+    };
+    Err(DiskError::OtherNode {
+        dir: storage.dir().to_path_buf(),
+        recorded: describe(recorded),
+        started: describe(wanted),
+    })
+}
+
+/// Joins snapshot and log; says also whether the log must restart after the snapshot.
+///
+/// The snapshot is committed state. The log leads on from it if it holds the snapshot's last entry or
+/// begins right behind it; otherwise it is older than the snapshot, or a tail that lost against what the
+/// snapshot holds, and nothing of it counts.
+fn assemble(
+    storage: &dyn Storage,
+    log: &Log,
+    mut entries: Vec<repligo_core::contract::LogEntry>,
+    snapshot: Option<snapshot::Snapshot>,
+) -> Result<(Boot, bool), DiskError> {
+    let (index, term) = snapshot
+        .as_ref()
+        .map_or((0, 0), |(index, term, _)| (*index, *term));
+    if log.base > index + 1 {
+        let why = match index {
+            0 => format!(
+                "it begins with entry {}, and there is no snapshot of what was before",
+                log.base
+            ),
+            _ => format!(
+                "it begins with entry {}, and the snapshot ends with entry {index}",
+                log.base
+            ),
+        };
+        return Err(DiskError::LogGap {
+            dir: storage.dir().to_path_buf(),
+            why,
+        });
+    }
+    let leads_on = log.base == index + 1 || log.term_at_snapshot == Some(term);
+    if !leads_on {
+        entries.clear();
+    }
+    let last_index = index + entries.len() as u64;
+    let restart_log = last_index + 1 != log.tail.next_index;
+    let recorded = log.tail.hard_state;
+    let mut hard_state = HardState {
+        commit: recorded.commit.clamp(index, last_index),
+        ..recorded
+    };
+    // A received snapshot becomes durable before the persist that carries its term.
+    if hard_state.term < term {
+        hard_state = HardState {
+            term,
+            vote: 0,
+            ..hard_state
+        };
+    }
+    Ok((
+        Boot {
+            hard_state,
+            snapshot,
+            entries,
+        },
+        restart_log,
+    ))
+}
+
+/// Removes what the last run left unfinished.
+fn clean_up(
+    storage: &dyn Storage,
+    names: &[String],
+    formed: bool,
+    log: Option<&Log>,
+) -> Result<(), DiskError> {
+    let orphans = log.map_or(&[][..], |log| &log.orphans);
+    for name in names {
+        let unfinished = name == SNAPSHOT_TEMPORARY || name == NEW_SEGMENT_FILE;
+        // A first segment that was made before `meta` could say that the cluster is formed.
+        let unused = !formed && parse_segment_name(name).is_some();
+        if unfinished || unused || orphans.contains(name) {
+            let removed = storage.remove(name);
+            removed.map_err(|error| DiskError::io("remove", &storage.path(name), error))?;
+        }
+    }
+    Ok(())
 }
