@@ -49,10 +49,10 @@ impl Bucket {
         &self.handles[..self.count()]
     }
 
-    /// The tag of a slot in use.
-    #[cfg(test)]
-    pub(super) fn tag(&self, slot: usize) -> u8 {
-        self.tags[slot]
+    /// Tags and handles in use.
+    #[inline]
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u8, u32)> {
+        self.tags.iter().copied().zip(self.handles().iter().copied())
     }
 
     /// The handle of a slot in use.

@@ -12,10 +12,9 @@
 //! Invariant: each volatile entry is here exactly once, in the leaf whose range holds it. Callers
 //! remove an entry before its deadline changes or its slot is freed.
 
-use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::ops::Bound::{Included, Unbounded};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use super::arena::Arena;
 
@@ -24,72 +23,28 @@ const LEAF_MAX: usize = 512;
 /// Leaves grow by so many handles; doubling would leave a quarter of the memory unused.
 const LEAF_STEP: usize = 16;
 /// A leaf with fewer handles is merged with the one before it if both fit well into one.
-const LEAF_SMALL: usize = 64;
+const LEAF_SMALL: usize = 128;
+/// Handles in a merged leaf: well below the maximum, or the next addition would split it again.
+const LEAF_MERGED_MAX: usize = LEAF_MAX * 3 / 4;
 /// About what a leaf costs besides its handles: bound, vector, share of the tree's node.
 const LEAF_OVERHEAD_BYTES: usize = 80;
 
-/// What a leaf's range begins with.
-#[derive(Debug, PartialEq, Eq)]
+/// What a leaf's range begins with; ordered by deadline, then key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct LowerBound {
     deadline_ms: u64,
     /// Empty where the deadline alone tells the leaf from the one before it.
     key: Box<[u8]>,
 }
 
-/// The order of entries. A trait object, so that the tree can be searched with a borrowed key.
-trait Position {
-    fn position(&self) -> (u64, &[u8]);
-}
-
-impl Position for LowerBound {
-    fn position(&self) -> (u64, &[u8]) {
+impl LowerBound {
+    fn position(&self) -> Position<'_> {
         (self.deadline_ms, &self.key)
     }
 }
 
-impl Position for (u64, &[u8]) {
-    fn position(&self) -> (u64, &[u8]) {
-        *self
-    }
-}
-
-impl PartialEq for dyn Position + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.position() == other.position()
-    }
-}
-
-impl Eq for dyn Position + '_ {}
-
-impl PartialOrd for dyn Position + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for dyn Position + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.position().cmp(&other.position())
-    }
-}
-
-impl PartialOrd for LowerBound {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for LowerBound {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.position().cmp(&other.position())
-    }
-}
-
-impl<'a> Borrow<dyn Position + 'a> for LowerBound {
-    fn borrow(&self) -> &(dyn Position + 'a) {
-        self
-    }
-}
+/// Where an entry stands in the order: its deadline in milliseconds and its key.
+pub(super) type Position<'a> = (u64, &'a [u8]);
 
 /// The volatile entries of one table.
 #[derive(Debug, Default)]
@@ -100,32 +55,6 @@ pub(super) struct Deadlines {
     len: usize,
     /// Capacity of all leaves, in handles.
     capacity: usize,
-}
-
-fn position_of(arena: &Arena, handle: u32) -> (u64, &[u8]) {
-    let entry = arena.entry(handle);
-    (
-        entry.deadline_ms.expect("an indexed entry has a deadline"),
-        entry.key,
-    )
-}
-
-/// Sorts handles, latest first.
-fn sort_latest_first(arena: &Arena, handles: &mut [u32]) {
-    // Deadlines are read once, so that the loads overlap instead of waiting within comparisons.
-    let mut keyed: Vec<(u64, u32)> = handles
-        .iter()
-        .map(|&handle| (position_of(arena, handle).0, handle))
-        .collect();
-    keyed.sort_unstable_by(|left, right| {
-        right
-            .0
-            .cmp(&left.0)
-            .then_with(|| arena.key(right.1).cmp(arena.key(left.1)))
-    });
-    for (slot, (_, handle)) in handles.iter_mut().zip(keyed) {
-        *slot = handle;
-    }
 }
 
 impl Deadlines {
@@ -148,14 +77,10 @@ impl Deadlines {
     pub(super) fn insert(&mut self, arena: &Arena, handle: u32) {
         self.len += 1;
         let position = position_of(arena, handle);
-        let probe: &dyn Position = &position;
-        if let Some((_, leaf)) = self
-            .rest
-            .range_mut::<dyn Position, _>((Unbounded, Included(probe)))
-            .next_back()
-        {
-            self.capacity += push(leaf, handle);
-            if leaf.len() > LEAF_MAX {
+        if let Some((_, leaf)) = self.leaf_of(position) {
+            let (grown, is_full) = (push(leaf, handle), leaf.len() > LEAF_MAX);
+            self.capacity += grown;
+            if is_full {
                 self.split(arena, position);
             }
             return;
@@ -163,127 +88,154 @@ impl Deadlines {
         let at = self
             .front
             .partition_point(|&other| position_of(arena, other) > position);
-        if self.front.len() == self.front.capacity() {
+        let before = self.front.capacity();
+        if self.front.len() == before {
             self.front.reserve_exact(LEAF_STEP);
-            self.capacity += LEAF_STEP;
         }
         self.front.insert(at, handle);
-        if self.front.len() > LEAF_MAX {
-            let later = self.front.drain(..LEAF_MAX / 2).collect();
-            self.insert_leaf(arena, later, self.front[0]);
-            self.shrink_front();
+        let is_full = self.front.len() > LEAF_MAX;
+        let later: Vec<u32> = self
+            .front
+            .drain(..if is_full { LEAF_MAX / 2 } else { 0 })
+            .collect();
+        if is_full {
+            self.front.shrink_to_fit();
+        }
+        self.capacity = self.capacity - before + self.front.capacity();
+        if let Some(&earliest) = later.last() {
+            self.insert_leaf(arena, later, [self.front[0], earliest]);
         }
     }
 
     /// Removes an entry that is here under this deadline and key.
-    pub(super) fn remove(&mut self, arena: &Arena, position: (u64, &[u8]), handle: u32) {
+    pub(super) fn remove(&mut self, arena: &Arena, position: Position<'_>, handle: u32) {
         self.len -= 1;
-        let probe: &dyn Position = &position;
-        let found = self
-            .rest
-            .range_mut::<dyn Position, _>((Unbounded, Included(probe)))
-            .next_back();
-        if let Some((_, leaf)) = found {
-            let at = position_in(leaf, handle);
-            leaf.swap_remove(at);
+        if let Some((_, leaf)) = self.leaf_of(position) {
+            leaf.swap_remove(index_in(leaf, handle));
             if leaf.len() < LEAF_SMALL {
                 self.merge(position);
             }
             return;
         }
-        let at = position_in(&self.front, handle);
-        self.front.remove(at);
+        self.front.remove(index_in(&self.front, handle));
         if self.front.is_empty() {
             self.refill(arena);
         }
     }
 
     /// Notes that an entry has another handle from now on.
-    pub(super) fn rename(&mut self, position: (u64, &[u8]), old: u32, new: u32) {
-        let probe: &dyn Position = &position;
-        let found = self
-            .rest
-            .range_mut::<dyn Position, _>((Unbounded, Included(probe)))
-            .next_back();
-        let leaf = found.map_or(&mut self.front, |(_, leaf)| leaf);
-        let at = position_in(leaf, old);
-        leaf[at] = new;
+    pub(super) fn rename(&mut self, position: Position<'_>, old: u32, new: u32) {
+        let leaf = match self.leaf_of(position) {
+            Some((_, leaf)) => leaf,
+            None => &mut self.front,
+        };
+        let index = index_in(leaf, old);
+        leaf[index] = new;
+    }
+
+    /// The leaf of `rest` whose range holds `position`; `None` if that is the front.
+    fn leaf_of(&mut self, position: Position<'_>) -> Option<(&LowerBound, &mut Vec<u32>)> {
+        let (deadline_ms, key) = position;
+        // The last leaf that begins with this deadline or an earlier one is nearly always the right
+        // one, and finding it needs no copy of the key.
+        let behind = deadline_ms.checked_add(1).map(|deadline_ms| LowerBound {
+            deadline_ms,
+            key: Box::default(),
+        });
+        let until_behind = (Unbounded, behind.as_ref().map_or(Unbounded, Excluded));
+        let (last, _) = self.rest.range::<LowerBound, _>(until_behind).next_back()?;
+        if last.position() <= position {
+            return self.rest.range_mut::<LowerBound, _>(until_behind).next_back();
+        }
+        let exact = LowerBound {
+            deadline_ms,
+            key: key.into(),
+        };
+        self.rest
+            .range_mut::<LowerBound, _>((Unbounded, Included(&exact)))
+            .next_back()
     }
 
     /// Makes the first leaf of the rest the front.
     fn refill(&mut self, arena: &Arena) {
         self.capacity -= self.front.capacity();
         self.front = self.rest.pop_first().map_or_else(Vec::new, |(_, leaf)| leaf);
-        sort_latest_first(arena, &mut self.front);
+        let mut sorted = with_deadlines(arena, &self.front);
+        sorted.sort_unstable_by(|left, right| latest_first(arena, left, right));
+        self.front
+            .iter_mut()
+            .zip(sorted)
+            .for_each(|(slot, (_, handle))| *slot = handle);
     }
 
     /// Splits the leaf that holds `position`.
-    fn split(&mut self, arena: &Arena, position: (u64, &[u8])) {
-        let probe: &dyn Position = &position;
+    fn split(&mut self, arena: &Arena, position: Position<'_>) {
         let is_last = self
             .rest
             .last_key_value()
             .is_some_and(|(bound, _)| bound.position() <= position);
-        let leaf = self
-            .rest
-            .range_mut::<dyn Position, _>((Unbounded, Included(probe)))
-            .next_back()
-            .map(|(_, leaf)| leaf)
-            .expect("the entry was put into this leaf");
-        sort_latest_first(arena, leaf);
+        let (_, leaf) = self
+            .leaf_of(position)
+            .expect("the entry was put into a leaf of the rest");
         // Deadlines mostly arrive in ascending order, where the earlier leaf never grows again.
         let later_count = if is_last { LEAF_MAX / 8 } else { LEAF_MAX / 2 };
-        let later = leaf.drain(..later_count).collect();
-        let latest_before = leaf[0];
-        self.capacity -= leaf.capacity();
-        leaf.shrink_to_fit();
-        self.capacity += leaf.capacity();
-        self.insert_leaf(arena, later, latest_before);
+        let mut parted = with_deadlines(arena, leaf);
+        parted.select_nth_unstable_by(later_count, |left, right| latest_first(arena, left, right));
+        let (later, earlier) = parted.split_at(later_count);
+        let capacity_before = leaf.capacity();
+        leaf.clear();
+        leaf.shrink_to(earlier.len());
+        leaf.extend(earlier.iter().map(|&(_, handle)| handle));
+        let capacity_after = leaf.capacity();
+        self.capacity = self.capacity - capacity_before + capacity_after;
+        let (_, latest_before) = earlier[0];
+        let earliest = later
+            .iter()
+            .max_by(|left, right| latest_first(arena, left, right));
+        let &(_, earliest) = earliest.expect("a part has entries");
+        self.insert_leaf(
+            arena,
+            later.iter().map(|&(_, handle)| handle).collect(),
+            [latest_before, earliest],
+        );
     }
 
-    /// Adds a leaf, sorted latest first, all of whose entries come after `before`.
-    fn insert_leaf(&mut self, arena: &Arena, leaf: Vec<u32>, before: u32) {
-        let earliest = *leaf.last().expect("a leaf has entries");
-        let (deadline_ms, key) = position_of(arena, earliest);
-        let is_tie = position_of(arena, before).0 == deadline_ms;
-        let key: Box<[u8]> = if is_tie { key.into() } else { Box::default() };
+    /// Adds a leaf; `border` are the last entry before it, and its own first one.
+    fn insert_leaf(&mut self, arena: &Arena, leaf: Vec<u32>, border: [u32; 2]) {
+        let [(deadline_before_ms, _), (deadline_ms, key)] = border.map(|handle| position_of(arena, handle));
+        let key: Box<[u8]> = if deadline_before_ms == deadline_ms {
+            key.into()
+        } else {
+            Box::default()
+        };
         self.capacity += leaf.capacity();
         self.rest.insert(LowerBound { deadline_ms, key }, leaf);
     }
 
-    /// Appends the leaf that holds `position` to the one before it, or drops it if it is empty.
-    fn merge(&mut self, position: (u64, &[u8])) {
-        let probe: &dyn Position = &position;
-        let mut leaves = self
+    /// Appends the leaf that holds `position` to the one before it if both fit well into one, and
+    /// drops it if it is empty.
+    fn merge(&mut self, position: Position<'_>) {
+        let (bound, leaf) = self
+            .leaf_of(position)
+            .expect("the entry was in a leaf of the rest");
+        let (bound, leaf_len) = (bound.clone(), leaf.len());
+        let before = (Unbounded, Excluded(&bound));
+        let earlier_len = self
             .rest
-            .range_mut::<dyn Position, _>((Unbounded, Included(probe)));
-        let (bound, leaf) = leaves.next_back().expect("the entry was in this leaf");
-        let mut grown = 0;
-        if !leaf.is_empty() {
-            match leaves.next_back() {
-                Some((_, earlier)) if earlier.len() + leaf.len() <= LEAF_MAX * 3 / 4 => {
-                    for &handle in leaf.iter() {
-                        grown += push(earlier, handle);
-                    }
-                }
-                _ => return,
-            }
+            .range::<LowerBound, _>(before)
+            .next_back()
+            .map(|(_, leaf)| leaf.len());
+        if leaf_len > 0 && earlier_len.is_none_or(|earlier_len| earlier_len + leaf_len > LEAF_MERGED_MAX) {
+            return;
         }
-        let bound = LowerBound {
-            deadline_ms: bound.deadline_ms,
-            key: bound.key.clone(),
-        };
         let leaf = self
             .rest
             .remove(&bound)
             .expect("the leaf was found under this bound");
-        self.capacity = self.capacity + grown - leaf.capacity();
-    }
-
-    fn shrink_front(&mut self) {
-        self.capacity -= self.front.capacity();
-        self.front.shrink_to_fit();
-        self.capacity += self.front.capacity();
+        self.capacity -= leaf.capacity();
+        if let Some((_, earlier)) = self.rest.range_mut::<LowerBound, _>(before).next_back() {
+            self.capacity += leaf.iter().map(|&handle| push(earlier, handle)).sum::<usize>();
+        }
     }
 
     /// Checks the order and the bounds; for tests.
@@ -316,6 +268,30 @@ impl Deadlines {
     }
 }
 
+fn position_of(arena: &Arena, handle: u32) -> Position<'_> {
+    let entry = arena.entry(handle);
+    (
+        entry.deadline_ms.expect("an indexed entry has a deadline"),
+        entry.key,
+    )
+}
+
+/// Handles with their deadlines, which are read at once, so that the loads overlap instead of
+/// waiting within comparisons.
+fn with_deadlines(arena: &Arena, handles: &[u32]) -> Vec<(u64, u32)> {
+    handles
+        .iter()
+        .map(|&handle| (position_of(arena, handle).0, handle))
+        .collect()
+}
+
+fn latest_first(arena: &Arena, left: &(u64, u32), right: &(u64, u32)) -> Ordering {
+    right
+        .0
+        .cmp(&left.0)
+        .then_with(|| arena.key(right.1).cmp(arena.key(left.1)))
+}
+
 /// Appends a handle; returns by how many handles the capacity grew.
 fn push(leaf: &mut Vec<u32>, handle: u32) -> usize {
     let before = leaf.capacity();
@@ -326,8 +302,19 @@ fn push(leaf: &mut Vec<u32>, handle: u32) -> usize {
     leaf.capacity() - before
 }
 
-fn position_in(leaf: &[u32], handle: u32) -> usize {
-    leaf.iter()
-        .position(|&other| other == handle)
-        .expect("an indexed entry is in its leaf")
+fn index_in(leaf: &[u32], handle: u32) -> usize {
+    /// Handles compared at once, which the compiler turns into vector instructions.
+    const BLOCK: usize = 32;
+    let blocks = leaf.chunks(BLOCK);
+    let start = blocks.map(|block| {
+        block
+            .iter()
+            .fold(false, |found, &other| found | (other == handle))
+    });
+    let start = start
+        .enumerate()
+        .find(|&(_, found)| found)
+        .map_or(0, |(block, _)| block * BLOCK);
+    let within = leaf[start..].iter().position(|&other| other == handle);
+    start + within.expect("an indexed entry is in its leaf")
 }

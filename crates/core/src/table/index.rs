@@ -13,6 +13,8 @@
 //! Invariants: an entry is in exactly one chain, the one that [`Index::route`] names for its hash;
 //! chains are dense (see `bucket.rs`); `target` is empty unless a migration is under way.
 
+use std::ops::Range;
+
 use super::bucket::Bucket;
 
 /// Entries per bucket at which the table grows. Chains then are 11 entries long on average, and about
@@ -63,7 +65,9 @@ pub(super) struct Index {
     overflow: Vec<Box<[Bucket]>>,
     /// First unused overflow bucket; they are linked through [`Bucket::next`].
     overflow_free: u32,
+    /// Overflow buckets from here on have never been used.
     overflow_fresh: u32,
+    overflow_used: usize,
     len: usize,
 }
 
@@ -128,6 +132,7 @@ impl Index {
             overflow: Vec::new(),
             overflow_free: 0,
             overflow_fresh: 1,
+            overflow_used: 0,
             len: 0,
         }
     }
@@ -356,6 +361,7 @@ impl Index {
     }
 
     fn take_overflow(&mut self) -> u32 {
+        self.overflow_used += 1;
         if self.overflow_free != 0 {
             let number = self.overflow_free;
             let bucket = self.bucket_mut(Spot::Overflow(number));
@@ -378,6 +384,12 @@ impl Index {
         debug_assert_eq!(bucket.count(), 0);
         bucket.set_next(following);
         self.overflow_free = number;
+        self.overflow_used -= 1;
+        // Any bucket can be the one in use that keeps an allocation, so they go all at once or not.
+        if self.overflow_used == 0 {
+            self.overflow.clear();
+            (self.overflow_free, self.overflow_fresh) = (0, 1);
+        }
     }
 
     /// The chain that holds `hash`, and the lowest hash behind that chain's range (2⁶⁴ at the end).
@@ -386,25 +398,47 @@ impl Index {
         let end = match spot {
             Spot::Current(index) => self.current.lowest_hash(index as u64 + 1),
             // The hashes above the boundary are still in `current`.
-            Spot::Target(index) => self
-                .target
-                .lowest_hash(index as u64 + 1)
-                .min(self.current.lowest_hash(self.migrated)),
+            Spot::Target(index) => {
+                let boundary = self.current.lowest_hash(self.migrated);
+                self.target.lowest_hash(index as u64 + 1).min(boundary)
+            }
             Spot::Overflow(_) => unreachable!("no hash is routed to an overflow bucket"),
         };
         (spot, end)
     }
 
+    /// The handles in one chain that can have a hash in `range`, as far as tags tell, and where that
+    /// chain's range ends.
+    pub(super) fn candidates(&self, range: &Range<u128>) -> (impl Iterator<Item = u32>, u128) {
+        let (_, first_tag) = self.route(range.start as u64);
+        let (spot, end) = self.span(range.start as u64);
+        let last_tag = if range.end < end {
+            self.route((range.end - 1) as u64).1
+        } else {
+            u8::MAX
+        };
+        let wanted = first_tag..=last_tag;
+        (
+            self.tagged_chain(spot)
+                .filter(move |(tag, _)| wanted.contains(tag))
+                .map(|(_, handle)| handle),
+            end,
+        )
+    }
+
     /// The handles of a chain.
     pub(super) fn chain(&self, first: Spot) -> impl Iterator<Item = u32> {
+        self.tagged_chain(first).map(|(_, handle)| handle)
+    }
+
+    fn tagged_chain(&self, first: Spot) -> impl Iterator<Item = (u8, u32)> {
         let mut next = Some(first);
         std::iter::from_fn(move || {
             let bucket = self.bucket(next?);
             next = (bucket.next() != 0).then(|| Spot::Overflow(bucket.next()));
-            Some(bucket.handles())
+            Some(bucket.entries())
         })
         .flatten()
-        .copied()
     }
 
     /// The first buckets of all chains, in the order of their hashes.
@@ -427,8 +461,8 @@ impl Index {
             let mut spot = first;
             loop {
                 let bucket = self.bucket(spot);
-                for (slot, &handle) in bucket.handles().iter().enumerate() {
-                    assert_eq!(self.route(hash_of(handle)), (first, bucket.tag(slot)));
+                for (tag, handle) in bucket.entries() {
+                    assert_eq!(self.route(hash_of(handle)), (first, tag));
                     count += 1;
                 }
                 if bucket.next() == 0 {

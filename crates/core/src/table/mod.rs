@@ -145,15 +145,7 @@ impl Table {
         let (spot, tag) = self.store.index.route(hash);
         let bucket = self.store.index.bucket(spot);
         for slot in bucket.matches(tag) {
-            self.prefetch_handle(bucket.handle(slot));
-        }
-    }
-
-    #[inline]
-    fn prefetch_handle(&self, handle: u32) {
-        if let Some([first, .., last]) = self.store.arena.memory_of(handle) {
-            prefetch::read(first);
-            prefetch::read(last);
+            self.store.prefetch_handle(bucket.handle(slot));
         }
     }
 
@@ -384,7 +376,7 @@ impl Table {
         let moved = index.advance(|handle| hasher.hash(arena.key(handle)));
         self.moved_per_change_max = self.moved_per_change_max.max(moved);
         for &handle in self.store.index.next_to_move() {
-            self.prefetch_handle(handle);
+            self.store.prefetch_handle(handle);
         }
     }
 

@@ -135,6 +135,8 @@ impl Snapshot {
                 }
             });
             self.visited += 1;
+            // While the caller encodes this bucket's entries the next one's arrive.
+            store.prefetch_chain(self.lowest_hash((self.visited + 1).min(self.bucket_count) - 1) as u64);
         }
         self.frozen = frozen;
         self.visited == self.bucket_count && self.large.is_empty() && self.small.is_empty()

@@ -5,7 +5,7 @@
 //! table has the same seed.
 
 use super::hash::split_mix;
-use super::{EntryRef, Store, Table};
+use super::{EntryRef, Store, Table, prefetch};
 
 /// Low bits of a hash that a cursor leaves out, which keeps cursors short and room for a prefix.
 const CURSOR_SHIFT: u32 = 16;
@@ -18,16 +18,32 @@ const RANDOM_PROBES: usize = 256;
 impl Store {
     /// Calls `on_handle` with handle and hash of every entry whose hash lies in the range.
     pub(super) fn for_each_in(&self, range: std::ops::Range<u128>, on_handle: &mut dyn FnMut(u32, u64)) {
-        let mut at = range.start;
-        while at < range.end {
-            let (spot, end) = self.index.span(at as u64);
-            for handle in self.index.chain(spot) {
+        let mut rest = range;
+        while rest.start < rest.end {
+            let (candidates, end) = self.index.candidates(&rest);
+            for handle in candidates {
                 let hash = self.hasher.hash(self.arena.key(handle));
-                if range.contains(&u128::from(hash)) {
+                if rest.contains(&u128::from(hash)) {
                     on_handle(handle, hash);
                 }
             }
-            at = end;
+            rest.start = end;
+        }
+    }
+
+    /// Asks for the entries in the bucket of this hash.
+    pub(super) fn prefetch_chain(&self, hash: u64) {
+        let (spot, _) = self.index.route(hash);
+        for &handle in self.index.bucket(spot).handles() {
+            self.prefetch_handle(handle);
+        }
+    }
+
+    #[inline]
+    pub(super) fn prefetch_handle(&self, handle: u32) {
+        if let Some([first, .., last]) = self.arena.memory_of(handle) {
+            prefetch::read(first);
+            prefetch::read(last);
         }
     }
 }
