@@ -133,6 +133,12 @@ impl Deadlines {
         leaf[index] = new;
     }
 
+    /// Drops up to `count` leaves of an order that is no longer in use; true when none is left.
+    pub(super) fn discard(&mut self, count: usize) -> bool {
+        (0..count).for_each(|_| drop(self.rest.pop_last()));
+        self.rest.is_empty()
+    }
+
     /// The leaf of `rest` whose range holds `position`; `None` if that is the front.
     fn leaf_of(&mut self, position: Position<'_>) -> Option<(&LowerBound, &mut Vec<u32>)> {
         let (deadline_ms, key) = position;

@@ -24,9 +24,9 @@ const LOAD_MAX: usize = 11;
 const LOAD_MIN: usize = 3;
 /// Entries per bucket after shrinking.
 const LOAD_SHRUNK: usize = 8;
-/// Buckets per segment: 64 KiB.
+/// Buckets per segment: 16 KiB.
 const SEGMENT_BUCKETS: usize = 1 << SEGMENT_BITS;
-const SEGMENT_BITS: usize = 10;
+const SEGMENT_BITS: usize = 8;
 /// Overflow buckets per allocation: few, because small tables need few.
 const OVERFLOW_BUCKETS: usize = 1 << OVERFLOW_BITS;
 const OVERFLOW_BITS: usize = 6;
@@ -390,6 +390,19 @@ impl Index {
             self.overflow.clear();
             (self.overflow_free, self.overflow_fresh) = (0, 1);
         }
+    }
+
+    /// Frees up to `count` segments of an index that is no longer in use; true when none is left.
+    pub(super) fn discard(&mut self, count: usize) -> bool {
+        // Most of an index is one region or the other, and overflow buckets are a sixth of it.
+        for segments in [
+            &mut self.current.segments,
+            &mut self.target.segments,
+            &mut self.overflow,
+        ] {
+            segments.truncate(segments.len().saturating_sub(count));
+        }
+        self.current.segments.is_empty() && self.target.segments.is_empty() && self.overflow.is_empty()
     }
 
     /// The chain that holds `hash`, and the lowest hash behind that chain's range (2⁶⁴ at the end).

@@ -5,7 +5,7 @@
 //! of a clock: an entry past its deadline stays until [`Table::expire_due`] takes it.
 //!
 //! - `hash` hashes keys, `index` with `bucket` maps hashes to handles and grows bucket by bucket,
-//!   `arena` with `class` and `record` holds the entries, `deadlines` orders the volatile ones,
+//!   `arena` with `pages`, `class` and `record` holds the entries, `deadlines` orders the volatile ones,
 //!   `snapshot` keeps pre-images, `walk` reads many entries.
 //! - Deterministic: layout and order of a scan depend on the seed and the history alone. Contents,
 //!   order of expiry and validity of cursors do not even depend on the history.
@@ -21,6 +21,7 @@ mod class;
 mod deadlines;
 mod hash;
 mod index;
+mod pages;
 mod prefetch;
 mod record;
 mod snapshot;
@@ -39,6 +40,14 @@ use snapshot::Snapshot;
 pub const VERSION_MAX: u64 = (1 << 48) - 1;
 /// The largest kind an entry can have: 4 bits are stored.
 pub const KIND_MAX: u8 = 15;
+
+/// Entries that one change moves at most to empty pages that are mostly free: more than the three that
+/// a lasting shrinkage needs (see `pages`).
+const RELOCATIONS_PER_CHANGE: usize = 4;
+/// Allocations of a cleared table that one change frees, up to 64 KiB each.
+const DISCARDS_PER_CHANGE: usize = 8;
+/// The same for the clearing itself: all of a small table.
+const DISCARDS_PER_CLEAR: usize = 64;
 
 /// An entry as it lies in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +99,7 @@ impl Store {
         Self {
             hasher,
             index: Index::new(),
-            arena: Arena::new(),
+            arena: Arena::default(),
         }
     }
 
@@ -102,6 +111,11 @@ impl Store {
     fn memory_bytes(&self) -> usize {
         self.index.memory_bytes() + self.arena.memory_bytes()
     }
+
+    /// Frees about `count` allocations of storage that is no longer in use; true when none is left.
+    fn discard(&mut self, count: usize) -> bool {
+        self.arena.discard(count) && self.index.discard(count)
+    }
 }
 
 /// One database.
@@ -110,6 +124,8 @@ pub struct Table {
     store: Store,
     deadlines: Deadlines,
     snapshot: Option<Box<Snapshot>>,
+    /// Storage of cleared tables, freed bit by bit.
+    discarded: Vec<(Store, Deadlines)>,
     /// Most entries that one change has moved because the table grows or shrinks.
     moved_per_change_max: usize,
 }
@@ -121,6 +137,7 @@ impl Table {
             store: Store::new(KeyHasher::new(seed)),
             deadlines: Deadlines::default(),
             snapshot: None,
+            discarded: Vec::new(),
             moved_per_change_max: 0,
         }
     }
@@ -255,10 +272,13 @@ impl Table {
     pub fn clear(&mut self) {
         let hasher = self.store.hasher;
         let old = std::mem::replace(&mut self.store, Store::new(hasher));
-        self.deadlines = Deadlines::default();
-        if let Some(snapshot) = &mut self.snapshot {
-            snapshot.keep(old);
-        }
+        let old = match &mut self.snapshot {
+            Some(snapshot) => snapshot.keep(old),
+            None => Some(old),
+        };
+        let store = old.unwrap_or_else(|| Store::new(hasher));
+        self.discarded.push((store, std::mem::take(&mut self.deadlines)));
+        self.discard(DISCARDS_PER_CLEAR);
     }
 
     /// The earliest deadline of all entries, exactly.
@@ -275,6 +295,7 @@ impl Table {
         on_expired: &mut dyn FnMut(EntryRef<'_>),
     ) -> usize {
         let mut expired = 0;
+        self.discard(DISCARDS_PER_CHANGE);
         while expired < limit
             && let Some(handle) = self.deadlines.first()
         {
@@ -287,6 +308,10 @@ impl Table {
             }
             on_expired(self.store.arena.entry(handle));
             self.before_change(hash);
+            let handle = self
+                .deadlines
+                .first()
+                .expect("a change keeps the order of the others");
             let Store { index, arena, .. } = &mut self.store;
             self.deadlines
                 .remove(arena, (deadline_ms, arena.key(handle)), handle);
@@ -360,23 +385,63 @@ impl Table {
 
     /// Ends a snapshot before it is complete; no effect if none is active.
     pub fn snapshot_abort(&mut self) {
-        self.snapshot = None;
+        if let Some(store) = self.snapshot.take().and_then(|snapshot| snapshot.into_frozen()) {
+            self.discarded.push((store, Deadlines::default()));
+        }
     }
 
-    /// What every change begins with: the pre-image for the snapshot, and a step of the migration.
+    /// What every change begins with: the pre-image for the snapshot, and a step of everything that
+    /// goes on in small steps. Entries may have other places and handles afterwards.
     #[inline]
     fn before_change(&mut self, hash: u64) {
         if let Some(snapshot) = &mut self.snapshot {
             snapshot.before_change(&self.store, hash);
         }
-        let Store { hasher, index, arena } = &mut self.store;
-        if !index.is_migrating() {
-            return;
+        if self.store.index.is_migrating() {
+            self.migrate();
         }
+        if self.store.arena.is_evacuating() {
+            self.evacuate();
+        }
+        if !self.discarded.is_empty() {
+            self.discard(DISCARDS_PER_CHANGE);
+        }
+    }
+
+    /// One step of growing or shrinking.
+    fn migrate(&mut self) {
+        let Store { hasher, index, arena } = &mut self.store;
         let moved = index.advance(|handle| hasher.hash(arena.key(handle)));
         self.moved_per_change_max = self.moved_per_change_max.max(moved);
         for &handle in self.store.index.next_to_move() {
             self.store.prefetch_handle(handle);
+        }
+    }
+
+    /// One step of emptying a page that is mostly free.
+    fn evacuate(&mut self) {
+        let Store { hasher, index, arena } = &mut self.store;
+        for _ in 0..RELOCATIONS_PER_CHANGE {
+            let Some(handle) = arena.next_to_relocate() else {
+                return;
+            };
+            let moved = arena.relocate(handle);
+            let entry = arena.entry(moved);
+            let place = index.find(hasher.hash(entry.key), |other| other == handle);
+            index.set_handle(place.expect("an entry is in the index"), moved);
+            if let Some(deadline_ms) = entry.deadline_ms {
+                self.deadlines.rename((deadline_ms, entry.key), handle, moved);
+            }
+        }
+    }
+
+    /// Frees about `count` allocations of cleared tables.
+    fn discard(&mut self, count: usize) {
+        if let Some((store, deadlines)) = self.discarded.last_mut()
+            && store.discard(count)
+            && deadlines.discard(count)
+        {
+            self.discarded.pop();
         }
     }
 

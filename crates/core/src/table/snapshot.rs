@@ -105,11 +105,18 @@ impl Snapshot {
         buffer.extend_from_slice(record);
     }
 
-    /// Keeps the storage of a table that is being cleared, if it is still needed.
-    pub(super) fn keep(&mut self, store: Store) {
-        if self.frozen.is_none() {
-            self.frozen = Some(store);
+    /// Keeps the storage of a table that is being cleared, or gives it back if it is not needed.
+    pub(super) fn keep(&mut self, store: Store) -> Option<Store> {
+        if self.frozen.is_some() {
+            return Some(store);
         }
+        self.frozen = Some(store);
+        None
+    }
+
+    /// The storage that was kept.
+    pub(super) fn into_frozen(self) -> Option<Store> {
+        self.frozen
     }
 
     /// Hands out about `budget_bytes` of entries; true when the snapshot is complete.

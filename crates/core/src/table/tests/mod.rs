@@ -21,15 +21,6 @@ impl Table {
     }
 }
 
-/// A table that computes the hashes itself.
-struct Keyed(Table);
-
-impl Keyed {
-    fn insert(&mut self, key: &[u8], value: &[u8], meta: Meta) -> bool {
-        self.0.insert(self.0.hash(key), key, value, meta)
-    }
-}
-
 #[test]
 fn the_hash_never_changes() {
     // Cursors travel between replicas of different versions: do not update these numbers.
