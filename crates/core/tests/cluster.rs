@@ -1,7 +1,7 @@
 //! Three replicas in one process with perfect disks: the paths that every other test builds on. Faults
 //! are the simulator's business.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +11,9 @@ use repligo_core::contract::{
     Ticket,
 };
 use repligo_core::limits;
-use repligo_core::origin::OriginMap;
+use repligo_core::origin::{
+    Flushed, KeyspaceConfig, LANES, Mode, OriginEvent, OriginMap, OriginRequest, TakenOver, ValueConfig,
+};
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
 
@@ -21,6 +23,9 @@ struct Cluster {
     messages: VecDeque<(PeerId, PeerId, Bytes)>,
     replies: Vec<(Ticket, Vec<u8>)>,
     isolated: Option<PeerId>,
+    /// The rows of the origin, and how many loads it has answered.
+    rows: BTreeMap<Bytes, Bytes>,
+    loads: usize,
 }
 
 fn settings(peer: PeerId, count: u64, durability: Durability, log_bytes_max: u64) -> Settings {
@@ -35,8 +40,27 @@ fn settings(peer: PeerId, count: u64, durability: Durability, log_bytes_max: u64
         durability,
         seed: peer,
         hash_seed: 7,
-        origin: Arc::new(OriginMap::default()),
+        origin: Arc::new(OriginMap::new(vec![mapped()]).expect("valid")),
         log_bytes_max,
+    }
+}
+
+fn mapped() -> KeyspaceConfig {
+    KeyspaceConfig {
+        name: "row".to_owned(),
+        pattern: "row:{id:text}".to_owned(),
+        database: 0,
+        lanes: LANES,
+        origin: "main".to_owned(),
+        mode: Mode::WriteThrough,
+        table: "rows".to_owned(),
+        key: Vec::new(),
+        value: ValueConfig::Raw {
+            column: "body".to_owned(),
+        },
+        cache_ttl_ms: None,
+        negative_ttl_ms: 2_000,
+        flush_deadline_ms: 30_000,
     }
 }
 
@@ -59,6 +83,8 @@ impl Cluster {
             messages: VecDeque::new(),
             replies: Vec::new(),
             isolated: None,
+            rows: BTreeMap::new(),
+            loads: 0,
         };
         for peer in 1..=count {
             cluster.connect(peer);
@@ -92,6 +118,14 @@ impl Cluster {
                 .into_iter()
                 .map(|send| (peer, send.to, send.message)),
         );
+        let answers: Vec<OriginEvent> = outputs
+            .origin
+            .into_iter()
+            .map(|request| self.execute(request))
+            .collect();
+        for answer in answers {
+            self.step(peer, Input::Origin(answer));
+        }
         for persist in outputs.persists {
             self.messages.extend(
                 persist
@@ -105,6 +139,50 @@ impl Cluster {
                     number: persist.number,
                 },
             );
+        }
+    }
+
+    /// An origin that is always there and takes everything at once.
+    fn execute(&mut self, request: OriginRequest) -> OriginEvent {
+        match request {
+            OriginRequest::Takeover(takeover) => {
+                let result = Ok(TakenOver {
+                    applied: takeover.resolved,
+                    stored: takeover.fence,
+                    rejects: Vec::new(),
+                });
+                OriginEvent::TakenOver {
+                    lane: takeover.lane,
+                    fence: takeover.fence,
+                    result,
+                }
+            }
+            OriginRequest::Flush(flush) => {
+                let upto = flush.from + flush.intents.len() as u64;
+                for effect in flush.intents.into_iter().flat_map(|intent| intent.effects) {
+                    match effect.value {
+                        Some(value) => self.rows.insert(effect.key, value),
+                        None => self.rows.remove(&effect.key),
+                    };
+                }
+                let result = Ok(Flushed {
+                    upto,
+                    rejects: Vec::new(),
+                    canonical: Vec::new(),
+                });
+                OriginEvent::Flushed {
+                    lane: flush.lane,
+                    fence: flush.fence,
+                    result,
+                }
+            }
+            OriginRequest::Load(load) => {
+                self.loads += 1;
+                OriginEvent::Loaded {
+                    id: load.id,
+                    result: Ok(self.rows.get(&load.key).cloned()),
+                }
+            }
         }
     }
 
@@ -292,5 +370,32 @@ fn a_follower_that_was_away_too_long_is_brought_up_by_a_snapshot() {
         .expect("runs")
         .status(cluster.now);
     assert_eq!(status.full_resyncs, 1);
+    cluster.assert_equal();
+}
+
+#[test]
+fn a_mapped_write_is_in_the_origin_before_its_reply_and_a_miss_is_loaded_once() {
+    let mut cluster = Cluster::new(3, 1 << 20);
+    cluster.run_ms(2_000);
+    let follower = cluster.leader() % 3 + 1;
+    cluster
+        .rows
+        .insert(Bytes::from_static(b"row:old"), Bytes::from_static(b"stored"));
+    for (ticket, peer) in [(1, follower), (2, cluster.leader())] {
+        cluster.request(peer, ticket, &set(b"row:new", b"1"));
+        cluster.run_ms(100);
+        assert_eq!(cluster.reply(ticket), b"+OK\r\n");
+        assert_eq!(
+            cluster.rows.get(&b"row:new"[..]).map(|row| &row[..]),
+            Some(&b"1"[..])
+        );
+        cluster.request(peer, ticket + 10, &get(b"row:old"));
+        cluster.run_ms(100);
+        assert_eq!(cluster.reply(ticket + 10), b"$6\r\nstored\r\n");
+        cluster.request(peer, ticket + 20, &get(b"row:none"));
+        cluster.run_ms(100);
+        assert_eq!(cluster.reply(ticket + 20), b"$-1\r\n");
+    }
+    assert_eq!(cluster.loads, 2);
     cluster.assert_equal();
 }

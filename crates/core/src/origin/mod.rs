@@ -34,3 +34,4 @@ pub use request::{
     Effect, Fence, Flush, FlushIntent, Flushed, LaneId, Load, OriginError, OriginEvent, OriginRequest,
     TakenOver, Takeover,
 };
+pub use route::Route;

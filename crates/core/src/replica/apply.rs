@@ -11,6 +11,7 @@ use super::{Forwarder, Replica, answer, fail};
 use crate::contract::{LogEntry, Outputs, Ticket};
 use crate::entry::{Batch, EntryReader, SYSTEM_NODE, next_op};
 use crate::op::Op;
+use crate::origin::{OriginOp, Requester};
 use crate::time::Now;
 
 impl Replica {
@@ -43,6 +44,7 @@ impl Replica {
         let mut reader = EntryReader::new(entry.data.clone())
             .expect("an entry that this version cannot read must not be skipped: replicas would diverge");
         self.keyspace.set_time(reader.time_ms);
+        self.expire_intents(now, outputs);
         while let Some(batch) = reader
             .next_batch()
             .expect("entries were checked when they were built")
@@ -93,18 +95,25 @@ impl Replica {
             sealed.map_or((Vec::new(), Vec::new()), |sealed| (sealed.waiters, sealed.reads));
         let mut waiters = waiters.into_iter().peekable();
         let mut ops = &batch.ops[..];
-        for _ in 0..batch.count {
+        for position in 0..batch.count {
             let Ok(op) = next_op(&mut ops) else { break };
             let waiter = waiters.next().unwrap_or(Waiter::Silent);
-            match waiter {
-                Waiter::Write {
-                    ticket,
-                    resp3,
-                    locals,
-                } => {
-                    self.apply_for_client(op, (ticket, resp3), &locals, outputs);
-                }
-                Waiter::Silent | Waiter::Read { .. } => self.apply_op(op, &[], &mut ReplyWriter::discard()),
+            if op.first().is_some_and(|&first| OriginOp::is_first(first)) {
+                let requester = Requester {
+                    node: batch.node,
+                    incarnation: batch.incarnation,
+                    sequence: batch.first_sequence + position,
+                };
+                self.apply_origin_for(now, op, requester, &waiter, outputs);
+            } else if let Waiter::Write {
+                ticket,
+                resp3,
+                locals,
+            } = waiter
+            {
+                self.apply_for_client(op, (ticket, resp3), &locals, outputs);
+            } else {
+                self.apply_op(op, &[], &mut ReplyWriter::discard());
             }
             while let Some(Waiter::Read {
                 ticket,
@@ -115,6 +124,24 @@ impl Replica {
             {
                 self.execute_riding(now, (ticket, resp3), &reads[start..end], outputs);
             }
+        }
+    }
+
+    fn apply_origin_for(
+        &mut self,
+        now: Now,
+        op: &[u8],
+        requester: Requester,
+        waiter: &Waiter,
+        outputs: &mut Outputs,
+    ) {
+        let client = match *waiter {
+            Waiter::Write { ticket, resp3, .. } => Some((ticket, resp3)),
+            Waiter::Silent | Waiter::Read { .. } => None,
+        };
+        let applied = self.apply_origin_op(now, op, requester, client, outputs);
+        if let (Err(_), Some((ticket, resp3))) = (applied, client) {
+            fail(outputs, ticket, resp3, words::MALFORMED_OP);
         }
     }
 

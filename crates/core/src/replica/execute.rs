@@ -37,6 +37,9 @@ impl Replica {
     /// On a serving leader a deadline between shard time and now is decided by the log: the read rides
     /// on a time op. Elsewhere shard time alone decides.
     fn execute(&mut self, now: Now, client: (Ticket, bool), command: &Command<'_>, outputs: &mut Outputs) {
+        if self.park_read(now, client, command) {
+            return;
+        }
         let now_ms = if self.lease.serving() {
             self.clock.estimate_ms(now)
         } else {
@@ -55,11 +58,14 @@ impl Replica {
     /// At apply, shard time is the time of the entry itself.
     pub(super) fn execute_at_apply(
         &mut self,
-        _now: Now,
+        now: Now,
         client: (Ticket, bool),
         command: &Command<'_>,
         outputs: &mut Outputs,
     ) {
+        if self.park_read(now, client, command) {
+            return;
+        }
         let clock = ReadClock {
             now_ms: self.keyspace.time_ms(),
         };

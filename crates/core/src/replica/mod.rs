@@ -12,6 +12,8 @@ mod apply;
 mod clock;
 mod execute;
 mod lease;
+mod loads;
+mod origin;
 mod outbox;
 mod pump;
 mod reads;
@@ -26,6 +28,7 @@ use repligo_proto::words;
 
 use self::clock::ShardClock;
 use self::lease::Lease;
+use self::loads::OriginWaits;
 use self::outbox::{Outbox, Waiter};
 use self::reads::{Reads, WaitingRead};
 use self::snapshots::Snapshots;
@@ -40,6 +43,7 @@ use crate::keyspace::{Keyspace, ReadClock, ReadOutcome};
 use crate::limits;
 use crate::message::Message;
 use crate::op::Op;
+use crate::origin::{Flusher, FlusherOutput, Lanes, Route};
 use crate::time::Now;
 
 /// What is known of a peer.
@@ -78,6 +82,10 @@ pub struct Replica {
     lease: Lease,
     reads: Reads,
     snapshots: Snapshots,
+    lanes: Lanes,
+    flusher: Flusher,
+    flusher_output: FlusherOutput,
+    waits: OriginWaits,
     peers: BTreeMap<PeerId, Peer>,
     seen: (Role, u64, PeerId),
     last_tick_us: u64,
@@ -123,6 +131,10 @@ impl Replica {
             lease: Lease::new(lone),
             reads: Reads::default(),
             snapshots: Snapshots::default(),
+            lanes: Lanes::new(settings.origin.clone()),
+            flusher: Flusher::new(settings.origin.clone()),
+            flusher_output: FlusherOutput::default(),
+            waits: OriginWaits::default(),
             peers: peers.collect(),
             seen: (Role::Follower, 0, 0),
             last_tick_us: now.mono_us,
@@ -153,7 +165,7 @@ impl Replica {
             Input::PeerLost { peer } => self.on_peer_lost(peer),
             Input::Persisted { number } => self.consensus.persisted(number),
             Input::SnapshotSaved { index } => self.snapshots.saved(index),
-            Input::Origin(_) => {}
+            Input::Origin(event) => self.flusher.on_event(now, event, &self.lanes),
         }
         self.settle(now, outputs);
         self.pump(now, outputs);
@@ -188,6 +200,9 @@ impl Replica {
             }
             _ => return Served::NotYet,
         };
+        if !self.settings.origin.is_empty() && self.needs_origin(command) {
+            return Served::NotYet;
+        }
         match self
             .keyspace
             .read(command, clock, &mut ReplyWriter::new(reply, resp3))
@@ -282,11 +297,14 @@ impl Replica {
 
     fn on_request(&mut self, now: Now, request: Request<'_>, outputs: &mut Outputs) {
         let (ticket, resp3) = (request.ticket, request.resp3);
-        if self.outbox.is_full() || self.reads.len() >= limits::READS_WAITING_MAX {
+        if self.outbox.is_full() || self.reads.len() + self.waits.len() >= limits::READS_WAITING_MAX {
             return fail(outputs, ticket, resp3, words::OVERLOADED);
         }
         match request.body {
             Body::Command(command) if !command.is_write() => {
+                if let Route::Refused(text) = self.settings.origin.route(command) {
+                    return fail(outputs, ticket, resp3, &text);
+                }
                 if !(request.rides && self.outbox.push_read(ticket, resp3, |out| command.encode(out))) {
                     let mut encoded = Vec::new();
                     command.encode(&mut encoded);
@@ -299,18 +317,11 @@ impl Replica {
                     self.reads.push(read);
                 }
             }
-            Body::Command(command) => {
-                self.submit(
-                    now,
-                    &Op::Command(*command),
-                    Waiter::Write {
-                        ticket,
-                        resp3,
-                        locals: Vec::new(),
-                    },
-                );
-            }
+            Body::Command(command) => self.submit_write(now, command, (ticket, resp3), outputs),
             Body::Transaction { transaction, locals } => {
+                if let Some(text) = self.settings.origin.refuse_transaction(transaction) {
+                    return fail(outputs, ticket, resp3, &text);
+                }
                 let waiter = Waiter::Write {
                     ticket,
                     resp3,
@@ -330,6 +341,7 @@ impl Replica {
     fn on_tick(&mut self, now: Now, outputs: &mut Outputs) {
         self.clock.advance(now);
         self.give_up_overdue(now, outputs);
+        self.give_up_origin_waits(now, outputs);
         self.reads
             .ask_stale_again(now.mono_us.saturating_sub(limits::READ_RETRY_US));
         self.confirm_state(now);
@@ -364,7 +376,8 @@ impl Replica {
                 self.on_snapshot_chunk(from, (index, number), chunk, outputs);
             }
             Message::SnapshotAck { index, number } => self.on_snapshot_ack(from, index, number, outputs),
-            Message::Load { .. } | Message::LoadFailed { .. } => {}
+            Message::Load { keyspace, key } => self.on_load(from, keyspace, key),
+            Message::LoadFailed { keyspace, key, error } => self.fail_load(&(keyspace, key), &error, outputs),
         }
     }
 
@@ -400,6 +413,7 @@ impl Replica {
     fn leader_changed(&mut self) {
         self.outbox.send_again();
         self.reads.ask_again();
+        self.waits.ask_again();
         self.confirming = false;
     }
 
@@ -430,7 +444,7 @@ impl Replica {
             self.start_transfer(peer, index, message, outputs);
         }
         if let Some((index, term)) = driven.installed.take() {
-            self.install(index, term, outputs);
+            self.install(now, index, term, outputs);
         }
         outputs.persists.append(&mut driven.persists);
         for (context, index) in driven.reads.drain(..) {
@@ -468,6 +482,7 @@ impl Replica {
             self.lease.lost();
             self.inbound.clear();
             self.system.clear();
+            self.flusher.on_lost();
             self.stop_transfers();
         }
         if role == Role::Leader && (before.0 != Role::Leader || term != before.1) {
@@ -500,6 +515,8 @@ impl Replica {
             );
             self.confirmed = true;
             self.stamped_ms = self.keyspace.time_ms();
+            self.flusher.on_leader(self.consensus.term());
+            self.waits.ask_for_all();
             outputs.events.push(Event::Serving {
                 term: self.consensus.term(),
             });

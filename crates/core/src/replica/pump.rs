@@ -19,11 +19,13 @@ impl Replica {
         if self.consensus.role() == Role::Leader {
             self.serve_fresh_reads(now, outputs);
             self.start_round_if_needed(now);
+            self.pump_origin(now, outputs);
             self.outbox.seal();
             if self.lease.serving() {
                 self.propose_waiting(now);
             }
         } else {
+            self.pump_origin(now, outputs);
             self.outbox.seal();
             self.forward_to_leader(now, outputs);
         }
@@ -118,10 +120,9 @@ impl Replica {
         if !self.lease.serving() {
             return;
         }
-        let due = self
-            .keyspace
-            .next_deadline()
-            .filter(|&deadline| deadline <= self.clock.estimate_ms(now));
+        let deadlines = [self.keyspace.next_deadline(), self.lanes.next_deadline_ms()];
+        let earliest = deadlines.into_iter().flatten().min();
+        let due = earliest.filter(|&deadline| deadline <= self.clock.estimate_ms(now));
         if due.is_some_and(|deadline| deadline > self.stamped_ms) && self.system.is_empty() {
             let mut op = Vec::new();
             Op::Time.encode(&mut op);

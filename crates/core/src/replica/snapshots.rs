@@ -15,12 +15,13 @@ use bytes::Bytes;
 use repligo_proto::words;
 
 use super::{Forwarder, Replica};
-use crate::codec::{Malformed, Reader, put_varint};
+use crate::codec::{Malformed, Reader, put_bytes, put_varint};
 use crate::consensus::snapshot_index;
 use crate::contract::{Durability, Event, Outputs, PeerId, Role, Send, SnapshotIo};
 use crate::keyspace::Keyspace;
 use crate::limits;
 use crate::message::Message;
+use crate::origin::Lanes;
 use crate::time::Now;
 
 const HEADER_VERSION: u8 = 1;
@@ -73,6 +74,8 @@ struct Incoming {
 #[derive(Debug, Default)]
 struct Header {
     forwarders: BTreeMap<PeerId, Forwarder>,
+    /// Encoded origin lanes.
+    lanes: Bytes,
 }
 
 /// All snapshot work of a replica.
@@ -106,6 +109,7 @@ impl Header {
             put_varint(&mut out, forwarder.incarnation);
             put_varint(&mut out, forwarder.sequence);
         }
+        put_bytes(&mut out, &self.lanes);
         Bytes::from(out)
     }
 
@@ -123,6 +127,7 @@ impl Header {
             };
             header.forwarders.insert(peer, forwarder);
         }
+        header.lanes = reader.bytes()?;
         if reader.is_empty() {
             Ok(header)
         } else {
@@ -142,8 +147,14 @@ impl Replica {
                 .expect("the driver has checked the snapshot's checksums");
         }
         self.forwarders = header.forwarders;
+        self.lanes = self.decode_lanes(&header.lanes);
         self.applied = index;
         self.applied_term = term;
+    }
+
+    fn decode_lanes(&self, encoded: &[u8]) -> Lanes {
+        Lanes::restore(self.settings.origin.clone(), &mut &encoded[..])
+            .expect("the driver has checked that the snapshot is of the same configuration")
     }
 
     /// Starts, continues and ends walks; compacts the log in memory.
@@ -172,8 +183,11 @@ impl Replica {
             return;
         }
         let (index, term) = (self.applied, self.applied_term);
+        let mut lanes = Vec::new();
+        self.lanes.encode(&mut lanes);
         let header = Header {
             forwarders: self.forwarders.clone(),
+            lanes: Bytes::from(lanes),
         }
         .encode();
         self.keyspace.snapshot_begin();
@@ -456,7 +470,7 @@ impl Replica {
     }
 
     /// Consensus accepted the snapshot: the state beside becomes the state.
-    pub(super) fn install(&mut self, index: u64, term: u64, outputs: &mut Outputs) {
+    pub(super) fn install(&mut self, now: Now, index: u64, term: u64, outputs: &mut Outputs) {
         let incoming = self
             .snapshots
             .incoming
@@ -477,6 +491,7 @@ impl Replica {
             });
         }
         self.keyspace = incoming.keyspace;
+        self.lanes = self.decode_lanes(&header.lanes);
         self.forwarders = header.forwarders;
         self.held.clear();
         self.applied = index;
@@ -486,6 +501,7 @@ impl Replica {
         self.consensus.installed(index);
         outputs.events.push(Event::SnapshotInstalled { index });
         self.answer_skipped(outputs);
+        self.restart_origin_waits(now, outputs);
         self.outbox.term_applied(term);
     }
 
