@@ -5,7 +5,7 @@
 //!
 //! Invariants by absence: nothing here knows `core`, tokio, a socket, a file, a thread or a clock; no
 //! other file than `words.rs` contains the words master and slave.
-#![deny(missing_docs)]
+#![deny(missing_docs, clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod command;
 pub mod frame;

@@ -6,8 +6,8 @@
 //! Invariants: every call appends one whole element (or one aggregate header); text in simple strings
 //! and errors never contains CR or LF, so a reply cannot be split by what a client sent.
 
-/// Longest decimal form of an `i64`, with its sign.
-const INTEGER_BYTES_MAX: usize = 20;
+/// Longest line of an integer: a mark, an `i64` with its sign, and CRLF.
+const INTEGER_LINE_BYTES_MAX: usize = 23;
 
 /// Writes replies in the protocol version of one connection.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl<'a> ReplyWriter<'a> {
     #[inline]
     pub fn bulk(&mut self, value: &[u8]) {
         let Some(out) = &mut self.out else { return };
-        out.reserve(value.len() + INTEGER_BYTES_MAX + 5);
+        out.reserve(value.len() + INTEGER_LINE_BYTES_MAX + 2);
         integer_line(out, b'$', value.len() as i64);
         out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");
@@ -202,14 +202,20 @@ impl<'a> ReplyWriter<'a> {
     }
 }
 
-/// `mark`, the number and CRLF.
+/// `mark`, the number and CRLF. Lengths and counters are mostly short, and an append of fixed size is
+/// one or two stores, where one of variable size is a call.
 #[inline]
 pub(crate) fn integer_line(out: &mut Vec<u8>, mark: u8, value: i64) {
-    if (0..10).contains(&value) {
-        // One digit covers most headers; a fixed-size append compiles to one store.
-        out.extend_from_slice(&[mark, b'0' + value as u8, b'\r', b'\n']);
-        return;
+    let digit = |power: i64| b'0' + (value / power % 10) as u8;
+    match value {
+        0..10 => out.extend_from_slice(&[mark, digit(1), b'\r', b'\n']),
+        10..100 => out.extend_from_slice(&[mark, digit(10), digit(1), b'\r', b'\n']),
+        100..1000 => out.extend_from_slice(&[mark, digit(100), digit(10), digit(1), b'\r', b'\n']),
+        _ => long_integer_line(out, mark, value),
     }
+}
+
+fn long_integer_line(out: &mut Vec<u8>, mark: u8, value: i64) {
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(value).as_bytes();
     out.reserve(digits.len() + 3);

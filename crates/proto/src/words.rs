@@ -133,7 +133,7 @@ pub const INFO_REPLICATION_ID_2: &str = "master_replid2";
 pub const INFO_REPLICATION_OFFSET: &str = "master_repl_offset";
 /// INFO field: state of a failover by command.
 pub const INFO_FAILOVER_STATE: &str = "master_failover_state";
-/// INFO field: how much of the log is kept for followers.
+/// INFO field: keys with an expiry that a writable follower tracks on its own.
 pub const INFO_FOLLOWER_EXPIRES_TRACKED: &str = "slave_expires_tracked_keys";
 /// INFO field of a leader: one follower, numbered from 0.
 pub fn info_follower(number: usize) -> String {

@@ -26,8 +26,8 @@ struct Slot {
     folded: Folded,
     bytes: u8,
     letters_only: bool,
-    /// Position in [`COMMANDS`] plus one; 0 for an empty slot.
-    row: u8,
+    /// `None` for an empty slot.
+    spec: Option<&'static Spec>,
 }
 
 static INDEX: [Slot; SLOTS] = build_index();
@@ -50,11 +50,8 @@ pub fn lookup(name: &[u8]) -> Option<&'static Spec> {
     let mut at = hash(folded, name.len());
     loop {
         let slot = &INDEX[at];
-        if slot.row == 0 {
-            return None;
-        }
+        let spec = slot.spec?;
         if slot.folded == folded && usize::from(slot.bytes) == name.len() {
-            let spec = &COMMANDS[usize::from(slot.row) - 1];
             // Folding sets one bit of every byte, which is exact for letters only.
             let exact = slot.letters_only || name.eq_ignore_ascii_case(spec.name.as_bytes());
             return exact.then_some(spec);
@@ -137,9 +134,9 @@ const fn build_index() -> [Slot; SLOTS] {
         folded: Folded { head: 0, tail: 0 },
         bytes: 0,
         letters_only: false,
-        row: 0,
+        spec: None,
     };
-    assert!(COMMANDS.len() < 256, "a slot names its row with one byte");
+    assert!(COMMANDS.len() * 4 <= SLOTS, "probing must stay short");
     let mut index = [EMPTY; SLOTS];
     let mut row = 0;
     while row < COMMANDS.len() {
@@ -154,14 +151,14 @@ const fn build_index() -> [Slot; SLOTS] {
             byte += 1;
         }
         let mut at = hash(folded, name.len());
-        while index[at].row != 0 {
+        while index[at].spec.is_some() {
             at = (at + 1) % SLOTS;
         }
         index[at] = Slot {
             folded,
             bytes: name.len() as u8,
             letters_only,
-            row: row as u8 + 1,
+            spec: Some(&COMMANDS[row]),
         };
         row += 1;
     }
@@ -205,7 +202,7 @@ mod tests {
         let home = |spec: &Spec| fold(spec.name.as_bytes()).map(|folded| hash(folded, spec.name.len()));
         let displaced = COMMANDS
             .iter()
-            .filter(|spec| home(spec).is_none_or(|at| COMMANDS[usize::from(INDEX[at].row) - 1].id != spec.id))
+            .filter(|spec| home(spec).is_none_or(|at| INDEX[at].spec.is_none_or(|found| found.id != spec.id)))
             .count();
         assert!(
             displaced <= 4,

@@ -51,8 +51,9 @@ pub mod flag {
     ];
 }
 
-/// A set of ACL categories, combined with `|` of [`category`] constants.
-pub type Categories = u32;
+/// A set of ACL categories, combined with `|` of [`category`] constants. Another width than [`Flags`], so that
+/// the compiler refuses one where the other belongs.
+pub type Categories = u64;
 
 /// ACL categories.
 pub mod category {

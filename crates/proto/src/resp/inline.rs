@@ -3,7 +3,8 @@
 //! Rules (as the console of Redis has them): arguments are separated by white space; inside double
 //! quotes `\n \r \t \b \a \xHH` are escapes and a backslash makes any other byte literal; inside single
 //! quotes only `\'` is one; a closing quote must be followed by white space or the end of the line; a
-//! quote may open in the middle of an argument; a NUL ends the line.
+//! quote may open in the middle of an argument; vertical tab and form feed separate arguments only
+//! around other white space or quotes; a NUL ends the line.
 
 use super::args::Args;
 use super::error::ProtocolError;
@@ -43,7 +44,7 @@ fn one_argument<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> Result<&'a [u8], P
     loop {
         let (taken, byte) = match (quotes, rest) {
             (Quotes::None, []) => return Ok(rest),
-            (Quotes::None, [first, ..]) if is_space(*first) => return Ok(rest),
+            (Quotes::None, [b' ' | b'\t' | b'\n' | b'\r', ..]) => return Ok(rest),
             (_, []) => return Err(ProtocolError::UnbalancedQuotes),
             (Quotes::None, [b'"', ..]) => (1, Err(Quotes::Double)),
             (Quotes::None, [b'\'', ..]) => (1, Err(Quotes::Single)),
@@ -119,6 +120,7 @@ mod tests {
         check(r#"foo"bar""#, Ok(&["foobar"]));
         check(r"a\nb", Ok(&[r"a\nb"]));
         check("a\0 b", Ok(&["a"]));
+        check("a\x0bb\x0c \x0bc \"d\"\x0be", Ok(&["a\x0bb\x0c", "c", "d", "e"]));
     }
 
     #[test]

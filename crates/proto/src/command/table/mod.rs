@@ -19,6 +19,7 @@ use super::spec::{Argument, ArgumentKind, Group, KeySpec, KeyUse, Spec};
 mod prelude {
     pub(super) use super::super::CommandId;
     pub(super) use super::super::spec::ArgumentKind::*;
+    pub(super) use super::super::spec::category;
     pub(super) use super::super::spec::category::{CONNECTION, DANGEROUS, KEYSPACE, STRING, TRANSACTION};
     pub(super) use super::super::spec::flag::*;
     pub(super) use super::super::spec::{Deprecation, Group, Spec};

@@ -99,7 +99,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         name: "role",
         arity: 1,
         flags: NOSCRIPT | LOADING | STALE | FAST,
-        extra_categories: ADMIN | DANGEROUS,
+        extra_categories: category::ADMIN | DANGEROUS,
         since: "2.8.12",
         complexity: "O(1)",
         summary: "Return the role of the instance in the context of replication",
