@@ -292,12 +292,13 @@ fn run_snapshots(shared: &Shared, mut writer: SnapshotWriter) {
             Err(error) => return shared.fail(error),
             Ok(None) => {}
             Ok(Some(saved)) => {
+                // Before the log thread learns it, so that the report comes before that of an install.
+                (shared.on_done)(DiskDone::SnapshotSaved { index: saved.index });
                 let mut queues = shared.queues();
                 queues.snapshot_saved = saved.index;
                 queues.jobs.push(Job::DropLog(saved.drop_log_to));
                 drop(queues);
                 shared.log_work.notify_one();
-                (shared.on_done)(DiskDone::SnapshotSaved { index: saved.index });
             }
         }
         shared.snapshot_backlog.fetch_sub(bytes, Ordering::Relaxed);

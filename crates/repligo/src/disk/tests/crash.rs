@@ -479,7 +479,7 @@ fn run_seed(seed: u64, coverage: &mut Coverage) {
 
 #[test]
 fn whatever_was_reported_durable_comes_back_after_any_crash() {
-    let range = std::env::var("REPLIGO_DISK_SEEDS").unwrap_or_else(|_| "0..3000".into());
+    let range = std::env::var("REPLIGO_DISK_SEEDS").unwrap_or_else(|_| "0..1500".into());
     let (first, end) = range.split_once("..").expect("first..end");
     let seeds = first.parse().expect("a number")..end.parse().expect("a number");
     let mut coverage = Coverage::default();
@@ -494,7 +494,7 @@ fn whatever_was_reported_durable_comes_back_after_any_crash() {
         }
     }
     println!("{coverage:?}");
-    if range == "0..3000" {
+    if range == "0..1500" {
         let Coverage {
             opens,
             torn,
