@@ -4,7 +4,7 @@
 //! Shared by server, client and simulator. It decides nothing about data and performs no effect.
 //!
 //! Invariants by absence: nothing here knows `core`, tokio, a socket, a file, a thread or a clock; no
-//! other file than `words.rs` contains the words master and slave.
+//! other file than `words.rs` contains the words that Redis has for leader and follower.
 #![deny(missing_docs, clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod command;
