@@ -20,13 +20,20 @@ pub struct Member {
     pub port: u16,
 }
 
+impl Member {
+    /// `HOST:PORT`, an IPv6 address in brackets.
+    pub fn address(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
 impl fmt::Display for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "{}=[{}]:{}", self.name, self.host, self.port)
-        } else {
-            write!(f, "{}={}:{}", self.name, self.host, self.port)
-        }
+        write!(f, "{}={}", self.name, self.address())
     }
 }
 

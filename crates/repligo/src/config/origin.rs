@@ -5,7 +5,10 @@
 //! different directories open the same database.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+
+use repligo_core::origin::{KeyspaceConfig, LANES, LANES_MAX, Mode, OriginMap, ValueConfig};
 
 use super::error::{Origin, Problem, Problems};
 use super::file::{ConfigFile, Section};
@@ -77,12 +80,46 @@ pub struct KeyspaceSection {
 }
 
 /// All origins and keyspaces of a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Origins {
     /// In file order.
     pub origins: Vec<OriginSection>,
     /// In file order: the position is the number of a keyspace on every node.
     pub keyspaces: Vec<KeyspaceSection>,
+    /// What the core made of the keyspaces.
+    pub map: Arc<OriginMap>,
+}
+
+impl KeyspaceSection {
+    /// As the core wants it. Modes and value kinds that the core does not know were refused before.
+    fn config(&self) -> KeyspaceConfig {
+        let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        KeyspaceConfig {
+            name: self.name.clone(),
+            pattern: self.pattern.clone(),
+            database: self.db,
+            lanes: self.lanes,
+            origin: self.origin.clone(),
+            mode: if self.mode == "read-through" {
+                Mode::ReadThrough
+            } else {
+                Mode::WriteThrough
+            },
+            table: self.table.clone(),
+            key: self.key.clone(),
+            value: match &self.value_column {
+                Some(column) if self.value == "raw" => ValueConfig::Raw {
+                    column: column.clone(),
+                },
+                _ => ValueConfig::Json {
+                    fields: self.fields.clone(),
+                },
+            },
+            cache_ttl_ms: self.cache_ttl.map(milliseconds),
+            negative_ttl_ms: milliseconds(self.negative_ttl),
+            flush_deadline_ms: milliseconds(self.flush_deadline),
+        }
+    }
 }
 
 /// Keys that are specified but not built: refusing them beats ignoring them.
@@ -117,6 +154,9 @@ pub fn settle(file: &ConfigFile) -> Result<Origins, Problems> {
         }
     }
     if settler.problems.is_empty() {
+        origins.map = Arc::new(settler.map(&origins.keyspaces));
+    }
+    if settler.problems.is_empty() {
         Ok(origins)
     } else {
         Err(Problems(settler.problems))
@@ -129,6 +169,26 @@ struct Settler<'a> {
 }
 
 impl Settler<'_> {
+    /// Lets the core judge the mappings, one more at a time so that a refusal names its line.
+    fn map(&mut self, keyspaces: &[KeyspaceSection]) -> OriginMap {
+        let configs: Vec<KeyspaceConfig> = keyspaces.iter().map(KeyspaceSection::config).collect();
+        let mut map = OriginMap::default();
+        for (position, keyspace) in keyspaces.iter().enumerate() {
+            match OriginMap::new(configs[..=position].to_vec()) {
+                Ok(longer) => map = longer,
+                Err(text) => {
+                    self.problem(
+                        keyspace.line,
+                        text,
+                        "change the mapping; `repligo config check` judges it again",
+                    );
+                    break;
+                }
+            }
+        }
+        map
+    }
+
     fn problem(&mut self, line: usize, what: String, remedy: impl Into<String>) {
         let place = Origin::File {
             path: self.file.path.clone(),
@@ -284,6 +344,20 @@ impl Settler<'_> {
                 remedy,
             );
         }
+        if value == "raw" && !section.scalars.contains_key("value_column") {
+            self.problem(
+                section.line,
+                format!("{title} has no `value_column`"),
+                "add value_column = \"body\"",
+            );
+        }
+        if value == "json" && section.scalars.contains_key("value_column") {
+            self.problem(
+                section.line,
+                format!("{title}: a JSON value has `fields`, not `value_column`"),
+                "remove one",
+            );
+        }
         let pairs = |key: &str| {
             section
                 .tables
@@ -294,7 +368,7 @@ impl Settler<'_> {
         Some(KeyspaceSection {
             line: section.line,
             db: self.number(section, "db", (0, 0, 15)) as u8,
-            lanes: self.number(section, "lanes", (4, 1, 64)) as u16,
+            lanes: self.number(section, "lanes", (u64::from(LANES), 1, u64::from(LANES_MAX))) as u16,
             cache_ttl: self.duration(section, "cache_ttl", None),
             negative_ttl: self.duration(section, "negative_ttl", Some(Duration::from_secs(2)))?,
             flush_deadline: self.duration(section, "flush_deadline", Some(Duration::from_secs(30)))?,
@@ -409,6 +483,12 @@ mod tests {
         check(&GOOD.replace("1h", "1"), &["not a duration", "r.toml:12"]);
         check(&format!("{GOOD}refresh_after = \"5s\"\n"), &["not possible yet"]);
         check(&format!("{GOOD}on_origin_down = \"queue\"\n"), &["not built yet"]);
+        check(
+            &GOOD.replace("value_column = \"body\"\n", ""),
+            &["no `value_column`"],
+        );
+        check(&GOOD.replace("{id:int}", "{id:float}"), &["r.toml:3", "float"]);
+        check(&GOOD.replace("key = { id", "key = { nr"), &["r.toml:3"]);
         check("[origin.main]\npool = 0\n", &["choose 1 to 1000", "has no `url`"]);
     }
 

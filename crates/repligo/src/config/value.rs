@@ -164,7 +164,7 @@ mod tests {
             ),
             (got, expected) => panic!("{text}: {got:?}, expected {expected:?}"),
         };
-        let address = |text: &str| Ok(Value::Address(text.parse().unwrap()));
+        let address = |text: &str| Ok(Value::Address(text.parse().expect("address")));
         check(Kind::Address, "127.0.0.1:6379", address("127.0.0.1:6379"));
         check(Kind::Address, "localhost:7", address("127.0.0.1:7"));
         check(Kind::Address, "[::1]:7", address("[::1]:7"));
