@@ -1,0 +1,311 @@
+//! The command line as clap sees it. The flags of `serve` come from the table of configuration keys, so
+//! that flags, variables and file keys cannot drift apart.
+
+use std::ffi::OsString;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use crate::config::keys::KEYS;
+use crate::config::layers::Sources;
+
+/// Exit codes, as `--help` and the documents state them.
+pub const EXIT_CODES: &str = "\
+Exit codes: 0 success; 1 it ran and failed, or the answer is no (status: degraded); \
+2 wrong usage or configuration (status: unavailable).";
+
+/// Flags in front of `serve` that exist in the design but not in this version: (flag, text).
+const NOT_YET_FLAGS: &[(&str, &str)] = &[(
+    "join",
+    "not yet: a running cluster cannot take in nodes until membership changes exist; \
+     start all nodes with the same --cluster line instead",
+)];
+
+/// The whole command line.
+pub fn command() -> Command {
+    Command::new("repligo")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A fault-tolerant, Redis-compatible, replicated write-through cache")
+        .after_help(EXIT_CODES)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .subcommand(with_node_flags(Command::new("serve").about("Run one node")))
+        .subcommand(dev())
+        .subcommand(demo())
+        .subcommand(demo_client())
+        .subcommand(status())
+        .subcommand(config())
+        .subcommand(version())
+        .subcommand(completions())
+}
+
+/// Adds `--config` and one flag per configuration key.
+fn with_node_flags(command: Command) -> Command {
+    let mut command = command
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE")
+                .help("TOML file with these keys, origins and keyspaces"),
+        )
+        .after_help(
+            "Every flag is also an environment variable (REPLIGO_LISTEN for --listen) and a key of the file. \
+             Precedence: flag, environment, file, default.",
+        );
+    for key in KEYS {
+        let help = match (key.default, key.derived) {
+            (Some("false"), _) => key.help.to_string(),
+            (Some(default), _) => format!("{} [default: {default}]", key.help),
+            (None, Some(derived)) => format!("{} [default: {derived}]", key.help),
+            (None, None) => key.help.to_string(),
+        };
+        let arg = Arg::new(key.name).long(key.name).help(help);
+        command = command.arg(if key.is_switch() {
+            arg.action(ArgAction::SetTrue)
+        } else {
+            arg.value_name(key.value_name).allow_hyphen_values(true)
+        });
+    }
+    for (flag, _) in NOT_YET_FLAGS {
+        command = command.arg(Arg::new(*flag).long(*flag).value_name("H:P").hide(true));
+    }
+    command
+}
+
+/// What the flags and this process's environment say.
+///
+/// # Errors
+/// The text for a flag that exists in the design but not yet here.
+pub fn node_sources(matches: &ArgMatches) -> Result<Sources, String> {
+    for (flag, text) in NOT_YET_FLAGS {
+        if matches.get_one::<String>(flag).is_some() {
+            return Err(format!("--{flag}: {text}"));
+        }
+    }
+    let mut flags = Vec::new();
+    for key in KEYS {
+        if key.is_switch() {
+            if matches.get_flag(key.name) {
+                flags.push((key.name.to_string(), "true".to_string()));
+            }
+        } else if let Some(text) = matches.get_one::<String>(key.name) {
+            flags.push((key.name.to_string(), text.clone()));
+        }
+    }
+    let config = matches.get_one::<String>("config").cloned();
+    Ok(Sources {
+        config,
+        flags,
+        environment: std::env::vars_os().collect(),
+    })
+}
+
+fn json_flag() -> Arg {
+    Arg::new("json")
+        .long("json")
+        .action(ArgAction::SetTrue)
+        .help("Print JSON for scripts")
+}
+
+fn dev() -> Command {
+    Command::new("dev")
+        .about("Start a cluster of node processes on this machine and stay in the foreground")
+        .after_help(
+            "Writes DIR/cluster.json when every node is ready, logs to DIR/n1.log and so on. \
+             SIGTERM or ^C stops all nodes. A node that dies is not restarted.",
+        )
+        .arg(
+            Arg::new("nodes")
+                .long("nodes")
+                .value_name("N")
+                .default_value("3")
+                .value_parser(value_parser!(u16).range(1..=7))
+                .help("Number of nodes"),
+        )
+        .arg(
+            Arg::new("base-port")
+                .long("base-port")
+                .value_name("PORT")
+                .default_value("7001")
+                .value_parser(value_parser!(u16))
+                .help("RESP port of the first node; peer ports are +10000, admin ports +1000; 0 picks free ports"),
+        )
+        .arg(Arg::new("dir").long("dir").value_name("DIR").default_value("repligo-dev").help("Data, logs and cluster.json"))
+        .arg(
+            Arg::new("durability")
+                .long("durability")
+                .value_name("MODE")
+                .value_parser(["none", "os", "fsync"])
+                .help("Durability of every node"),
+        )
+        .arg(Arg::new("config").long("config").value_name("FILE").help("Configuration file of every node"))
+        .arg(
+            Arg::new("extra")
+                .last(true)
+                .num_args(0..)
+                .value_name("FLAGS")
+                .help("Further flags of `serve`, given to every node"),
+        )
+}
+
+fn demo() -> Command {
+    Command::new("demo")
+        .about("Three nodes, a database, a live workload, and a leader that is killed while writes go on")
+        .after_help(
+            "Prints one line of JSON at the end; exit code 0 only if no acknowledged write was lost and \
+             the database agrees row by row. Keys on a terminal: k kills the leader, p pauses it, h heals, q ends.",
+        )
+        .arg(
+            Arg::new("seconds")
+                .long("seconds")
+                .value_name("N")
+                .default_value("20")
+                .value_parser(value_parser!(u64).range(4..=86_400))
+                .help("How long the workload runs"),
+        )
+        .arg(Arg::new("headless").long("headless").action(ArgAction::SetTrue).help("Print progress lines instead of the live view"))
+        .arg(Arg::new("dir").long("dir").value_name("DIR").help("Keep data, logs and history.jsonl here (default: a temporary folder)"))
+        .arg(Arg::new("origin").long("origin").value_name("URL").help("Database of the write-through keyspace, sqlite:PATH (default: in the folder)"))
+}
+
+/// The workload of the demo, as a process of its own, so that the counters of what was acknowledged
+/// share nothing with the nodes.
+fn demo_client() -> Command {
+    let text = |name: &'static str| Arg::new(name).long(name).required(true);
+    Command::new("demo-client")
+        .hide(true)
+        .arg(text("client"))
+        .arg(text("nodes"))
+        .arg(text("history"))
+        .arg(text("first-row").value_parser(value_parser!(i64)))
+}
+
+fn status() -> Command {
+    Command::new("status")
+        .about("Show nodes, roles, lag and health; exit 0 healthy, 1 degraded, 2 unavailable")
+        .arg(json_flag())
+        .arg(
+            Arg::new("addr")
+                .long("addr")
+                .value_name("HOST:PORT")
+                .default_value("127.0.0.1:6379")
+                .help("RESP address of any node"),
+        )
+        .arg(
+            Arg::new("password")
+                .long("password")
+                .value_name("PASSWORD")
+                .env("REPLIGO_REQUIREPASS")
+                .hide_env_values(true)
+                .help("Password of the node"),
+        )
+}
+
+fn config() -> Command {
+    Command::new("config")
+        .about("Check and show configuration")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .subcommand(
+            Command::new("check")
+                .about("Check a file, its origins and its keyspaces, without starting anything")
+                .arg(Arg::new("file").value_name("FILE").required(true))
+                .arg(json_flag()),
+        )
+        .subcommand(
+            with_node_flags(
+                Command::new("show").about("Show every key with its value and where it comes from"),
+            )
+            .arg(json_flag()),
+        )
+}
+
+fn version() -> Command {
+    Command::new("version")
+        .about("Show version and platform")
+        .arg(json_flag())
+}
+
+fn completions() -> Command {
+    Command::new("completions")
+        .about("Print the completion script of a shell")
+        .arg(
+            Arg::new("shell")
+                .value_name("SHELL")
+                .required(true)
+                .value_parser(value_parser!(clap_complete::Shell)),
+        )
+}
+
+/// Parses arguments; for tests.
+///
+/// # Errors
+/// Clap's own error, which knows its exit code and text.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<ArgMatches, clap::Error> {
+    command().try_get_matches_from(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_words(words: &[&str]) -> Result<ArgMatches, clap::Error> {
+        parse(words.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_says_what_was_meant() {
+        let check = |words: &[&str], parts: &[&str]| {
+            let error = parse_words(words).expect_err("wrong usage");
+            assert_eq!(error.exit_code(), 2, "{words:?}");
+            let text = error.to_string();
+            for part in parts {
+                assert!(text.contains(part), "{words:?}: no `{part}` in\n{text}");
+            }
+        };
+        check(
+            &["repligo", "sevre"],
+            &["unrecognized subcommand 'sevre'", "serve"],
+        );
+        check(&["repligo", "serve", "--lisen", "x"], &["--lisen", "--listen"]);
+        check(&["repligo", "dev", "--nodes", "9"], &["9", "1..=7"]);
+        check(&["repligo", "config", "shwo"], &["show"]);
+        check(&["repligo", "completions", "tcsh"], &["bash"]);
+    }
+
+    #[test]
+    fn flags_become_sources() {
+        let matches = parse_words(&[
+            "repligo",
+            "serve",
+            "--listen",
+            "127.0.0.1:1",
+            "--insecure",
+            "--config",
+            "r.toml",
+        ]);
+        let matches = matches.expect("valid");
+        let sources = node_sources(matches.subcommand_matches("serve").expect("serve")).expect("nothing new");
+        assert_eq!(sources.config.as_deref(), Some("r.toml"));
+        assert_eq!(
+            sources.flags,
+            [
+                ("listen".to_string(), "127.0.0.1:1".to_string()),
+                ("insecure".to_string(), "true".to_string())
+            ]
+        );
+    }
+
+    #[test]
+    fn join_is_refused_with_the_way_out() {
+        let matches = parse_words(&["repligo", "serve", "--join", "h:1"]).expect("known flag");
+        let text = node_sources(matches.subcommand_matches("serve").expect("serve")).expect_err("not yet");
+        assert!(text.contains("not yet") && text.contains("--cluster"), "{text}");
+    }
+}

@@ -1,0 +1,73 @@
+//! `config check FILE` and `config show`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use serde_json::json;
+
+use crate::config::error::Problems;
+use crate::config::{self, show};
+
+/// `repligo config …`.
+pub fn run(matches: &ArgMatches) -> ExitCode {
+    match matches.subcommand() {
+        Some(("check", matches)) => check(matches),
+        Some(("show", matches)) => show_settings(matches),
+        _ => unreachable!("clap requires a subcommand and knows only these"),
+    }
+}
+
+fn check(matches: &ArgMatches) -> ExitCode {
+    let file = matches.get_one::<String>("file").expect("clap requires it");
+    let json = matches.get_flag("json");
+    match config::check_file(Path::new(file)) {
+        Ok(settings) => {
+            let (origins, keyspaces) = (settings.origins.origins.len(), settings.origins.keyspaces.len());
+            if json {
+                super::print(format_args!(
+                    "{}\n",
+                    json!({ "ok": true, "origins": origins, "keyspaces": keyspaces, "problems": [] })
+                ));
+            } else {
+                super::print(format_args!(
+                    "{file}: valid, {origins} origins, {keyspaces} keyspaces\n"
+                ));
+            }
+            ExitCode::SUCCESS
+        }
+        Err(problems) => refuse(&problems, json),
+    }
+}
+
+fn show_settings(matches: &ArgMatches) -> ExitCode {
+    let json = matches.get_flag("json");
+    let sources = match super::args::node_sources(matches) {
+        Ok(sources) => sources,
+        Err(text) => return super::fail(super::WRONG_USAGE, text),
+    };
+    match config::load(&sources) {
+        Ok((settings, layered)) => {
+            if json {
+                super::print(format_args!("{}\n", show::json(&layered, &settings)));
+            } else {
+                super::print(show::text(&layered, &settings));
+            }
+            ExitCode::SUCCESS
+        }
+        Err(problems) => refuse(&problems, json),
+    }
+}
+
+fn refuse(problems: &Problems, json: bool) -> ExitCode {
+    if json {
+        let list: Vec<_> = problems
+            .0
+            .iter()
+            .map(|problem| json!({ "what": problem.what, "where": problem.place, "do": problem.remedy }))
+            .collect();
+        super::print(format_args!("{}\n", json!({ "ok": false, "problems": list })));
+        return ExitCode::from(super::WRONG_USAGE);
+    }
+    super::fail(super::WRONG_USAGE, problems)
+}

@@ -1,0 +1,191 @@
+//! What a person sees while the demo runs: a screen on a terminal, or a line each second.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::chaos::Chaos;
+use super::client::Progress;
+use super::cluster::{Condition, DemoCluster};
+use super::terminal::RawTerminal;
+
+const SCREEN_EVERY: Duration = Duration::from_millis(200);
+const LINE_EVERY: Duration = Duration::from_secs(1);
+/// Bars of the throughput line.
+const BARS: usize = 60;
+const EVENTS_SHOWN: usize = 8;
+
+/// What a person asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Kill the leader.
+    Kill,
+    /// Pause the leader.
+    Pause,
+    /// Resume and restart everything.
+    Heal,
+    /// End the workload now, and judge.
+    Quit,
+}
+
+/// Shows progress.
+pub struct View {
+    terminal: Option<RawTerminal>,
+    shown_at: Option<Instant>,
+    acked_before: u64,
+    rates: VecDeque<u64>,
+    events_told: usize,
+}
+
+impl View {
+    /// A screen where that is possible and wanted, else lines.
+    pub fn new(headless: bool) -> View {
+        let interactive = !headless && super::terminal::is_interactive();
+        View {
+            terminal: if interactive { RawTerminal::enter() } else { None },
+            shown_at: None,
+            acked_before: 0,
+            rates: VecDeque::new(),
+            events_told: 0,
+        }
+    }
+
+    /// The wish behind a key that was pressed.
+    pub fn wish(&self) -> Option<Wish> {
+        match self.terminal.as_ref()?.key()? {
+            b'k' | b'K' => Some(Wish::Kill),
+            b'p' | b'P' => Some(Wish::Pause),
+            b'h' | b'H' => Some(Wish::Heal),
+            b'q' | b'Q' => Some(Wish::Quit),
+            _ => None,
+        }
+    }
+
+    /// One sentence outside the regular picture.
+    pub fn say(&self, text: &str) {
+        match &self.terminal {
+            Some(terminal) => terminal.draw(&[format!("repligo demo: {text}")]),
+            None => eprintln!("repligo demo: {text}"),
+        }
+    }
+
+    /// Shows the state if it is time to.
+    pub fn show(&mut self, cluster: &DemoCluster, chaos: &Chaos, progress: &Progress) {
+        let every = if self.terminal.is_some() {
+            SCREEN_EVERY
+        } else {
+            LINE_EVERY
+        };
+        let passed = self.shown_at.map(|at| at.elapsed());
+        if passed.is_some_and(|passed| passed < every) {
+            return;
+        }
+        let rate = match passed {
+            Some(passed) => (progress.acked - self.acked_before) as f64 / passed.as_secs_f64(),
+            None => 0.0,
+        };
+        self.shown_at = Some(Instant::now());
+        self.acked_before = progress.acked;
+        self.rates.push_back(rate as u64);
+        if self.rates.len() > BARS {
+            self.rates.pop_front();
+        }
+        match &self.terminal {
+            Some(terminal) => terminal.draw(&self.screen(cluster, chaos, progress)),
+            None => self.line(cluster, chaos, progress),
+        }
+    }
+
+    fn line(&mut self, cluster: &DemoCluster, chaos: &Chaos, progress: &Progress) {
+        for (at, text) in &chaos.events[self.events_told..] {
+            eprintln!("repligo demo: {:5.1}s {text}", at.as_secs_f64());
+        }
+        self.events_told = chaos.events.len();
+        let leader = cluster.leader().map_or("none", |(position, _)| {
+            cluster.layout.nodes[position].name.as_str()
+        });
+        eprintln!(
+            "repligo demo: {:5.1}s acked={} through={} unknown={} reads={} leader={leader}",
+            chaos.elapsed().as_secs_f64(),
+            progress.acked,
+            progress.mapped,
+            progress.unknown,
+            progress.reads,
+        );
+    }
+
+    fn screen(&self, cluster: &DemoCluster, chaos: &Chaos, progress: &Progress) -> Vec<String> {
+        let mut lines = vec![
+            format!(
+                "repligo demo   {:5.1}s   k kill leader   p pause leader   h heal   q end",
+                chaos.elapsed().as_secs_f64()
+            ),
+            String::new(),
+            format!(
+                "{:4}  {:9}  {:>5}  {:>10}  {:>10}",
+                "node", "role", "term", "applied", "behind"
+            ),
+        ];
+        let view = cluster.view();
+        let newest = view
+            .iter()
+            .filter_map(|node| node.report.as_ref()?.own().map(|own| own.applied_index))
+            .max();
+        for node in &view {
+            let own = node.report.as_ref().and_then(|report| report.own());
+            let line = match (node.condition, own) {
+                (Condition::Killed, _) => format!("{:4}  \x1b[31mkilled -9\x1b[0m", node.name),
+                (Condition::Paused, _) => format!("{:4}  \x1b[33mpaused\x1b[0m", node.name),
+                (Condition::Up, None) => format!("{:4}  starting", node.name),
+                (Condition::Up, Some(own)) => {
+                    let colour = if own.role == "leader" { "\x1b[32m" } else { "" };
+                    let behind = newest.unwrap_or(0).saturating_sub(own.applied_index);
+                    format!(
+                        "{:4}  {colour}{:9}\x1b[0m  {:>5}  {:>10}  {behind:>10}",
+                        node.name, own.role, own.term, own.applied_index
+                    )
+                }
+            };
+            lines.push(line);
+        }
+        lines.push(String::new());
+        lines.push(format!(
+            "acknowledged {}   through to the database {}   unknown {}   refused {}",
+            progress.acked, progress.mapped, progress.unknown, progress.refused
+        ));
+        lines.push(format!(
+            "linearizable reads checked {}   stale {}",
+            progress.reads, progress.stale_reads
+        ));
+        lines.push(format!("writes/s {}", bars(&self.rates)));
+        lines.push(String::new());
+        let first = chaos.events.len().saturating_sub(EVENTS_SHOWN);
+        for (at, text) in &chaos.events[first..] {
+            lines.push(format!("{:5.1}s  {text}", at.as_secs_f64()));
+        }
+        lines
+    }
+}
+
+/// Numbers as bars of eight heights, scaled to the largest.
+fn bars(rates: &VecDeque<u64>) -> String {
+    const HEIGHTS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let largest = rates.iter().copied().max().unwrap_or(0).max(1);
+    rates
+        .iter()
+        .map(|rate| HEIGHTS[(rate * 8).div_ceil(largest) as usize])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_are_scaled_to_the_largest() {
+        let check = |rates: &[u64], expect: &str| assert_eq!(bars(&rates.iter().copied().collect()), expect);
+        check(&[], "");
+        check(&[0, 0], "  ");
+        check(&[0, 4, 8], " ▄█");
+        check(&[1, 1000], "▁█");
+    }
+}

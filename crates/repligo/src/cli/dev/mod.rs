@@ -1,0 +1,170 @@
+//! `repligo dev`: a cluster of node processes on this machine, in the foreground.
+//!
+//! It starts every node once. It never restarts one and does not exit when one dies: killing, pausing and
+//! restarting nodes is the business of whoever reads `cluster.json`. At the end it stops all nodes, also
+//! those that others have restarted.
+
+pub mod layout;
+
+use std::path::Path;
+use std::process::{Child, ExitCode};
+use std::time::{Duration, Instant};
+
+use clap::ArgMatches;
+
+use super::process::{self, NodeSpec};
+use super::signals::StopFlag;
+use layout::{Layout, LayoutOptions};
+
+/// Between two looks at the nodes.
+const POLL: Duration = Duration::from_millis(50);
+/// After this time without readiness, say what is missing.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// `repligo dev …`.
+pub fn run(matches: &ArgMatches) -> ExitCode {
+    let options = LayoutOptions {
+        nodes: *matches.get_one::<u16>("nodes").expect("clap has a default"),
+        base_port: *matches.get_one::<u16>("base-port").expect("clap has a default"),
+        dir: matches
+            .get_one::<String>("dir")
+            .expect("clap has a default")
+            .into(),
+        durability: matches.get_one::<String>("durability").cloned(),
+        config: matches.get_one::<String>("config").map(Into::into),
+        extra: matches
+            .get_many::<String>("extra")
+            .map(|flags| flags.cloned().collect())
+            .unwrap_or_default(),
+    };
+    let stop = match StopFlag::install() {
+        Ok(stop) => stop,
+        Err(error) => return super::fail(super::FAILED, format_args!("signals cannot be caught: {error}")),
+    };
+    let layout = match Layout::plan(&options) {
+        Ok(layout) => layout,
+        Err(text) => return super::fail(super::WRONG_USAGE, text),
+    };
+    let _lock = match layout.prepare() {
+        Ok(lock) => lock,
+        Err(text) => return super::fail(super::FAILED, text),
+    };
+    let mut cluster = Cluster::new(layout);
+    let code = match cluster.start() {
+        Ok(()) => cluster.watch(&stop),
+        Err(text) => super::fail(super::FAILED, text),
+    };
+    cluster.stop();
+    code
+}
+
+struct Cluster {
+    layout: Layout,
+    children: Vec<Option<Child>>,
+}
+
+impl Cluster {
+    fn new(layout: Layout) -> Cluster {
+        let children = layout.nodes.iter().map(|_| None).collect();
+        Cluster { layout, children }
+    }
+
+    fn start(&mut self) -> Result<(), String> {
+        for (spec, slot) in self.layout.nodes.iter().zip(&mut self.children) {
+            let child = spec.spawn(libc::SIGTERM).map_err(|error| {
+                format!(
+                    "node {} cannot be started: {error}\n  where: {}",
+                    spec.name, spec.argv[0]
+                )
+            })?;
+            *slot = Some(child);
+        }
+        Ok(())
+    }
+
+    /// Waits for readiness, then for a signal.
+    fn watch(&mut self, stop: &StopFlag) -> ExitCode {
+        let started = Instant::now();
+        let mut announced = false;
+        let mut warned = false;
+        while !stop.is_set() {
+            self.report_deaths();
+            if !announced {
+                let waiting: Vec<&NodeSpec> =
+                    self.layout.nodes.iter().filter(|spec| !spec.is_ready()).collect();
+                if waiting.is_empty() {
+                    announced = true;
+                    if let Err(text) = self.announce() {
+                        return super::fail(super::FAILED, text);
+                    }
+                } else if self.children.iter().flatten().count() * 2 <= self.layout.nodes.len() {
+                    // Without a majority the cluster cannot come up any more.
+                    return super::fail(
+                        super::FAILED,
+                        "the cluster did not start; see above for the reason",
+                    );
+                } else if !warned && started.elapsed() > PATIENCE {
+                    warned = true;
+                    let names: Vec<&str> = waiting.iter().map(|spec| spec.name.as_str()).collect();
+                    let log = self.layout.dir.join("NAME.log");
+                    eprintln!(
+                        "repligo dev: still waiting for {}; see {}",
+                        names.join(", "),
+                        log.display()
+                    );
+                }
+            }
+            std::thread::sleep(POLL);
+        }
+        ExitCode::SUCCESS
+    }
+
+    fn report_deaths(&mut self) {
+        for (spec, slot) in self.layout.nodes.iter().zip(&mut self.children) {
+            if let Some(child) = slot
+                && let Ok(Some(status)) = child.try_wait()
+            {
+                eprintln!(
+                    "repligo dev: node {} (pid {}) ended: {status}",
+                    spec.name,
+                    child.id()
+                );
+                if !status.success() && std::os::unix::process::ExitStatusExt::signal(&status).is_none() {
+                    eprintln!("{}", spec.log_tail(8));
+                }
+                *slot = None;
+            }
+        }
+    }
+
+    fn announce(&self) -> Result<(), String> {
+        let path = self.layout.write_cluster_file(|position| {
+            self.children[position]
+                .as_ref()
+                .map(Child::id)
+                .or_else(|| self.layout.nodes[position].running_pid())
+        })?;
+        let nodes: Vec<String> = self
+            .layout
+            .nodes
+            .iter()
+            .map(|spec| format!("{}={}", spec.name, spec.resp))
+            .collect();
+        super::print(format_args!(
+            "repligo dev ready {} cluster={}\n",
+            nodes.join(" "),
+            shown(&path)
+        ));
+        Ok(())
+    }
+
+    fn stop(&mut self) {
+        for name in process::stop_all(&self.layout.nodes, &mut self.children) {
+            eprintln!("repligo dev: node {name} did not stop in time and was killed");
+        }
+    }
+}
+
+fn shown(path: &Path) -> std::path::Display<'_> {
+    path.display()
+}

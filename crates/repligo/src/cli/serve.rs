@@ -1,0 +1,92 @@
+//! `repligo serve`: configuration → logs → one node, until it stops.
+
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+
+use crate::admin;
+use crate::config::{self, NodeSettings};
+use crate::node::{self, NodeConfig, Ready};
+
+/// `repligo serve …`.
+pub fn run(matches: &ArgMatches) -> ExitCode {
+    let sources = match super::args::node_sources(matches) {
+        Ok(sources) => sources,
+        Err(text) => return super::fail(super::WRONG_USAGE, text),
+    };
+    let settings = match config::load(&sources) {
+        Ok((settings, _)) => settings,
+        Err(problems) => return super::fail(super::WRONG_USAGE, problems),
+    };
+    super::logs::start(settings.log_format, &settings.log_level);
+    warn_about(&settings);
+    match node::run(node_config(settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => super::fail(super::FAILED, error),
+    }
+}
+
+/// What is allowed and yet worth a line in the log.
+fn warn_about(settings: &NodeSettings) {
+    let members = settings.members.len();
+    if members > 0 && members.is_multiple_of(2) {
+        tracing::warn!(
+            members,
+            "an even number of nodes survives no more failures than one node less; three or five are usual"
+        );
+    }
+    if settings.maxmemory_bytes > 0 {
+        tracing::warn!("maxmemory is reported to clients but not enforced until eviction exists");
+    }
+}
+
+fn node_config(settings: NodeSettings) -> NodeConfig {
+    let cluster = settings
+        .members
+        .iter()
+        .map(|member| (member.name.clone(), member.address()))
+        .collect();
+    NodeConfig {
+        name: settings.name,
+        listen: settings.listen.to_string(),
+        peer_listen: settings.peer_listen.to_string(),
+        admin_listen: Some(settings.admin_listen.to_string()),
+        advertise: settings.advertise,
+        requirepass: settings.requirepass,
+        data_dir: settings.data_dir,
+        durability: settings.durability,
+        cluster,
+        maxmemory_bytes: settings.maxmemory_bytes,
+        maxclients: settings.maxclients,
+        output_bytes_max: settings.output_bytes_max,
+        proto_max_bulk_bytes: settings.proto_max_bulk_bytes,
+        origin: settings.origins.map.clone(),
+        origin_urls: settings
+            .origins
+            .origins
+            .iter()
+            .map(|origin| (origin.name.clone(), origin.url.clone()))
+            .collect(),
+        config_file: settings
+            .config_file
+            .map(|path| path.display().to_string())
+            .unwrap_or_default(),
+        admin_hook: Some(Box::new(admin::start)),
+        ready_hook: Some(Box::new(print_ready)),
+        ..NodeConfig::default()
+    }
+}
+
+/// The one line that scripts wait for.
+fn print_ready(ready: &Ready) {
+    let shown =
+        |address: Option<std::net::SocketAddr>| address.map_or_else(|| "-".to_string(), |a| a.to_string());
+    super::print(format_args!(
+        "repligo ready name={} resp={} peer={} admin={} pid={}\n",
+        ready.name,
+        ready.resp,
+        shown(ready.peer),
+        shown(ready.admin),
+        ready.pid
+    ));
+}

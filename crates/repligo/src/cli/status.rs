@@ -1,0 +1,198 @@
+//! `repligo status`: one screen about a cluster, as one node sees it.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ArgMatches;
+use repligo_proto::resp::Value;
+use serde_json::json;
+
+use super::wire::{Connection, WireError};
+use crate::admin::report::{Health, Report};
+
+/// Exit code when the node cannot serve or cannot be reached.
+const UNAVAILABLE: u8 = 2;
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// `repligo status [--json] [--addr H:P]`.
+pub fn run(matches: &ArgMatches) -> ExitCode {
+    let address = matches.get_one::<String>("addr").expect("clap has a default");
+    let password = matches.get_one::<String>("password").map(String::as_str);
+    let json = matches.get_flag("json");
+    let asked = Connection::open(address, TIMEOUT).and_then(|mut connection| {
+        if let Some(password) = password {
+            connection.expect(&["AUTH", password])?;
+        }
+        ask(&mut connection)
+    });
+    match asked {
+        Ok(report) => {
+            if json {
+                super::print(format_args!("{}\n", report.to_json()));
+            } else {
+                super::print(screen(&report));
+            }
+            ExitCode::from(match report.health {
+                Health::Healthy => 0,
+                Health::Degraded => 1,
+                Health::Unavailable => UNAVAILABLE,
+            })
+        }
+        Err(error) => {
+            if json {
+                let text = json!({ "cluster_id": "", "nodes": [], "health": "unavailable", "error": error.to_string() });
+                super::print(format_args!("{text}\n"));
+            }
+            super::fail(UNAVAILABLE, explain(address, &error))
+        }
+    }
+}
+
+/// Asks an open connection for the report.
+///
+/// # Errors
+/// The node does not answer, refuses, or is not a Repligo node.
+pub fn ask(connection: &mut Connection) -> Result<Report, WireError> {
+    let value = connection.expect(&["REPLIGO.STATUS"])?;
+    let text = value
+        .as_str()
+        .ok_or_else(|| WireError::Protocol(format!("REPLIGO.STATUS gave {}", kind(&value))))?;
+    serde_json::from_str(text)
+        .map_err(|error| WireError::Protocol(format!("REPLIGO.STATUS is not our JSON: {error}")))
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Integer(_) => "a number",
+        Value::Array(_) => "an array",
+        Value::Map(_) => "a map",
+        _ => "no text",
+    }
+}
+
+fn explain(address: &str, error: &WireError) -> String {
+    let remedy = match error {
+        WireError::Connect { .. } => "start the node, or give its RESP address with --addr HOST:PORT",
+        WireError::Refused(text) if text.starts_with("NOAUTH") || text.starts_with("WRONGPASS") => {
+            "give the password with --password or REPLIGO_REQUIREPASS"
+        }
+        WireError::Refused(_) | WireError::Protocol(_) => {
+            "check that --addr is the RESP port of a repligo node"
+        }
+        WireError::Broken(_) => "the node may be paused or overloaded: look at its log and at /livez",
+    };
+    format!("{error}\n  where: --addr {address}\n  do: {remedy}")
+}
+
+fn screen(report: &Report) -> String {
+    let mut out = String::new();
+    let health = match report.health {
+        Health::Healthy => "healthy",
+        Health::Degraded => "degraded",
+        Health::Unavailable => "unavailable",
+    };
+    let cluster = if report.cluster_id.is_empty() {
+        "not formed"
+    } else {
+        &report.cluster_id
+    };
+    let _ = writeln!(
+        out,
+        "{health}: cluster {cluster}, {}, seen by {}",
+        report.phase, report.reported_by
+    );
+    if !report.waiting_for.is_empty() {
+        let _ = writeln!(out, "waiting for {}", report.waiting_for.join(", "));
+    }
+    let newest = report
+        .nodes
+        .iter()
+        .map(|node| node.applied_index)
+        .max()
+        .unwrap_or(0);
+    let width = report
+        .nodes
+        .iter()
+        .map(|node| node.name.len())
+        .max()
+        .unwrap_or(0)
+        .max(4);
+    let _ = writeln!(
+        out,
+        "{:width$}  {:9}  {:>6}  {:>12}  {:>8}  {:>7}  {:8}  resp",
+        "node", "role", "term", "applied", "behind", "heard", "health"
+    );
+    for node in &report.nodes {
+        let health = if node.healthy { "ok" } else { "missing" };
+        let behind = newest.saturating_sub(node.applied_index);
+        let heard = format!("{}ms", node.lag_ms);
+        let _ = writeln!(
+            out,
+            "{:width$}  {:9}  {:>6}  {:>12}  {behind:>8}  {heard:>7}  {health:8}  {}",
+            node.name, node.role, node.term, node.applied_index, node.resp
+        );
+    }
+    for (position, left) in report.nodes.iter().enumerate() {
+        for right in &report.nodes[..position] {
+            let comparable = left.applied_index == right.applied_index && left.applied_index > 0;
+            if comparable && left.digest != right.digest && left.connected && right.connected {
+                let _ = writeln!(
+                    out,
+                    "DIVERGED: {} and {} hold different data at index {}",
+                    right.name, left.name, left.applied_index
+                );
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::report::NodeReport;
+
+    #[test]
+    fn the_screen_names_what_matters() {
+        let node = |name: &str, role: &str, applied_index: u64, digest: &str| NodeReport {
+            name: name.into(),
+            role: role.into(),
+            applied_index,
+            digest: digest.into(),
+            healthy: true,
+            connected: true,
+            ..Default::default()
+        };
+        let mut report = Report {
+            reported_by: "n1".into(),
+            phase: "running".into(),
+            health: Health::Degraded,
+            nodes: vec![
+                node("n1", "leader", 10, "a"),
+                node("n2", "follower", 8, "b"),
+                node("n3", "follower", 10, "a"),
+            ],
+            ..Default::default()
+        };
+        report.nodes[1].healthy = false;
+        let text = screen(&report);
+        for part in ["degraded", "not formed", "leader", "missing", "seen by n1"] {
+            assert!(text.contains(part), "no `{part}` in\n{text}");
+        }
+        assert!(!text.contains("DIVERGED"));
+        report.nodes[2].digest = "c".into();
+        assert!(screen(&report).contains("DIVERGED: n1 and n3 hold different data at index 10"));
+    }
+
+    #[test]
+    fn errors_say_what_to_do() {
+        let refused = WireError::Refused("NOAUTH Authentication required.".into());
+        assert!(explain("h:1", &refused).contains("--password"));
+        let connect = WireError::Connect {
+            address: "h:1".into(),
+            source: std::io::Error::other("refused"),
+        };
+        assert!(explain("h:1", &connect).contains("--addr HOST:PORT"));
+    }
+}
