@@ -1,2 +1,41 @@
-//! Repository tasks.
-fn main() {}
+//! Build, check and test commands of the repository: `cargo xtask test` is all that CI runs.
+//!
+//! It orchestrates tools and counts results; what is tested lives in the crates and in `tests/`.
+
+mod audit;
+mod install;
+mod run;
+mod steps;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+  test [--only NAME[,NAME…]]  install what the tests need, then run everything (what CI runs)
+  check                       formatting, lints, layering, documents, advisories; writes nothing
+  fix                         formatting and generated documents; the only command that writes
+  sim ARGUMENTS…              the simulator, such as: sim --seed 7, sim --seeds 0..2000, sim --bug NAME --seeds 0..10000
+  install                     only install what the tests need";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rest = arguments.get(1..).unwrap_or_default();
+    let outcome = match arguments.first().map(String::as_str) {
+        Some("test") => steps::test(rest),
+        Some("check") => steps::check(),
+        Some("fix") => steps::fix(),
+        Some("sim") => steps::sim(rest),
+        Some("install") => install::install(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(run::Failure { message, code }) => {
+            eprintln!("xtask: {message}");
+            ExitCode::from(code)
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Cargo.lock against the RustSec advisories that lie beside the project, offline; and the crate count.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::run::{Failure, Outcome, root};
+
+/// Advisories that do not concern us, each with the reason.
+const ALLOWED: [(&str, &str); 1] = [(
+    "RUSTSEC-2024-0437",
+    "protobuf's parser: never called, consensus.rs has its own codec (architecture: raft 0.7 links it)",
+)];
+
+/// Crates that the binary may consist of.
+const CRATES_MAX: usize = 180;
+
+/// Checks advisories and the crate count.
+pub fn check() -> Outcome {
+    check_advisories()?;
+    check_crate_count()
+}
+
+fn check_advisories() -> Outcome {
+    let path = root().join("../shared/data/advisories.json");
+    let Ok(text) = fs::read_to_string(&path) else {
+        println!("xtask: audit skipped: no ../shared/data/advisories.json beside this checkout");
+        return Ok(());
+    };
+    let advisories: Value =
+        serde_json::from_str(&text).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    let lock = fs::read_to_string(root().join("Cargo.lock"))
+        .map_err(|error| Failure::new(format!("Cargo.lock: {error}")))?;
+    let mut found = Vec::new();
+    for (name, version) in locked(&lock) {
+        for advisory in list(&advisories) {
+            let id = advisory["id"].as_str().unwrap_or_default();
+            // "Unmaintained" is a note to the team, not a fault of the code.
+            let note = matches!(
+                advisory["informational"].as_str(),
+                Some("unmaintained" | "notice")
+            );
+            let concerns =
+                !note && advisory["package"].as_str() == Some(&name) && !is_safe(advisory, version);
+            if concerns && !ALLOWED.iter().any(|(allowed, _)| *allowed == id) {
+                found.push(format!("{name} {}.{}.{}: {id}", version.0, version.1, version.2));
+            }
+        }
+    }
+    if found.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(format!("advisories: {}", found.join("; "))))
+    }
+}
+
+fn list(advisories: &Value) -> &[Value] {
+    advisories.as_array().map_or(&[], Vec::as_slice)
+}
+
+type Version = (u64, u64, u64);
+
+fn locked(lock: &str) -> Vec<(String, Version)> {
+    let mut packages = Vec::new();
+    let mut name = String::new();
+    for line in lock.lines() {
+        if let Some(value) = line.strip_prefix("name = ") {
+            name = value.trim_matches('"').to_owned();
+        } else if let Some(value) = line.strip_prefix("version = ") {
+            packages.push((name.clone(), parse(value.trim_matches('"'))));
+        }
+    }
+    packages
+}
+
+fn parse(text: &str) -> Version {
+    let core = text.split(['-', '+']).next().unwrap_or_default();
+    let mut numbers = core.split('.').map(|number| number.trim().parse().unwrap_or(0));
+    (
+        numbers.next().unwrap_or(0),
+        numbers.next().unwrap_or(0),
+        numbers.next().unwrap_or(0),
+    )
+}
+
+fn is_safe(advisory: &Value, version: Version) -> bool {
+    ["patched", "unaffected"].iter().any(|kind| {
+        let ranges = advisory[*kind].as_array().map_or(&[][..], Vec::as_slice);
+        ranges
+            .iter()
+            .filter_map(Value::as_str)
+            .any(|range| matches(range, version))
+    })
+}
+
+/// A comma-separated list of comparisons, all of which must hold.
+fn matches(range: &str, version: Version) -> bool {
+    range.split(',').map(str::trim).all(|part| {
+        let (operator, bound) = part.split_at(part.find(|c: char| c.is_ascii_digit()).unwrap_or(part.len()));
+        let bound = parse(bound);
+        match operator.trim() {
+            ">=" => version >= bound,
+            ">" => version > bound,
+            "<" => version < bound,
+            "<=" => version <= bound,
+            "^" => version >= bound && compatible(version, bound),
+            "~" => version >= bound && (version.0, version.1) == (bound.0, bound.1),
+            _ => version == bound,
+        }
+    })
+}
+
+fn compatible(version: Version, bound: Version) -> bool {
+    if bound.0 > 0 {
+        version.0 == bound.0
+    } else {
+        (version.0, version.1) == (bound.0, bound.1)
+    }
+}
+
+fn check_crate_count() -> Outcome {
+    let arguments = [
+        "tree",
+        "-p",
+        "repligo",
+        "--target",
+        "x86_64-unknown-linux-gnu",
+        "-e",
+        "normal,build",
+        "--prefix",
+        "none",
+    ];
+    let output = Command::new("cargo").args(arguments).current_dir(root()).output();
+    let output = output.map_err(|error| Failure::new(format!("cargo tree: {error}")))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut crates: Vec<&str> = text
+        .lines()
+        .map(|line| line.split(" (").next().unwrap_or(line))
+        .collect();
+    crates.sort_unstable();
+    crates.dedup();
+    println!(
+        "xtask: the binary consists of {} crates (limit {CRATES_MAX})",
+        crates.len()
+    );
+    if crates.len() <= CRATES_MAX {
+        Ok(())
+    } else {
+        Err(Failure::new("too many crates"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_ranges() {
+        let check = |range: &str, version: &str, expect: bool| {
+            assert_eq!(matches(range, parse(version)), expect, "{range} {version}");
+        };
+        check(">=3.7.2", "2.28.0", false);
+        check(">=3.7.2", "3.7.2", true);
+        check(">=1.0.0, <1.2.0", "1.1.9", true);
+        check("^0.4.1", "0.4.9", true);
+        check("^0.4.1", "0.5.0", false);
+        check("<0.3.0", "0.2.9", true);
+    }
+}

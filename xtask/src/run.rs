@@ -1,0 +1,173 @@
+//! Running other programs: output passes through and is counted, failures say how to reproduce them.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Why a command of xtask ended badly.
+#[derive(Debug)]
+pub struct Failure {
+    /// What is wrong, and what to do.
+    pub message: String,
+    /// Exit code.
+    pub code: u8,
+}
+
+impl Failure {
+    /// A failure with exit code 1.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            code: 1,
+        }
+    }
+}
+
+/// Result of a step.
+pub type Outcome<T = ()> = Result<T, Failure>;
+
+/// Tests that a program reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Passed.
+    pub passed: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Skipped, each with a reason in the output.
+    pub skipped: u64,
+}
+
+impl Counts {
+    /// Adds other counts.
+    pub fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+/// Root of the repository.
+pub fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest
+        .parent()
+        .expect("xtask lies in the workspace")
+        .to_path_buf()
+}
+
+/// A command line as a person would type it.
+pub fn shown(command: &Command) -> String {
+    let mut words = vec![command.get_program().to_string_lossy().into_owned()];
+    words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
+    words.join(" ")
+}
+
+/// Runs a command from the root and lets its output through.
+pub fn run(command: &mut Command) -> Outcome {
+    command.current_dir(root()).stdin(Stdio::null());
+    let line = shown(command);
+    let status = command
+        .status()
+        .map_err(|error| Failure::new(format!("cannot start `{line}`: {error}")))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Failure::new(format!("`{line}` failed ({status})")))
+    }
+}
+
+/// Runs a test command from the root, lets its output through, and counts what it reports.
+pub fn run_counted(command: &mut Command) -> (Counts, Outcome) {
+    command
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let line = shown(command);
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            return (
+                Counts::default(),
+                Err(Failure::new(format!("cannot start `{line}`: {error}"))),
+            );
+        }
+    };
+    let mut counts = Counts::default();
+    let stdout = child.stdout.take().expect("stdout is piped");
+    for text in BufReader::new(stdout).lines().map_while(Result::ok) {
+        counts.add(counted(&text));
+        println!("{text}");
+    }
+    let outcome = match child.wait() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::new(format!("`{line}` failed ({status})"))),
+        Err(error) => Err(Failure::new(format!("cannot wait for `{line}`: {error}"))),
+    };
+    (counts, outcome)
+}
+
+/// What one line of output says about tests: the closing lines of cargo test, pytest, and the plain
+/// `N passed, N failed` form.
+fn counted(line: &str) -> Counts {
+    let plain = line.trim().trim_matches('=').trim();
+    let closing = plain.starts_with("test result:")
+        || plain
+            .split(' ')
+            .next()
+            .is_some_and(|word| word.parse::<u64>().is_ok())
+        || plain.starts_with("sim:");
+    if !closing || !(plain.contains(" passed") || plain.contains(" failed")) {
+        return Counts::default();
+    }
+    let before = |label: &str| -> u64 {
+        let Some(at) = plain.find(label) else { return 0 };
+        let number = plain[..at]
+            .trim_end()
+            .rsplit(|c: char| !c.is_ascii_digit())
+            .next();
+        number.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    };
+    let skipped = before(" skipped").max(before(" ignored"));
+    Counts {
+        passed: before(" passed"),
+        failed: before(" failed"),
+        skipped,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_are_counted() {
+        let check = |line: &str, passed, failed, skipped| {
+            assert_eq!(
+                counted(line),
+                Counts {
+                    passed,
+                    failed,
+                    skipped
+                },
+                "{line}"
+            );
+        };
+        check(
+            "test result: ok. 15 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out",
+            15,
+            2,
+            1,
+        );
+        check(
+            "================== 3 failed, 12 passed, 4 skipped in 1.23s ==================",
+            12,
+            3,
+            4,
+        );
+        check("12 passed in 0.10s", 12, 0, 0);
+        check("2000 passed, 0 failed", 2000, 0, 0);
+        check("sim: 2000 passed, 0 failed", 2000, 0, 0);
+        check("test some_passed ... ok", 0, 0, 0);
+        check("I have passed 3 exams", 0, 0, 0);
+    }
+}

@@ -1,0 +1,163 @@
+//! The steps of `test`, `check`, `fix` and `sim`, in the order in which they fail fastest.
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::install::{install, python};
+use crate::run::{Counts, Failure, Outcome, root, run, run_counted};
+use crate::{audit, tidy};
+
+/// Seeds that every run of the tests simulates.
+const SEEDS: &str = "0..2000";
+
+/// One step of `test`: a name for `--only`, and what it runs.
+type Step = (&'static str, fn(&mut Counts) -> Outcome);
+
+const STEPS: [Step; 6] = [
+    ("check", |_| check()),
+    ("unit", unit),
+    ("build", |_| build()),
+    ("simulate", simulate),
+    ("bugs", planted_bugs),
+    ("processes", processes),
+];
+
+/// Everything, or with `--only` some of the steps.
+pub fn test(arguments: &[String]) -> Outcome {
+    let only = match arguments {
+        [] => None,
+        [flag, names] if flag == "--only" => Some(names.split(',').collect::<Vec<_>>()),
+        _ => {
+            return Err(Failure {
+                message: "test takes nothing, or --only NAME[,NAME…]".to_owned(),
+                code: 2,
+            });
+        }
+    };
+    for name in only.iter().flatten() {
+        if !STEPS.iter().any(|(known, _)| known == name) {
+            let known: Vec<&str> = STEPS.iter().map(|(name, _)| *name).collect();
+            return Err(Failure {
+                message: format!("no step {name}; there are: {}", known.join(", ")),
+                code: 2,
+            });
+        }
+    }
+    install()?;
+    let mut counts = Counts::default();
+    for (name, step) in STEPS {
+        if only.as_ref().is_some_and(|only| !only.contains(&name)) {
+            continue;
+        }
+        println!("xtask: {name}");
+        let start = Instant::now();
+        if let Err(failure) = step(&mut counts) {
+            summary(&counts, 1);
+            let again = format!("again: cargo xtask test --only {name}");
+            return Err(Failure {
+                message: format!("{}; {again}", failure.message),
+                code: failure.code,
+            });
+        }
+        println!("xtask: {name} took {} s", start.elapsed().as_secs());
+    }
+    summary(&counts, 0);
+    if counts.passed == 0 {
+        Err(Failure::new("no test ran"))
+    } else {
+        Ok(())
+    }
+}
+
+/// The closing line; a step that failed without a failed test counts as one.
+fn summary(counts: &Counts, at_least_failed: u64) {
+    let failed = counts.failed.max(at_least_failed);
+    println!(
+        "{} passed, {failed} failed, {} skipped",
+        counts.passed, counts.skipped
+    );
+}
+
+/// Formatting, lints, layering, documents, advisories.
+pub fn check() -> Outcome {
+    run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    run(&mut cargo(&[
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    tidy::check()?;
+    audit::check()
+}
+
+/// Formatting and generated documents.
+pub fn fix() -> Outcome {
+    run(&mut cargo(&["fmt", "--all"]))?;
+    run(&mut cargo(&["test", "--quiet", "--package", "repligo-proto", "markdown"]).env("UPDATE", "1"))
+}
+
+/// Passes its arguments to the simulator.
+pub fn sim(arguments: &[String]) -> Outcome {
+    let mut command = cargo(&[
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "repligo-sim",
+        "--features",
+        "bugs",
+        "--",
+    ]);
+    run(command.args(arguments))
+}
+
+fn unit(counts: &mut Counts) -> Outcome {
+    count(counts, &mut cargo(&["test", "--quiet", "--workspace"]))
+}
+
+fn build() -> Outcome {
+    run(&mut cargo(&["build", "--release", "--package", "repligo"]))?;
+    run(&mut cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "repligo-sim",
+        "--features",
+        "bugs",
+    ]))
+}
+
+fn simulate(counts: &mut Counts) -> Outcome {
+    let mut command = Command::new(root().join("target/release/repligo-sim"));
+    command.args(["--seeds", SEEDS]);
+    count(counts, &mut command)
+}
+
+fn planted_bugs(counts: &mut Counts) -> Outcome {
+    let mut command = Command::new(root().join("target/release/repligo-sim"));
+    command.args(["--all-bugs", "--seeds", "0..10000"]);
+    count(counts, &mut command)
+}
+
+fn processes(counts: &mut Counts) -> Outcome {
+    let mut command = Command::new(python());
+    command.args(["-m", "pytest", "-q", "-rs", "--durations=15", "tests"]);
+    command.env("REPLIGO_BINARY", root().join("target/release/repligo"));
+    count(counts, &mut command)
+}
+
+fn count(counts: &mut Counts, command: &mut Command) -> Outcome {
+    let (counted, outcome) = run_counted(command);
+    counts.add(counted);
+    outcome
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments);
+    command
+}
