@@ -190,6 +190,7 @@ impl Replica {
             Input::Origin(event) => self.flusher.on_event(now, event, &self.lanes),
         }
         self.settle(now, outputs);
+        self.drop_refused_snapshot(outputs);
         self.pump(now, outputs);
         self.settle(now, outputs);
     }
@@ -290,6 +291,13 @@ impl Replica {
                 "held entries continue what is applied"
             );
         }
+    }
+
+    /// One counter for rounds and questions: an answer to a question of this node's time as a follower
+    /// must never pass for one of its rounds as a leader.
+    fn draw_context(&mut self) -> u64 {
+        self.next_context += 1;
+        self.next_context
     }
 
     /// How long this replica has not heard of its leader, if that is too long for an eventual read.
@@ -525,7 +533,8 @@ impl Replica {
                 self.lease.end_hold(u64::MAX);
             }
             if self.has(Bug::MissingNoop) {
-                let context = self.lease.start_round(now.mono_us);
+                let context = self.draw_context();
+                self.lease.start_round(context, now.mono_us);
                 self.lease.confirmed(context);
             }
             if self.lease.holds() {
