@@ -88,6 +88,8 @@ pub struct KeyspaceCounters {
 pub struct DatabaseSummary {
     /// Number of keys.
     pub keys: u64,
+    /// Number of keys that have a deadline.
+    pub volatile_keys: u64,
     /// Memory of its table in bytes.
     pub bytes: u64,
 }
@@ -184,6 +186,7 @@ impl Keyspace {
         self.database(db)
             .map_or_else(DatabaseSummary::default, |database| DatabaseSummary {
                 keys: database.len() as u64,
+                volatile_keys: database.table.volatile_len() as u64,
                 bytes: database.table.memory_bytes() as u64,
             })
     }

@@ -7,7 +7,6 @@ pub mod args;
 pub mod config_command;
 pub mod demo;
 pub mod dev;
-pub mod holder;
 pub mod logs;
 pub mod ports;
 pub mod process;

@@ -17,7 +17,6 @@
 mod codec;
 mod error;
 mod handle;
-mod judge;
 mod lock;
 mod meta;
 mod metrics;

@@ -1,1 +1,10 @@
 //! Sockets: listeners, client connections, peer links.
+
+pub mod connection;
+pub mod dial;
+pub mod hello;
+pub mod links;
+pub mod listener;
+pub mod options;
+pub mod replies;
+pub mod table;

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use repligo_core::contract::Durability;
 use repligo_core::origin::OriginMap;
@@ -90,6 +91,8 @@ pub struct NodeConfig {
     pub admin_hook: Option<AdminHook>,
     /// Told when the node serves.
     pub ready_hook: Option<ReadyHook>,
+    /// Stops the node like SIGTERM when it becomes true; for running a node inside another program.
+    pub stop: Option<Arc<AtomicBool>>,
 }
 
 impl Default for NodeConfig {
@@ -114,6 +117,7 @@ impl Default for NodeConfig {
             config_file: String::new(),
             admin_hook: None,
             ready_hook: None,
+            stop: None,
         }
     }
 }

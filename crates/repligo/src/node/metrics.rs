@@ -5,6 +5,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use repligo_proto::command::with_subcommands;
+
 /// Buckets of a latency histogram; bucket `i` counts calls of at most `2^i` microseconds that no
 /// smaller bucket counts, the last one everything longer.
 pub const LATENCY_BUCKETS: usize = 26;
@@ -62,6 +64,20 @@ impl CommandStat {
         let bucket = (64 - microseconds.saturating_sub(1).leading_zeros()) as usize;
         let bucket = if microseconds <= 1 { 0 } else { bucket };
         self.latency[bucket.min(LATENCY_BUCKETS - 1)].add(count);
+    }
+
+    /// Upper bound in microseconds of the fastest `share` of the calls, as precise as the buckets are.
+    pub fn percentile_us(&self, share: f64) -> f64 {
+        let total: u64 = self.latency.iter().map(Counter::get).sum();
+        let wanted = (total as f64 * share).ceil() as u64;
+        let mut sum = 0;
+        for (bucket, counter) in self.latency.iter().enumerate() {
+            sum += counter.get();
+            if sum >= wanted {
+                return (1_u64 << bucket) as f64;
+            }
+        }
+        0.0
     }
 
     fn reset(&self) {
@@ -164,6 +180,17 @@ impl Metrics {
             counter.set(0);
         }
     }
+}
+
+/// Zeroed counters for every command and subcommand, indexed by `CommandId`.
+pub fn for_all_commands() -> Metrics {
+    let mut names: Vec<&'static str> = Vec::new();
+    for spec in with_subcommands() {
+        let index = spec.id as usize;
+        names.resize(names.len().max(index + 1), "");
+        names[index] = spec.name;
+    }
+    Metrics::new(names.into_iter())
 }
 
 #[cfg(test)]

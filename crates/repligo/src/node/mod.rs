@@ -3,17 +3,21 @@
 //! [`run`] blocks until the node has stopped. It is what `serve` calls after the command line and the
 //! configuration have been turned into a [`NodeConfig`]; it reads no flag, file or environment itself.
 
+pub mod batch;
 pub mod clock;
 mod config;
+pub mod drivers;
+pub mod formation;
 mod metrics;
+pub mod process;
+pub mod rates;
+mod run;
 mod shared;
+mod shutdown;
+pub mod turn;
+pub mod worker;
 
 pub use config::{AdminHook, NodeConfig, NodeError, Ready, ReadyHook, SlowlogConfig};
-pub use metrics::{CommandStat, Counter, LATENCY_BUCKETS, Metrics};
+pub use metrics::{CommandStat, Counter, LATENCY_BUCKETS, Metrics, for_all_commands};
+pub use run::{Node, run};
 pub use shared::{DatabaseStatus, NodeStatus, PeerStatus, Phase, Shared};
-
-/// Runs one node until it has stopped cleanly (SIGTERM, SIGINT) or cannot go on.
-pub fn run(config: NodeConfig) -> Result<(), NodeError> {
-    let _ = config;
-    Ok(())
-}

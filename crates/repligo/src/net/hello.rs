@@ -1,0 +1,206 @@
+//! The first frame on a peer link, in both directions: who speaks, and whether the two belong together.
+//!
+//! It is sent again when a node's forming state changes, so a link is used for replication only when both
+//! ends have said on it that they are part of the same cluster. Judging is a pure function; its refusals
+//! say what to change.
+
+use bytes::Bytes;
+use repligo_core::codec::{Malformed, Reader, put_bytes, put_varint};
+use repligo_core::contract::{Identity, PeerId};
+use repligo_core::forming::FormingState;
+use repligo_proto::frame::{Header, Kind};
+
+/// Version of the messages between nodes; nodes with different ones do not talk.
+pub const FEATURE_LEVEL: u64 = 1;
+
+/// What a node says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// Version of the messages, see [`FEATURE_LEVEL`].
+    pub feature_level: u64,
+    /// Its name.
+    pub name: String,
+    /// Where clients reach it.
+    pub client_address: String,
+    /// Names of all nodes, sorted, as its cluster line says.
+    pub voters: Vec<String>,
+    /// Fingerprint of its keyspace policies.
+    pub origin_fingerprint: u128,
+    /// How far it has come in forming.
+    pub forming: FormingState,
+}
+
+impl Hello {
+    /// The payload of the frame.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        put_varint(&mut out, self.feature_level);
+        put_bytes(&mut out, self.name.as_bytes());
+        put_bytes(&mut out, self.client_address.as_bytes());
+        put_varint(&mut out, self.voters.len() as u64);
+        for voter in &self.voters {
+            put_bytes(&mut out, voter.as_bytes());
+        }
+        out.extend_from_slice(&self.origin_fingerprint.to_le_bytes());
+        self.forming.encode(&mut out);
+        out
+    }
+
+    /// The reverse of [`Self::encode`]. Later feature levels may append fields.
+    ///
+    /// # Errors
+    /// If the payload is no such frame's.
+    pub fn decode(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(Bytes::copy_from_slice(payload));
+        let feature_level = reader.varint()?;
+        let name = text(&mut reader)?;
+        let client_address = text(&mut reader)?;
+        let count = reader.varint()?;
+        if count > repligo_core::limits::VOTERS_MAX as u64 {
+            return Err(Malformed);
+        }
+        let voters = (0..count).map(|_| text(&mut reader)).collect::<Result<_, _>>()?;
+        let fingerprint: [u8; 16] = reader.take(16)?.as_ref().try_into().map_err(|_| Malformed)?;
+        let forming = FormingState::decode(&mut reader)?;
+        Ok(Self {
+            feature_level,
+            name,
+            client_address,
+            voters,
+            origin_fingerprint: u128::from_le_bytes(fingerprint),
+            forming,
+        })
+    }
+}
+
+fn text(reader: &mut Reader) -> Result<String, Malformed> {
+    String::from_utf8(reader.bytes()?.to_vec()).map_err(|_| Malformed)
+}
+
+/// Whether a node that says this belongs to this one's cluster; its number if so.
+///
+/// # Errors
+/// One sentence for both operators: what differs, and what to change.
+pub fn judge(mine: (&Hello, &Identity), header: &Header, theirs: &Hello) -> Result<PeerId, String> {
+    let (own, identity) = mine;
+    let name = &theirs.name;
+    if header.kind != Kind::HELLO {
+        return Err("the other side did not begin with a greeting: it is no repligo node".to_owned());
+    }
+    if theirs.feature_level != own.feature_level {
+        return Err(format!(
+            "{name} speaks feature level {}, {} speaks {}: run the same release on both",
+            theirs.feature_level, own.name, own.feature_level
+        ));
+    }
+    if theirs.voters != own.voters {
+        return Err(format!(
+            "{name} was started with the nodes {}, {} with {}: give every node the same --cluster",
+            theirs.voters.join(", "),
+            own.name,
+            own.voters.join(", ")
+        ));
+    }
+    let place = own.voters.iter().position(|voter| voter == name);
+    let place = place.map(|place| place as u64 + 1);
+    if *name == own.name || place != Some(header.peer) {
+        return Err(format!(
+            "a node that calls itself {name}, number {}, answers where another one was expected: check the \
+             addresses in --cluster and the --name of each node",
+            header.peer
+        ));
+    }
+    if theirs.origin_fingerprint != own.origin_fingerprint {
+        return Err(format!(
+            "{name} and {} have different [[keyspace]] sections: give every node the same configuration",
+            own.name
+        ));
+    }
+    if let (FormingState::Formed(mine), FormingState::Formed(other)) = (own.forming, theirs.forming) {
+        if mine != other {
+            return Err(format!(
+                "{name} belongs to cluster {other:032x}, {} to {mine:032x}: one of the data directories is the \
+                 wrong one",
+                own.name
+            ));
+        }
+        if header.generation != identity.generation {
+            return Err(format!(
+                "{name} is of generation {} of the cluster, {} of {}: the older one missed a recovery and must \
+                 not take part",
+                header.generation, own.name, identity.generation
+            ));
+        }
+    }
+    Ok(header.peer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello(name: &str) -> Hello {
+        Hello {
+            feature_level: FEATURE_LEVEL,
+            name: name.to_owned(),
+            client_address: "127.0.0.1:1".to_owned(),
+            voters: vec!["n1".to_owned(), "n2".to_owned(), "n3".to_owned()],
+            origin_fingerprint: 7,
+            forming: FormingState::Formed(9),
+        }
+    }
+
+    fn header(peer: u64) -> Header {
+        Header {
+            cluster_id: 9,
+            generation: 1,
+            peer,
+            incarnation: 1,
+            kind: Kind::HELLO,
+        }
+    }
+
+    fn check(change: impl FnOnce(&mut Hello, &mut Header), expect: Option<&str>) {
+        let (mut theirs, mut header) = (hello("n2"), header(2));
+        change(&mut theirs, &mut header);
+        let identity = Identity {
+            cluster_id: 9,
+            generation: 1,
+            peer: 1,
+            incarnation: 5,
+        };
+        let result = judge((&hello("n1"), &identity), &header, &theirs);
+        match (result, expect) {
+            (Ok(peer), None) => assert_eq!(peer, 2),
+            (Err(text), Some(part)) => assert!(text.contains(part), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_nodes_of_one_cluster_talk() {
+        check(|_, _| (), None);
+        check(|hello, _| hello.forming = FormingState::Empty, None);
+        check(
+            |hello, _| hello.forming = FormingState::Formed(8),
+            Some("data directories"),
+        );
+        check(|_, header| header.generation = 2, Some("generation"));
+        check(|hello, _| hello.voters.truncate(2), Some("--cluster"));
+        check(|hello, _| hello.origin_fingerprint = 1, Some("[[keyspace]]"));
+        check(|hello, _| hello.feature_level = 9, Some("release"));
+        check(|hello, _| hello.name = "n3".to_owned(), Some("--name"));
+        check(|hello, _| hello.name = "n1".to_owned(), Some("--name"));
+        check(|_, header| header.kind = Kind::CORE, Some("greeting"));
+    }
+
+    #[test]
+    fn greetings_survive_the_wire_and_nothing_else_is_one() {
+        let hello = hello("n1");
+        let bytes = hello.encode();
+        assert_eq!(Hello::decode(&bytes), Ok(hello));
+        for length in 0..bytes.len() {
+            assert!(Hello::decode(&bytes[..length]).is_err(), "{length}");
+        }
+    }
+}

@@ -1,0 +1,580 @@
+//! Links to the other nodes: one TCP connection per pair, so one ordered stream per direction.
+//!
+//! The node with the lower number dials. A link is torn down on any gap: a broken frame, a full queue, a
+//! foreign identity. What was in flight is then lost, and the core hears of it.
+//!
+//! Invariants: messages of the core leave only on an open link, in order; a link is open only after both
+//! ends have said on it that they are formed in the same cluster.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use repligo_core::codec::{Malformed, Reader, put_bytes, put_varint};
+use repligo_core::contract::{Identity, PeerId, Role, Status};
+use repligo_core::forming::FormingState;
+use repligo_core::time::Now;
+use repligo_proto::frame::{self, Header, Kind};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::hello::Hello;
+use crate::node::{Metrics, PeerStatus};
+
+/// Bytes that may wait for one peer; more than that tears the link down.
+const QUEUE_BYTES_MAX: usize = 256 << 20;
+/// Free room that a read asks for.
+const READ_BYTES: usize = 64 << 10;
+/// Capacity that an idle link keeps.
+const KEPT_BYTES: usize = 1 << 20;
+/// Ticks between two reports of the own status to the others.
+const REPORT_TICKS: u64 = 8;
+/// A report older than this says nothing of the present.
+const REPORT_FRESH_MS: u64 = 1000;
+
+/// The stream to one peer.
+#[derive(Debug)]
+pub struct Socket {
+    /// Told apart from earlier streams to the same peer.
+    pub epoch: u64,
+    /// Run of the peer's process.
+    pub incarnation: u64,
+    /// The peer's forming state, as it last said.
+    pub theirs: FormingState,
+    /// Replication flows.
+    pub open: bool,
+    stream: TcpStream,
+    input: Vec<u8>,
+    out: Vec<u8>,
+    sent: usize,
+    broken: bool,
+    waker: Option<Waker>,
+}
+
+/// One peer.
+#[derive(Debug)]
+pub struct Link {
+    /// Its number.
+    pub peer: PeerId,
+    /// Its name.
+    pub name: String,
+    /// Where it listens for nodes.
+    pub address: String,
+    /// Highest run of its process that was seen; earlier ones are ghosts.
+    pub incarnation: u64,
+    /// The stream, if there is one and its task does not hold it.
+    socket: Option<Socket>,
+    /// Epoch of the present stream, 0 for none.
+    epoch: u64,
+    hello_due: bool,
+    /// The core was told that the peer is connected.
+    open: bool,
+    report: PeerStatus,
+    heard_us: u64,
+    last_refusal: String,
+}
+
+/// Links to all other nodes, and what this node says of itself on them.
+#[derive(Debug)]
+pub struct Links {
+    links: Vec<Link>,
+    hello: Hello,
+    identity: Identity,
+    own_address: String,
+    next_epoch: u64,
+    ticks: u64,
+}
+
+impl Links {
+    /// No streams yet. `peers` are the other nodes: number, name, address.
+    pub fn new(
+        hello: Hello,
+        identity: Identity,
+        own_address: String,
+        peers: impl Iterator<Item = (PeerId, String, String)>,
+    ) -> Self {
+        let link = |(peer, name, address): (PeerId, String, String)| Link {
+            peer,
+            incarnation: 0,
+            socket: None,
+            epoch: 0,
+            hello_due: false,
+            open: false,
+            report: PeerStatus {
+                peer,
+                name: name.clone(),
+                peer_address: address.clone(),
+                ..PeerStatus::default()
+            },
+            heard_us: 0,
+            last_refusal: String::new(),
+            name,
+            address,
+        };
+        Self {
+            links: peers.map(link).collect(),
+            hello,
+            identity,
+            own_address,
+            next_epoch: 1,
+            ticks: 0,
+        }
+    }
+
+    /// The number of this node.
+    pub fn own_peer(&self) -> PeerId {
+        self.identity.peer
+    }
+
+    /// What this node says of itself now.
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// Who this node is on its frames.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Where clients reach this node, once it listens.
+    pub fn set_client_address(&mut self, address: String) {
+        self.hello.client_address = address;
+    }
+
+    /// The cluster has formed, or was formed already.
+    pub fn set_identity(&mut self, identity: Identity) {
+        self.identity = identity;
+    }
+
+    /// The own forming state has changed (and is durable): every peer is told.
+    pub fn set_forming(&mut self, state: FormingState) {
+        self.hello.forming = state;
+        for link in &mut self.links {
+            link.hello_due = true;
+        }
+    }
+
+    /// The other nodes.
+    pub fn iter(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter()
+    }
+
+    fn link(&mut self, peer: PeerId) -> Option<&mut Link> {
+        self.links.iter_mut().find(|link| link.peer == peer)
+    }
+
+    /// The name of a node.
+    pub fn name(&self, peer: PeerId) -> &str {
+        let link = self.links.iter().find(|link| link.peer == peer);
+        link.map_or("?", |link| link.name.as_str())
+    }
+
+    /// A frame header of this node.
+    pub fn header(&self, kind: Kind) -> Header {
+        Header {
+            cluster_id: self.identity.cluster_id,
+            generation: self.identity.generation,
+            peer: self.identity.peer,
+            incarnation: self.identity.incarnation,
+            kind,
+        }
+    }
+
+    /// A stream has passed the handshake; `told` is the forming state that this node said in it. The epoch
+    /// names the stream; an earlier one to the same peer ends.
+    ///
+    /// # Errors
+    /// A process that has been replaced by a later run still talks.
+    pub fn attach(
+        &mut self,
+        stream: TcpStream,
+        header: &Header,
+        theirs: &Hello,
+        told: FormingState,
+    ) -> Result<u64, String> {
+        let epoch = self.next_epoch;
+        self.next_epoch += 1;
+        let forming = self.hello.forming;
+        let Some(link) = self.link(header.peer) else {
+            return Err(format!("there is no node number {}", header.peer));
+        };
+        if header.incarnation < link.incarnation {
+            return Err(format!(
+                "a process of {} that was replaced by a later one still talks",
+                link.name
+            ));
+        }
+        link.incarnation = header.incarnation;
+        link.last_refusal.clear();
+        link.hello_due = told != forming;
+        link.report.client_address.clone_from(&theirs.client_address);
+        if let Some(old) = &mut link.socket {
+            old.broken = true;
+            if let Some(waker) = &old.waker {
+                waker.wake_by_ref();
+            }
+        }
+        link.socket = Some(Socket {
+            epoch,
+            incarnation: header.incarnation,
+            theirs: theirs.forming,
+            open: false,
+            stream,
+            input: Vec::new(),
+            out: Vec::new(),
+            sent: 0,
+            broken: false,
+            waker: None,
+        });
+        link.epoch = epoch;
+        Ok(epoch)
+    }
+
+    /// Takes the stream out for its task; `None` if another one has taken its place.
+    pub fn take(&mut self, peer: PeerId, epoch: u64) -> Option<Socket> {
+        let link = self.link(peer)?;
+        if link.epoch != epoch {
+            return None;
+        }
+        link.socket.take()
+    }
+
+    /// The reverse of [`Self::take`].
+    pub fn put_back(&mut self, peer: PeerId, socket: Socket) {
+        if let Some(link) = self.link(peer)
+            && link.epoch == socket.epoch
+        {
+            link.socket = Some(socket);
+        }
+    }
+
+    /// The stream is over; false if another one had already taken its place.
+    pub fn detach(&mut self, peer: PeerId, epoch: u64) -> bool {
+        match self.link(peer) {
+            Some(link) if link.epoch == epoch => {
+                link.socket = None;
+                link.epoch = 0;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Notes that replication flows over the present stream to a peer.
+    pub fn mark_open(&mut self, peer: PeerId) {
+        if let Some(link) = self.link(peer) {
+            link.open = true;
+        }
+    }
+
+    /// Notes that it does not any more; false if it did not.
+    pub fn close(&mut self, peer: PeerId) -> bool {
+        self.link(peer).is_some_and(|link| std::mem::take(&mut link.open))
+    }
+
+    /// Sends changed greetings, and names the links that are open from now on.
+    pub fn open_ready(&mut self) -> Vec<PeerId> {
+        let header = self.header(Kind::HELLO);
+        let mut opened = Vec::new();
+        for link in &mut self.links {
+            let Some(socket) = &mut link.socket else { continue };
+            if std::mem::take(&mut link.hello_due) {
+                frame::encode(&mut socket.out, &header, &self.hello.encode());
+            }
+            if !socket.open && may_open(self.hello.forming, socket.theirs) {
+                socket.open = true;
+                opened.push(link.peer);
+            }
+        }
+        opened
+    }
+
+    /// Whether a stream that its task holds may be opened now: the own greeting of the same state has left.
+    pub fn may_open(&mut self, peer: PeerId, theirs: FormingState) -> bool {
+        let forming = self.hello.forming;
+        self.link(peer).is_some_and(|link| !link.hello_due) && may_open(forming, theirs)
+    }
+
+    /// Queues a message of the core; dropped while the link is not open, since the core knows.
+    pub fn send(&mut self, to: PeerId, message: &Bytes) {
+        let header = self.header(Kind::CORE);
+        if let Some(socket) = self.link(to).and_then(|link| link.socket.as_mut())
+            && socket.open
+        {
+            frame::encode(&mut socket.out, &header, message);
+        }
+    }
+
+    /// Sends what is queued, as far as the sockets take it; once per turn.
+    pub fn flush(&mut self, metrics: &Metrics) {
+        for link in &mut self.links {
+            if let Some(socket) = &mut link.socket
+                && !socket.out.is_empty()
+            {
+                socket.flush(metrics);
+                if socket.broken || !socket.out.is_empty() {
+                    socket.wake();
+                }
+            }
+        }
+    }
+
+    /// The regular tick: from time to time, time to report.
+    pub fn tick(&mut self, _now: Now) {
+        self.ticks += 1;
+    }
+
+    /// The own row of the cluster's status; reported to the others every few ticks.
+    pub fn announce(&mut self, _now: Now, status: &Status, ready: bool, client_address: &str) -> PeerStatus {
+        let own = PeerStatus {
+            peer: self.identity.peer,
+            name: self.hello.name.clone(),
+            peer_address: self.own_address.clone(),
+            client_address: client_address.to_owned(),
+            connected: true,
+            role: status.role,
+            term: status.term,
+            leader: status.leader,
+            applied_index: status.applied_index,
+            commit_index: status.commit_index,
+            digest: status.digest,
+            healthy: ready,
+            lag_ms: 0,
+            queued_bytes: 0,
+        };
+        if self.ticks.is_multiple_of(REPORT_TICKS) {
+            let header = self.header(Kind::STATUS_REPLY);
+            let payload = encode_report(&own);
+            for socket in self.links.iter_mut().filter_map(|link| link.socket.as_mut()) {
+                if socket.open {
+                    frame::encode(&mut socket.out, &header, &payload);
+                }
+            }
+        }
+        own
+    }
+
+    /// A peer's report of its status.
+    ///
+    /// # Errors
+    /// If the payload is none.
+    pub fn take_report(&mut self, now: Now, peer: PeerId, payload: &[u8]) -> Result<(), Malformed> {
+        let Some(link) = self.link(peer) else {
+            return Ok(());
+        };
+        decode_report(payload, &mut link.report)?;
+        link.heard_us = now.mono_us;
+        Ok(())
+    }
+
+    /// Every node by number, with the own row given.
+    pub fn nodes(&self, now: Now, own: PeerStatus) -> Vec<PeerStatus> {
+        let mut nodes: Vec<PeerStatus> = self.links.iter().map(|link| link.describe(now)).collect();
+        nodes.push(own);
+        nodes.sort_by_key(|node| node.peer);
+        nodes
+    }
+
+    /// Logs why a node was refused, once per reason: it will try again every half second.
+    pub fn note_refusal(&mut self, peer: Option<PeerId>, reason: &str) {
+        let link = peer.and_then(|peer| self.link(peer));
+        match link {
+            Some(link) if link.last_refusal == reason => {}
+            Some(link) => {
+                link.last_refusal = reason.to_owned();
+                tracing::warn!(peer = %link.name, "peer link refused: {reason}");
+            }
+            None => tracing::warn!("peer link refused: {reason}"),
+        }
+    }
+
+    /// Bytes that wait to be sent to anybody.
+    pub fn queued_bytes(&self) -> usize {
+        let sockets = self.links.iter().filter_map(|link| link.socket.as_ref());
+        sockets.map(|socket| socket.out.len() - socket.sent).sum()
+    }
+}
+
+fn may_open(own: FormingState, theirs: FormingState) -> bool {
+    matches!((own, theirs), (FormingState::Formed(a), FormingState::Formed(b)) if a == b)
+}
+
+impl Link {
+    /// Whether there is a stream, open or not.
+    pub fn is_attached(&self) -> bool {
+        self.epoch != 0
+    }
+
+    fn describe(&self, now: Now) -> PeerStatus {
+        let age_ms = now.mono_us.saturating_sub(self.heard_us) / 1000;
+        let connected = self.epoch != 0;
+        PeerStatus {
+            connected,
+            healthy: connected && self.report.healthy && age_ms <= REPORT_FRESH_MS,
+            lag_ms: if self.heard_us == 0 { 0 } else { age_ms },
+            queued_bytes: self
+                .socket
+                .as_ref()
+                .map_or(0, |socket| (socket.out.len() - socket.sent) as u64),
+            ..self.report.clone()
+        }
+    }
+}
+
+fn encode_report(own: &PeerStatus) -> Vec<u8> {
+    let mut out = Vec::with_capacity(96);
+    out.push(match own.role {
+        Role::Follower => 0,
+        Role::Candidate => 1,
+        Role::Leader => 2,
+    });
+    out.push(u8::from(own.healthy));
+    for number in [own.term, own.leader, own.applied_index, own.commit_index] {
+        put_varint(&mut out, number);
+    }
+    out.extend_from_slice(&own.digest.to_le_bytes());
+    put_bytes(&mut out, own.client_address.as_bytes());
+    out
+}
+
+fn decode_report(payload: &[u8], into: &mut PeerStatus) -> Result<(), Malformed> {
+    let mut reader = Reader::new(Bytes::copy_from_slice(payload));
+    into.role = match reader.u8()? {
+        0 => Role::Follower,
+        1 => Role::Candidate,
+        2 => Role::Leader,
+        _ => return Err(Malformed),
+    };
+    into.healthy = reader.u8()? == 1;
+    into.term = reader.varint()?;
+    into.leader = reader.varint()?;
+    into.applied_index = reader.varint()?;
+    into.commit_index = reader.varint()?;
+    let digest: [u8; 16] = reader.take(16)?.as_ref().try_into().map_err(|_| Malformed)?;
+    into.digest = u128::from_le_bytes(digest);
+    into.client_address = String::from_utf8(reader.bytes()?.to_vec()).map_err(|_| Malformed)?;
+    Ok(())
+}
+
+impl Socket {
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn flush(&mut self, metrics: &Metrics) {
+        while self.sent < self.out.len() {
+            match self.stream.try_write(&self.out[self.sent..]) {
+                Ok(count) => {
+                    metrics.peer_bytes_out.add(count as u64);
+                    self.sent += count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.broken = true;
+                    return;
+                }
+            }
+        }
+        let left = self.out.len() - self.sent;
+        if left > QUEUE_BYTES_MAX {
+            tracing::warn!(bytes = left, "peer does not take its messages: link torn down");
+            self.broken = true;
+        } else if left == 0 {
+            self.out.clear();
+            self.out.shrink_to(KEPT_BYTES);
+            self.sent = 0;
+        } else if self.sent > left {
+            self.out.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+
+    /// Sends and reads as far as possible; the frames that are complete afterwards are in
+    /// [`Self::next_frame`]. Ready with false when the stream is over.
+    pub fn poll(&mut self, cx: &mut Context<'_>, metrics: &Metrics) -> Poll<bool> {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.waker = Some(cx.waker().clone()),
+        }
+        loop {
+            self.flush(metrics);
+            if self.broken {
+                return Poll::Ready(false);
+            }
+            if self.out.is_empty() || self.stream.poll_write_ready(cx).is_pending() {
+                break;
+            }
+        }
+        let missing = frame::bytes_missing(&self.input).max(READ_BYTES);
+        self.input.reserve(missing);
+        let mut buffer = ReadBuf::uninit(self.input.spare_capacity_mut());
+        let result = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
+        let count = buffer.filled().len();
+        match result {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(())) if count > 0 => {}
+            Poll::Ready(_) => return Poll::Ready(false),
+        }
+        // SAFETY: the read buffer filled exactly `count` bytes of the spare capacity.
+        unsafe { self.input.set_len(self.input.len() + count) };
+        metrics.peer_bytes_in.add(count as u64);
+        Poll::Ready(true)
+    }
+
+    /// What has been read, to be decoded by the caller; give it back with [`Self::give_input`].
+    pub fn take_input(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.input)
+    }
+
+    /// The rest of the input after its complete frames.
+    pub fn give_input(&mut self, mut input: Vec<u8>, consumed: usize) {
+        input.drain(..consumed);
+        if input.is_empty() {
+            input.shrink_to(KEPT_BYTES);
+        }
+        self.input = input;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_survives_the_wire() {
+        let own = PeerStatus {
+            role: Role::Leader,
+            term: 3,
+            leader: 1,
+            applied_index: 1 << 40,
+            commit_index: 5,
+            digest: u128::MAX - 1,
+            healthy: true,
+            client_address: "h:1".to_owned(),
+            ..PeerStatus::default()
+        };
+        let mut read = PeerStatus::default();
+        let bytes = encode_report(&own);
+        assert_eq!(decode_report(&bytes, &mut read), Ok(()));
+        assert_eq!(read, own);
+        assert!(decode_report(&bytes[..bytes.len() - 1], &mut read).is_err());
+    }
+
+    #[test]
+    fn links_open_only_between_nodes_of_one_cluster() {
+        use FormingState::{Empty, Formed, Prepared};
+        assert!(may_open(Formed(1), Formed(1)));
+        for (own, theirs) in [
+            (Formed(1), Formed(2)),
+            (Formed(1), Prepared(1)),
+            (Empty, Empty),
+            (Empty, Formed(1)),
+        ] {
+            assert!(!may_open(own, theirs));
+        }
+    }
+}

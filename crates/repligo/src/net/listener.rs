@@ -1,0 +1,84 @@
+//! Accepts clients and runs a task for each.
+
+use std::future::Future;
+use std::io::Write;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use repligo_proto::words;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::options;
+use crate::node::Node;
+
+/// Pause after an error that will not go away at once, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts clients until the task is aborted.
+pub async fn accept_clients(node: Rc<Node>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => admit(&node, stream),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a client; if these are too many open files, raise ulimit -n");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn admit(node: &Rc<Node>, stream: TcpStream) {
+    let mut worker = node.worker.borrow_mut();
+    if worker.connections.len() >= worker.parameters.maxclients() {
+        worker.shared.metrics.connections_rejected.add(1);
+        refuse(stream);
+        return;
+    }
+    if options::for_client(&stream).is_err() {
+        return;
+    }
+    let slot = worker.open_connection(Some(stream));
+    drop(worker);
+    tokio::task::spawn_local(ConnectionTask {
+        node: node.clone(),
+        slot,
+    });
+}
+
+/// Tells a client that there is no room for it. A fresh socket takes a line without waiting; should it not,
+/// the client sees the end of the stream.
+fn refuse(stream: TcpStream) {
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write_all(format!("-{}\r\n", words::TOO_MANY_CLIENTS).as_bytes());
+    }
+}
+
+/// Drives one connection until it is over.
+struct ConnectionTask {
+    node: Rc<Node>,
+    slot: u32,
+}
+
+impl Future for ConnectionTask {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let worker = &mut *self.node.worker.borrow_mut();
+        let reader = &mut *self.node.reader.borrow_mut();
+        let Some(mut connection) = worker.connections.take(self.slot) else {
+            return Poll::Ready(());
+        };
+        match connection.poll(cx, worker, reader) {
+            Poll::Pending => {
+                worker.connections.put_back(connection);
+                Poll::Pending
+            }
+            Poll::Ready(()) => {
+                worker.close_connection(connection);
+                Poll::Ready(())
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Socket options, and listeners whose errors name a remedy.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::TcpStream;
+
+use crate::node::NodeError;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// A client that is silent so long is probed.
+const CLIENT_KEEPALIVE: Duration = Duration::from_secs(300);
+const PEER_KEEPALIVE: Duration = Duration::from_secs(1);
+/// A peer that acknowledges nothing for so long is gone.
+const PEER_UNACKNOWLEDGED_MS: libc::c_uint = 5000;
+
+/// Options of a client connection. Errors mean that it is already gone.
+pub fn for_client(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(CLIENT_KEEPALIVE)
+        .with_interval(CLIENT_KEEPALIVE / 3);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+/// Options of a peer link: no delay, and a dead peer is found in seconds.
+pub fn for_peer(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(PEER_KEEPALIVE)
+        .with_interval(PEER_KEEPALIVE);
+    socket.set_tcp_keepalive(&keepalive)?;
+    set_user_timeout(stream)
+}
+
+fn set_user_timeout(stream: &TcpStream) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let value = PEER_UNACKNOWLEDGED_MS;
+    // SAFETY: the descriptor is open, and the pointer and length name `value`.
+    let result = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_USER_TIMEOUT,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Listens on `address` (`host:port`).
+///
+/// # Errors
+/// [`NodeError::Listen`] with what to do.
+pub fn listen(what: &'static str, address: &str) -> Result<(TcpListener, SocketAddr), NodeError> {
+    bind(address).map_err(|source| NodeError::Listen {
+        what,
+        address: address.to_owned(),
+        remedy: remedy(what, &source),
+        source,
+    })
+}
+
+fn bind(address: &str) -> io::Result<(TcpListener, SocketAddr)> {
+    let no_address = || io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+    let address = address.to_socket_addrs()?.next().ok_or_else(no_address)?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let listener = TcpListener::from(socket);
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+fn remedy(what: &'static str, error: &io::Error) -> &'static str {
+    match (error.kind(), what) {
+        (io::ErrorKind::AddrInUse, "peer") => {
+            "another process uses the port: stop it, or choose another one with --peer-listen"
+        }
+        (io::ErrorKind::AddrInUse, "admin") => {
+            "another process uses the port: stop it, or choose another one with --admin-listen"
+        }
+        (io::ErrorKind::AddrInUse, _) => {
+            "another process uses the port: stop it, or choose another one with --listen"
+        }
+        (io::ErrorKind::AddrNotAvailable, _) => "use an address that this machine has",
+        (io::ErrorKind::PermissionDenied, _) => "use a port above 1023, or run with the right to bind it",
+        _ => "use HOST:PORT with a name or address of this machine",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_names_the_flag_to_change() {
+        let (_held, address) = listen("RESP", "127.0.0.1:0").expect("a free port");
+        let error = listen("peer", &address.to_string()).expect_err("the port is taken");
+        let text = error.to_string();
+        assert!(
+            text.contains("--peer-listen") && text.contains(&address.to_string()),
+            "{text}"
+        );
+        let error = listen("RESP", "nonsense").expect_err("no address");
+        assert!(error.to_string().contains("HOST:PORT"), "{error}");
+    }
+}

@@ -1,0 +1,270 @@
+//! The replies of one connection, in request order.
+//!
+//! Requests are answered at different times: session commands at once, reads from the owning thread's
+//! memory at once, writes when their turn is applied. The queue keeps a slot per unanswered request and
+//! lets bytes out only up to the first hole.
+//!
+//! Invariants: while nothing waits, replies are rendered straight into the bytes to be sent (the fast
+//! path: no slot, no copy); the front slot is never an answered one; a sequence number names one slot and
+//! is never reused while an answer to it can still come.
+
+use std::collections::VecDeque;
+
+/// What to do with an answer of the core.
+#[derive(Debug)]
+pub enum Shape {
+    /// Send it.
+    Plain,
+    /// Throw it away (`CLIENT REPLY OFF` or `SKIP`).
+    Silent,
+    /// Versions of watched keys; the session takes them and renders the reply itself.
+    Watch,
+    /// A transaction; the session splices in what it answers itself.
+    Transaction,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Waiting { shape: Shape, command: u16 },
+    Ready(Vec<u8>),
+}
+
+/// What [`ReplyQueue::take_waiting`] found under a sequence number.
+#[derive(Debug)]
+pub struct Waiting {
+    /// How to render the answer.
+    pub shape: Shape,
+    /// The command, for its statistics.
+    pub command: u16,
+}
+
+/// Replies of one connection; see the module.
+#[derive(Debug, Default)]
+pub struct ReplyQueue {
+    out: Vec<u8>,
+    sent: usize,
+    slots: VecDeque<Slot>,
+    /// Sequence number of the front slot.
+    front: u32,
+    waiting: usize,
+    parked_bytes: usize,
+}
+
+impl ReplyQueue {
+    /// A queue whose first slot will have this sequence number. A connection that takes over the place of
+    /// a closed one goes on counting, so that late answers to the closed one match nothing.
+    pub fn starting_at(sequence: u32) -> Self {
+        Self {
+            front: sequence,
+            ..Self::default()
+        }
+    }
+
+    /// The sequence number that the next slot will have.
+    pub fn next_sequence(&self) -> u32 {
+        self.front.wrapping_add(self.slots.len() as u32)
+    }
+
+    /// Requests that the core has not answered.
+    #[inline]
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Bytes that can be sent now.
+    #[inline]
+    pub fn sendable(&self) -> &[u8] {
+        &self.out[self.sent..]
+    }
+
+    /// Bytes held for this connection, sendable or behind a hole.
+    #[inline]
+    pub fn pending_bytes(&self) -> usize {
+        self.out.len() - self.sent + self.parked_bytes
+    }
+
+    /// Where to render the next reply while nothing waits.
+    ///
+    /// # Panics
+    /// If a request waits: its reply would be overtaken.
+    #[inline]
+    pub fn direct(&mut self, pool: &mut BufferPool) -> &mut Vec<u8> {
+        assert!(
+            self.slots.is_empty(),
+            "a direct reply would overtake one that waits"
+        );
+        if self.out.capacity() == 0 {
+            self.out = pool.take();
+        }
+        &mut self.out
+    }
+
+    /// Appends a reply that is known now; it leaves after the replies to everything asked before.
+    #[inline]
+    pub fn push(&mut self, reply: &[u8], pool: &mut BufferPool) {
+        if self.slots.is_empty() {
+            self.direct(pool).extend_from_slice(reply);
+        } else if !reply.is_empty() {
+            self.park(reply);
+        }
+    }
+
+    #[cold]
+    fn park(&mut self, reply: &[u8]) {
+        self.parked_bytes += reply.len();
+        if let Some(Slot::Ready(bytes)) = self.slots.back_mut() {
+            bytes.extend_from_slice(reply);
+        } else {
+            self.slots.push_back(Slot::Ready(reply.to_vec()));
+        }
+    }
+
+    /// Opens a slot for a request that the core will answer; returns its sequence number.
+    #[inline]
+    pub fn expect(&mut self, shape: Shape, command: u16) -> u32 {
+        let sequence = self.next_sequence();
+        self.slots.push_back(Slot::Waiting { shape, command });
+        self.waiting += 1;
+        sequence
+    }
+
+    /// What waits under a sequence number; `None` if it was answered or belongs to a closed connection.
+    pub fn take_waiting(&mut self, sequence: u32) -> Option<Waiting> {
+        let position = sequence.wrapping_sub(self.front) as usize;
+        match self.slots.get_mut(position)? {
+            Slot::Ready(_) => None,
+            Slot::Waiting { shape, command } => Some(Waiting {
+                shape: std::mem::replace(shape, Shape::Plain),
+                command: *command,
+            }),
+        }
+    }
+
+    /// Fills the slot found by [`Self::take_waiting`] with its rendered reply.
+    pub fn answer(&mut self, sequence: u32, reply: &[u8], pool: &mut BufferPool) {
+        let position = sequence.wrapping_sub(self.front) as usize;
+        self.waiting -= 1;
+        if position > 0 {
+            self.parked_bytes += reply.len();
+            self.slots[position] = Slot::Ready(reply.to_vec());
+            return;
+        }
+        if self.out.capacity() == 0 {
+            self.out = pool.take();
+        }
+        self.out.extend_from_slice(reply);
+        self.pop_front();
+        while let Some(Slot::Ready(bytes)) = self.slots.front() {
+            self.out.extend_from_slice(bytes);
+            self.parked_bytes -= bytes.len();
+            self.pop_front();
+        }
+    }
+
+    fn pop_front(&mut self) {
+        self.slots.pop_front();
+        self.front = self.front.wrapping_add(1);
+        if self.slots.is_empty() && self.slots.capacity() > 256 {
+            self.slots = VecDeque::new();
+        }
+    }
+
+    /// So many of [`Self::sendable`] have been sent; gives the buffer back once all are.
+    #[inline]
+    pub fn consume(&mut self, count: usize, pool: &mut BufferPool) {
+        self.sent += count;
+        debug_assert!(self.sent <= self.out.len());
+        if self.sent == self.out.len() {
+            self.sent = 0;
+            pool.give(std::mem::take(&mut self.out));
+        } else if self.sent > 1 << 20 {
+            self.out.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+}
+
+/// Buffers that idle connections have given back, so that an idle connection holds none and a busy one
+/// allocates none.
+#[derive(Debug, Default)]
+pub struct BufferPool {
+    free: Vec<Vec<u8>>,
+}
+
+impl BufferPool {
+    /// Larger buffers are freed instead of kept.
+    const KEPT_BYTES_MAX: usize = 64 << 10;
+    /// Buffers kept at most.
+    const KEPT_COUNT_MAX: usize = 128;
+    const FRESH_BYTES: usize = 4 << 10;
+
+    /// An empty buffer with capacity.
+    #[inline]
+    pub fn take(&mut self) -> Vec<u8> {
+        self.free
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(Self::FRESH_BYTES))
+    }
+
+    /// Takes a buffer back.
+    #[inline]
+    pub fn give(&mut self, mut buffer: Vec<u8>) {
+        let capacity = buffer.capacity();
+        if capacity > 0 && capacity <= Self::KEPT_BYTES_MAX && self.free.len() < Self::KEPT_COUNT_MAX {
+            buffer.clear();
+            self.free.push(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn say(queue: &mut ReplyQueue, pool: &mut BufferPool, text: &str) {
+        queue.push(text.as_bytes(), pool);
+    }
+
+    #[test]
+    fn replies_leave_in_request_order_whatever_the_order_of_answers() {
+        let (mut queue, mut pool) = (ReplyQueue::starting_at(u32::MAX - 1), BufferPool::default());
+        say(&mut queue, &mut pool, "a");
+        let second = queue.expect(Shape::Plain, 0);
+        say(&mut queue, &mut pool, "c");
+        say(&mut queue, &mut pool, "d");
+        let fifth = queue.expect(Shape::Plain, 0);
+        let sixth = queue.expect(Shape::Plain, 0);
+        assert_eq!(queue.pending_bytes(), 3);
+        queue.answer(sixth, b"f", &mut pool);
+        assert_eq!(queue.sendable(), b"a");
+        queue.answer(second, b"b", &mut pool);
+        assert_eq!(queue.sendable(), b"abcd");
+        assert_eq!(queue.waiting(), 1);
+        queue.answer(fifth, b"e", &mut pool);
+        assert_eq!(queue.sendable(), b"abcdef");
+        assert_eq!(queue.pending_bytes(), 6);
+        assert!(queue.take_waiting(fifth).is_none());
+    }
+
+    #[test]
+    fn a_late_answer_of_a_closed_connection_matches_nothing() {
+        let mut queue = ReplyQueue::default();
+        let old = queue.expect(Shape::Plain, 0);
+        let mut next = ReplyQueue::starting_at(queue.next_sequence());
+        assert!(next.take_waiting(old).is_none());
+        next.expect(Shape::Plain, 0);
+        assert!(next.take_waiting(old).is_none());
+    }
+
+    #[test]
+    fn an_idle_queue_holds_no_buffer() {
+        let (mut queue, mut pool) = (ReplyQueue::default(), BufferPool::default());
+        say(&mut queue, &mut pool, "hello");
+        queue.consume(2, &mut pool);
+        assert_eq!(queue.sendable(), b"llo");
+        queue.consume(3, &mut pool);
+        assert_eq!(queue.pending_bytes(), 0);
+        assert_eq!(queue.out.capacity(), 0);
+        assert_eq!(pool.free.len(), 1);
+    }
+}

@@ -1,0 +1,138 @@
+//! Times of the commands of one batch, with few clock reads.
+//!
+//! Two clock reads cover a whole batch and each command is charged an even share; a command whose running
+//! time may stand out is timed alone. So statistics cost nothing measurable at any pipeline depth, and
+//! the slow log still names the command that was slow.
+
+use repligo_proto::command::{Spec, flag};
+
+use super::clock::boottime_ns;
+use super::metrics::Metrics;
+
+/// Below this threshold of the slow log every command is timed alone.
+const PRECISE_BELOW_US: i64 = 1000;
+/// A command with more arguments than this is timed alone.
+const ARGUMENTS_FEW: usize = 64;
+
+/// Commands executed since [`Batch::begin`].
+#[derive(Debug, Default)]
+pub struct Batch {
+    shared: Vec<u16>,
+    /// Command and its nanoseconds.
+    alone: Vec<(u16, u64)>,
+    alone_ns: u64,
+}
+
+/// Start of a command that is timed alone; 0 for one that is not.
+#[derive(Clone, Copy, Debug)]
+pub struct Timer(u64);
+
+impl Batch {
+    /// Forgets the last batch.
+    #[inline]
+    pub fn begin(&mut self) {
+        self.shared.clear();
+        self.alone.clear();
+        self.alone_ns = 0;
+    }
+
+    /// Counts a command, charged with its share.
+    #[inline]
+    pub fn count(&mut self, spec: &Spec) {
+        self.shared.push(spec.id as u16);
+    }
+
+    /// As [`Self::count`], by number.
+    #[inline]
+    pub fn count_id(&mut self, id: u16) {
+        self.shared.push(id);
+    }
+
+    /// Commands counted since the start.
+    pub fn len(&self) -> usize {
+        self.shared.len() + self.alone.len()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Starts a command.
+    #[inline]
+    pub fn start(&self, spec: &Spec, argument_count: usize, slowlog_threshold_us: i64) -> Timer {
+        let precise = (0..PRECISE_BELOW_US).contains(&slowlog_threshold_us);
+        if precise || may_stand_out(spec, argument_count) {
+            Timer(boottime_ns())
+        } else {
+            Timer(0)
+        }
+    }
+
+    /// Counts the command; its nanoseconds if it was timed alone, else 0.
+    #[inline]
+    pub fn stop(&mut self, spec: &Spec, timer: Timer) -> u64 {
+        if timer.0 == 0 {
+            self.count(spec);
+            return 0;
+        }
+        let took_ns = boottime_ns().saturating_sub(timer.0).max(1);
+        self.alone.push((spec.id as u16, took_ns));
+        self.alone_ns += took_ns;
+        took_ns
+    }
+
+    /// Writes the statistics of a batch that began at `began_ns`.
+    pub fn end(&mut self, began_ns: u64, metrics: &Metrics) {
+        let count = (self.shared.len() + self.alone.len()) as u64;
+        if count == 0 {
+            return;
+        }
+        metrics.commands_processed.add(count);
+        for (id, took_ns) in &self.alone {
+            metrics.commands[*id as usize].record(1, *took_ns);
+        }
+        if self.shared.is_empty() {
+            return;
+        }
+        let elapsed_ns = boottime_ns()
+            .saturating_sub(began_ns)
+            .saturating_sub(self.alone_ns);
+        let share_ns = elapsed_ns / self.shared.len() as u64;
+        // Equal neighbours are recorded together: a pipeline is mostly one command.
+        for run in self.shared.chunk_by(|a, b| a == b) {
+            metrics.commands[run[0] as usize].record(run.len() as u64, share_ns);
+        }
+    }
+}
+
+/// Commands whose running time grows with their arguments or with the keyspace.
+fn may_stand_out(spec: &Spec, argument_count: usize) -> bool {
+    argument_count > ARGUMENTS_FEW || spec.flags & (flag::FAST | flag::DENYOOM) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use repligo_proto::command::lookup;
+
+    #[test]
+    fn a_batch_is_shared_evenly_and_slow_kinds_are_timed_alone() {
+        let metrics = super::super::metrics::for_all_commands();
+        let (get, keys) = (lookup(b"get").expect("a row"), lookup(b"keys").expect("a row"));
+        let mut batch = Batch::default();
+        batch.begin();
+        let began_ns = boottime_ns();
+        for _ in 0..3 {
+            let timer = batch.start(get, 2, 10_000);
+            assert_eq!(batch.stop(get, timer), 0);
+        }
+        let timer = batch.start(keys, 2, 10_000);
+        assert!(batch.stop(keys, timer) > 0);
+        batch.end(began_ns, &metrics);
+        assert_eq!(metrics.commands[get.id as usize].calls.get(), 3);
+        assert_eq!(metrics.commands[keys.id as usize].calls.get(), 1);
+        assert_eq!(metrics.commands_processed.get(), 4);
+        assert_eq!(metrics.commands[get.id as usize].name, "get");
+    }
+}

@@ -1,0 +1,41 @@
+//! What carries out the replica's effects besides sockets: the disk and the origin.
+
+use repligo_core::contract::{Persist, SnapshotIo};
+use repligo_core::origin::OriginRequest;
+
+use crate::disk::DiskHandle;
+
+/// Takes calls for the origin; the answers come back as inputs.
+pub type OriginSink = Box<dyn Fn(OriginRequest)>;
+
+/// Disk and origin of a running node.
+#[derive(Default)]
+pub struct Drivers {
+    /// Absent with durability `none`, and before forming.
+    pub disk: Option<DiskHandle>,
+    /// Absent when no keyspace has an origin.
+    pub origin: Option<OriginSink>,
+}
+
+impl Drivers {
+    /// Passes a log write on.
+    pub fn persist(&self, persist: Persist) {
+        let disk = self.disk.as_ref();
+        disk.expect("without a disk the core persists nothing")
+            .submit(persist);
+    }
+
+    /// Passes a piece of a snapshot on.
+    pub fn snapshot(&self, piece: SnapshotIo) {
+        if let Some(disk) = &self.disk {
+            disk.snapshot(piece);
+        }
+    }
+
+    /// Passes a call for the origin on.
+    pub fn origin(&self, request: OriginRequest) {
+        if let Some(origin) = &self.origin {
+            origin(request);
+        }
+    }
+}

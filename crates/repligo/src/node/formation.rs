@@ -1,0 +1,207 @@
+//! From an opened directory to a running replica: drives forming, then builds the replica.
+//!
+//! A state of forming is told to others only after the directory has it, so this holds the disk until the
+//! cluster has formed and its threads start.
+
+use std::sync::Arc;
+
+use repligo_core::contract::{Boot, Durability, Identity, PeerId, Settings};
+use repligo_core::forming::{Forming, FormingOutput, FormingState};
+use repligo_core::origin::OriginMap;
+use repligo_core::replica::Replica;
+
+use super::worker::Worker;
+use super::{NodeError, process};
+use crate::disk::{self, Disk, DiskDone};
+
+/// Bytes of log kept in memory for followers that lag; at that size a snapshot is taken.
+const LOG_BYTES_MAX: u64 = 256 << 20;
+
+/// Where the disk's threads report.
+pub type DiskReports = tokio::sync::mpsc::UnboundedSender<DiskDone>;
+
+/// A node that is not part of a cluster yet.
+pub struct Formation {
+    forming: Forming,
+    disk: Option<Disk>,
+    boot: Boot,
+    identity: Identity,
+    voters: Vec<PeerId>,
+    durability: Durability,
+    origin: Arc<OriginMap>,
+    reports: DiskReports,
+}
+
+/// What a node starts with.
+pub struct Start {
+    /// This node's number.
+    pub peer: PeerId,
+    /// All numbers, ascending.
+    pub voters: Vec<PeerId>,
+    /// What acknowledgements wait for.
+    pub durability: Durability,
+    /// Keyspace policies.
+    pub origin: Arc<OriginMap>,
+    /// The directory and what it held; `None` with durability `none`.
+    pub disk: Option<(Disk, Boot)>,
+    /// Where the disk's threads will report.
+    pub reports: DiskReports,
+}
+
+fn state_of(forming: disk::Forming) -> FormingState {
+    match forming {
+        disk::Forming::Empty => FormingState::Empty,
+        disk::Forming::Prepared { cluster_id } => FormingState::Prepared(cluster_id),
+        disk::Forming::Formed { cluster_id } => FormingState::Formed(cluster_id),
+    }
+}
+
+fn for_disk(state: FormingState) -> disk::Forming {
+    match state {
+        FormingState::Empty => disk::Forming::Empty,
+        FormingState::Prepared(cluster_id) => disk::Forming::Prepared { cluster_id },
+        FormingState::Formed(cluster_id) => disk::Forming::Formed { cluster_id },
+    }
+}
+
+impl Formation {
+    /// Takes up where the directory says that the node is.
+    pub fn new(start: Start) -> Self {
+        let (disk, boot) = match start.disk {
+            Some((disk, boot)) => (Some(disk), boot),
+            None => (None, Boot::default()),
+        };
+        let meta = disk.as_ref().map(Disk::meta);
+        let state = meta.map_or(FormingState::Empty, |meta| state_of(meta.forming));
+        let identity = Identity {
+            cluster_id: 0,
+            generation: meta.map_or(1, |meta| meta.generation.max(1)),
+            peer: start.peer,
+            // Where nothing persists, a random one: larger than any count, and another one every time.
+            incarnation: meta.map_or_else(
+                || process::random_u128() as u64 | 1 << 63,
+                |meta| meta.incarnation,
+            ),
+        };
+        Self {
+            forming: Forming::new(start.peer, &start.voters, state, process::random_u128()),
+            disk,
+            boot,
+            identity,
+            voters: start.voters,
+            durability: start.durability,
+            origin: start.origin,
+            reports: start.reports,
+        }
+    }
+
+    /// Who this node is, its cluster apart.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The durable forming state.
+    pub fn state(&self) -> FormingState {
+        self.forming.state()
+    }
+
+    fn store(&mut self, state: FormingState) -> Result<(), NodeError> {
+        match &mut self.disk {
+            Some(disk) => disk
+                .set_forming(for_disk(state))
+                .map_err(|error| NodeError::Disk(error.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts the disk's threads and builds the replica.
+    fn finish(self, worker: &mut Worker, cluster_id: u128) -> Result<(), NodeError> {
+        let identity = Identity {
+            cluster_id,
+            ..self.identity
+        };
+        if let Some(disk) = self.disk {
+            let reports = self.reports;
+            let handle = disk.start(move |done| {
+                // The worker is gone only when the process ends.
+                let _ = reports.send(done);
+            });
+            worker.drivers.disk = Some(handle.map_err(|error| NodeError::Disk(error.to_string()))?);
+        }
+        let settings = Settings {
+            identity,
+            voters: self.voters,
+            durability: self.durability,
+            seed: process::random_u128() as u64,
+            hash_seed: (cluster_id ^ (cluster_id >> 64)) as u64,
+            origin: self.origin,
+            log_bytes_max: LOG_BYTES_MAX,
+        };
+        let replica = Replica::new(settings, self.boot, worker.clock.now());
+        worker.start_replica(identity, replica);
+        Ok(())
+    }
+}
+
+impl Worker {
+    /// A peer has told its forming state; also called once at start, with the own number.
+    pub fn forming_announced(&mut self, from: PeerId, state: FormingState) {
+        let Some(mut formation) = self.formation.take() else {
+            return;
+        };
+        let mut output = formation.forming.announced(from, state);
+        loop {
+            match output {
+                FormingOutput::Wait => break,
+                FormingOutput::Refuse(reason) => {
+                    self.verdict = Some(Err(NodeError::Forming(reason)));
+                    return;
+                }
+                FormingOutput::Persist(state) => {
+                    if let Err(error) = formation.store(state) {
+                        self.verdict = Some(Err(error));
+                        return;
+                    }
+                    output = formation.forming.persisted(state);
+                    self.links.set_forming(state);
+                    self.turn.request();
+                }
+            }
+        }
+        match formation.forming.formed() {
+            Some(cluster_id) => {
+                tracing::info!(cluster = %format_args!("{cluster_id:032x}"), "part of the cluster");
+                if let Err(error) = formation.finish(self, cluster_id) {
+                    self.verdict = Some(Err(error));
+                }
+            }
+            None => {
+                self.note_missing(&formation);
+                self.formation = Some(formation);
+            }
+        }
+    }
+
+    /// The link to a peer is gone while the cluster forms.
+    pub fn forming_lost(&mut self, peer: PeerId) {
+        if let Some(mut formation) = self.formation.take() {
+            formation.forming.peer_lost(peer);
+            self.note_missing(&formation);
+            self.formation = Some(formation);
+        }
+    }
+
+    fn note_missing(&mut self, formation: &Formation) {
+        let missing = formation.forming.missing();
+        let waiting_for: Vec<String> = missing
+            .iter()
+            .map(|peer| self.links.name(*peer).to_owned())
+            .collect();
+        let whom = match waiting_for.as_slice() {
+            [] => "for the others to agree".to_owned(),
+            names => format!("for {}", names.join(", ")),
+        };
+        self.set_refusal(format!("LOADING the cluster is forming, waiting {whom}; retry"));
+        self.phase = super::Phase::Forming { waiting_for };
+    }
+}

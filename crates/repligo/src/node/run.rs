@@ -1,0 +1,436 @@
+//! One node from start to stop: listeners, disk, the worker's runtime and its tasks.
+//!
+//! Order of a start: settings, ports, directory, admin HTTP, then forming and serving. So a port in use
+//! is told before the directory is touched, and health is visible while the node reads its disk.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use repligo_core::contract::{Durability, PeerId};
+use repligo_core::limits;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use super::formation::{DiskReports, Formation, Start};
+use super::metrics::for_all_commands;
+use super::shutdown::Shutdown;
+use super::worker::{Facts, Worker};
+use super::{NodeConfig, NodeError, Phase, Ready, Shared, clock, process};
+use crate::disk::{DirectoryLock, Disk, DiskDone, OpenOptions};
+use crate::net::connection::Reader;
+use crate::net::hello::{FEATURE_LEVEL, Hello};
+use crate::net::links::Links;
+use crate::net::{dial, listener, options};
+use crate::session::Parameters;
+
+/// Open files that a node needs besides its clients'.
+const OWN_FILES: u64 = 128;
+
+/// What the tasks of a worker share.
+pub struct Node {
+    /// Everything of the worker.
+    pub worker: RefCell<Worker>,
+    /// Read buffers, apart so that both can be borrowed together.
+    pub reader: RefCell<Reader>,
+}
+
+/// Names and addresses of the cluster, by number.
+struct Topology {
+    me: PeerId,
+    nodes: BTreeMap<PeerId, (String, String)>,
+}
+
+impl Topology {
+    fn new(config: &NodeConfig) -> Result<Self, NodeError> {
+        let mut nodes = config.cluster.clone();
+        if nodes.is_empty() {
+            nodes.push((config.name.clone(), config.peer_listen.clone()));
+        }
+        nodes.sort();
+        if nodes.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return Err(NodeError::Settings(
+                "two nodes of --cluster have the same name".to_owned(),
+            ));
+        }
+        if nodes.len() > limits::VOTERS_MAX {
+            let text = format!(
+                "--cluster lists {} nodes; at most {} are possible",
+                nodes.len(),
+                limits::VOTERS_MAX
+            );
+            return Err(NodeError::Settings(text));
+        }
+        if nodes.len() > 1 && config.durability == Durability::None {
+            let text = "a cluster needs --durability os or fsync: a node that forgets what it acknowledged must \
+                        not come back under its name";
+            return Err(NodeError::Settings(text.to_owned()));
+        }
+        let place = nodes.iter().position(|(name, _)| *name == config.name);
+        let Some(place) = place else {
+            let text = format!("--name {} is not among the nodes of --cluster", config.name);
+            return Err(NodeError::Settings(text));
+        };
+        let nodes = nodes
+            .into_iter()
+            .enumerate()
+            .map(|(place, node)| (place as PeerId + 1, node));
+        Ok(Self {
+            me: place as PeerId + 1,
+            nodes: nodes.collect(),
+        })
+    }
+
+    fn is_cluster(&self) -> bool {
+        self.nodes.len() > 1
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.nodes.values().map(|(name, _)| name.clone()).collect()
+    }
+
+    fn others(&self) -> impl Iterator<Item = (PeerId, String, String)> + '_ {
+        let others = self.nodes.iter().filter(|(peer, _)| **peer != self.me);
+        others.map(|(peer, (name, address))| (*peer, name.clone(), address.clone()))
+    }
+}
+
+type Bound = (TcpListener, SocketAddr);
+
+/// The sockets of a node.
+struct Listeners {
+    client: Bound,
+    peer: Option<Bound>,
+    admin: Option<Bound>,
+}
+
+impl Listeners {
+    fn bind(config: &NodeConfig, topology: &Topology) -> Result<Self, NodeError> {
+        let peer = topology
+            .is_cluster()
+            .then(|| options::listen("peer", &config.peer_listen));
+        let admin = config
+            .admin_listen
+            .as_ref()
+            .map(|address| options::listen("admin", address));
+        Ok(Self {
+            client: options::listen("RESP", &config.listen)?,
+            peer: peer.transpose()?,
+            admin: admin.transpose()?,
+        })
+    }
+
+    fn ready(&self, name: &str) -> Ready {
+        Ready {
+            name: name.to_owned(),
+            resp: self.client.1,
+            peer: self.peer.as_ref().map(|bound| bound.1),
+            admin: self.admin.as_ref().map(|bound| bound.1),
+            pid: std::process::id(),
+        }
+    }
+}
+
+/// What the directory gave: the disk to write to, or only its lock.
+enum Directory {
+    Disk(Box<(Disk, repligo_core::contract::Boot)>),
+    Lock(Option<DirectoryLock>),
+}
+
+fn open_directory(config: &NodeConfig, topology: &Topology) -> Result<Directory, NodeError> {
+    let refused = |error: crate::disk::DiskError| NodeError::Disk(error.to_string());
+    if config.durability == Durability::None {
+        // Nothing is kept, but two nodes must not believe that they own one directory.
+        let lock = config
+            .data_dir
+            .exists()
+            .then(|| DirectoryLock::acquire_without_data(&config.data_dir));
+        return Ok(Directory::Lock(lock.transpose().map_err(refused)?));
+    }
+    let options = OpenOptions::new(
+        &config.data_dir,
+        config.durability,
+        &config.name,
+        &topology.names(),
+    );
+    let (disk, recovered) = Disk::open(options).map_err(refused)?;
+    for note in &recovered.notes {
+        tracing::warn!("{note}");
+    }
+    Ok(Directory::Disk(Box::new((disk, recovered.boot))))
+}
+
+/// Runs one node until it has stopped cleanly (SIGTERM, SIGINT) or cannot go on.
+///
+/// # Errors
+/// Everything that keeps a node from starting or from going on; each text names a remedy.
+pub fn run(mut config: NodeConfig) -> Result<(), NodeError> {
+    let topology = Topology::new(&config)?;
+    let listeners = Listeners::bind(&config, &topology)?;
+    process::raise_open_files(config.maxclients as u64 + OWN_FILES);
+    let shared = Arc::new(Shared::new(for_all_commands()));
+    let ready = listeners.ready(&config.name);
+    if let (Some(hook), Some((listener, _))) = (config.admin_hook.take(), &listeners.admin) {
+        let listener = listener.try_clone();
+        hook(
+            listener.map_err(|source| NodeError::System {
+                what: "admin listener",
+                source,
+            })?,
+            shared.clone(),
+        );
+    }
+    let directory = open_directory(&config, &topology)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())
+        .map_err(|source| NodeError::System {
+            what: "cannot start the runtime",
+            source,
+        })?;
+    let lock = runtime.block_on(serve(Setup {
+        config,
+        topology,
+        listeners,
+        shared,
+        ready,
+        directory,
+    }))?;
+    if let Some(lock) = lock {
+        lock.release();
+    }
+    Ok(())
+}
+
+struct Setup {
+    config: NodeConfig,
+    topology: Topology,
+    listeners: Listeners,
+    shared: Arc<Shared>,
+    ready: Ready,
+    directory: Directory,
+}
+
+fn facts(config: &NodeConfig, ready: &Ready) -> Facts {
+    let host = match &config.advertise {
+        Some(host) => host.clone(),
+        None => ready.resp.ip().to_string(),
+    };
+    let host = if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]")
+    } else {
+        host
+    };
+    let clock = clock::Clock::new();
+    let now = clock.now();
+    Facts {
+        name: config.name.clone(),
+        run_id: format!(
+            "{:032x}{:08x}",
+            process::random_u128(),
+            process::random_u128() as u32
+        ),
+        client_port: ready.resp.port(),
+        client_address: format!("{host}:{}", ready.resp.port()),
+        config_file: config.config_file.clone(),
+        started_wall_ms: now.wall_ms,
+        started_us: now.mono_us,
+        origin: config.origin.clone(),
+    }
+}
+
+fn build(setup: &mut Setup, reports: DiskReports) -> (Worker, Option<DirectoryLock>) {
+    let Setup {
+        config,
+        topology,
+        ready,
+        ..
+    } = setup;
+    let directory = std::mem::replace(&mut setup.directory, Directory::Lock(None));
+    let (disk, lock) = match directory {
+        Directory::Disk(disk) => (Some(*disk), None),
+        Directory::Lock(lock) => (None, lock),
+    };
+    let formation = Formation::new(Start {
+        peer: topology.me,
+        voters: topology.nodes.keys().copied().collect(),
+        durability: config.durability,
+        origin: config.origin.clone(),
+        disk,
+        reports,
+    });
+    let facts = facts(config, ready);
+    let hello = Hello {
+        feature_level: FEATURE_LEVEL,
+        name: config.name.clone(),
+        client_address: facts.client_address.clone(),
+        voters: topology.names(),
+        origin_fingerprint: config.origin.fingerprint(),
+        forming: formation.state(),
+    };
+    let own_address = ready
+        .peer
+        .map_or_else(String::new, |_| topology.nodes[&topology.me].1.clone());
+    let links = Links::new(hello, formation.identity(), own_address, topology.others());
+    let parameters = Parameters::new(config, facts.client_port);
+    let mut worker = Worker::new(facts, parameters, setup.shared.clone(), links);
+    worker.formation = Some(formation);
+    (worker, lock)
+}
+
+async fn serve(mut setup: Setup) -> Result<Option<DirectoryLock>, NodeError> {
+    let (reports, done) = mpsc::unbounded_channel();
+    let (worker, lock) = build(&mut setup, reports);
+    let node = Rc::new(Node {
+        worker: RefCell::new(worker),
+        reader: RefCell::default(),
+    });
+    let me = setup.topology.me;
+    {
+        let mut worker = node.worker.borrow_mut();
+        let state = worker.links.hello().forming;
+        worker.forming_announced(me, state);
+    }
+    tokio::task::spawn_local(run_turns(node.clone()));
+    tokio::task::spawn_local(take_reports(node.clone(), done));
+    let accepting = spawn_network(&node, &setup)?;
+    let stop = Stop::new(&mut setup.config)?;
+    main_loop(&node, setup, stop, accepting).await?;
+    let disk = node.worker.borrow_mut().drivers.disk.take();
+    if let Some(disk) = disk {
+        disk.close().map_err(|error| NodeError::Disk(error.to_string()))?;
+    }
+    Ok(lock)
+}
+
+fn spawn_network(node: &Rc<Node>, setup: &Setup) -> Result<JoinHandle<()>, NodeError> {
+    let system = |what| move |source| NodeError::System { what, source };
+    let adopt = |bound: &Bound| tokio::net::TcpListener::from_std(bound.0.try_clone()?);
+    if let Some(bound) = &setup.listeners.peer {
+        let listener = adopt(bound).map_err(system("peer listener"))?;
+        tokio::task::spawn_local(dial::accept_peers(node.clone(), listener));
+        for (peer, _, address) in setup
+            .topology
+            .others()
+            .filter(|other| other.0 > setup.topology.me)
+        {
+            tokio::task::spawn_local(dial::dial_peer(node.clone(), peer, address));
+        }
+    }
+    let listener = adopt(&setup.listeners.client).map_err(system("RESP listener"))?;
+    Ok(tokio::task::spawn_local(listener::accept_clients(
+        node.clone(),
+        listener,
+    )))
+}
+
+async fn run_turns(node: Rc<Node>) {
+    std::future::poll_fn::<(), _>(|cx| {
+        let worker = &mut *node.worker.borrow_mut();
+        worker.turn.set_waker(cx);
+        if worker.turn.is_due() {
+            worker.run_turn();
+        }
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
+async fn take_reports(node: Rc<Node>, mut done: mpsc::UnboundedReceiver<DiskDone>) {
+    while let Some(report) = done.recv().await {
+        let worker = &mut *node.worker.borrow_mut();
+        worker.disk_done(report);
+        while let Ok(report) = done.try_recv() {
+            worker.disk_done(report);
+        }
+    }
+}
+
+/// Who may ask the node to stop.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+    flag: Option<Arc<std::sync::atomic::AtomicBool>>,
+}
+
+impl Stop {
+    fn new(config: &mut NodeConfig) -> Result<Self, NodeError> {
+        let listen = |kind| {
+            signal(kind).map_err(|source| NodeError::System {
+                what: "signal handler",
+                source,
+            })
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            flag: config.stop.take(),
+        })
+    }
+
+    fn flagged(&self) -> bool {
+        self.flag
+            .as_ref()
+            .is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+}
+
+async fn main_loop(
+    node: &Rc<Node>,
+    mut setup: Setup,
+    mut stop: Stop,
+    accepting: JoinHandle<()>,
+) -> Result<(), NodeError> {
+    let mut ticks = tokio::time::interval(Duration::from_micros(limits::TICK_US));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut shutdown: Option<Shutdown> = None;
+    loop {
+        let asked = tokio::select! {
+            _ = ticks.tick() => stop.flagged() && shutdown.is_none(),
+            _ = stop.terminate.recv() => true,
+            _ = stop.interrupt.recv() => true,
+        };
+        let worker = &mut *node.worker.borrow_mut();
+        if asked {
+            if shutdown.is_some() {
+                // Asked twice: whoever asks does not want to wait. As after a crash, the log is replayed.
+                std::process::exit(1);
+            }
+            tracing::info!("stopping");
+            accepting.abort();
+            setup.listeners.close_client();
+            shutdown = Some(Shutdown::begin(worker));
+        }
+        worker.tick();
+        if let Some(verdict) = worker.verdict.take() {
+            return verdict;
+        }
+        if let Some(shutdown) = &mut shutdown {
+            if shutdown.is_over(worker) {
+                return Ok(());
+            }
+        } else if setup.config.ready_hook.is_some()
+            && worker.phase == Phase::Running
+            && worker.status(worker.clock.now()).serving
+            && let Some(hook) = setup.config.ready_hook.take()
+        {
+            hook(&setup.ready);
+        }
+    }
+}
+
+impl Listeners {
+    /// New clients are refused by the kernel from now on.
+    fn close_client(&mut self) {
+        use std::os::fd::AsRawFd;
+        // SAFETY: the descriptor is open; shutting a listening socket down refuses its connections, also
+        // through the copy that the accepting task is about to drop.
+        unsafe { libc::shutdown(self.client.0.as_raw_fd(), libc::SHUT_RDWR) };
+    }
+}

@@ -1,0 +1,312 @@
+//! CLIENT: who is connected, names, and ending connections.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use repligo_core::command::parse_i64;
+use repligo_core::time::Now;
+use repligo_proto::command::{CommandId, with_subcommands};
+use repligo_proto::resp::ArgSlice;
+use repligo_proto::words;
+
+use super::{Flow, Local, handshake};
+use crate::net::connection::Connection;
+
+/// CLIENT LIST, INFO, ID, GETNAME, SETNAME.
+pub(super) fn describe(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
+    match local.spec.id {
+        CommandId::ClientId => {
+            let id = local.session().id as i64;
+            local.reply(out).integer(id);
+        }
+        CommandId::ClientInfo => {
+            let mut text = String::new();
+            describe_one(&mut text, local.connection, local.now);
+            local.reply(out).verbatim("txt", text.as_bytes());
+        }
+        CommandId::ClientGetName => {
+            let name = local.session().name.clone();
+            let mut reply = local.reply(out);
+            if name.is_empty() {
+                reply.null()
+            } else {
+                reply.bulk(&name)
+            }
+        }
+        CommandId::ClientSetName => {
+            let valid = handshake::set_name(local.session(), request.get(2));
+            let mut reply = local.reply(out);
+            if valid {
+                reply.ok()
+            } else {
+                reply.error(words::INVALID_CLIENT_NAME)
+            }
+        }
+        _ => list(local, request, out),
+    }
+}
+
+/// CLIENT SETINFO, REPLY, NO-EVICT, NO-TOUCH.
+pub(super) fn change(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
+    let word = request.get(2);
+    match local.spec.id {
+        CommandId::ClientReply => change_reply(local, word, out),
+        CommandId::ClientSetInfo => set_info(local, word, request.get(3), out),
+        id => {
+            let on = match word {
+                word if word.eq_ignore_ascii_case(b"ON") => true,
+                word if word.eq_ignore_ascii_case(b"OFF") => false,
+                _ => return local.reply(out).error(words::SYNTAX),
+            };
+            if id == CommandId::ClientNoEvict {
+                local.session().no_evict = on;
+            } else {
+                local.session().no_touch = on;
+            }
+            local.reply(out).ok();
+        }
+    }
+}
+
+fn change_reply(local: &mut Local<'_>, word: &[u8], out: &mut Vec<u8>) {
+    let silence = &mut local.session().silence;
+    if word.eq_ignore_ascii_case(b"ON") {
+        silence.off = false;
+        silence.skipping = false;
+        local.reply(out).ok();
+    } else if word.eq_ignore_ascii_case(b"OFF") {
+        silence.off = true;
+    } else if word.eq_ignore_ascii_case(b"SKIP") {
+        silence.skip_next = !silence.off;
+    } else {
+        local.reply(out).error(words::SYNTAX);
+    }
+}
+
+fn set_info(local: &mut Local<'_>, attribute: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    let (name, field) = if attribute.eq_ignore_ascii_case(b"LIB-NAME") {
+        ("lib-name", &mut local.connection.session.library_name)
+    } else if attribute.eq_ignore_ascii_case(b"LIB-VER") {
+        ("lib-ver", &mut local.connection.session.library_version)
+    } else {
+        let mut text = b"ERR Unrecognized option '".to_vec();
+        text.extend_from_slice(attribute);
+        text.push(b'\'');
+        return local.reply(out).error_bytes(&text);
+    };
+    if !handshake::is_visible(value) {
+        let text = format!("ERR {name} cannot contain spaces, newlines or special characters.");
+        return local.reply(out).error(&text);
+    }
+    *field = value.into();
+    local.reply(out).ok();
+}
+
+/// Which clients a type selects: normal ones are all there are, since nodes talk on another port and
+/// there is no publish and subscribe.
+fn selects_clients(name: &[u8]) -> Option<bool> {
+    let others = ["replica", words::FOLLOWER_ROLE, "pubsub", words::LEADER_ROLE];
+    if name.eq_ignore_ascii_case(b"normal") {
+        return Some(true);
+    }
+    let known = others
+        .iter()
+        .any(|other| name.eq_ignore_ascii_case(other.as_bytes()));
+    known.then_some(false)
+}
+
+fn list(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
+    let options = request.skip(2);
+    let mut chosen: Option<Vec<u64>> = None;
+    let mut all = true;
+    match options.try_get(0) {
+        None => {}
+        Some(word) if word.eq_ignore_ascii_case(b"TYPE") && options.len() == 2 => {
+            let Some(selects) = selects_clients(options.get(1)) else {
+                return local
+                    .reply(out)
+                    .error_bytes(&words::unknown_client_type(options.get(1)));
+            };
+            all = selects;
+        }
+        Some(word) if word.eq_ignore_ascii_case(b"ID") && options.len() > 1 => {
+            let ids: Option<Vec<u64>> = options
+                .skip(1)
+                .iter()
+                .map(|text| parse_i64(text).and_then(|id| u64::try_from(id).ok()))
+                .collect();
+            let Some(ids) = ids else {
+                return local.reply(out).error(words::INVALID_CLIENT_ID);
+            };
+            chosen = Some(ids);
+        }
+        Some(_) => return local.reply(out).error(words::SYNTAX),
+    }
+    let mut lines: Vec<(u64, String)> = Vec::new();
+    let own = std::iter::once(&*local.connection);
+    for connection in local.worker.connections.iter().chain(own) {
+        let id = connection.session.id;
+        if all && chosen.as_ref().is_none_or(|ids| ids.contains(&id)) {
+            let mut line = String::new();
+            describe_one(&mut line, connection, local.now);
+            lines.push((id, line));
+        }
+    }
+    match &chosen {
+        Some(ids) => lines.sort_by_key(|(id, _)| ids.iter().position(|asked| asked == id)),
+        None => lines.sort_by_key(|(id, _)| *id),
+    }
+    let text: String = lines.into_iter().map(|(_, line)| line).collect();
+    local.reply(out).verbatim("txt", text.as_bytes());
+}
+
+fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+fn address(address: Option<SocketAddr>) -> String {
+    address.map_or_else(|| "?:0".to_owned(), |address| address.to_string())
+}
+
+/// One line of CLIENT LIST, with the fields of Redis 7.2 in their order.
+fn describe_one(line: &mut String, connection: &Connection, now: Now) {
+    let session = &connection.session;
+    let seconds = |since_us: u64| now.mono_us.saturating_sub(since_us) / 1_000_000;
+    let flags = match session.multi.as_deref() {
+        Some(multi) if multi.is_open() => "x",
+        _ if connection.closing => "c",
+        _ => "N",
+    };
+    let queued = match session.multi.as_deref() {
+        Some(multi) if multi.is_open() => multi.len() as i64,
+        _ => -1,
+    };
+    let (held, free) = connection.query_buffer();
+    let pending = connection.replies.pending_bytes();
+    let command = session.last_command.map_or("NULL", name_of);
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        line,
+        "id={id} addr={peer} laddr={own} fd={fd} name={name} age={age} idle={idle} flags={flags} db={db} sub=0 \
+         psub=0 ssub=0 multi={queued} qbuf={held} qbuf-free={free} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={pending} \
+         oll=0 omem={pending} tot-mem={total} events=r cmd={command} user={user} redir=-1 resp={resp} \
+         lib-name={library} lib-ver={version}",
+        id = session.id,
+        peer = address(session.peer_address),
+        own = address(session.local_address),
+        fd = connection.descriptor(),
+        name = text(&session.name),
+        age = seconds(session.connected_us),
+        idle = seconds(session.active_us),
+        db = session.database,
+        total = size_of::<Connection>() + held + free + pending,
+        user = handshake::DEFAULT_USER,
+        resp = if session.resp3 { 3 } else { 2 },
+        library = text(&session.library_name),
+        version = text(&session.library_version),
+    );
+}
+
+fn name_of(id: CommandId) -> &'static str {
+    with_subcommands()
+        .find(|spec| spec.id == id)
+        .map_or("NULL", |spec| spec.name)
+}
+
+/// What CLIENT KILL selects; all conditions must hold.
+#[derive(Debug, Default)]
+struct Selection {
+    id: Option<u64>,
+    peer: Option<Vec<u8>>,
+    local: Option<Vec<u8>>,
+    nobody: bool,
+    skip_own: bool,
+}
+
+impl Selection {
+    fn selects(&self, connection: &Connection) -> bool {
+        let same = |wanted: &Option<Vec<u8>>, has: Option<SocketAddr>| match wanted {
+            None => true,
+            Some(wanted) => address(has).as_bytes() == wanted.as_slice(),
+        };
+        !self.nobody
+            && self.id.is_none_or(|id| id == connection.session.id)
+            && same(&self.peer, connection.session.peer_address)
+            && same(&self.local, connection.session.local_address)
+    }
+
+    fn parse(options: ArgSlice<'_>) -> Result<Self, Vec<u8>> {
+        let mut selection = Self {
+            skip_own: true,
+            ..Self::default()
+        };
+        for pair in 0..options.len() / 2 {
+            let (name, value) = (options.get(2 * pair), options.get(2 * pair + 1));
+            match name.to_ascii_uppercase().as_slice() {
+                b"ID" => {
+                    let id = parse_i64(value)
+                        .and_then(|id| u64::try_from(id).ok())
+                        .filter(|id| *id > 0);
+                    selection.id = Some(id.ok_or(words::CLIENT_ID_NOT_POSITIVE.as_bytes())?);
+                }
+                b"TYPE" => {
+                    let selects = selects_clients(value).ok_or_else(|| words::unknown_client_type(value))?;
+                    selection.nobody |= !selects;
+                }
+                b"ADDR" => selection.peer = Some(value.to_vec()),
+                b"LADDR" => selection.local = Some(value.to_vec()),
+                b"USER" => {
+                    if value != handshake::DEFAULT_USER.as_bytes() {
+                        return Err([b"ERR No such user '", value, b"'"].concat());
+                    }
+                }
+                b"SKIPME" => match value.to_ascii_lowercase().as_slice() {
+                    b"yes" => selection.skip_own = true,
+                    b"no" => selection.skip_own = false,
+                    _ => return Err(words::SYNTAX.as_bytes().to_vec()),
+                },
+                _ => return Err(words::SYNTAX.as_bytes().to_vec()),
+            }
+        }
+        Ok(selection)
+    }
+}
+
+/// CLIENT KILL address, or CLIENT KILL option value….
+pub(super) fn kill(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) -> Flow {
+    let options = request.skip(2);
+    let old_form = options.len() == 1;
+    let selection = if old_form {
+        Ok(Selection {
+            peer: Some(options.get(0).to_vec()),
+            ..Selection::default()
+        })
+    } else if options.len().is_multiple_of(2) {
+        Selection::parse(options)
+    } else {
+        Err(words::SYNTAX.as_bytes().to_vec())
+    };
+    let selection = match selection {
+        Ok(selection) => selection,
+        Err(text) => {
+            local.reply(out).error_bytes(&text);
+            return Flow::Done;
+        }
+    };
+    let mut killed = 0;
+    for connection in local.worker.connections.iter_mut() {
+        if selection.selects(connection) {
+            connection.kill();
+            killed += 1;
+        }
+    }
+    let own = !selection.skip_own && selection.selects(local.connection);
+    killed += i64::from(own);
+    let mut reply = local.reply(out);
+    match (old_form, killed) {
+        (true, 0) => reply.error(words::NO_SUCH_CLIENT),
+        (true, _) => reply.ok(),
+        (false, _) => reply.integer(killed),
+    }
+    if own { Flow::Close } else { Flow::Done }
+}

@@ -1,0 +1,158 @@
+//! Data commands: typed, then read from the replica at once or given in as a request.
+//!
+//! This is the hot path. A read that the level allows costs one parse and one look into the table, and
+//! its reply is rendered into the connection's send buffer. Everything else opens a slot in the reply
+//! queue and leaves with the worker's next turn.
+
+use repligo_core::command::{self, Command};
+use repligo_core::contract::{Body, Input, ReadLevel, Request, Served};
+use repligo_core::time::Now;
+use repligo_proto::command::Spec;
+use repligo_proto::resp::ArgSlice;
+
+use super::{Flow, Session, transaction};
+use crate::net::connection::Connection;
+use crate::net::replies::Shape;
+use crate::node::worker::Worker;
+
+/// Executes one data command outside of MULTI.
+pub(super) fn execute(
+    connection: &mut Connection,
+    worker: &mut Worker,
+    now: Now,
+    spec: &'static Spec,
+    request: ArgSlice<'_>,
+) -> Flow {
+    let command = match command::parse(spec, connection.session.database, request) {
+        Ok(command) => command,
+        Err(error) => {
+            super::reply_error(connection, worker, error.as_bytes());
+            worker.shared.metrics.commands[spec.id as usize].failed.add(1);
+            worker.batch.count(spec);
+            return Flow::Done;
+        }
+    };
+    if let Some(refusal) = worker.refusal() {
+        let refusal = refusal.to_owned();
+        super::reply_error(connection, worker, refusal.as_bytes());
+        worker.shared.metrics.commands[spec.id as usize].rejected.add(1);
+        return Flow::Done;
+    }
+    if !command.is_write() {
+        return read(connection, worker, now, (spec, request), &command);
+    }
+    worker.note_candidate(connection, spec, request);
+    let shape = shape(&connection.session);
+    give_in(connection, worker, now, (spec, shape), Body::Command(&command));
+    Flow::Done
+}
+
+fn shape(session: &Session) -> Shape {
+    if session.is_silent() {
+        Shape::Silent
+    } else {
+        Shape::Plain
+    }
+}
+
+fn read(
+    connection: &mut Connection,
+    worker: &mut Worker,
+    now: Now,
+    (spec, request): (&'static Spec, ArgSlice<'_>),
+    command: &Command<'_>,
+) -> Flow {
+    if connection.replies.waiting() > 0 {
+        // Behind reads alone a read may go in without riding: nothing before it changes what it sees.
+        if connection.waiting_for_write && !connection.may_ride(worker.turn.number()) {
+            return Flow::Wait;
+        }
+        let shape = shape(&connection.session);
+        give_in(connection, worker, now, (spec, shape), Body::Command(command));
+        return Flow::Done;
+    }
+    let timer = worker
+        .batch
+        .start(spec, request.len(), worker.slowlog.threshold_us);
+    let (level, resp3) = (connection.session.read_level(), connection.session.resp3);
+    let silent = connection.session.is_silent();
+    let out = connection.replies.direct(&mut worker.pool);
+    let start = out.len();
+    match worker.read(now, command, level, resp3, out) {
+        Served::Done => {
+            if out[start] == b'-' {
+                let text = out[start..].to_vec();
+                worker.count_reply(spec.id, &text);
+            }
+            if silent {
+                out.truncate(start);
+            }
+            let took = worker.batch.stop(spec, timer);
+            if took > 0 {
+                worker.note_slow(took, connection, spec, request);
+            }
+        }
+        Served::NotYet => {
+            give_in(
+                connection,
+                worker,
+                now,
+                (spec, shape(&connection.session)),
+                Body::Command(command),
+            );
+        }
+    }
+    Flow::Done
+}
+
+/// Gives a request to the replica; its reply comes with a turn.
+pub(super) fn give_in(
+    connection: &mut Connection,
+    worker: &mut Worker,
+    now: Now,
+    (spec, shape): (&'static Spec, Shape),
+    body: Body<'_>,
+) {
+    let turn = worker.turn.number();
+    let (is_write, mapped) = match &body {
+        Body::Command(command) => (command.is_write(), worker.is_mapped(command)),
+        // A block holds no key with an origin.
+        Body::Transaction { .. } => (true, false),
+    };
+    if connection.replies.waiting() == 0 {
+        connection.waiting_since_turn = turn;
+        connection.waiting_for_write = false;
+        connection.waiting_for_origin = false;
+    }
+    let rides = !is_write && connection.waiting_for_write;
+    connection.waiting_for_write |= is_write;
+    connection.waiting_for_origin |= mapped;
+    // A WATCH on an old version would let a change pass unseen.
+    let level = match shape {
+        Shape::Watch => ReadLevel::Linearizable,
+        _ => connection.session.read_level(),
+    };
+    let sequence = connection.replies.expect(shape, spec.id as u16);
+    let request = Request {
+        ticket: u64::from(connection.slot) << 32 | u64::from(sequence),
+        resp3: connection.session.resp3,
+        rides,
+        level,
+        body,
+    };
+    worker.step(now, Input::Request(request));
+}
+
+/// Takes the core's answer to a request of this connection.
+pub fn finish(connection: &mut Connection, worker: &mut Worker, now: Now, sequence: u32, reply: &[u8]) {
+    let Some(waiting) = connection.replies.take_waiting(sequence) else {
+        return;
+    };
+    worker.count_answer(waiting.command, reply);
+    match waiting.shape {
+        Shape::Plain => connection.replies.answer(sequence, reply, &mut worker.pool),
+        Shape::Silent => connection.replies.answer(sequence, b"", &mut worker.pool),
+        Shape::Watch => transaction::finish_watch(connection, worker, sequence, reply),
+        Shape::Transaction => transaction::finish_exec(connection, worker, now, sequence, reply),
+    }
+}

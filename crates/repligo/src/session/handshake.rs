@@ -1,0 +1,210 @@
+//! The connection itself: HELLO, AUTH, PING, ECHO, SELECT, RESET, READONLY, READWRITE.
+
+use repligo_core::contract::Role;
+use repligo_core::limits::DATABASES;
+use repligo_proto::command::CommandId;
+use repligo_proto::resp::{ArgSlice, RequestDecoder};
+use repligo_proto::words;
+
+use super::{Local, Session, Silence};
+
+/// The version of Redis whose features clients may switch on.
+pub const REDIS_VERSION: &str = "7.2.4";
+/// The only user there is.
+pub const DEFAULT_USER: &str = "default";
+
+/// What Redis says of a number beyond 32 bits where it takes a C `int`.
+pub(super) const NOT_A_C_INT: &str =
+    "ERR value is out of range, value must between -2147483648 and 2147483647";
+
+/// PING [message] and ECHO message.
+pub(super) fn ping(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
+    let mut reply = local.reply(out);
+    match (request.try_get(1), request.len()) {
+        (None, _) => reply.simple("PONG"),
+        (Some(message), 2) => reply.bulk(message),
+        _ => reply.error(&words::wrong_arity(local.spec.name)),
+    }
+}
+
+/// HELLO [version [AUTH user password] [SETNAME name]].
+pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
+    let mut version = None;
+    if let Some(text) = request.try_get(1) {
+        match repligo_core::command::parse_i64(text) {
+            None => return local.reply(out).error(words::PROTOCOL_NOT_AN_INTEGER),
+            Some(number @ 2..=3) => version = Some(number),
+            Some(_) => return local.reply(out).error(words::UNSUPPORTED_PROTOCOL),
+        }
+    }
+    let mut position = 2;
+    while let Some(option) = request.try_get(position) {
+        let more = request.len() - position - 1;
+        if option.eq_ignore_ascii_case(b"AUTH") && more >= 2 {
+            if !admits(local, request.get(position + 1), request.get(position + 2)) {
+                return local.reply(out).error(words::WRONG_PASSWORD);
+            }
+            local.connection.set_authenticated(true);
+            position += 3;
+        } else if option.eq_ignore_ascii_case(b"SETNAME") && more >= 1 {
+            if !set_name(local.session(), request.get(position + 1)) {
+                return local.reply(out).error(words::INVALID_CLIENT_NAME);
+            }
+            position += 2;
+        } else {
+            return local.reply(out).error_bytes(&words::hello_option(option));
+        }
+    }
+    if !local.connection.session.authenticated {
+        return local.reply(out).error(words::NO_AUTH_HELLO);
+    }
+    if let Some(version) = version {
+        local.session().resp3 = version == 3;
+    }
+    greet(local, out);
+}
+
+fn greet(local: &mut Local<'_>, out: &mut Vec<u8>) {
+    let role = match local.worker.role(local.now) {
+        Role::Leader => words::LEADER_ROLE,
+        _ => words::FOLLOWER_HELLO_ROLE,
+    };
+    let session = &local.connection.session;
+    let (id, resp3) = (session.id, session.resp3);
+    let mut reply = local.reply(out);
+    reply.map(8);
+    reply.bulk_str("server");
+    reply.bulk_str("redis");
+    reply.bulk_str("version");
+    reply.bulk_str(REDIS_VERSION);
+    reply.bulk_str("repligo_version");
+    reply.bulk_str(env!("CARGO_PKG_VERSION"));
+    reply.bulk_str("proto");
+    reply.integer(if resp3 { 3 } else { 2 });
+    reply.bulk_str("id");
+    reply.integer(id as i64);
+    reply.bulk_str("mode");
+    reply.bulk_str("standalone");
+    reply.bulk_str("role");
+    reply.bulk_str(role);
+    reply.bulk_str("modules");
+    reply.array(0);
+}
+
+/// AUTH [user] password.
+pub(super) fn auth(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
+    let (user, password) = match request.len() {
+        2 if local.worker.parameters.password().is_none() => {
+            return local.reply(out).error(words::NO_PASSWORD_SET);
+        }
+        2 => (DEFAULT_USER.as_bytes(), request.get(1)),
+        3 => (request.get(1), request.get(2)),
+        _ => return local.reply(out).error(words::SYNTAX),
+    };
+    if admits(local, user, password) {
+        local.connection.set_authenticated(true);
+        local.reply(out).ok();
+    } else {
+        local.reply(out).error(words::WRONG_PASSWORD);
+    }
+}
+
+fn admits(local: &Local<'_>, user: &[u8], password: &[u8]) -> bool {
+    let known = user == DEFAULT_USER.as_bytes();
+    match local.worker.parameters.password() {
+        None => known,
+        Some(secret) => known & equal_in_constant_time(secret, password),
+    }
+}
+
+/// Compares without telling by its duration how much was right; the length may show.
+fn equal_in_constant_time(secret: &[u8], given: &[u8]) -> bool {
+    let mut difference = secret.len() ^ given.len();
+    for (position, byte) in given.iter().enumerate() {
+        let expected = secret.get(position).copied().unwrap_or(!byte);
+        difference |= usize::from(byte ^ expected);
+    }
+    difference == 0
+}
+
+/// Takes a name if it has no character that CLIENT LIST could not show; an empty one takes it away.
+pub(super) fn set_name(session: &mut Session, name: &[u8]) -> bool {
+    let valid = is_visible(name);
+    if valid {
+        session.name = name.into();
+    }
+    valid
+}
+
+/// No space, no control character, nothing beyond ASCII: what CLIENT LIST can show.
+pub(super) fn is_visible(text: &[u8]) -> bool {
+    text.iter().all(|byte| (b'!'..=b'~').contains(byte))
+}
+
+/// SELECT index.
+pub(super) fn select(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
+    match parse_database(request.get(1)) {
+        Ok(database) => {
+            local.session().database = database;
+            local.reply(out).ok();
+        }
+        Err(text) => local.reply(out).error(text),
+    }
+}
+
+/// The database that SELECT names, or the error text.
+pub(super) fn parse_database(text: &[u8]) -> Result<u8, &'static str> {
+    match repligo_core::command::parse_i64(text) {
+        None => Err(words::NOT_AN_INTEGER),
+        Some(number) if (0..DATABASES as i64).contains(&number) => Ok(number as u8),
+        Some(number) if i32::try_from(number).is_err() => Err(NOT_A_C_INT),
+        Some(_) => Err(words::DATABASE_OUT_OF_RANGE),
+    }
+}
+
+/// READONLY and READWRITE.
+pub(super) fn read_mode(local: &mut Local<'_>, out: &mut Vec<u8>) {
+    local.session().readonly = local.spec.id == CommandId::ReadOnly;
+    local.reply(out).ok();
+}
+
+/// RESET: as if the client had just connected, but under the same number.
+pub(super) fn reset(local: &mut Local<'_>, out: &mut Vec<u8>) {
+    let authenticated = local.worker.parameters.password().is_none();
+    let session = local.session();
+    session.multi = None;
+    session.database = 0;
+    session.resp3 = false;
+    session.name = Box::default();
+    session.readonly = false;
+    session.no_evict = false;
+    session.no_touch = false;
+    session.silence = Silence::default();
+    local.connection.set_authenticated(authenticated);
+    local.reply(out).simple("RESET");
+}
+
+/// A decoder for a fresh connection.
+pub fn decoder(bulk_bytes_max: usize, authenticated: bool) -> RequestDecoder {
+    let limits = repligo_proto::resp::Limits {
+        bulk_bytes_max,
+        ..Default::default()
+    };
+    let mut decoder = RequestDecoder::new(limits);
+    decoder.set_authenticated(authenticated);
+    decoder
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn passwords_are_compared_whole() {
+        assert!(equal_in_constant_time(b"secret", b"secret"));
+        for wrong in ["", "secre", "secrets", "Secret"] {
+            assert!(!equal_in_constant_time(b"secret", wrong.as_bytes()), "{wrong}");
+        }
+        assert!(equal_in_constant_time(b"", b""));
+    }
+}
