@@ -8,6 +8,7 @@ use repligo_proto::words;
 
 use super::outbox::{Sealed, Waiter};
 use super::{Forwarder, Replica, answer, fail};
+use crate::bugs::Bug;
 use crate::contract::{LogEntry, Outputs, Ticket};
 use crate::entry::{Batch, EntryReader, SYSTEM_NODE, next_op};
 use crate::op::Op;
@@ -57,7 +58,7 @@ impl Replica {
         if batch.node == SYSTEM_NODE {
             return self.apply_ops(now, batch, None, outputs);
         }
-        if !self.first_copy(batch) {
+        if !self.first_copy(batch) && !self.has(Bug::ForwardWithoutDeduplication) {
             return;
         }
         let identity = self.settings.identity;

@@ -32,7 +32,6 @@ pub struct Lease {
     released: bool,
     valid_until_us: u64,
     rounds: VecDeque<Round>,
-    next_context: u64,
     last_round_us: u64,
     /// Until then nothing above the commit index at election may be exposed, whatever the role is.
     hold_until_us: Option<u64>,
@@ -52,7 +51,6 @@ impl Lease {
             released: false,
             valid_until_us: 0,
             rounds: VecDeque::new(),
-            next_context: 1,
             last_round_us: 0,
             hold_until_us: None,
         }
@@ -124,10 +122,8 @@ impl Lease {
         self.leading && !self.lone && now_us >= self.last_round_us + period_us
     }
 
-    /// Starts a round; returns its context for consensus.
-    pub fn start_round(&mut self, now_us: u64) -> u64 {
-        let context = self.next_context;
-        self.next_context += 1;
+    /// Starts a round with a context that was never used before.
+    pub fn start_round(&mut self, context: u64, now_us: u64) {
         self.last_round_us = now_us;
         if self.rounds.len() == ROUNDS_MAX {
             self.rounds.pop_front();
@@ -136,7 +132,6 @@ impl Lease {
             context,
             sent_us: now_us,
         });
-        context
     }
 
     /// A quorum confirmed the round; earlier rounds are confirmed with it.
@@ -161,16 +156,16 @@ mod tests {
     fn a_lease_counts_from_the_send_time_of_its_round() {
         let mut lease = Lease::new(false);
         lease.elected(2, 1_000);
-        let context = lease.start_round(2_000);
+        lease.start_round(1, 2_000);
         assert!(!lease.start_serving(), "the wait is not over");
         let over = 1_000 + limits::LEASE_US + limits::LEASE_DRIFT_US;
         assert!(!lease.end_hold(over - 1) && lease.end_hold(over));
         assert!(lease.start_serving());
-        lease.confirmed(context);
+        lease.confirmed(1);
         assert!(!lease.valid(over), "the round was sent a lease ago");
-        let context = lease.start_round(over);
+        lease.start_round(2, over);
         assert!(!lease.valid(over));
-        lease.confirmed(context);
+        lease.confirmed(2);
         assert!(lease.valid(over + limits::LEASE_US - 1) && !lease.valid(over + limits::LEASE_US));
     }
 
@@ -179,9 +174,9 @@ mod tests {
         let mut lease = Lease::new(false);
         lease.elected(2, 0);
         assert!(lease.end_hold(u64::MAX) && lease.start_serving());
-        let context = lease.start_round(10);
+        lease.start_round(1, 10);
         lease.release();
-        lease.confirmed(context);
+        lease.confirmed(1);
         assert!(!lease.valid(11));
     }
 

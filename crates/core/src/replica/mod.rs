@@ -32,6 +32,7 @@ use self::loads::OriginWaits;
 use self::outbox::{Outbox, Waiter};
 use self::reads::{Reads, WaitingRead};
 use self::snapshots::Snapshots;
+use crate::bugs::Bug;
 use crate::command::Command;
 use crate::consensus::{Consensus, Driven};
 use crate::contract::{
@@ -98,6 +99,8 @@ pub struct Replica {
     leader_heard_us: u64,
     scratch: Vec<u8>,
     driven: Driven,
+    #[cfg(feature = "bugs")]
+    planted: Option<Bug>,
 }
 
 impl Replica {
@@ -144,12 +147,31 @@ impl Replica {
             leader_heard_us: now.mono_us,
             scratch: Vec::new(),
             driven: Driven::default(),
+            #[cfg(feature = "bugs")]
+            planted: None,
             settings,
         };
         if let Some((index, term, chunks)) = &boot.snapshot {
             replica.restore(*index, *term, chunks);
         }
         replica
+    }
+
+    /// Plants a bug, for the simulator.
+    #[cfg(feature = "bugs")]
+    pub fn plant(&mut self, bug: Bug) {
+        self.planted = Some(bug);
+    }
+
+    #[cfg(feature = "bugs")]
+    fn has(&self, bug: Bug) -> bool {
+        self.planted == Some(bug)
+    }
+
+    #[cfg(not(feature = "bugs"))]
+    #[inline(always)]
+    fn has(&self, _bug: Bug) -> bool {
+        false
     }
 
     /// Takes one input and appends what follows from it to `outputs`.
@@ -168,6 +190,7 @@ impl Replica {
             Input::Origin(event) => self.flusher.on_event(now, event, &self.lanes),
         }
         self.settle(now, outputs);
+        self.drop_refused_snapshot(outputs);
         self.pump(now, outputs);
         self.settle(now, outputs);
     }
@@ -208,6 +231,10 @@ impl Replica {
             .read(command, clock, &mut ReplyWriter::new(reply, resp3))
         {
             ReadOutcome::Done => Served::Done,
+            ReadOutcome::NeedsTime if self.has(Bug::ExpiryByLocalClock) => {
+                ReplyWriter::new(reply, resp3).null();
+                Served::Done
+            }
             ReadOutcome::NeedsTime => Served::NotYet,
         }
     }
@@ -266,6 +293,13 @@ impl Replica {
         }
     }
 
+    /// One counter for rounds and questions: an answer to a question of this node's time as a follower
+    /// must never pass for one of its rounds as a leader.
+    fn draw_context(&mut self) -> u64 {
+        self.next_context += 1;
+        self.next_context
+    }
+
     /// How long this replica has not heard of its leader, if that is too long for an eventual read.
     fn too_stale_ms(&self, now: Now) -> Option<u64> {
         let age_us = now.mono_us.saturating_sub(self.leader_heard_us);
@@ -276,7 +310,9 @@ impl Replica {
     /// True when the applied state may answer linearizable reads. An entry can be committed by the
     /// others before it is durable and applied here, and a follower may have answered its client already.
     fn current(&self, now: Now) -> bool {
-        self.lease.valid(now.mono_us) && self.applied == self.consensus.commit_index()
+        let leads =
+            self.lease.valid(now.mono_us) || (self.has(Bug::LeaseWithoutQuorum) && self.lease.serving());
+        leads && (self.applied == self.consensus.commit_index() || self.has(Bug::ReadBehindCommit))
     }
 
     /// Ticks that fell due are delivered before anything else, so that a process that was stopped judges
@@ -446,6 +482,12 @@ impl Replica {
         if let Some((index, term)) = driven.installed.take() {
             self.install(now, index, term, outputs);
         }
+        if self.has(Bug::AckBeforeDurability) {
+            for persist in &mut driven.persists {
+                outputs.sends.append(&mut persist.then_send);
+                self.consensus.persisted(persist.number);
+            }
+        }
         outputs.persists.append(&mut driven.persists);
         for (context, index) in driven.reads.drain(..) {
             self.lease.confirmed(context);
@@ -487,7 +529,15 @@ impl Replica {
         }
         if role == Role::Leader && (before.0 != Role::Leader || term != before.1) {
             self.lease.elected(term, now.mono_us);
-            if self.settings.voters.len() > 1 {
+            if self.has(Bug::MissingNoop) || self.has(Bug::NoLeaseWait) {
+                self.lease.end_hold(u64::MAX);
+            }
+            if self.has(Bug::MissingNoop) {
+                let context = self.draw_context();
+                self.lease.start_round(context, now.mono_us);
+                self.lease.confirmed(context);
+            }
+            if self.lease.holds() {
                 // What was committed before is known to the old leader too; the rest stays in here.
                 let cap = self.applied.max(
                     self.held
@@ -525,7 +575,8 @@ impl Replica {
 
     /// An entry of this leader's own term is applied, and with it everything it inherited.
     fn inherited_applied(&self) -> bool {
-        self.consensus.committed_in_term() && self.applied_term == self.consensus.term()
+        let own = self.consensus.committed_in_term() && self.applied_term == self.consensus.term();
+        own || (self.has(Bug::MissingNoop) && self.consensus.role() == Role::Leader)
     }
 
     /// Answers what has waited for too long, with the outcome that is known.

@@ -47,7 +47,8 @@ impl Replica {
         if !self.consensus.committed_in_term() || !(reads_wait || self.lease.round_due(now.mono_us)) {
             return;
         }
-        let context = self.lease.start_round(now.mono_us);
+        let context = self.draw_context();
+        self.lease.start_round(context, now.mono_us);
         self.consensus.read_index(context);
         if self.lease.serving() {
             self.reads.asked(context, now.mono_us);
@@ -137,8 +138,7 @@ impl Replica {
         }
         self.forward_batches(leader, outputs);
         if self.reads.has_fresh() {
-            let context = self.next_context;
-            self.next_context += 1;
+            let context = self.draw_context();
             self.reads.asked(context, now.mono_us);
             outputs.sends.push(Send {
                 to: leader,

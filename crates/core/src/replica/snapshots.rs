@@ -37,6 +37,7 @@ struct Walk {
     term: u64,
     to_disk: bool,
     keep: bool,
+    bytes: u64,
     chunks: Vec<Bytes>,
 }
 
@@ -68,6 +69,8 @@ struct Incoming {
     next: u64,
     header: Option<Header>,
     keyspace: Keyspace,
+    /// Complete, and given to consensus.
+    offered: bool,
 }
 
 /// What of a replica's state is not in the keyspace.
@@ -88,6 +91,8 @@ pub struct Snapshots {
     incoming: Option<Box<Incoming>>,
     /// Payload bytes applied since the last disk snapshot began.
     pub applied_bytes: u64,
+    /// Size of the last disk snapshot: writing one costs that much, so the log may grow as long first.
+    disk_bytes: u64,
     /// Snapshots taken in since start.
     pub installed: u64,
     saving: bool,
@@ -177,8 +182,9 @@ impl Replica {
             && self.snapshots.prepared.is_none()
             && self.consensus.role() == Role::Leader;
         let durable = self.settings.durability != Durability::None;
-        let to_disk =
-            durable && !self.snapshots.saving && self.snapshots.applied_bytes > self.settings.log_bytes_max;
+        let to_disk = durable
+            && !self.snapshots.saving
+            && self.snapshots.applied_bytes > self.settings.log_bytes_max.max(self.snapshots.disk_bytes);
         if !(keep || to_disk) || self.applied == 0 {
             return;
         }
@@ -196,6 +202,7 @@ impl Replica {
             term,
             to_disk,
             keep,
+            bytes: 0,
             chunks: Vec::new(),
         };
         if to_disk {
@@ -224,6 +231,7 @@ impl Replica {
         }
         let (index, term) = (walk.index, walk.term);
         if walk.to_disk {
+            self.snapshots.disk_bytes = walk.bytes;
             outputs.snapshot.push(SnapshotIo::End {
                 index,
                 drop_log_to: index,
@@ -372,9 +380,6 @@ impl Replica {
 
     /// A snapshot for this replica begins.
     pub(super) fn on_snapshot_begin(&mut self, from: PeerId, index: u64, term: u64, outputs: &mut Outputs) {
-        if index <= self.applied {
-            return;
-        }
         self.abandon_file(outputs);
         if self.settings.durability != Durability::None {
             outputs.snapshot.push(SnapshotIo::Begin { index, term });
@@ -387,6 +392,7 @@ impl Replica {
             next: 0,
             header: None,
             keyspace,
+            offered: false,
         };
         self.snapshots.incoming = Some(Box::new(incoming));
     }
@@ -453,19 +459,32 @@ impl Replica {
     pub(super) fn on_consensus(&mut self, from: PeerId, reader: Reader, outputs: &mut Outputs) {
         if let Some(index) = snapshot_index(reader.clone()) {
             let complete = |incoming: &Incoming| incoming.index == index && incoming.header.is_some();
-            if !self
+            match self
                 .snapshots
                 .incoming
-                .as_ref()
-                .is_some_and(|incoming| complete(incoming))
+                .as_mut()
+                .filter(|incoming| complete(incoming))
             {
-                return;
+                Some(incoming) => incoming.offered = true,
+                None => return,
             }
         }
         if self.consensus.step(from, reader).is_err() {
             outputs.events.push(Event::Warning(format!(
                 "a consensus message of node {from} does not decode"
             )));
+        }
+    }
+
+    /// Consensus had no use for a snapshot that was offered: the log here is at or past its end.
+    pub(super) fn drop_refused_snapshot(&mut self, outputs: &mut Outputs) {
+        if self
+            .snapshots
+            .incoming
+            .as_ref()
+            .is_some_and(|incoming| incoming.offered)
+        {
+            self.abandon_file(outputs);
         }
     }
 
@@ -522,6 +541,7 @@ impl Replica {
 }
 
 fn take_chunk(walk: &mut Walk, chunk: Bytes, outputs: &mut Outputs) {
+    walk.bytes += chunk.len() as u64;
     if walk.to_disk {
         outputs.snapshot.push(SnapshotIo::Chunk(chunk.clone()));
     }

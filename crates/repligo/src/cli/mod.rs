@@ -7,6 +7,7 @@ pub mod args;
 pub mod config_command;
 pub mod demo;
 pub mod dev;
+pub mod holder;
 pub mod logs;
 pub mod ports;
 pub mod process;

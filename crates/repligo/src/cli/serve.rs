@@ -6,7 +6,7 @@ use clap::ArgMatches;
 
 use crate::admin;
 use crate::config::{self, NodeSettings};
-use crate::node::{self, NodeConfig, Ready};
+use crate::node::{self, NodeConfig, NodeError, Ready};
 
 /// `repligo serve …`.
 pub fn run(matches: &ArgMatches) -> ExitCode {
@@ -22,7 +22,25 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     warn_about(&settings);
     match node::run(node_config(settings)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => super::fail(super::FAILED, error),
+        Err(error) => super::fail(super::FAILED, explain(&error)),
+    }
+}
+
+/// The node's own words, and who holds the port where that is the trouble.
+fn explain(error: &NodeError) -> String {
+    let holder = match error {
+        NodeError::Listen { address, source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+            address
+                .rsplit(':')
+                .next()
+                .and_then(|port| port.parse().ok())
+                .and_then(super::holder::of_port)
+        }
+        _ => None,
+    };
+    match holder {
+        Some(holder) => format!("{error}\n  held by: {holder}"),
+        None => error.to_string(),
     }
 }
 

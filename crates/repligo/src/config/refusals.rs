@@ -182,8 +182,12 @@ fn check_exposure(layered: &Layered, settings: &NodeSettings, problems: &mut Vec
         if used && is_exposed(address.ip()) {
             problems.push(Problem::new(
                 place(layered, name),
-                format!("{name} {address} is reachable from other machines, and {subject} no authentication yet"),
-                format!("give --{name} on 127.0.0.1 or a private network with --insecure, if that network is trusted"),
+                format!(
+                    "{name} {address} is reachable from other machines, and {subject} no authentication yet"
+                ),
+                format!(
+                    "give --{name} an address on 127.0.0.1, or give --insecure if the network is trusted"
+                ),
             ));
         }
     }

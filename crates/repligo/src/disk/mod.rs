@@ -17,6 +17,7 @@
 mod codec;
 mod error;
 mod handle;
+mod judge;
 mod lock;
 mod meta;
 mod metrics;

@@ -7,16 +7,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use repligo_core::contract::{Boot, Durability, HardState, Persist};
+use repligo_core::contract::{Boot, Durability, Persist};
 
 use super::error::DiskError;
 use super::handle::{DiskDone, DiskHandle, Parts};
+use super::judge::{Judged, judge};
 use super::lock::{DirectoryLock, LOCK_FILE, PID_FILE};
 use super::meta::{self, Forming, META_FILE, Meta, NAME_BYTES_MAX};
 use super::metrics::Counters;
 use super::repair;
-use super::replay::{self, Known, Log};
-use super::snapshot::{self, SNAPSHOT_FILE, SNAPSHOT_TEMPORARY};
+use super::replay::Log;
+use super::snapshot::{SNAPSHOT_FILE, SNAPSHOT_TEMPORARY};
 use super::storage::{Directory, Storage};
 use super::wal::{NEW_SEGMENT_FILE, Wal, parse_segment_name};
 
@@ -334,156 +335,6 @@ fn refuse_foreign(storage: &dyn Storage) -> Result<Vec<String>, DiskError> {
         }),
         None => Ok(names),
     }
-}
-
-/// What a directory holds, found fit.
-#[derive(Default)]
-struct Judged {
-    boot: Boot,
-    log: Option<Log>,
-    /// The log does not lead on from the snapshot and has to restart there.
-    restart_log: bool,
-    notes: Vec<String>,
-}
-
-fn judge(
-    storage: &dyn Storage,
-    names: &[String],
-    recorded: &Meta,
-    wanted: &Meta,
-) -> Result<Judged, DiskError> {
-    let dir = || storage.dir().to_path_buf();
-    let Forming::Formed { cluster_id } = recorded.forming else {
-        if !replay::is_unused(storage, names)? {
-            let why = "`meta` says that no cluster was formed here, yet there is a log".into();
-            return Err(DiskError::LogGap { dir: dir(), why });
-        }
-        if recorded.forming != Forming::Empty {
-            same_node(storage, recorded, wanted)?;
-        }
-        return Ok(Judged::default());
-    };
-    same_node(storage, recorded, wanted)?;
-    let same_boot = !recorded.boot_id.is_empty() && recorded.boot_id == wanted.boot_id;
-    let mut notes = Vec::new();
-    if recorded.durability == Durability::Os && recorded.clean.is_none() && !same_boot {
-        if !recorded.single_node() {
-            return Err(DiskError::UncleanStop {
-                node: recorded.node.clone(),
-                dir: dir(),
-            });
-        }
-        notes.push(
-            "the machine stopped (or a sync failed) while this node was running with durability `os`: the \
-             last second of acknowledged writes may be gone; everything older is here"
-                .into(),
-        );
-    }
-    let snapshot = snapshot::read(storage, cluster_id)?;
-    let at = snapshot
-        .as_ref()
-        .map_or((0, 0), |(index, term, _)| (*index, *term));
-    let known = Known {
-        cluster_id,
-        snapshot: at,
-        clean: recorded.clean,
-        same_boot,
-    };
-    let Some(mut log) = replay::read(storage, names, known)? else {
-        return Err(DiskError::LogGap {
-            dir: dir(),
-            why: "there is no log file at all".into(),
-        });
-    };
-    if !log.stale.is_empty() {
-        notes.push(format!(
-            "a write that was not finished when the last run ended was cut off the log at position {}; it \
-             had not been acknowledged as durable",
-            log.tail.header.position(log.tail.end)
-        ));
-    }
-    let entries = std::mem::take(&mut log.entries);
-    let (boot, restart_log) = assemble(storage, &log, entries, snapshot)?;
-    Ok(Judged {
-        boot,
-        log: Some(log),
-        restart_log,
-        notes,
-    })
-}
-
-fn same_node(storage: &dyn Storage, recorded: &Meta, wanted: &Meta) -> Result<(), DiskError> {
-    if recorded.node == wanted.node && recorded.voters == wanted.voters {
-        return Ok(());
-    }
-    let describe = |meta: &Meta| match meta.single_node() {
-        true => format!("the single node {}", meta.node),
-        false => format!("node {} of the cluster of {}", meta.node, meta.voters.join(", ")),
-    };
-    Err(DiskError::OtherNode {
-        dir: storage.dir().to_path_buf(),
-        recorded: describe(recorded),
-        started: describe(wanted),
-    })
-}
-
-/// Joins snapshot and log; says also whether the log must restart after the snapshot.
-///
-/// The snapshot is committed state. The log leads on from it if it holds the snapshot's last entry or
-/// begins right behind it; otherwise it is older than the snapshot, or a tail that lost against what the
-/// snapshot holds, and nothing of it counts.
-fn assemble(
-    storage: &dyn Storage,
-    log: &Log,
-    mut entries: Vec<repligo_core::contract::LogEntry>,
-    snapshot: Option<snapshot::Snapshot>,
-) -> Result<(Boot, bool), DiskError> {
-    let (index, term) = snapshot
-        .as_ref()
-        .map_or((0, 0), |(index, term, _)| (*index, *term));
-    if log.base > index + 1 {
-        let why = match index {
-            0 => format!(
-                "it begins with entry {}, and there is no snapshot of what was before",
-                log.base
-            ),
-            _ => format!(
-                "it begins with entry {}, and the snapshot ends with entry {index}",
-                log.base
-            ),
-        };
-        return Err(DiskError::LogGap {
-            dir: storage.dir().to_path_buf(),
-            why,
-        });
-    }
-    let leads_on = log.base == index + 1 || log.term_at_snapshot == Some(term);
-    if !leads_on {
-        entries.clear();
-    }
-    let last_index = index + entries.len() as u64;
-    let restart_log = last_index + 1 != log.tail.next_index;
-    let recorded = log.tail.hard_state;
-    let mut hard_state = HardState {
-        commit: recorded.commit.clamp(index, last_index),
-        ..recorded
-    };
-    // A received snapshot becomes durable before the persist that carries its term.
-    if hard_state.term < term {
-        hard_state = HardState {
-            term,
-            vote: 0,
-            ..hard_state
-        };
-    }
-    Ok((
-        Boot {
-            hard_state,
-            snapshot,
-            entries,
-        },
-        restart_log,
-    ))
 }
 
 /// Removes what the last run left unfinished.

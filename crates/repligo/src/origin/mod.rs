@@ -1,1 +1,100 @@
-//! Origin drivers.
+//! Origin drivers: execute what the core asks of databases, on threads of their own, so that nothing a
+//! database does can stall a worker.
+//!
+//! It decides nothing: the core plans, the database decides, this carries. Per origin there are two
+//! threads, since a write that waits for a lock must not hold up loads.
+
+mod catalogue;
+mod failure;
+pub mod sqlite;
+mod statements;
+mod worker;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use repligo_core::origin::{OriginEvent, OriginMap, OriginRequest};
+
+pub use worker::Drivers;
+
+/// One `[origin.NAME]` of the configuration, its path resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginConfig {
+    /// NAME, as keyspaces refer to it.
+    pub name: String,
+    /// `sqlite:PATH`, absolute.
+    pub url: String,
+    /// Longest wait for a lock, and later for a statement.
+    pub statement_timeout: Duration,
+}
+
+/// On whose behalf the drivers write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriverIdentity {
+    /// Cluster id.
+    pub cluster: u128,
+    /// Name of this node.
+    pub node: String,
+}
+
+/// Takes what the drivers answer; called on their threads.
+pub type OnEvent = Arc<dyn Fn(OriginEvent) + Send + Sync>;
+
+/// The file of a `sqlite:` URL.
+fn sqlite_path(url: &str) -> Result<PathBuf, String> {
+    match url.strip_prefix("sqlite:") {
+        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
+        _ => Err(format!(
+            "'{url}' is not an origin that this build knows; write sqlite:PATH"
+        )),
+    }
+}
+
+/// The configuration of each origin that the map uses, in its order.
+fn configured<'a>(map: &OriginMap, configs: &'a [OriginConfig]) -> Result<Vec<&'a OriginConfig>, String> {
+    map.origins()
+        .iter()
+        .map(|name| {
+            configs
+                .iter()
+                .find(|config| config.name == *name)
+                .ok_or_else(|| format!("[origin.{name}] is missing; add it with url = \"sqlite:PATH\""))
+        })
+        .collect()
+}
+
+/// Checks at start whether the databases fit the mapping. Each message says what is wrong and what to
+/// change; empty when all is well.
+pub fn check(map: &OriginMap, configs: &[OriginConfig]) -> Vec<String> {
+    let configs = match configured(map, configs) {
+        Ok(configs) => configs,
+        Err(error) => return vec![error],
+    };
+    let mut findings = Vec::new();
+    for (origin, config) in (0u16..).zip(configs) {
+        let found = match sqlite_path(&config.url) {
+            Ok(path) => sqlite::check(&path, map, origin),
+            Err(error) => vec![error],
+        };
+        findings.extend(
+            found
+                .into_iter()
+                .map(|text| format!("origin {}: {text}", config.name)),
+        );
+    }
+    findings
+}
+
+/// The origin that a request is for.
+fn origin_of(map: &OriginMap, request: &OriginRequest) -> usize {
+    let keyspace = match request {
+        OriginRequest::Takeover(takeover) => takeover.lane.keyspace,
+        OriginRequest::Flush(flush) => flush.lane.keyspace,
+        OriginRequest::Load(load) => load.keyspace,
+    };
+    usize::from(map.policy(keyspace).origin)
+}
+
+#[cfg(test)]
+mod tests;

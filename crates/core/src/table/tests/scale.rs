@@ -156,8 +156,8 @@ fn entries_expire_in_order_with_many_ties_and_changes() {
         assert_eq!(table.volatile_len(), order.len());
         let mut expected = order.iter();
         loop {
-            let count = table.expire_due(u64::MAX, limit, &mut |key| {
-                assert_eq!(expected.next().map(|(_, key)| &key[..]), Some(key));
+            let count = table.expire_due(u64::MAX, limit, &mut |entry| {
+                assert_eq!(expected.next().map(|(_, key)| &key[..]), Some(entry.key));
             });
             if count == 0 {
                 break;

@@ -1,0 +1,35 @@
+//! Planted bugs: known ways to get a replica wrong, compiled in only with the feature `bugs`, one at a
+//! time, to prove that the simulator finds them. A build without the feature has none of them.
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// Messages leave and entries count as durable before the disk has them.
+    AckBeforeDurability,
+    /// A new leader serves at once, before an entry of its own term is committed: the votes count as
+    /// its first lease round.
+    MissingNoop,
+    /// The lease needs no confirmation of a quorum.
+    LeaseWithoutQuorum,
+    /// A new leader does not wait until older leases must have lapsed.
+    NoLeaseWait,
+    /// A leader answers by its own clock that a key has expired, without a word in the log.
+    ExpiryByLocalClock,
+    /// Copies of a forwarded batch are applied again.
+    ForwardWithoutDeduplication,
+    /// Linearizable reads are served before everything committed is applied.
+    ReadBehindCommit,
+}
+
+impl Bug {
+    /// All of them with their names for the command line.
+    pub const ALL: [(&'static str, Self); 7] = [
+        ("ack-before-durability", Self::AckBeforeDurability),
+        ("missing-noop", Self::MissingNoop),
+        ("lease-without-quorum", Self::LeaseWithoutQuorum),
+        ("no-lease-wait", Self::NoLeaseWait),
+        ("expiry-by-local-clock", Self::ExpiryByLocalClock),
+        ("forward-without-deduplication", Self::ForwardWithoutDeduplication),
+        ("read-behind-commit", Self::ReadBehindCommit),
+    ];
+}

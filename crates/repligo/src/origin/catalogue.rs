@@ -1,0 +1,252 @@
+//! Reads SQLite's catalogue and says whether a mapping fits it: table, columns, unique key, collation,
+//! affinity, and columns that no write would fill. Each finding says what to change.
+
+use repligo_core::origin::pattern::KeyKind;
+use repligo_core::origin::{Mode, Policy};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::statements::{Statements, quoted};
+
+#[derive(Debug)]
+struct Column {
+    name: String,
+    declared: String,
+    not_null: bool,
+    has_default: bool,
+    in_primary_key: bool,
+    generated: bool,
+}
+
+/// Checks one keyspace. `Ok(Err(findings))` lists what does not fit; the outer error is SQLite's.
+pub fn inspect(
+    connection: &Connection,
+    policy: &Policy,
+) -> rusqlite::Result<Result<Statements, Vec<String>>> {
+    let kind: Option<String> = connection
+        .prepare_cached(
+            "SELECT type FROM sqlite_schema WHERE name=?1 COLLATE NOCASE AND type IN ('table','view')",
+        )?
+        .query_row([&policy.table], |row| row.get(0))
+        .optional()?;
+    let writes = policy.mode == Mode::WriteThrough;
+    match kind.as_deref() {
+        None => {
+            return Ok(Err(vec![format!(
+                "table {0} does not exist; create it, for instance: {1}",
+                policy.table,
+                suggestion(policy)
+            )]));
+        }
+        Some("view") if writes => {
+            let text = "is a view; map a table, or use mode = \"read-through\"";
+            return Ok(Err(vec![format!("{} {text}", policy.table)]));
+        }
+        Some(_) => {}
+    }
+    let columns = columns(connection, &policy.table)?;
+    let mut findings = Vec::new();
+    check_columns(policy, &columns, &mut findings);
+    if findings.is_empty() && kind.as_deref() == Some("table") {
+        check_key(connection, policy, &columns, &mut findings)?;
+    }
+    if writes {
+        check_unfilled(policy, &columns, &mut findings);
+    }
+    if !findings.is_empty() {
+        return Ok(Err(findings));
+    }
+    let blob = policy
+        .value
+        .columns()
+        .first()
+        .and_then(|name| find(&columns, name))
+        .is_some_and(|column| column.declared.contains("BLOB"));
+    Ok(Ok(Statements::new(policy, blob)))
+}
+
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
+    connection
+        .prepare(&format!("PRAGMA table_xinfo({})", quoted(table)))?
+        .query_map([], |row| {
+            Ok(Column {
+                name: row.get(1)?,
+                declared: row
+                    .get::<_, Option<String>>(2)?
+                    .unwrap_or_default()
+                    .to_uppercase(),
+                not_null: row.get(3)?,
+                has_default: row.get::<_, Option<String>>(4)?.is_some(),
+                in_primary_key: row.get::<_, i64>(5)? > 0,
+                generated: row.get::<_, i64>(6)? >= 2,
+            })
+        })?
+        .collect()
+}
+
+fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
+    columns
+        .iter()
+        .find(|column| column.name.eq_ignore_ascii_case(name))
+}
+
+fn check_columns(policy: &Policy, columns: &[Column], findings: &mut Vec<String>) {
+    let table = &policy.table;
+    let keys = policy.key.iter().map(|key| &key.column);
+    for name in keys.chain(policy.value.columns()) {
+        match find(columns, name) {
+            None => {
+                let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+                let names = names.join(", ");
+                findings.push(format!(
+                    "table {table} has no column {name} (it has: {names}); add it or change the mapping"
+                ));
+            }
+            Some(column) if column.generated && policy.mode == Mode::WriteThrough => findings.push(format!(
+                "column {table}.{name} is generated and cannot be written; map another column"
+            )),
+            Some(_) => {}
+        }
+    }
+    for key in &policy.key {
+        let Some(column) = find(columns, &key.column) else {
+            continue;
+        };
+        let affinity = affinity(&column.declared);
+        let (fits, wanted) = match key.kind {
+            KeyKind::Integer => (affinity != "REAL", "INTEGER"),
+            KeyKind::Text | KeyKind::Uuid => (matches!(affinity, "TEXT" | "BLOB"), "TEXT"),
+        };
+        if !fits {
+            findings.push(format!(
+                "column {table}.{} is declared {}, in which two keys could become one value; declare it {wanted}, or change the type in the pattern",
+                key.column, column.declared
+            ));
+        }
+    }
+}
+
+/// SQLite's rules for the affinity of a declared type, in their order. A column without a type has none,
+/// which SQLite calls BLOB.
+fn affinity(declared: &str) -> &'static str {
+    let has = |word: &str| declared.contains(word);
+    if has("INT") {
+        "INTEGER"
+    } else if has("CHAR") || has("CLOB") || has("TEXT") {
+        "TEXT"
+    } else if has("BLOB") || declared.is_empty() || has("ANY") {
+        "BLOB"
+    } else if has("REAL") || has("FLOA") || has("DOUB") {
+        "REAL"
+    } else {
+        "NUMERIC"
+    }
+}
+
+/// The key columns must be exactly one primary key or full unique index, compared byte by byte.
+fn check_key(
+    connection: &Connection,
+    policy: &Policy,
+    columns: &[Column],
+    findings: &mut Vec<String>,
+) -> rusqlite::Result<()> {
+    let mut wanted: Vec<String> = policy.key.iter().map(|key| key.column.to_lowercase()).collect();
+    wanted.sort();
+    let table = &policy.table;
+    let names = wanted.join(", ");
+    let mut primary: Vec<String> = columns
+        .iter()
+        .filter(|column| column.in_primary_key)
+        .map(|column| column.name.to_lowercase())
+        .collect();
+    primary.sort();
+    let mut statement = connection.prepare(&format!("PRAGMA index_list({})", quoted(table)))?;
+    let indexes: Vec<String> = statement
+        .query_map([], |row| {
+            let whole = row.get::<_, bool>(2)? && !row.get::<_, bool>(4)?;
+            Ok(whole.then_some(row.get::<_, String>(1)?))
+        })?
+        .filter_map(Result::transpose)
+        .collect::<rusqlite::Result<_>>()?;
+    let mut folded = None;
+    for index in indexes {
+        let mut parts: Vec<(Option<String>, String)> = connection
+            .prepare(&format!("PRAGMA index_xinfo({})", quoted(&index)))?
+            .query_map([], |row| {
+                let is_key: bool = row.get(5)?;
+                Ok(is_key.then_some((row.get(2)?, row.get(4)?)))
+            })?
+            .filter_map(Result::transpose)
+            .collect::<rusqlite::Result<_>>()?;
+        parts.sort();
+        let mut found: Vec<String> = parts
+            .iter()
+            .filter_map(|(name, _)| name.as_ref().map(|name| name.to_lowercase()))
+            .collect();
+        found.sort();
+        if found == wanted {
+            match parts.iter().find(|(_, collation)| collation != "BINARY") {
+                None => return Ok(()),
+                Some((_, collation)) => folded = Some(collation.clone()),
+            }
+        }
+    }
+    if let Some(collation) = folded {
+        findings.push(format!(
+            "the unique key ({names}) of table {table} compares with {collation}, so two keys could share a row; declare the columns COLLATE BINARY"
+        ));
+    } else if primary != wanted {
+        // An INTEGER PRIMARY KEY is the row id itself and has no index of its own.
+        findings.push(format!(
+            "the columns ({names}) of table {table} are not its primary key and have no unique index of exactly these columns; add one: CREATE UNIQUE INDEX {} ON {}({})",
+            quoted(&format!("{table}_key")),
+            quoted(table),
+            policy.key.iter().map(|key| quoted(&key.column)).collect::<Vec<_>>().join(", ")
+        ));
+    }
+    Ok(())
+}
+
+/// Columns that a new row must have and that no write of the keyspace fills.
+fn check_unfilled(policy: &Policy, columns: &[Column], findings: &mut Vec<String>) {
+    for column in columns {
+        let mapped = policy
+            .key
+            .iter()
+            .any(|key| key.column.eq_ignore_ascii_case(&column.name))
+            || policy
+                .value
+                .columns()
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(&column.name));
+        // A row id fills itself.
+        let row_id = column.in_primary_key && column.declared == "INTEGER";
+        if column.not_null && !column.has_default && !column.generated && !mapped && !row_id {
+            findings.push(format!(
+                "column {}.{} is NOT NULL, has no default and is not mapped, so no new row could be written; give it a default or map it",
+                policy.table, column.name
+            ));
+        }
+    }
+}
+
+fn suggestion(policy: &Policy) -> String {
+    let mut columns: Vec<String> = policy
+        .key
+        .iter()
+        .map(|key| {
+            let declared = match key.kind {
+                KeyKind::Integer => "INTEGER",
+                KeyKind::Text | KeyKind::Uuid => "TEXT",
+            };
+            format!("{} {declared} NOT NULL", quoted(&key.column))
+        })
+        .collect();
+    columns.extend(policy.value.columns().iter().map(|column| quoted(column)));
+    let keys: Vec<String> = policy.key.iter().map(|key| quoted(&key.column)).collect();
+    format!(
+        "CREATE TABLE {} ({}, PRIMARY KEY ({}))",
+        quoted(&policy.table),
+        columns.join(", "),
+        keys.join(", ")
+    )
+}
