@@ -1,0 +1,235 @@
+//! Metrics of our own: role, term, lag, peers, worker. All are called `repligo_…`.
+
+use repligo_core::contract::Role;
+
+use super::page::Page;
+use crate::node::{Metrics, NodeStatus};
+
+/// All of them. `tick_age_us` is the age of the worker's last tick.
+pub(super) fn render(page: &mut Page, status: &NodeStatus, metrics: &Metrics, tick_age_us: u64) {
+    replica(page, status);
+    cluster(page, status);
+    counters(page, metrics);
+    page.head(
+        "repligo_tick_age_seconds",
+        "gauge",
+        "Age of the worker's last tick",
+    );
+    page.sample("repligo_tick_age_seconds", &[], tick_age_us as f64 / 1e6);
+    page.head(
+        "repligo_turn_seconds_max",
+        "gauge",
+        "Longest turn of the worker since start",
+    );
+    let longest = metrics.turn_nanoseconds_max.get() as f64 / 1e9;
+    page.sample("repligo_turn_seconds_max", &[], longest);
+}
+
+fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Leader => "leader",
+        Role::Candidate => "candidate",
+        Role::Follower => "follower",
+    }
+}
+
+fn name_of(status: &NodeStatus, peer: u64) -> &str {
+    let found = status.nodes.iter().find(|node| node.peer == peer);
+    found.map_or("unknown", |node| node.name.as_str())
+}
+
+fn replica(page: &mut Page, status: &NodeStatus) {
+    let replica = &status.replica;
+    page.head("repligo_role", "gauge", "1 for the role that this node has");
+    for role in [Role::Leader, Role::Follower, Role::Candidate] {
+        page.sample(
+            "repligo_role",
+            &[("role", role_word(role))],
+            u8::from(replica.role == role),
+        );
+    }
+    page.gauges(&[
+        ("repligo_term", replica.term, "Term of the replica"),
+        (
+            "repligo_leader",
+            replica.leader,
+            "Number of the known leader, 0 for none",
+        ),
+        (
+            "repligo_serving",
+            u64::from(replica.serving),
+            "1 when this replica can serve",
+        ),
+        (
+            "repligo_applied_index",
+            replica.applied_index,
+            "Last applied entry",
+        ),
+        (
+            "repligo_commit_index",
+            replica.commit_index,
+            "Last entry known to be committed",
+        ),
+        (
+            "repligo_lag_milliseconds",
+            replica.lag_ms,
+            "Since the leader was last heard; 0 on the leader",
+        ),
+        (
+            "repligo_requests_waiting",
+            replica.requests_waiting,
+            "Requests that wait for a leader or commit",
+        ),
+        (
+            "repligo_shard_time_milliseconds",
+            replica.shard_time_ms,
+            "Shard time, since the epoch",
+        ),
+    ]);
+    page.counters(&[(
+        "repligo_full_resyncs_total",
+        replica.full_resyncs,
+        "Snapshots installed from a leader",
+    )]);
+    page.head(
+        "repligo_follower_matched_index",
+        "gauge",
+        "On the leader: what a follower holds",
+    );
+    for (peer, matched, _) in &replica.followers {
+        page.sample(
+            "repligo_follower_matched_index",
+            &[("node", name_of(status, *peer))],
+            matched,
+        );
+    }
+    page.head(
+        "repligo_follower_silent_milliseconds",
+        "gauge",
+        "On the leader: since a follower was heard",
+    );
+    for (peer, _, silent_ms) in &replica.followers {
+        page.sample(
+            "repligo_follower_silent_milliseconds",
+            &[("node", name_of(status, *peer))],
+            silent_ms,
+        );
+    }
+}
+
+fn cluster(page: &mut Page, status: &NodeStatus) {
+    page.head("repligo_info", "gauge", "Identity of the node; always 1");
+    let labels = [
+        ("name", status.name.as_str()),
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("cluster_id", &format!("{:032x}", status.cluster_id)),
+        ("run_id", &status.run_id),
+    ];
+    page.sample("repligo_info", &labels, 1);
+    page.gauges(&[
+        (
+            "repligo_incarnation",
+            status.incarnation,
+            "Start count of this node",
+        ),
+        (
+            "repligo_generation",
+            status.generation,
+            "Generation of the cluster",
+        ),
+    ]);
+    page.head(
+        "repligo_node_healthy",
+        "gauge",
+        "1 when a node said within a second that it serves",
+    );
+    for node in &status.nodes {
+        page.sample(
+            "repligo_node_healthy",
+            &[("node", &node.name)],
+            u8::from(node.healthy),
+        );
+    }
+    page.head(
+        "repligo_node_connected",
+        "gauge",
+        "1 when a link to the node is open",
+    );
+    for node in &status.nodes {
+        page.sample(
+            "repligo_node_connected",
+            &[("node", &node.name)],
+            u8::from(node.connected),
+        );
+    }
+    page.head(
+        "repligo_peer_queued_bytes",
+        "gauge",
+        "Bytes that wait to be sent to a node",
+    );
+    for node in status.nodes.iter().filter(|node| node.peer != status.peer) {
+        page.sample(
+            "repligo_peer_queued_bytes",
+            &[("node", &node.name)],
+            node.queued_bytes,
+        );
+    }
+    // Digests are compared between nodes, not plotted: the low 52 bits survive Prometheus' floats.
+    let low = (status.replica.digest & ((1 << 52) - 1)) as u64;
+    page.gauges(&[(
+        "repligo_digest_low52",
+        low,
+        "Low 52 bits of the digest at repligo_applied_index",
+    )]);
+}
+
+fn counters(page: &mut Page, metrics: &Metrics) {
+    page.counters(&[
+        (
+            "repligo_elections_total",
+            metrics.elections.get(),
+            "Changes of the term seen",
+        ),
+        (
+            "repligo_leader_changes_total",
+            metrics.leader_changes.get(),
+            "Times this node became leader",
+        ),
+        (
+            "repligo_persists_total",
+            metrics.persists.get(),
+            "Writes given to the disk thread",
+        ),
+        (
+            "repligo_peer_bytes_in_total",
+            metrics.peer_bytes_in.get(),
+            "Bytes read from other nodes",
+        ),
+        (
+            "repligo_peer_bytes_out_total",
+            metrics.peer_bytes_out.get(),
+            "Bytes written to other nodes",
+        ),
+        (
+            "repligo_peer_connects_total",
+            metrics.peer_connects.get(),
+            "Peer links established",
+        ),
+        (
+            "repligo_peer_refusals_total",
+            metrics.peer_refusals.get(),
+            "Peer handshakes refused",
+        ),
+        (
+            "repligo_protocol_errors_total",
+            metrics.protocol_errors.get(),
+            "Protocol errors of clients",
+        ),
+        (
+            "repligo_output_limit_disconnections_total",
+            metrics.output_limit_disconnections.get(),
+            "Clients disconnected because they did not read their replies",
+        ),
+        ("repligo_turns_total", metrics.turns.get(), "Turns of the worker"),
+    ]);
+}
