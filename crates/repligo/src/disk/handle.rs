@@ -271,6 +271,10 @@ impl LogThread {
         if self.fsync || self.group.iter().any(|persist| persist.must_sync) {
             self.wal.sync()?;
         }
+        if self.shared.failed() {
+            // Another thread has reported the end meanwhile; nothing is reported after it.
+            return Ok(());
+        }
         self.shared.counters.batch(self.group.len() as u64);
         let mut sends = Vec::new();
         for persist in self.group.drain(..) {

@@ -3,7 +3,7 @@
 //! `node.pid` is for people and for `dev`, which finds restarted nodes by it; only the lock decides.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::DiskError;
@@ -28,7 +28,7 @@ impl DirectoryLock {
     /// # Errors
     /// [`DiskError::Locked`] with the other process' id, or an IO error.
     pub fn acquire(dir: &Path) -> Result<DirectoryLock, DiskError> {
-        fs::create_dir_all(dir).map_err(|error| DiskError::io("create the data directory", dir, error))?;
+        make_durably(dir).map_err(|error| DiskError::io("create the data directory", dir, error))?;
         let path = dir.join(LOCK_FILE);
         let mut file = fs::OpenOptions::new()
             .read(true)
@@ -97,4 +97,16 @@ impl DirectoryLock {
         // A leftover pid file only costs its reader a look at the process list.
         let _ = fs::remove_file(self.dir.join(PID_FILE));
     }
+}
+
+/// Makes a directory and its missing parents, and syncs the directories that got a new name: without that a
+/// power loss could take the whole data directory, however well its files were synced.
+fn make_durably(dir: &Path) -> io::Result<()> {
+    let absolute = std::path::absolute(dir)?;
+    let missing = absolute.ancestors().take_while(|ancestor| !ancestor.exists());
+    let parents: Vec<&Path> = missing.filter_map(Path::parent).collect();
+    fs::create_dir_all(dir)?;
+    parents
+        .into_iter()
+        .try_for_each(|parent| File::open(parent)?.sync_all())
 }

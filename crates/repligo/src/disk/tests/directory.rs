@@ -10,10 +10,10 @@ use super::{CLUSTER, append, entry, open, options, single};
 use crate::disk::{DirectoryLock, Disk, DiskDone, DiskError, Forming, OpenOptions};
 
 /// A directory of the operating system that goes with the test.
-struct Temporary(PathBuf);
+pub(super) struct Temporary(pub PathBuf);
 
 impl Temporary {
-    fn new(name: &str) -> Temporary {
+    pub fn new(name: &str) -> Temporary {
         let dir = std::env::temp_dir().join(format!("repligo-disk-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         Temporary(dir)

@@ -1,10 +1,13 @@
 //! Tests of the disk: a fake file system that can crash, models, golden files, real directories.
 
+#![allow(clippy::unwrap_used)]
+
 mod crash;
 mod damage;
 mod directory;
 mod fake;
 mod golden;
+mod speed;
 mod threads;
 
 use std::sync::Arc;

@@ -125,14 +125,14 @@ fn an_installed_snapshot_restarts_the_log_and_gives_its_segments_back() {
         index: 1000,
         drop_log_to: 1000,
     });
-    let hard_state = Some(HardState {
+    let hard_state = HardState {
         term: 5,
         vote: 0,
         commit: 1000,
-    });
+    };
     let install = Persist {
         install: Some(1000),
-        hard_state,
+        hard_state: Some(hard_state),
         must_sync: true,
         ..Persist::default()
     };
@@ -157,7 +157,7 @@ fn an_installed_snapshot_restarts_the_log_and_gives_its_segments_back() {
         (1000, 5, 2, 100_000)
     );
     assert_eq!(recovered.boot.entries, [entry(1001, 5, "after")]);
-    assert_eq!(recovered.boot.hard_state, hard_state.unwrap());
+    assert_eq!(recovered.boot.hard_state, hard_state);
 }
 
 #[test]
