@@ -7,6 +7,7 @@ use clap::ArgMatches;
 use crate::admin;
 use crate::config::{self, NodeSettings};
 use crate::node::{self, NodeConfig, NodeError, Ready};
+use crate::origin::OriginConfig;
 
 /// `repligo serve …`.
 pub fn run(matches: &ArgMatches) -> ExitCode {
@@ -79,11 +80,15 @@ fn node_config(settings: NodeSettings) -> NodeConfig {
         output_bytes_max: settings.output_bytes_max,
         proto_max_bulk_bytes: settings.proto_max_bulk_bytes,
         origin: settings.origins.map.clone(),
-        origin_urls: settings
+        origins: settings
             .origins
             .origins
             .iter()
-            .map(|origin| (origin.name.clone(), origin.url.clone()))
+            .map(|origin| OriginConfig {
+                name: origin.name.clone(),
+                url: origin.url.clone(),
+                statement_timeout: origin.statement_timeout,
+            })
             .collect(),
         config_file: settings
             .config_file

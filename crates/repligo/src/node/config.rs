@@ -9,6 +9,7 @@ use repligo_core::contract::Durability;
 use repligo_core::origin::OriginMap;
 
 use super::Shared;
+use crate::origin::OriginConfig;
 
 /// Serves admin HTTP on the given, already bound listener, on a thread of its own. It gets the shared
 /// status and counters of the node and must never block the worker. Called once, before forming.
@@ -81,8 +82,8 @@ pub struct NodeConfig {
     pub proto_max_bulk_bytes: usize,
     /// Which keys are mapped to an origin; equal on all nodes.
     pub origin: Arc<OriginMap>,
-    /// `(origin name, URL)`, paths resolved.
-    pub origin_urls: Vec<(String, String)>,
+    /// The origins that the keyspaces name, paths resolved.
+    pub origins: Vec<OriginConfig>,
     /// Initial SLOWLOG settings.
     pub slowlog: SlowlogConfig,
     /// Configuration file as `CONFIG`/INFO report it; empty for none.
@@ -112,7 +113,7 @@ impl Default for NodeConfig {
             output_bytes_max: 256 << 20,
             proto_max_bulk_bytes: 512 << 20,
             origin: Arc::new(OriginMap::default()),
-            origin_urls: Vec::new(),
+            origins: Vec::new(),
             slowlog: SlowlogConfig::default(),
             config_file: String::new(),
             admin_hook: None,

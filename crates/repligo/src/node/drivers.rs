@@ -1,20 +1,30 @@
-//! What carries out the replica's effects besides sockets: the disk and the origin.
+//! What carries out the replica's effects besides sockets: the disk and the origin, on their own threads.
 
 use repligo_core::contract::{Persist, SnapshotIo};
-use repligo_core::origin::OriginRequest;
+use repligo_core::origin::{OriginEvent, OriginRequest};
 
-use crate::disk::DiskHandle;
+use crate::disk::{DiskDone, DiskHandle};
+use crate::origin;
 
-/// Takes calls for the origin; the answers come back as inputs.
-pub type OriginSink = Box<dyn Fn(OriginRequest)>;
+/// What those threads tell the worker.
+#[derive(Debug)]
+pub enum Report {
+    /// From the disk.
+    Disk(DiskDone),
+    /// From an origin driver.
+    Origin(OriginEvent),
+}
+
+/// Where they tell it.
+pub type Reports = tokio::sync::mpsc::UnboundedSender<Report>;
 
 /// Disk and origin of a running node.
 #[derive(Default)]
 pub struct Drivers {
     /// Absent with durability `none`, and before forming.
     pub disk: Option<DiskHandle>,
-    /// Absent when no keyspace has an origin.
-    pub origin: Option<OriginSink>,
+    /// Absent when no keyspace has an origin, and before forming.
+    pub origin: Option<origin::Drivers>,
 }
 
 impl Drivers {
@@ -35,7 +45,7 @@ impl Drivers {
     /// Passes a call for the origin on.
     pub fn origin(&self, request: OriginRequest) {
         if let Some(origin) = &self.origin {
-            origin(request);
+            origin.submit(request);
         }
     }
 }

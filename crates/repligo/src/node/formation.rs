@@ -10,15 +10,14 @@ use repligo_core::forming::{Forming, FormingOutput, FormingState};
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 
+use super::drivers::{Report, Reports};
 use super::worker::Worker;
 use super::{NodeError, process};
-use crate::disk::{self, Disk, DiskDone};
+use crate::disk::{self, Disk};
+use crate::origin::{self, DriverIdentity, OriginConfig};
 
 /// Bytes of log kept in memory for followers that lag; at that size a snapshot is taken.
 const LOG_BYTES_MAX: u64 = 256 << 20;
-
-/// Where the disk's threads report.
-pub type DiskReports = tokio::sync::mpsc::UnboundedSender<DiskDone>;
 
 /// A node that is not part of a cluster yet.
 pub struct Formation {
@@ -29,7 +28,8 @@ pub struct Formation {
     voters: Vec<PeerId>,
     durability: Durability,
     origin: Arc<OriginMap>,
-    reports: DiskReports,
+    origins: Vec<OriginConfig>,
+    reports: Reports,
 }
 
 /// What a node starts with.
@@ -42,10 +42,12 @@ pub struct Start {
     pub durability: Durability,
     /// Keyspace policies.
     pub origin: Arc<OriginMap>,
+    /// The origins that they name.
+    pub origins: Vec<OriginConfig>,
     /// The directory and what it held; `None` with durability `none`.
     pub disk: Option<(Disk, Boot)>,
-    /// Where the disk's threads will report.
-    pub reports: DiskReports,
+    /// Where the threads of disk and origin will report.
+    pub reports: Reports,
 }
 
 fn state_of(forming: disk::Forming) -> FormingState {
@@ -91,6 +93,7 @@ impl Formation {
             voters: start.voters,
             durability: start.durability,
             origin: start.origin,
+            origins: start.origins,
             reports: start.reports,
         }
     }
@@ -114,17 +117,34 @@ impl Formation {
         }
     }
 
-    /// Starts the disk's threads and builds the replica.
+    fn start_origin(&self, worker: &Worker, cluster: u128) -> Result<origin::Drivers, NodeError> {
+        let identity = DriverIdentity {
+            cluster,
+            node: worker.facts.name.clone(),
+        };
+        let reports = self.reports.clone();
+        let on_event = Arc::new(move |event| {
+            // The worker is gone only when the process ends.
+            let _ = reports.send(Report::Origin(event));
+        });
+        origin::Drivers::start(self.origin.clone(), &self.origins, &identity, on_event)
+            .map_err(NodeError::Origin)
+    }
+
+    /// Starts the threads of disk and origin, and builds the replica.
     fn finish(self, worker: &mut Worker, cluster_id: u128) -> Result<(), NodeError> {
         let identity = Identity {
             cluster_id,
             ..self.identity
         };
+        if !self.origin.is_empty() {
+            worker.drivers.origin = Some(self.start_origin(worker, cluster_id)?);
+        }
         if let Some(disk) = self.disk {
             let reports = self.reports;
             let handle = disk.start(move |done| {
                 // The worker is gone only when the process ends.
-                let _ = reports.send(done);
+                let _ = reports.send(Report::Disk(done));
             });
             worker.drivers.disk = Some(handle.map_err(|error| NodeError::Disk(error.to_string()))?);
         }

@@ -18,16 +18,18 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::formation::{DiskReports, Formation, Start};
+use super::drivers::{Report, Reports};
+use super::formation::{Formation, Start};
 use super::metrics::for_all_commands;
 use super::shutdown::Shutdown;
 use super::worker::{Facts, Worker};
 use super::{NodeConfig, NodeError, Phase, Ready, Shared, clock, process};
-use crate::disk::{DirectoryLock, Disk, DiskDone, OpenOptions};
+use crate::disk::{DirectoryLock, Disk, Forming, OpenOptions};
 use crate::net::connection::Reader;
 use crate::net::hello::{FEATURE_LEVEL, Hello};
 use crate::net::links::Links;
 use crate::net::{dial, listener, options};
+use crate::origin;
 use crate::session::Parameters;
 
 /// Open files that a node needs besides its clients'.
@@ -166,6 +168,25 @@ fn open_directory(config: &NodeConfig, topology: &Topology) -> Result<Directory,
     Ok(Directory::Disk(Box::new((disk, recovered.boot))))
 }
 
+/// Refuses a mapping that does not fit the database. A node that is part of a cluster starts even where
+/// the database is out of reach: everything without an origin can be served.
+fn check_origin(config: &NodeConfig, directory: &Directory) -> Result<(), NodeError> {
+    let findings = origin::check(&config.origin, &config.origins);
+    if findings.is_empty() {
+        return Ok(());
+    }
+    let formed = match directory {
+        Directory::Disk(disk) => matches!(disk.0.meta().forming, Forming::Formed { .. }),
+        Directory::Lock(_) => false,
+    };
+    let text = findings.join("\n");
+    if formed && !origin::reachable(&config.origins) {
+        tracing::error!("the origin cannot be checked: {text}");
+        return Ok(());
+    }
+    Err(NodeError::Origin(text))
+}
+
 /// Runs one node until it has stopped cleanly (SIGTERM, SIGINT) or cannot go on.
 ///
 /// # Errors
@@ -187,6 +208,7 @@ pub fn run(mut config: NodeConfig) -> Result<(), NodeError> {
         );
     }
     let directory = open_directory(&config, &topology)?;
+    check_origin(&config, &directory)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())
@@ -245,7 +267,7 @@ fn facts(config: &NodeConfig, ready: &Ready) -> Facts {
     }
 }
 
-fn build(setup: &mut Setup, reports: DiskReports) -> (Worker, Option<DirectoryLock>) {
+fn build(setup: &mut Setup, reports: Reports) -> (Worker, Option<DirectoryLock>) {
     let Setup {
         config,
         topology,
@@ -262,6 +284,7 @@ fn build(setup: &mut Setup, reports: DiskReports) -> (Worker, Option<DirectoryLo
         voters: topology.nodes.keys().copied().collect(),
         durability: config.durability,
         origin: config.origin.clone(),
+        origins: config.origins.clone(),
         disk,
         reports,
     });
@@ -342,12 +365,12 @@ async fn run_turns(node: Rc<Node>) {
     .await;
 }
 
-async fn take_reports(node: Rc<Node>, mut done: mpsc::UnboundedReceiver<DiskDone>) {
+async fn take_reports(node: Rc<Node>, mut done: mpsc::UnboundedReceiver<Report>) {
     while let Some(report) = done.recv().await {
         let worker = &mut *node.worker.borrow_mut();
-        worker.disk_done(report);
+        worker.take_report(report);
         while let Ok(report) = done.try_recv() {
-            worker.disk_done(report);
+            worker.take_report(report);
         }
     }
 }

@@ -20,13 +20,14 @@ use repligo_proto::command::{CommandId, Spec, flag};
 use repligo_proto::resp::{ArgSlice, OwnedRequest};
 use tokio::net::TcpStream;
 
+use super::NodeError;
 use super::batch::Batch;
 use super::clock::{Clock, boottime_ns};
+use super::drivers::{Drivers, Report};
 use super::formation::Formation;
 use super::rates::Rates;
 use super::shared::{DatabaseStatus, PeerStatus, Phase, Shared};
 use super::turn::TurnSignal;
-use super::{NodeError, drivers::Drivers};
 use crate::disk::DiskDone;
 use crate::net::connection::Connection;
 use crate::net::links::Links;
@@ -281,18 +282,21 @@ impl Worker {
         }
     }
 
-    /// The disk reports.
-    pub fn disk_done(&mut self, done: DiskDone) {
+    /// A thread of the disk or of the origin reports.
+    pub fn take_report(&mut self, report: Report) {
         let now = self.clock.now();
-        match done {
-            DiskDone::Persisted { number, sends } => {
+        match report {
+            Report::Disk(DiskDone::Persisted { number, sends }) => {
                 for send in sends {
                     self.links.send(send.to, &send.message);
                 }
                 self.step(now, Input::Persisted { number });
             }
-            DiskDone::SnapshotSaved { index } => self.step(now, Input::SnapshotSaved { index }),
-            DiskDone::Fatal(error) => self.verdict = Some(Err(NodeError::Disk(error.to_string()))),
+            Report::Disk(DiskDone::SnapshotSaved { index }) => self.step(now, Input::SnapshotSaved { index }),
+            Report::Disk(DiskDone::Fatal(error)) => {
+                self.verdict = Some(Err(NodeError::Disk(error.to_string())))
+            }
+            Report::Origin(event) => self.step(now, Input::Origin(event)),
         }
     }
 

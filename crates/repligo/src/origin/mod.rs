@@ -86,6 +86,12 @@ pub fn check(map: &OriginMap, configs: &[OriginConfig]) -> Vec<String> {
     findings
 }
 
+/// Whether the databases are there at all, so that a finding of [`check`] is about the mapping.
+pub fn reachable(configs: &[OriginConfig]) -> bool {
+    let there = |config: &OriginConfig| sqlite_path(&config.url).is_ok_and(|path| path.exists());
+    configs.iter().all(there)
+}
+
 /// The origin that a request is for.
 fn origin_of(map: &OriginMap, request: &OriginRequest) -> usize {
     let keyspace = match request {
