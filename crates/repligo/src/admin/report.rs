@@ -46,7 +46,7 @@ pub struct Report {
 pub struct NodeReport {
     /// Its name.
     pub name: String,
-    /// `leader`, `follower`, `candidate`, or `unknown` when it has not been heard of.
+    /// `leader`, `follower`, `candidate`, or `unknown` while there is no link to it.
     pub role: String,
     /// Its term.
     pub term: u64,
@@ -150,9 +150,10 @@ impl Report {
 
 impl NodeReport {
     fn of(node: &PeerStatus, all: &[PeerStatus]) -> NodeReport {
-        // A node that was never heard of has no term; its default role would read as "follower".
+        // What a node said before its link broke is no statement about now: it may be dead, or cut off and
+        // replaced, and two rows that say "leader" would mislead whoever counts them.
         let role = match node.role {
-            _ if node.term == 0 && !node.connected => "unknown",
+            _ if !node.connected => "unknown",
             Role::Leader => "leader",
             Role::Candidate => "candidate",
             Role::Follower => "follower",
@@ -256,8 +257,9 @@ mod tests {
     }
 
     #[test]
-    fn a_node_never_heard_of_has_an_unknown_role() {
+    fn a_node_without_a_link_has_an_unknown_role() {
         let mut status = status();
+        status.nodes[0].connected = false;
         status.nodes[2] = PeerStatus {
             peer: 3,
             name: "n3".into(),
@@ -268,5 +270,6 @@ mod tests {
             (report.nodes[2].role.as_str(), report.nodes[2].leader.as_deref()),
             ("unknown", None)
         );
+        assert_eq!(report.nodes[0].role, "unknown", "an old leader that is cut off");
     }
 }

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::admin::report::{Health, Report};
+
 /// How long a node may take to stop after SIGTERM before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(15);
 /// Between two looks at a process.
@@ -60,9 +62,12 @@ impl NodeSpec {
         has_command_line(pid, &self.argv).then_some(pid)
     }
 
-    /// Whether admin HTTP says that the node can serve clients.
+    /// Whether the node serves clients and sees every other node serve: it is ready itself, and whoever
+    /// asks it for the status of the cluster gets the same answer.
     pub fn is_ready(&self) -> bool {
-        http_get(self.admin, "/readyz").is_ok_and(|(status, _)| status == 200)
+        http_get(self.admin, "/api/status").is_ok_and(|(_, body)| {
+            serde_json::from_str::<Report>(&body).is_ok_and(|report| report.health == Health::Healthy)
+        })
     }
 
     /// The last lines of its log.

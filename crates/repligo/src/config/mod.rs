@@ -13,6 +13,7 @@ pub mod refusals;
 pub mod show;
 pub mod suggest;
 pub mod units;
+pub mod url;
 pub mod value;
 
 use std::net::SocketAddr;

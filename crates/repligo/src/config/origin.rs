@@ -14,6 +14,7 @@ use super::error::{Origin, Problem, Problems};
 use super::file::{ConfigFile, Section};
 use super::suggest;
 use super::units::parse_duration;
+use super::url;
 
 /// One database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,22 +27,6 @@ pub struct OriginSection {
     pub pool: u64,
     /// Longest statement.
     pub statement_timeout: Duration,
-}
-
-impl OriginSection {
-    /// The URL without a password.
-    pub fn shown_url(&self) -> String {
-        let Some((scheme, rest)) = self.url.split_once("://") else {
-            return self.url.clone();
-        };
-        match rest.rsplit_once('@') {
-            Some((user, host)) => {
-                let user = user.split(':').next().unwrap_or_default();
-                format!("{scheme}://{user}@{host}")
-            }
-            None => self.url.clone(),
-        }
-    }
 }
 
 /// One mapped keyspace.
@@ -272,7 +257,7 @@ impl Settler<'_> {
         let statement_timeout = self.duration(section, "statement_timeout", Some(Duration::from_secs(5)))?;
         let url = self.required(section, "url", &title, "sqlite:app.db")?;
         let line = section.scalars.get("url").map_or(section.line, |(_, line)| *line);
-        match resolve_url(&url, &self.file.path) {
+        match url::resolve(&url, &self.file.path) {
             Ok(url) => Some(OriginSection {
                 name: section.name.clone(),
                 url,
@@ -385,37 +370,6 @@ impl Settler<'_> {
     }
 }
 
-/// Checks the scheme, and makes a relative SQLite path relative to the file it stands in.
-///
-/// # Errors
-/// What is wrong with the URL, and what to do.
-pub fn resolve_url(url: &str, file: &Path) -> Result<String, (String, &'static str)> {
-    if let Some(path) = url.strip_prefix("sqlite:") {
-        // sqlite:///absolute is a common spelling; sqlite://host would not mean anything.
-        let path = path.strip_prefix("//").unwrap_or(path);
-        if path.is_empty() || path == ":memory:" {
-            return Err((
-                format!("`{url}` names no file"),
-                "write sqlite:PATH; all nodes must open the same file, so memory is not possible",
-            ));
-        }
-        let folder = file
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        let absolute = std::path::absolute(folder.join(path)).unwrap_or_else(|_| folder.join(path));
-        return Ok(format!("sqlite:{}", absolute.display()));
-    }
-    let scheme = url.split(':').next().unwrap_or_default();
-    match scheme {
-        "postgres" | "postgresql" | "mysql" => Err((
-            format!("{scheme} origins are not built yet"),
-            "use sqlite:PATH until they are",
-        )),
-        _ => Err((format!("`{url}` has no known scheme"), "write sqlite:PATH")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::file::parse;
@@ -437,25 +391,6 @@ mod tests {
         assert_eq!(keyspace.cache_ttl, Some(Duration::from_secs(3600)));
         assert_eq!(keyspace.flush_deadline, Duration::from_secs(30));
         assert_eq!(keyspace.key, [("id".to_string(), "id".to_string())]);
-    }
-
-    #[test]
-    fn urls() {
-        let check = |url: &str, expect: Result<&str, &str>| match (
-            resolve_url(url, Path::new("/c/r.toml")),
-            expect,
-        ) {
-            (Ok(resolved), Ok(expected)) => assert_eq!(resolved, expected),
-            (Err((what, _)), Err(part)) => assert!(what.contains(part), "{url}: {what}"),
-            (got, expected) => panic!("{url}: {got:?}, expected {expected:?}"),
-        };
-        check("sqlite:a.db", Ok("sqlite:/c/a.db"));
-        check("sqlite:/d/a.db", Ok("sqlite:/d/a.db"));
-        check("sqlite:///d/a.db", Ok("sqlite:/d/a.db"));
-        check("sqlite:", Err("names no file"));
-        check("sqlite::memory:", Err("names no file"));
-        check("postgres://h/d", Err("not built yet"));
-        check("app.db", Err("no known scheme"));
     }
 
     #[test]
@@ -490,16 +425,5 @@ mod tests {
         check(&GOOD.replace("{id:int}", "{id:float}"), &["r.toml:3", "float"]);
         check(&GOOD.replace("key = { id", "key = { nr"), &["r.toml:3"]);
         check("[origin.main]\npool = 0\n", &["choose 1 to 1000", "has no `url`"]);
-    }
-
-    #[test]
-    fn passwords_in_urls_are_not_shown() {
-        let origin = OriginSection {
-            name: "main".into(),
-            url: "postgres://app:secret@db/app".into(),
-            pool: 1,
-            statement_timeout: Duration::from_secs(1),
-        };
-        assert_eq!(origin.shown_url(), "postgres://app@db/app");
     }
 }

@@ -8,6 +8,7 @@ use super::NodeSettings;
 use super::keys::Kind;
 use super::layers::{Layered, Setting};
 use super::units::show_size;
+use super::url;
 use super::value::Value;
 
 /// Text of a value as it would stand in a file; `None` where there is none.
@@ -53,7 +54,7 @@ pub fn text(layered: &Layered, settings: &NodeSettings) -> String {
         let _ = writeln!(out, "{name:name_width$}  {value:value_width$}  {origin}");
     }
     for origin in &settings.origins.origins {
-        let _ = writeln!(out, "[origin.{}] {}", origin.name, origin.shown_url());
+        let _ = writeln!(out, "[origin.{}] {}", origin.name, url::shown(&origin.url));
     }
     for keyspace in &settings.origins.keyspaces {
         let _ = writeln!(
@@ -84,7 +85,7 @@ pub fn json(layered: &Layered, settings: &NodeSettings) -> serde_json::Value {
         .origins
         .origins
         .iter()
-        .map(|origin| json!({ "name": origin.name, "url": origin.shown_url() }))
+        .map(|origin| json!({ "name": origin.name, "url": url::shown(&origin.url) }))
         .collect();
     let keyspaces: Vec<_> = settings
         .origins

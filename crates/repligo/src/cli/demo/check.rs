@@ -16,6 +16,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const AGREE_WITHIN: Duration = Duration::from_secs(45);
 /// The state counts as settled when its index has not moved for this long.
 const SETTLED_FOR: Duration = Duration::from_millis(300);
+/// How long a read may go on being refused.
+const READABLE_WITHIN: Duration = Duration::from_secs(15);
 /// Keys in one pipeline.
 const BATCH: usize = 500;
 /// At most this many single findings are listed.
@@ -108,25 +110,40 @@ fn judge_rows(
     }
 }
 
-/// Every key of one node, by its own state (`READONLY`).
+/// Every key of one node, by its own state (`READONLY`). A key whose read is refused is asked for again
+/// until [`READABLE_WITHIN`] has passed; then the refusal stands for its value, which no history allows.
 fn read_all<'a>(node: &NodeSpec, keys: &[&'a str]) -> Result<HashMap<&'a str, String>, WireError> {
     let mut connection = Connection::open(&node.resp.to_string(), TIMEOUT)?;
     connection.expect(&["READONLY"])?;
+    let deadline = Instant::now() + READABLE_WITHIN;
     let mut values = HashMap::with_capacity(keys.len());
-    for batch in keys.chunks(BATCH) {
-        for key in batch {
-            connection.push(&["GET", key]);
-        }
-        connection.flush()?;
-        for key in batch {
-            match connection.receive()? {
-                Value::Null => {}
-                Value::Error(text) => return Err(WireError::Refused(format!("GET {key}: {text}"))),
-                value => drop(values.insert(*key, value.as_str().unwrap_or("(not text)").to_string())),
+    let mut open: Vec<&'a str> = keys.to_vec();
+    loop {
+        let mut refused = Vec::new();
+        for batch in open.chunks(BATCH) {
+            for key in batch {
+                connection.push(&["GET", key]);
+            }
+            connection.flush()?;
+            for key in batch {
+                match connection.receive()? {
+                    Value::Null => drop(values.remove(key)),
+                    Value::Error(text) => {
+                        refused.push(*key);
+                        values.insert(*key, format!("(refused: {text})"));
+                    }
+                    value => {
+                        values.insert(*key, value.as_str().unwrap_or("(not text)").to_string());
+                    }
+                }
             }
         }
+        if refused.is_empty() || Instant::now() > deadline {
+            return Ok(values);
+        }
+        open = refused;
+        std::thread::sleep(Duration::from_millis(200));
     }
-    Ok(values)
 }
 
 /// Waits until all nodes have the same index and digest and nothing moves any more. `Ok(false)` when they

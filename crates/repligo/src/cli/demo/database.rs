@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::config::origin::resolve_url;
+use crate::config::url;
 
 /// Table of the mapped keyspace. It is made if it does not exist, and never dropped.
 const TABLE: &str = "repligo_demo";
@@ -36,7 +36,7 @@ impl DemoDatabase {
         } else {
             folder.join("demo.toml")
         };
-        let url = resolve_url(given, &base)
+        let url = url::resolve(given, &base)
             .map_err(|(what, remedy)| format!("{what}\n  where: --origin {given}\n  do: {remedy}"))?;
         let path = PathBuf::from(url.trim_start_matches("sqlite:"));
         let failed = |error: rusqlite::Error| {
