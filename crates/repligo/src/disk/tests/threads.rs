@@ -7,7 +7,7 @@ use bytes::Bytes;
 use repligo_core::contract::{Durability, HardState, Persist, Send, SnapshotIo};
 
 use super::fake::{FakeDisk, Faults};
-use super::{append, entry, open, options, single, vote};
+use super::{Random, append, entry, open, options, single, vote};
 use crate::disk::{DiskDone, DiskError, DiskHandle};
 
 fn start(disk: &FakeDisk, durability: Durability) -> (DiskHandle, Receiver<DiskDone>) {
@@ -257,4 +257,67 @@ fn a_snapshot_is_given_up_with_the_disk_that_ends() {
     let (_, recovered) = open(&disk, &single(Durability::Os), "boot").unwrap();
     assert!(recovered.boot.snapshot.is_none());
     assert!(!disk.names().contains(&"snapshot.tmp".to_owned()));
+}
+
+/// The power fails while all threads are at work: what they have reported by then is there.
+#[test]
+fn what_the_threads_reported_survives_a_power_loss_at_any_moment() {
+    for seed in 0..150 {
+        let mut random = Random(seed);
+        let disk = FakeDisk::default();
+        let (handle, done) = start(&disk, Durability::Fsync);
+        disk.set_faults(Faults {
+            kill_in: Some(random.below(400)),
+            ..Faults::default()
+        });
+        let (mut index, mut reported, mut saved) = (0, 0, 0);
+        for number in 1..=random.below(120) {
+            let mut persist = Persist::default();
+            if random.chance(8) {
+                // Alternately the own snapshot and one of the leader.
+                let installs = random.chance(50);
+                index += if installs { 10 } else { 0 };
+                if index > 0 {
+                    handle.snapshot(SnapshotIo::Begin { index, term: 1 });
+                    handle.snapshot(SnapshotIo::Chunk(Bytes::from(vec![
+                        1;
+                        random.below(9000) as usize
+                    ])));
+                    let drop_log_to = index;
+                    handle.snapshot(SnapshotIo::End { index, drop_log_to });
+                }
+                persist.install = installs.then_some(index);
+            }
+            index += 1;
+            persist.entries = vec![entry(index, 1, vec![2; random.below(900) as usize])];
+            // The number says up to which index the log reaches.
+            handle.submit(Persist {
+                number: index,
+                ..persist
+            });
+            if number % 16 == 0 && random.chance(50) {
+                std::thread::yield_now();
+            }
+        }
+        if random.chance(50) {
+            std::thread::sleep(Duration::from_micros(random.below(2000)));
+        }
+        disk.lose_power(&mut random);
+        drop(handle);
+        for done in done.try_iter() {
+            match done {
+                DiskDone::Persisted { number, .. } => reported = number,
+                DiskDone::SnapshotSaved { index } => saved = index,
+                DiskDone::Fatal(error) => assert!(error.to_string().contains("killed"), "{error}"),
+            }
+        }
+        disk.set_faults(Faults::default());
+        let (_, recovered) = open(&disk, &single(Durability::Fsync), "boot 2").unwrap();
+        let at = recovered.boot.snapshot.map_or(0, |(index, ..)| index);
+        let last = at + recovered.boot.entries.len() as u64;
+        assert!(
+            last >= reported && at >= saved,
+            "seed {seed}: {at} {last}, reported {saved} {reported}"
+        );
+    }
 }
