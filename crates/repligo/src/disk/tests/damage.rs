@@ -213,6 +213,42 @@ fn what_lies_behind_a_cut_never_comes_back() {
     assert_eq!(recovered.boot.entries.len(), 2);
 }
 
+/// Counterexample to giving segments back at once: the first segment's entries 2 and up were replaced by a
+/// truncation in the second that is not synced; without both the log would begin behind the snapshot.
+#[test]
+fn a_segment_goes_only_after_what_made_it_superfluous_is_synced() {
+    for seed in 0..50 {
+        let disk = FakeDisk::default();
+        let (opened, _) = open(&disk, &single(Durability::Os), "boot 1").unwrap();
+        let mut parts = opened.into_parts();
+        let mut writer = parts.snapshot_writer();
+        for index in 1..=10 {
+            parts
+                .wal
+                .append(&[append(vec![entry(index, 1, vec![1; 900])])])
+                .unwrap();
+        }
+        assert_eq!(segments(&disk).len(), 2);
+        parts
+            .wal
+            .append(&[append(vec![entry(2, 2, "replaced"), entry(3, 2, "replaced")])])
+            .unwrap();
+        for piece in [
+            SnapshotIo::Begin { index: 3, term: 2 },
+            SnapshotIo::End {
+                index: 3,
+                drop_log_to: 3,
+            },
+        ] {
+            writer.execute(piece).unwrap();
+        }
+        parts.wal.drop_to(3).unwrap();
+        assert_eq!(segments(&disk).len(), 1);
+        disk.lose_power(&mut Random(seed));
+        assert_eq!(boot(&disk, "boot 2").unwrap().snapshot.unwrap().0, 3);
+    }
+}
+
 #[test]
 fn a_changed_byte_of_snapshot_or_meta_is_refused() {
     let disk = directory(Durability::Fsync, true);
