@@ -19,6 +19,7 @@ mod digest;
 mod extended;
 mod keys;
 mod known;
+mod natural;
 mod scan;
 mod snapshot;
 
