@@ -42,7 +42,7 @@ impl Keyspace {
         let Some(database) = command.db().and_then(|db| self.database(db)) else {
             return false;
         };
-        let table = &database.table;
+        let table = database.table();
         match command {
             Command::Keys { .. }
             | Command::Scan { .. }

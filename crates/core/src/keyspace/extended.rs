@@ -27,13 +27,21 @@ const DECIMAL_MAGNITUDE_MAX: i64 = 5_000;
 pub(super) enum Extended {
     /// `mantissa * 2^exponent`. The highest bit of the mantissa is set, unless the number is zero or the
     /// exponent is [`EXPONENT_MIN`].
-    Finite { negative: bool, mantissa: u64, exponent: i32 },
+    Finite {
+        negative: bool,
+        mantissa: u64,
+        exponent: i32,
+    },
     /// Written as such; no operation gives it.
     Infinite,
 }
 
 impl Extended {
-    pub const ZERO: Self = Self::Finite { negative: false, mantissa: 0, exponent: EXPONENT_MIN };
+    pub const ZERO: Self = Self::Finite {
+        negative: false,
+        mantissa: 0,
+        exponent: EXPONENT_MIN,
+    };
 
     /// Reads a decimal number, with or without point and exponent, or the word for infinity. `None` for
     /// anything else and for numbers out of range, on the side of zero too.
@@ -54,13 +62,28 @@ impl Extended {
             return Some(Self::ZERO);
         }
         let (mantissa, exponent) = decimal.to_binary()?;
-        (mantissa != 0).then_some(Self::Finite { negative, mantissa, exponent })
+        (mantissa != 0).then_some(Self::Finite {
+            negative,
+            mantissa,
+            exponent,
+        })
     }
 
     /// The sum, or `None` when it is not finite.
     pub fn checked_add(self, other: Self) -> Option<Self> {
-        let Self::Finite { negative, mantissa, exponent } = self else { return None };
-        let Self::Finite { negative: other_negative, mantissa: other_mantissa, exponent: other_exponent } = other
+        let Self::Finite {
+            negative,
+            mantissa,
+            exponent,
+        } = self
+        else {
+            return None;
+        };
+        let Self::Finite {
+            negative: other_negative,
+            mantissa: other_mantissa,
+            exponent: other_exponent,
+        } = other
         else {
             return None;
         };
@@ -82,19 +105,32 @@ impl Extended {
             (false, Ordering::Equal) => return Some(Self::ZERO),
         };
         let (mantissa, exponent) = round(sum, exponent - 63, lost)?;
-        Some(Self::Finite { negative, mantissa, exponent })
+        Some(Self::Finite {
+            negative,
+            mantissa,
+            exponent,
+        })
     }
 
     /// At most seventeen decimals, none of them a trailing zero, no exponent however long it gets.
     pub fn to_text(self) -> String {
-        let Self::Finite { negative, mantissa, exponent } = self else {
+        let Self::Finite {
+            negative,
+            mantissa,
+            exponent,
+        } = self
+        else {
             return "inf".to_owned();
         };
         let text = match u32::try_from(exponent) {
-            Ok(shift) => Natural::from(mantissa).shifted_left(shift).to_text(),
+            Ok(shift) => Natural::from(mantissa).shifted_left(shift).into_text(),
             Err(_) => fraction_text(mantissa, exponent.unsigned_abs()),
         };
-        if negative && text != "0" { format!("-{text}") } else { text }
+        if negative && text != "0" {
+            format!("-{text}")
+        } else {
+            text
+        }
     }
 }
 
@@ -118,7 +154,10 @@ fn fraction_text(mantissa: u64, shift: u32) -> String {
 /// `None` when it is not finite. With `more` the mantissa must have more than 65 bits.
 fn round(mantissa: u128, exponent: i32, more: bool) -> Option<(u64, i32)> {
     let bits = (u128::BITS - mantissa.leading_zeros()) as i32;
-    debug_assert!(!more || bits > 65, "what is cut off decides more than the rounding");
+    debug_assert!(
+        !more || bits > 65,
+        "what is cut off decides more than the rounding"
+    );
     let drop = (bits - 64).max(EXPONENT_MIN - exponent);
     let exponent = exponent + drop;
     let rounded = if drop <= 0 {
@@ -209,9 +248,9 @@ fn parse_exponent(text: &[u8]) -> Option<i64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let magnitude = digits
-        .iter()
-        .fold(0i64, |value, digit| (value * 10 + i64::from(digit - b'0')).min(SATURATED));
+    let magnitude = digits.iter().fold(0i64, |value, digit| {
+        (value * 10 + i64::from(digit - b'0')).min(SATURATED)
+    });
     Some(if negative { -magnitude } else { magnitude })
 }
 
@@ -220,7 +259,10 @@ mod tests {
     use super::*;
 
     fn sum(left: &str, right: &str) -> Option<String> {
-        let (left, right) = (Extended::parse(left.as_bytes())?, Extended::parse(right.as_bytes())?);
+        let (left, right) = (
+            Extended::parse(left.as_bytes())?,
+            Extended::parse(right.as_bytes())?,
+        );
         left.checked_add(right).map(Extended::to_text)
     }
 
@@ -249,15 +291,31 @@ mod tests {
             ("38.6", "+2.514976041337565541e-2998", "38.6"),
             ("1e-19", "+10.8", "10.8"),
             ("-402.01", "0.9038247091813043", "-401.1061752908186957"),
-            ("966716.2189252522", "-0.7581845371687517", "966715.46074071503124969"),
+            (
+                "966716.2189252522",
+                "-0.7581845371687517",
+                "966715.46074071503124969",
+            ),
             ("-295147905179352825853", "660.01", "-295147905179352825200"),
             ("+40477e27", "-172746e13", "40476999999998272539593717841920"),
-            ("+0.0692682474259646", "734074.0000000000000000879", "734074.06926824742595272"),
+            (
+                "+0.0692682474259646",
+                "734074.0000000000000000879",
+                "734074.06926824742595272",
+            ),
             ("-1152921504606846975", "-7.1", "-1152921504606846982.125"),
-            ("+295147905179352825857", "260512.75430829902", "295147905179353086368"),
+            (
+                "+295147905179352825857",
+                "260512.75430829902",
+                "295147905179353086368",
+            ),
             ("2015117262e16", "465.5", "20151172619999999999082496"),
             ("+96.8", "590295810358705651713", "590295810358705651840"),
-            ("-426783.2526167995", "41663.73623297348", "-385119.51638382601998956"),
+            (
+                "-426783.2526167995",
+                "41663.73623297348",
+                "-385119.51638382601998956",
+            ),
         ];
         for (left, right, expect) in cases {
             assert_eq!(sum(left, right).as_deref(), Some(expect), "{left} + {right}");
@@ -266,8 +324,10 @@ mod tests {
 
     #[test]
     fn what_strtold_refuses_is_refused() {
-        let refused =
-            ["", ".", "-", "e5", "1e", "1e+", " 1", "1 ", "1x", "nan", "--1", "1.2.3", "1e5000", "1e-5000", "\u{1}"];
+        let refused = [
+            "", ".", "-", "e5", "1e", "1e+", " 1", "1 ", "1x", "nan", "--1", "1.2.3", "1e5000", "1e-5000",
+            "\u{1}",
+        ];
         for text in refused {
             assert_eq!(Extended::parse(text.as_bytes()), None, "{text:?}");
         }

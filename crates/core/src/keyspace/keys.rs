@@ -51,16 +51,16 @@ impl Keyspace {
             Deadline::In(time) => (self.time_ms as i64).saturating_add(time),
             Deadline::At(time) => time,
         };
-        let holds = match entry.deadline_ms {
+        let refused = match entry.deadline_ms {
             Some(current) => {
-                !condition.if_none
-                    && !(condition.if_later && new_ms <= current as i64)
-                    && !(condition.if_earlier && new_ms >= current as i64)
+                condition.if_none
+                    || (condition.if_later && new_ms <= current as i64)
+                    || (condition.if_earlier && new_ms >= current as i64)
             }
             // No deadline counts as infinitely late.
-            None => !condition.if_some && !condition.if_later,
+            None => condition.if_some || condition.if_later,
         };
-        if !holds {
+        if refused {
             return reply.integer(0);
         }
         self.put_deadline(db, key, Some(new_ms.max(0) as u64));
@@ -158,7 +158,7 @@ impl Keyspace {
 
     pub(super) fn memory_usage(&self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
         let bytes = self.find(db, key).and_then(|_| {
-            let table = &self.database(db)?.table;
+            let table = self.database(db)?.table();
             table.entry_bytes(table.hash(key), key)
         });
         match bytes {

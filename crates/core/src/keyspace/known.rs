@@ -24,7 +24,7 @@ impl Keyspace {
     pub fn lookup(&self, db: u8, key: &[u8]) -> Known<'_> {
         let entry = self
             .database(db)
-            .and_then(|database| database.table.get(database.table.hash(key), key));
+            .and_then(|database| database.table().get(database.table().hash(key), key));
         match entry {
             None => Known::Absent,
             Some(entry) if entry.kind == kind::NEGATIVE => Known::Negative,
@@ -41,8 +41,6 @@ impl Keyspace {
         value: Option<&[u8]>,
         cache_deadline_ms: Option<u64>,
     ) {
-        // An earlier value or absence must not outlive a later one whose deadline has passed.
-        self.forget(db, key);
         self.put(
             db,
             key,
@@ -71,7 +69,7 @@ impl Keyspace {
         let Some(database) = self.database(db) else {
             return;
         };
-        let entries = database.table.iter().filter(|entry| drop_it(entry.key));
+        let entries = database.table().iter().filter(|entry| drop_it(entry.key));
         let keys: Vec<Box<[u8]>> = entries.map(|entry| entry.key.into()).collect();
         for key in keys {
             self.forget(db, &key);

@@ -10,11 +10,12 @@
 //!   being in a table is being alive, also in snapshots.
 //! - Each write of a key gets the next number of one counter as the key's version; the counter is part
 //!   of the replicated state. Equal version means: not written in between, not even with an equal value.
-//! - Each database's digest is the sum of [`digest::entry_digest`] over its entries, kept up with each
+//! - Each database's digest is the sum of [`digest::KeyDigest::entry`] over its entries, kept up with each
 //!   change.
 //! - A negative row (an origin key that is known to have no row) is an entry that no plain command sees.
 
 mod clock;
+mod database;
 mod digest;
 mod extended;
 mod keys;
@@ -38,7 +39,9 @@ pub use clock::{ReadClock, ReadOutcome};
 pub use known::Known;
 pub use snapshot::RestoreError;
 
-use crate::table::{EntryRef, Table};
+use crate::table::EntryRef;
+
+use database::Database;
 
 /// What an entry of a table is.
 mod kind {
@@ -54,23 +57,6 @@ mod kind {
     pub const ROW: u8 = 4;
     /// The last one there is.
     pub const LAST: u8 = ROW;
-}
-
-/// One of the sixteen.
-#[derive(Debug)]
-struct Database {
-    table: Table,
-    /// How many entries of the table are negative rows.
-    negative_count: usize,
-    /// Sum of [`digest::entry_digest`] over all entries; kept per database so that FLUSHDB has not to
-    /// walk what it drops.
-    digest: u128,
-}
-
-impl Database {
-    fn len(&self) -> usize {
-        self.table.len() - self.negative_count
-    }
 }
 
 /// Counts for INFO; of this process only, neither replicated nor in snapshots.
@@ -170,7 +156,7 @@ impl Keyspace {
         self.databases
             .iter()
             .flatten()
-            .fold(0, |sum, database| sum.wrapping_add(database.digest))
+            .fold(0, |sum, database| sum.wrapping_add(database.digest()))
     }
 
     /// What this process counted.
@@ -187,8 +173,8 @@ impl Keyspace {
         self.database(db)
             .map_or_else(DatabaseSummary::default, |database| DatabaseSummary {
                 keys: database.len() as u64,
-                volatile_keys: database.table.volatile_len() as u64,
-                bytes: database.table.memory_bytes() as u64,
+                volatile_keys: database.table().volatile_len() as u64,
+                bytes: database.table().memory_bytes() as u64,
             })
     }
 
@@ -199,7 +185,7 @@ impl Keyspace {
         if let Some(table) = command
             .db()
             .and_then(|db| self.database(db))
-            .map(|database| &database.table)
+            .map(|database| database.table())
         {
             command.for_each_key(|key| table.prefetch(table.hash(key)));
         }
@@ -380,7 +366,7 @@ impl Keyspace {
     /// The entry of a key, unless it is absent or a negative row.
     #[inline]
     fn find(&self, db: u8, key: &[u8]) -> Option<EntryRef<'_>> {
-        let table = &self.database(db)?.table;
+        let table = self.database(db)?.table();
         table
             .get(table.hash(key), key)
             .filter(|entry| entry.kind != kind::NEGATIVE)

@@ -16,7 +16,9 @@ pub(super) struct Natural {
 
 impl From<u64> for Natural {
     fn from(value: u64) -> Self {
-        Self { limbs: if value == 0 { Vec::new() } else { vec![value] } }
+        Self {
+            limbs: if value == 0 { Vec::new() } else { vec![value] },
+        }
     }
 }
 
@@ -27,7 +29,9 @@ impl Natural {
 
     /// Position of the highest bit that is set, from 1; 0 for zero.
     pub fn bits(&self) -> u32 {
-        self.limbs.last().map_or(0, |last| self.limbs.len() as u32 * u64::BITS - last.leading_zeros())
+        self.limbs.last().map_or(0, |last| {
+            self.limbs.len() as u32 * u64::BITS - last.leading_zeros()
+        })
     }
 
     pub fn power_of_ten(exponent: u32) -> Self {
@@ -96,7 +100,7 @@ impl Natural {
         (quotient, self.is_zero())
     }
 
-    pub fn to_text(mut self) -> String {
+    pub fn into_text(mut self) -> String {
         let mut groups = Vec::new();
         while !self.is_zero() {
             let mut rest = 0u64;
@@ -109,7 +113,10 @@ impl Natural {
             self = self.trimmed();
         }
         let mut text = groups.pop().unwrap_or(0).to_string();
-        groups.iter().rev().for_each(|group| text.push_str(&format!("{group:019}")));
+        groups
+            .iter()
+            .rev()
+            .for_each(|group| text.push_str(&format!("{group:019}")));
         text
     }
 
@@ -124,7 +131,10 @@ impl Natural {
     }
 
     fn compare(&self, other: &Self) -> Ordering {
-        self.limbs.len().cmp(&other.limbs.len()).then_with(|| self.limbs.iter().rev().cmp(other.limbs.iter().rev()))
+        self.limbs
+            .len()
+            .cmp(&other.limbs.len())
+            .then_with(|| self.limbs.iter().rev().cmp(other.limbs.iter().rev()))
     }
 
     /// Takes away a number that is not larger.

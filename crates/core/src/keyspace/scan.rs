@@ -25,7 +25,7 @@ impl Keyspace {
     pub(super) fn keys_matching(&self, db: u8, pattern: &[u8], reply: &mut ReplyWriter<'_>) {
         let mut found: Vec<&[u8]> = Vec::new();
         if let Some(database) = self.database(db) {
-            for entry in database.table.iter() {
+            for entry in database.table().iter() {
                 if entry.kind != kind::NEGATIVE && (pattern == b"*" || glob::matches(pattern, entry.key)) {
                     found.push(entry.key);
                 }
@@ -43,7 +43,7 @@ impl Keyspace {
             Some(database) => {
                 let mut seen = 0;
                 for _ in 0..scan.count.saturating_mul(STEPS_PER_ENTRY) {
-                    cursor = database.table.scan(cursor, &mut |entry| {
+                    cursor = database.table().scan(cursor, &mut |entry| {
                         seen += 1;
                         if scan.accepts(&entry) {
                             found.push(entry.key);
@@ -68,14 +68,14 @@ impl Keyspace {
         for _ in 0..DRAWS_MAX {
             let draw = next_draw(self.draws.get());
             self.draws.set(draw);
-            if let Some(entry) = database.table.random(draw)
+            if let Some(entry) = database.table().random(draw)
                 && entry.kind != kind::NEGATIVE
             {
                 return reply.bulk(entry.key);
             }
         }
         // Nearly everything is a negative row.
-        match database.table.iter().find(|entry| entry.kind != kind::NEGATIVE) {
+        match database.table().iter().find(|entry| entry.kind != kind::NEGATIVE) {
             Some(entry) => reply.bulk(entry.key),
             None => reply.null(),
         }

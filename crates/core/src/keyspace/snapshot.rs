@@ -86,9 +86,9 @@ impl Keyspace {
     pub fn snapshot_begin(&mut self) {
         let mut entry_count = 0;
         for database in self.databases.iter_mut().flatten() {
-            entry_count += database.table.len() as u64;
-            database.table.snapshot_abort();
-            database.table.snapshot_begin();
+            entry_count += database.table().len() as u64;
+            database.table_for_snapshot().snapshot_abort();
+            database.table_for_snapshot().snapshot_begin();
         }
         self.snapshot = Progress::Header(Header {
             time_ms: self.time_ms,
@@ -136,7 +136,7 @@ impl Keyspace {
         self.databases
             .iter_mut()
             .flatten()
-            .for_each(|database| database.table.snapshot_abort());
+            .for_each(|database| database.table_for_snapshot().snapshot_abort());
         self.snapshot = Progress::Idle;
     }
 
@@ -146,17 +146,19 @@ impl Keyspace {
         // A database that was made after the walk began has no walk, and nothing to give out.
         let Some(database) = self.databases[db]
             .as_mut()
-            .filter(|database| database.table.snapshot_active())
+            .filter(|database| database.table().snapshot_active())
         else {
             return true;
         };
         loop {
-            let done = database.table.snapshot_next(budget_bytes, &mut |entry| {
-                if out.is_empty() {
-                    out.extend_from_slice(&[VERSION, ENTRIES, db as u8]);
-                }
-                put_entry(out, &entry);
-            });
+            let done = database
+                .table_for_snapshot()
+                .snapshot_next(budget_bytes, &mut |entry| {
+                    if out.is_empty() {
+                        out.extend_from_slice(&[VERSION, ENTRIES, db as u8]);
+                    }
+                    put_entry(out, &entry);
+                });
             if done || !out.is_empty() {
                 return done;
             }
@@ -187,7 +189,7 @@ impl Keyspace {
                     .databases
                     .iter()
                     .flatten()
-                    .map(|database| database.table.len())
+                    .map(|database| database.table().len())
                     .sum();
                 if entry_count as u64 != header.entry_count {
                     return Err(RestoreError::Incomplete("entries are missing"));

@@ -200,24 +200,15 @@ impl Keyspace {
     }
 
     pub(super) fn append(&mut self, db: u8, key: &[u8], value: &[u8], reply: &mut ReplyWriter<'_>) {
-        let Some(entry) = self.find(db, key) else {
+        let Some(length) = self.find(db, key).map(|entry| entry.value.len()) else {
             self.put(db, key, NewValue::string(value, None));
             return reply.integer(value.len() as i64);
         };
-        let length = entry.value.len() + value.len();
-        if length > STRING_BYTES_MAX {
+        if length + value.len() > STRING_BYTES_MAX {
             return reply.error(words::STRING_TOO_LONG);
         }
-        self.put_built(db, key, |keyspace, built| {
-            let entry = keyspace.find(db, key).expect("it was found above");
-            built.extend_from_slice(entry.value);
-            built.extend_from_slice(value);
-            BuiltMeta {
-                deadline_ms: entry.deadline_ms,
-                kind: kind::STRING_CHANGED,
-            }
-        });
-        reply.integer(length as i64);
+        self.overwrite(db, key, (length, value));
+        reply.integer((length + value.len()) as i64);
     }
 
     pub(super) fn string_length(&self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
@@ -250,25 +241,30 @@ impl Keyspace {
     }
 
     pub(super) fn set_range(&mut self, db: u8, key: &[u8], range: Range<'_>, reply: &mut ReplyWriter<'_>) {
-        let old_length = self.find(db, key).map_or(0, |entry| entry.value.len());
+        let old_length = self.find(db, key).map(|entry| entry.value.len());
         if range.value.is_empty() {
-            return reply.integer(old_length as i64);
+            return reply.integer(old_length.unwrap_or(0) as i64);
         }
         let end = range.offset.saturating_add(range.value.len() as u64);
         if end > STRING_BYTES_MAX as u64 {
             return reply.error(words::STRING_TOO_LONG);
         }
         let (start, end) = (range.offset as usize, end as usize);
-        self.put_built(db, key, |keyspace, built| {
-            let entry = keyspace.find(db, key);
-            built.extend_from_slice(entry.as_ref().map_or(b"", |entry| entry.value));
-            built.resize(old_length.max(end), 0);
-            built[start..end].copy_from_slice(range.value);
-            BuiltMeta {
-                deadline_ms: entry.and_then(|entry| entry.deadline_ms),
-                kind: kind::STRING_CHANGED,
-            }
-        });
-        reply.integer(old_length.max(end) as i64);
+        if old_length.is_some_and(|length| start <= length) {
+            self.overwrite(db, key, (start, range.value));
+        } else {
+            // The gap between the old end and the first byte written is filled with zeros.
+            self.put_built(db, key, |keyspace, built| {
+                let entry = keyspace.find(db, key);
+                built.extend_from_slice(entry.as_ref().map_or(b"", |entry| entry.value));
+                built.resize(start, 0);
+                built.extend_from_slice(range.value);
+                BuiltMeta {
+                    deadline_ms: entry.and_then(|entry| entry.deadline_ms),
+                    kind: kind::STRING_CHANGED,
+                }
+            });
+        }
+        reply.integer(old_length.unwrap_or(0).max(end) as i64);
     }
 }

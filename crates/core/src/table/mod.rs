@@ -194,8 +194,25 @@ impl Table {
     /// # Panics
     /// If version or kind are larger than [`VERSION_MAX`] and [`KIND_MAX`].
     pub fn insert(&mut self, hash: u64, key: &[u8], value: &[u8], meta: Meta) -> bool {
+        self.insert_over(hash, (key, value), meta, |_| ())
+    }
+
+    /// As [`Table::insert`], but shows the entry that it replaces before it goes, which costs less than
+    /// looking it up first.
+    ///
+    /// # Panics
+    /// If version or kind are larger than [`VERSION_MAX`] and [`KIND_MAX`].
+    #[inline]
+    pub fn insert_over(
+        &mut self,
+        hash: u64,
+        (key, value): (&[u8], &[u8]),
+        meta: Meta,
+        on_replaced: impl FnOnce(EntryRef<'_>),
+    ) -> bool {
         self.before_change(hash);
         if let Some(place) = self.store.find(hash, key) {
+            on_replaced(self.store.arena.entry(self.store.index.handle(place)));
             self.change(place, key, meta.deadline_ms, |arena, handle| {
                 arena.replace(handle, key, value, meta)
             });

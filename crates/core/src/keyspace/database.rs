@@ -1,0 +1,169 @@
+//! One database: a table, and what is known of all its entries together.
+//!
+//! Everything that alters a table is here, so that digest and negative count cannot fall behind it.
+//! Versions and time are the keyspace's business.
+
+use super::digest::KeyDigest;
+use super::kind;
+use crate::table::{Meta, Table};
+
+/// How many expired keys are removed per call into the table.
+const EXPIRE_BATCH: usize = 256;
+
+/// One of the sixteen.
+#[derive(Debug)]
+pub(super) struct Database {
+    number: u8,
+    table: Table,
+    /// How many entries of the table are negative rows.
+    negative_count: usize,
+    /// Sum of [`KeyDigest::entry`] over all entries; kept per database so that FLUSHDB has not to walk
+    /// what it drops.
+    digest: u128,
+}
+
+impl Database {
+    #[cold]
+    pub fn new(number: u8, hash_seed: u64) -> Box<Self> {
+        Box::new(Self {
+            number,
+            table: Table::new(hash_seed),
+            negative_count: 0,
+            digest: 0,
+        })
+    }
+
+    /// To look at. Changes go through the functions below.
+    #[inline]
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The walk of a snapshot, which changes no entry.
+    pub fn table_for_snapshot(&mut self) -> &mut Table {
+        &mut self.table
+    }
+
+    /// Number of keys; negative rows are none.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.table.len() - self.negative_count
+    }
+
+    #[inline]
+    pub fn digest(&self) -> u128 {
+        self.digest
+    }
+
+    /// Writes an entry, whatever was there before.
+    #[inline]
+    pub fn put(&mut self, key: &[u8], value: &[u8], meta: Meta) {
+        let Self {
+            table,
+            negative_count,
+            digest,
+            ..
+        } = self;
+        let key_digest = KeyDigest::new(self.number, key);
+        let hash = table.hash(key);
+        *digest = digest.wrapping_add(key_digest.entry(value, meta));
+        *negative_count += usize::from(meta.kind == kind::NEGATIVE);
+        table.insert_over(hash, (key, value), meta, |old| {
+            *digest = digest.wrapping_sub(key_digest.entry(old.value, old.meta()));
+            *negative_count -= usize::from(old.kind == kind::NEGATIVE);
+        });
+    }
+
+    /// Changes everything but the value of an entry that exists and whose kind stays what it is.
+    pub fn set_meta(&mut self, key: &[u8], change: impl FnOnce(Meta) -> Meta) {
+        let hash = self.table.hash(key);
+        let Some(old) = self.table.get(hash, key) else {
+            return;
+        };
+        let (old_meta, length) = (old.meta(), old.value.len());
+        let meta = change(old_meta);
+        debug_assert_eq!(meta.kind, old_meta.kind, "the negative count depends on it");
+        let key_digest = KeyDigest::new(self.number, key);
+        let removed = key_digest.meta(length, old_meta);
+        self.digest = self
+            .digest
+            .wrapping_sub(removed)
+            .wrapping_add(key_digest.meta(length, meta));
+        self.table.set_meta(hash, key, meta);
+    }
+
+    /// Overwrites a part of the value of a string that exists, or continues it; `offset` lies in the
+    /// value or at its end. The work depends on the length of `bytes`, not on that of the value.
+    pub fn overwrite(&mut self, key: &[u8], (offset, bytes): (usize, &[u8]), meta: Meta) {
+        let Self { table, digest, .. } = self;
+        let (key_digest, hash) = (KeyDigest::new(self.number, key), table.hash(key));
+        let end = offset + bytes.len();
+        let Some(old) = table.get(hash, key) else { return };
+        let length = old.value.len();
+        assert!(
+            offset <= length && old.kind != kind::NEGATIVE,
+            "there is a string that reaches the offset"
+        );
+        let removed = key_digest
+            .meta(length, old.meta())
+            .wrapping_add(key_digest.blocks(old.value, offset, end));
+        let (inside, behind) = bytes.split_at(bytes.len().min(length - offset));
+        if !inside.is_empty() {
+            let value = table.value_mut(hash, key).expect("it was found above");
+            value[offset..offset + inside.len()].copy_from_slice(inside);
+        }
+        if !behind.is_empty() {
+            table.append(hash, key, behind);
+        }
+        table.set_meta(hash, key, meta);
+        let new = table.get(hash, key).expect("it was found above");
+        let added = key_digest
+            .meta(new.value.len(), meta)
+            .wrapping_add(key_digest.blocks(new.value, offset, end));
+        *digest = digest.wrapping_sub(removed).wrapping_add(added);
+    }
+
+    /// Removes an entry if its kind is accepted; true when it was removed.
+    pub fn remove_if(&mut self, key: &[u8], accepts: impl FnOnce(u8) -> bool) -> bool {
+        let hash = self.table.hash(key);
+        let Some(old) = self.table.get(hash, key).filter(|old| accepts(old.kind)) else {
+            return false;
+        };
+        let removed = KeyDigest::new(self.number, key).entry(old.value, old.meta());
+        self.digest = self.digest.wrapping_sub(removed);
+        self.negative_count -= usize::from(old.kind == kind::NEGATIVE);
+        self.table.remove(hash, key);
+        true
+    }
+
+    /// Removes every entry, negative rows too.
+    pub fn clear(&mut self) {
+        self.table.clear();
+        self.negative_count = 0;
+        self.digest = 0;
+    }
+
+    /// Removes every entry whose deadline is `now_ms` or earlier; returns how many keys they were.
+    pub fn remove_due(&mut self, now_ms: u64) -> u64 {
+        let Self {
+            table,
+            negative_count,
+            digest,
+            number,
+        } = self;
+        let mut keys = 0;
+        loop {
+            let count = table.expire_due(now_ms, EXPIRE_BATCH, &mut |entry| {
+                let removed = KeyDigest::new(*number, entry.key).entry(entry.value, entry.meta());
+                *digest = digest.wrapping_sub(removed);
+                match entry.kind {
+                    kind::NEGATIVE => *negative_count -= 1,
+                    _ => keys += 1,
+                }
+            });
+            if count < EXPIRE_BATCH {
+                return keys;
+            }
+        }
+    }
+}

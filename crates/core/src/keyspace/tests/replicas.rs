@@ -1,0 +1,247 @@
+//! What replicas must agree on: the same ops give the same state, and a snapshot carries all of it.
+
+use proptest::prelude::*;
+use repligo_proto::reply::ReplyWriter;
+
+use super::{Fixture, START_MS, requests};
+use crate::keyspace::{Keyspace, RestoreError};
+
+/// One step of a history.
+#[derive(Clone, Debug)]
+enum Step {
+    Command(u8, String),
+    Wait(u64),
+    Row(u8, bool),
+}
+
+fn key() -> impl Strategy<Value = String> {
+    (0..12u8).prop_map(|number| format!("key:{number}"))
+}
+
+fn command() -> impl Strategy<Value = String> {
+    prop_oneof![
+        (key(), any::<u16>()).prop_map(|(key, value)| format!("SET {key} {value}")),
+        (key(), 1..500u16).prop_map(|(key, ms)| format!("SET {key} volatile PX {ms}")),
+        (key(), 0..9000u16).prop_map(|(key, length)| format!("SETRANGE {key} {length} x")),
+        (key(), 1..5000usize).prop_map(|(key, length)| format!("APPEND {key} {}", "y".repeat(length))),
+        (key(), key()).prop_map(|(from, to)| format!("RENAME {from} {to}")),
+        (key(), key()).prop_map(|(first, second)| format!("DEL {first} {second}")),
+        (key(), 0..500u16).prop_map(|(key, ms)| format!("PEXPIRE {key} {ms}")),
+        key().prop_map(|key| format!("PERSIST {key}")),
+        key().prop_map(|key| format!("INCR {key}")),
+        key().prop_map(|key| format!("INCRBYFLOAT {key} 0.1")),
+        Just("FLUSHDB".to_owned()),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        20 => (0..3u8, command()).prop_map(|(db, command)| Step::Command(db, command)),
+        3 => (0..200u64).prop_map(Step::Wait),
+        2 => (0..12u8, any::<bool>()).prop_map(|(key, exists)| Step::Row(key, exists)),
+    ]
+}
+
+fn take(fixture: &mut Fixture, step: &Step) {
+    match step {
+        Step::Command(db, script) => {
+            fixture.db = *db;
+            fixture.run(script);
+        }
+        Step::Wait(ms) => fixture.keyspace.set_time(fixture.keyspace.time_ms() + ms),
+        Step::Row(key, exists) => {
+            let deadline = Some(fixture.keyspace.time_ms() + u64::from(*key) * 20);
+            let value = exists.then_some(&b"row"[..]);
+            fixture
+                .keyspace
+                .put_origin_value(0, format!("key:{key}").as_bytes(), value, deadline);
+        }
+    }
+}
+
+/// All keys of all databases with value, deadline, version and kind, in order.
+fn contents(keyspace: &Keyspace) -> Vec<(usize, Vec<u8>, Vec<u8>, crate::table::Meta)> {
+    let mut entries: Vec<_> = (keyspace.databases.iter().enumerate())
+        .filter_map(|(db, database)| Some((db, database.as_ref()?)))
+        .flat_map(|(db, database)| database.table().iter().map(move |entry| (db, entry)))
+        .map(|(db, entry)| (db, entry.key.to_vec(), entry.value.to_vec(), entry.meta()))
+        .collect();
+    entries.sort_unstable_by(|left, right| (left.0, &left.1).cmp(&(right.0, &right.1)));
+    entries
+}
+
+/// The digest by its definition.
+fn recomputed(keyspace: &Keyspace) -> u128 {
+    contents(keyspace)
+        .iter()
+        .fold(0, |sum: u128, (db, key, value, meta)| {
+            sum.wrapping_add(crate::keyspace::digest::KeyDigest::new(*db as u8, key).entry(value, *meta))
+        })
+}
+
+fn chunks_of(
+    keyspace: &mut Keyspace,
+    budget_bytes: usize,
+    mut between: impl FnMut(&mut Keyspace),
+) -> Vec<Vec<u8>> {
+    keyspace.snapshot_begin();
+    let mut chunks = Vec::new();
+    loop {
+        let mut chunk = Vec::new();
+        let done = keyspace.snapshot_next(&mut chunk, budget_bytes);
+        chunks.push(chunk);
+        if done {
+            return chunks;
+        }
+        between(keyspace);
+    }
+}
+
+fn restored(chunks: &[Vec<u8>]) -> Keyspace {
+    // Another hash seed: nothing of it may be in the chunks.
+    let mut keyspace = Keyspace::new(1);
+    for chunk in chunks {
+        keyspace.restore_chunk(chunk).expect("what was saved is restored");
+    }
+    keyspace
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_same_history_gives_the_same_state(steps in prop::collection::vec(step(), 1..120)) {
+        let (mut here, mut there) = (Fixture::new(), Fixture::new());
+        there.keyspace = Keyspace::new(99);
+        there.keyspace.set_time(START_MS);
+        for step in &steps {
+            take(&mut here, step);
+            take(&mut there, step);
+            prop_assert_eq!(here.keyspace.digest(), there.keyspace.digest());
+        }
+        prop_assert_eq!(contents(&here.keyspace), contents(&there.keyspace));
+        prop_assert_eq!(here.keyspace.digest(), recomputed(&here.keyspace));
+        prop_assert_eq!(here.keyspace.next_deadline().is_some(), there.keyspace.next_deadline().is_some());
+    }
+
+    #[test]
+    fn a_snapshot_is_the_state_when_it_began(
+        before in prop::collection::vec(step(), 1..80),
+        during in prop::collection::vec(step(), 1..80),
+        budget_bytes in 1..4000usize,
+    ) {
+        let mut fixture = Fixture::new();
+        before.iter().for_each(|step| take(&mut fixture, step));
+        let (expect, digest) = (contents(&fixture.keyspace), fixture.keyspace.digest());
+        let (time_ms, version) = (fixture.keyspace.time_ms(), fixture.keyspace.version);
+        let mut during = during.iter();
+        let mut keyspace = std::mem::take(&mut fixture.keyspace);
+        let chunks = chunks_of(&mut keyspace, budget_bytes, |keyspace| {
+            std::mem::swap(&mut fixture.keyspace, keyspace);
+            during.by_ref().take(3).for_each(|step| take(&mut fixture, step));
+            std::mem::swap(&mut fixture.keyspace, keyspace);
+        });
+        let copy = restored(&chunks);
+        prop_assert_eq!(contents(&copy), expect);
+        prop_assert_eq!((copy.digest(), copy.time_ms(), copy.version), (digest, time_ms, version));
+    }
+
+    #[test]
+    fn a_restored_replica_goes_on_as_the_others_do(
+        before in prop::collection::vec(step(), 1..60),
+        after in prop::collection::vec(step(), 1..60),
+    ) {
+        let (mut here, mut there) = (Fixture::new(), Fixture::new());
+        before.iter().for_each(|step| take(&mut here, step));
+        there.keyspace = restored(&chunks_of(&mut here.keyspace, 1 << 16, |_| ()));
+        for step in &after {
+            take(&mut here, step);
+            take(&mut there, step);
+        }
+        prop_assert_eq!(contents(&here.keyspace), contents(&there.keyspace));
+        prop_assert_eq!(here.keyspace.digest(), there.keyspace.digest());
+    }
+
+    #[test]
+    fn restoring_anything_is_an_error_at_worst(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..4u8) {
+        let mut fixture = Fixture::new();
+        fixture.run("SET a 1 ; SET b 2 PX 500");
+        let chunks = chunks_of(&mut fixture.keyspace, 1 << 16, |_| ());
+        let mut keyspace = Keyspace::new(1);
+        let _ = keyspace.restore_chunk(&bytes);
+        keyspace.restore_chunk(&chunks[0]).expect("the header");
+        let _ = keyspace.restore_chunk(&[&[1, kind][..], &bytes].concat());
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_not_whole_is_refused() {
+    let mut fixture = Fixture::new();
+    for number in 0..50 {
+        fixture.run(&format!("SET key:{number} value"));
+    }
+    let chunks = chunks_of(&mut fixture.keyspace, 100, |_| ());
+    assert!(chunks.len() > 5);
+    let restore = |chunks: &[Vec<u8>]| {
+        let mut keyspace = Keyspace::new(1);
+        chunks.iter().try_for_each(|chunk| keyspace.restore_chunk(chunk))
+    };
+    let order = Err(RestoreError::Incomplete("chunks are out of order"));
+    assert_eq!(restore(&chunks), Ok(()));
+    assert_eq!(restore(&chunks[1..]), order);
+    assert_eq!(restore(&[chunks[0].clone(), chunks[0].clone()]), order);
+    let mut missing = chunks.clone();
+    missing.remove(2);
+    assert_eq!(
+        restore(&missing),
+        Err(RestoreError::Incomplete("entries are missing"))
+    );
+    let mut damaged = chunks.clone();
+    let last = damaged[2].len() - 1;
+    damaged[2][last] ^= 1;
+    assert_eq!(
+        restore(&damaged),
+        Err(RestoreError::Incomplete("the digest does not match"))
+    );
+    let mut newer = chunks.clone();
+    newer[0][0] = 2;
+    assert_eq!(restore(&newer), Err(RestoreError::NewerFormat(2)));
+    let mut cut = chunks;
+    cut[2].pop();
+    assert!(matches!(restore(&cut), Err(RestoreError::Corrupt(_))));
+}
+
+#[test]
+fn a_walk_can_be_given_up_and_begun_again() {
+    let mut fixture = Fixture::new();
+    fixture.run("MSET a 1 b 2 c 3");
+    fixture.keyspace.snapshot_begin();
+    let mut chunk = Vec::new();
+    fixture.keyspace.snapshot_next(&mut chunk, 1);
+    fixture.keyspace.snapshot_abort();
+    fixture.keyspace.snapshot_begin();
+    fixture.run("SET d 4");
+    let chunks = chunks_of(&mut fixture.keyspace, 1, |_| ());
+    assert_eq!(restored(&chunks).digest(), fixture.keyspace.digest());
+}
+
+#[test]
+fn replies_that_nobody_waits_for_change_nothing() {
+    let (mut here, mut there) = (Fixture::new(), Fixture::new());
+    for script in [
+        "SET a 1 GET",
+        "GET a",
+        "INCRBYFLOAT a 1",
+        "GETDEL a",
+        "MSET a 1 b 2",
+        "GETEX b EX 5",
+        "KEYS *",
+    ] {
+        here.run(script);
+        let request = &requests(script)[0];
+        let spec = repligo_proto::command::resolve(request.view()).expect("a command of the table");
+        let command = crate::command::parse(spec, 0, request.view()).expect("a well-formed command");
+        there.keyspace.apply(&command, &mut ReplyWriter::discard());
+    }
+    assert_eq!(contents(&here.keyspace), contents(&there.keyspace));
+}
