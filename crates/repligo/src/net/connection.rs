@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use repligo_proto::resp::{Args, RequestDecoder};
+use repligo_proto::resp::{Args, ProtocolError, RequestDecoder};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -381,6 +381,13 @@ impl Connection {
             let taken = match self.decoder.decode(&bytes[position..], args) {
                 Ok(Some(taken)) => taken,
                 Ok(None) => break,
+                Err(ProtocolError::CrossProtocol) => {
+                    // A browser was tricked into sending it: nothing is answered that a page could read.
+                    worker.shared.metrics.protocol_errors.add(1);
+                    tracing::warn!(client = %self.session.address(), "a client speaks HTTP: disconnected");
+                    self.killed = true;
+                    break;
+                }
                 Err(error) => {
                     worker.shared.metrics.protocol_errors.add(1);
                     session::reply_error(self, worker, error.wire().as_bytes());

@@ -82,8 +82,8 @@ impl Batch {
         took_ns
     }
 
-    /// Writes the statistics of a batch that began at `began_ns`.
-    pub fn end(&mut self, began_ns: u64, metrics: &Metrics) {
+    /// Writes the statistics of a batch that took so long.
+    pub fn end(&mut self, took_ns: u64, metrics: &Metrics) {
         let count = (self.shared.len() + self.alone.len()) as u64;
         if count == 0 {
             return;
@@ -95,10 +95,7 @@ impl Batch {
         if self.shared.is_empty() {
             return;
         }
-        let elapsed_ns = boottime_ns()
-            .saturating_sub(began_ns)
-            .saturating_sub(self.alone_ns);
-        let share_ns = elapsed_ns / self.shared.len() as u64;
+        let share_ns = took_ns.saturating_sub(self.alone_ns) / self.shared.len() as u64;
         // Equal neighbours are recorded together: a pipeline is mostly one command.
         for run in self.shared.chunk_by(|a, b| a == b) {
             metrics.commands[run[0] as usize].record(run.len() as u64, share_ns);
@@ -129,7 +126,7 @@ mod tests {
         }
         let timer = batch.start(keys, 2, 10_000);
         assert!(batch.stop(keys, timer) > 0);
-        batch.end(began_ns, &metrics);
+        batch.end(boottime_ns() - began_ns, &metrics);
         assert_eq!(metrics.commands[get.id as usize].calls.get(), 3);
         assert_eq!(metrics.commands[keys.id as usize].calls.get(), 1);
         assert_eq!(metrics.commands_processed.get(), 4);

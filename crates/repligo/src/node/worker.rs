@@ -106,6 +106,7 @@ pub struct Worker {
     keyspace_base: (u64, u64, u64),
     last_term: u64,
     last_role: Role,
+    idle_checked_us: u64,
 }
 
 impl Worker {
@@ -152,6 +153,7 @@ impl Worker {
             keyspace_base: (0, 0, 0),
             last_term: 0,
             last_role: Role::Follower,
+            idle_checked_us: 0,
         }
     }
 
@@ -370,13 +372,16 @@ impl Worker {
 
     fn end_turn(&mut self, began_ns: u64) {
         let count = self.answered.len() as u64;
-        self.answered.end(began_ns, &self.shared.metrics);
         if self.candidates.is_empty() && count == 0 {
             return;
         }
         let elapsed_ns = boottime_ns().saturating_sub(began_ns);
+        self.answered.end(elapsed_ns, &self.shared.metrics);
         let longest = &self.shared.metrics.turn_nanoseconds_max;
         longest.set(longest.get().max(elapsed_ns));
+        if self.candidates.is_empty() {
+            return;
+        }
         let share_us = elapsed_ns / 1000 / count.max(1);
         for candidate in std::mem::take(&mut self.candidates) {
             if self.slowlog.takes(share_us) {
@@ -415,7 +420,10 @@ impl Worker {
     /// Ends the statistics of a batch of one connection.
     #[inline]
     pub fn end_batch(&mut self, began_ns: u64) {
-        self.batch.end(began_ns, &self.shared.metrics);
+        if !self.batch.is_empty() {
+            let took_ns = boottime_ns().saturating_sub(began_ns);
+            self.batch.end(took_ns, &self.shared.metrics);
+        }
     }
 
     /// Counts a reply of a session command.
@@ -539,7 +547,23 @@ impl Worker {
         self.step(now, Input::Tick);
         self.rates.sample(now.mono_us, &self.shared.metrics);
         self.links.tick(now);
+        self.close_idle(now);
         self.publish(now);
+    }
+
+    /// Disconnects clients that have been idle for longer than `timeout`; about once a second.
+    fn close_idle(&mut self, now: Now) {
+        let limit_us = self.parameters.timeout_seconds() * 1_000_000;
+        if limit_us == 0 || now.mono_us.saturating_sub(self.idle_checked_us) < 1_000_000 {
+            return;
+        }
+        self.idle_checked_us = now.mono_us;
+        for connection in self.connections.iter_mut() {
+            let idle_us = now.mono_us.saturating_sub(connection.session.active_us);
+            if idle_us > limit_us && connection.replies.waiting() == 0 {
+                connection.kill();
+            }
+        }
     }
 
     /// Replaces the status that other threads see.

@@ -201,6 +201,36 @@ impl Parameters {
         self.table[position].value = value;
     }
 
+    fn set(&mut self, pairs: ArgSlice<'_>) -> Result<(), Vec<u8>> {
+        let count = pairs.len() / 2;
+        let mut places: Vec<usize> = Vec::with_capacity(count);
+        for pair in 0..count {
+            let name = pairs.get(2 * pair);
+            places.push(
+                self.position(name)
+                    .ok_or_else(|| words::unknown_parameter(name))?,
+            );
+        }
+        for (pair, place) in places.iter().enumerate() {
+            let failed = |why| words::config_set_failed(pairs.get(2 * pair), why);
+            if self.table[*place].form == Form::Fixed {
+                return Err(failed("can't set immutable config"));
+            }
+            if places[..pair].contains(place) {
+                return Err(failed("duplicate parameter"));
+            }
+        }
+        let mut values = Vec::with_capacity(count);
+        for (pair, place) in places.iter().enumerate() {
+            let value = self.check(*place, pairs.get(2 * pair + 1));
+            values.push(value.map_err(|why| words::config_set_failed(pairs.get(2 * pair), &why))?);
+        }
+        for (place, value) in places.into_iter().zip(values) {
+            self.store(place, value);
+        }
+        Ok(())
+    }
+
     fn position(&self, name: &[u8]) -> Option<usize> {
         let known = |parameter: &Parameter| parameter.name.as_bytes().eq_ignore_ascii_case(name);
         self.table.iter().position(known)
@@ -283,55 +313,45 @@ fn parse_memory(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// CONFIG GET pattern….
+/// CONFIG GET pattern…. A name without wildcards is answered in the letters in which it was asked.
 pub(super) fn get(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
-    let patterns = request.skip(2);
-    let asked = |parameter: &&Parameter| {
-        let matches =
-            |pattern: &[u8]| glob::matches(&pattern.to_ascii_lowercase(), parameter.name.as_bytes());
-        patterns.iter().any(matches)
-    };
+    let parameters = &local.worker.parameters;
+    let mut found: Vec<(&[u8], usize)> = Vec::new();
+    for pattern in request.skip(2).iter() {
+        if glob::is_literal(pattern) {
+            found.extend(parameters.position(pattern).map(|position| (pattern, position)));
+            continue;
+        }
+        let pattern = pattern.to_ascii_lowercase();
+        for (position, parameter) in parameters.table.iter().enumerate() {
+            if glob::matches(&pattern, parameter.name.as_bytes()) {
+                found.push((parameter.name.as_bytes(), position));
+            }
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
     let mut reply = local.reply(out);
-    let found: Vec<&Parameter> = local.worker.parameters.table.iter().filter(asked).collect();
     reply.map(found.len());
-    for parameter in found {
-        reply.bulk_str(parameter.name);
-        reply.bulk_str(&parameter.value);
+    for (name, position) in found {
+        reply.bulk(name);
+        reply.bulk_str(&parameters.table[position].value);
     }
 }
 
-/// CONFIG SET parameter value…: all or nothing.
+/// CONFIG SET parameter value…: all or nothing. Names are judged before values, as in Redis.
 pub(super) fn set(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
     let pairs = request.skip(2);
     if !pairs.len().is_multiple_of(2) {
         return local.reply(out).error(words::SYNTAX);
     }
-    let parameters = &mut local.worker.parameters;
-    let mut changes: Vec<(usize, String)> = Vec::new();
-    for pair in 0..pairs.len() / 2 {
-        let (name, text) = (pairs.get(2 * pair), pairs.get(2 * pair + 1));
-        let Some(position) = parameters.position(name) else {
-            return local.reply(out).error_bytes(&words::unknown_parameter(name));
-        };
-        if changes.iter().any(|(changed, _)| *changed == position) {
-            return local
-                .reply(out)
-                .error_bytes(&words::config_set_failed(name, "duplicate parameter"));
+    match local.worker.parameters.set(pairs) {
+        Ok(()) => {
+            local.worker.parameters_changed();
+            local.reply(out).ok();
         }
-        match parameters.check(position, text) {
-            Ok(value) => changes.push((position, value)),
-            Err(why) => {
-                return local
-                    .reply(out)
-                    .error_bytes(&words::config_set_failed(name, &why));
-            }
-        }
+        Err(text) => local.reply(out).error_bytes(&text),
     }
-    for (position, value) in changes {
-        local.worker.parameters.store(position, value);
-    }
-    local.worker.parameters_changed();
-    local.reply(out).ok();
 }
 
 #[cfg(test)]

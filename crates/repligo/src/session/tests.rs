@@ -1,1 +1,399 @@
-//! Sessions without sockets.
+//! Sessions without sockets: bytes go into a connection, a turn runs when one is due, bytes come out.
+
+use std::sync::Arc;
+
+use repligo_core::contract::{Boot, Durability, Identity, Settings};
+use repligo_core::origin::OriginMap;
+use repligo_core::replica::Replica;
+use repligo_proto::resp::{Args, request};
+
+use crate::net::hello::{FEATURE_LEVEL, Hello};
+use crate::net::links::Links;
+use crate::node::worker::{Facts, Worker};
+use crate::node::{NodeConfig, Shared, for_all_commands};
+use crate::session::Parameters;
+
+/// A worker with a lone replica that serves, and no runtime around it.
+struct Bench {
+    worker: Worker,
+    clients: Vec<u32>,
+}
+
+const IDENTITY: Identity = Identity {
+    cluster_id: 7,
+    generation: 1,
+    peer: 1,
+    incarnation: 1,
+};
+
+impl Bench {
+    fn new() -> Self {
+        let mut bench = Self::forming(NodeConfig::default());
+        let settings = Settings {
+            identity: IDENTITY,
+            voters: vec![1],
+            durability: Durability::None,
+            seed: 1,
+            hash_seed: 2,
+            origin: Arc::new(OriginMap::default()),
+            log_bytes_max: 1 << 20,
+        };
+        let replica = Replica::new(settings, Boot::default(), bench.worker.clock.now());
+        bench.worker.start_replica(IDENTITY, replica);
+        for _ in 0..200 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            bench.worker.tick();
+            bench.worker.run_turn();
+            if bench.worker.status(bench.worker.clock.now()).serving {
+                return bench;
+            }
+        }
+        panic!("a lone node serves at once");
+    }
+
+    fn forming(config: NodeConfig) -> Self {
+        let facts = Facts {
+            name: "n1".to_owned(),
+            run_id: "0".repeat(40),
+            client_port: 6379,
+            client_address: "127.0.0.1:6379".to_owned(),
+            config_file: String::new(),
+            started_wall_ms: 0,
+            started_us: 0,
+            origin: Arc::new(OriginMap::default()),
+        };
+        let hello = Hello {
+            feature_level: FEATURE_LEVEL,
+            name: "n1".to_owned(),
+            client_address: String::new(),
+            voters: vec!["n1".to_owned()],
+            origin_fingerprint: 0,
+            forming: repligo_core::forming::FormingState::Empty,
+        };
+        let links = Links::new(hello, IDENTITY, String::new(), std::iter::empty());
+        let shared = Arc::new(Shared::new(for_all_commands()));
+        let worker = Worker::new(facts, Parameters::new(&config, 6379), shared, links);
+        Self {
+            worker,
+            clients: Vec::new(),
+        }
+    }
+
+    fn connect(&mut self) -> usize {
+        self.clients.push(self.worker.open_connection(None));
+        self.clients.len() - 1
+    }
+
+    /// Gives bytes in as one read, without a turn.
+    fn feed(&mut self, client: usize, bytes: &[u8]) -> usize {
+        let mut connection = self
+            .worker
+            .connections
+            .take(self.clients[client])
+            .expect("it is open");
+        let consumed = connection.execute(bytes, &mut Args::new(), &mut self.worker);
+        self.worker.connections.put_back(connection);
+        consumed
+    }
+
+    fn turn(&mut self) {
+        if self.worker.turn.is_due() {
+            self.worker.run_turn();
+        }
+    }
+
+    fn output(&mut self, client: usize) -> String {
+        let connection = self
+            .worker
+            .connections
+            .get_mut(self.clients[client])
+            .expect("it is open");
+        let bytes = connection.replies.sendable().to_vec();
+        let mut pool = std::mem::take(&mut self.worker.pool);
+        let connection = self
+            .worker
+            .connections
+            .get_mut(self.clients[client])
+            .expect("it is open");
+        connection.replies.consume(bytes.len(), &mut pool);
+        self.worker.pool = pool;
+        String::from_utf8_lossy(&bytes).replace("\r\n", "|")
+    }
+
+    /// One line of words, a turn, and what came out.
+    fn call(&mut self, client: usize, line: &str) -> String {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let bytes = request(&words);
+        assert_eq!(self.feed(client, &bytes), bytes.len(), "{line}");
+        self.turn();
+        self.output(client)
+    }
+}
+
+fn check(script: &[(&str, &str)]) {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    for (line, expect) in script {
+        assert_eq!(bench.call(client, line), *expect, "{line}");
+    }
+}
+
+#[test]
+fn the_handshake_speaks_both_protocols() {
+    check(&[
+        ("PING", "+PONG|"),
+        ("PING x", "$1|x|"),
+        ("PING a b", "-ERR wrong number of arguments for 'ping' command|"),
+        ("GET nothing", "$-1|"),
+        ("HELLO 4", "-NOPROTO unsupported protocol version|"),
+        (
+            "HELLO x",
+            "-ERR Protocol version is not an integer or out of range|",
+        ),
+        ("HELLO 3 FOO", "-ERR Syntax error in HELLO option 'FOO'|"),
+        ("SELECT 16", "-ERR DB index is out of range|"),
+        ("SELECT x", "-ERR value is not an integer or out of range|"),
+        ("SELECT 15", "+OK|"),
+        (
+            "AUTH x",
+            "-ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?|",
+        ),
+        ("AUTH default x", "+OK|"),
+        (
+            "AUTH other x",
+            "-WRONGPASS invalid username-password pair or user is disabled.|",
+        ),
+        ("CLIENT SETNAME me", "+OK|"),
+        ("CLIENT GETNAME", "$2|me|"),
+        ("RESET", "+RESET|"),
+        ("CLIENT GETNAME", "$-1|"),
+        ("READONLY", "+OK|"),
+        ("READWRITE", "+OK|"),
+    ]);
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    let hello = bench.call(client, "HELLO 3 SETNAME me");
+    assert!(
+        hello.starts_with("%8|$6|server|$5|redis|$7|version|$5|7.2.4|"),
+        "{hello}"
+    );
+    assert_eq!(bench.call(client, "GET nothing"), "_|");
+    assert_eq!(bench.call(client, "CLIENT GETNAME"), "$2|me|");
+}
+
+#[test]
+fn requests_of_one_read_are_answered_together_and_in_order() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    let script = [
+        "SET a 1", "GET a", "PING", "INCR a", "GET a", "ECHO x", "MGET a b",
+    ];
+    let mut bytes = Vec::new();
+    for line in script {
+        bytes.extend(request(&line.split(' ').collect::<Vec<_>>()));
+    }
+    assert_eq!(bench.feed(client, &bytes), bytes.len());
+    assert_eq!(bench.output(client), "", "nothing overtakes the write before it");
+    bench.turn();
+    assert_eq!(bench.output(client), "+OK|$1|1|+PONG|:2|$1|2|$1|x|*2|$1|2|$-1|");
+}
+
+#[test]
+fn a_read_behind_a_write_of_an_earlier_turn_waits() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    bench.feed(client, &request(&["SET", "a", "1"]));
+    // As if the turn had begun and its commit were still under way.
+    bench.worker.turn.begin(0);
+    let read = request(&["GET", "a"]);
+    assert_eq!(bench.feed(client, &read), 0, "it is given in again later");
+    bench.worker.turn.request();
+    bench.turn();
+    assert_eq!(bench.output(client), "+OK|");
+    assert_eq!(bench.call(client, "GET a"), "$1|1|");
+}
+
+#[test]
+fn transactions_hold_local_commands_at_their_place() {
+    check(&[
+        ("EXEC", "-ERR EXEC without MULTI|"),
+        ("DISCARD", "-ERR DISCARD without MULTI|"),
+        ("MULTI", "+OK|"),
+        ("MULTI", "-ERR MULTI calls can not be nested|"),
+        ("WATCH a", "-ERR WATCH inside MULTI is not allowed|"),
+        ("PING", "+QUEUED|"),
+        ("SET a 1", "+QUEUED|"),
+        ("SELECT 3", "+QUEUED|"),
+        ("SET a 3", "+QUEUED|"),
+        ("SET a 3 FOO", "+QUEUED|"),
+        ("INCR a", "+QUEUED|"),
+        ("EXEC", "*6|+PONG|+OK|+OK|+OK|-ERR syntax error|:4|"),
+        ("GET a", "$1|4|"),
+        ("SELECT 0", "+OK|"),
+        ("GET a", "$1|1|"),
+        ("MULTI", "+OK|"),
+        ("EXEC", "*0|"),
+        ("MULTI", "+OK|"),
+        ("PING", "+QUEUED|"),
+        ("EXEC", "*1|+PONG|"),
+        ("MULTI", "+OK|"),
+        (
+            "NOSUCH",
+            "-ERR unknown command 'NOSUCH', with args beginning with: |",
+        ),
+        ("SET a 9", "+QUEUED|"),
+        (
+            "EXEC",
+            "-EXECABORT Transaction discarded because of previous errors.|",
+        ),
+        ("GET a", "$1|1|"),
+        ("MULTI", "+OK|"),
+        ("SET a 9", "+QUEUED|"),
+        ("DISCARD", "+OK|"),
+        ("GET a", "$1|1|"),
+    ]);
+}
+
+#[test]
+fn a_block_is_void_when_a_watched_key_was_written() {
+    let mut bench = Bench::new();
+    let (one, two) = (bench.connect(), bench.connect());
+    for (change, expect) in [
+        ("SET k 1", "*-1|"),
+        ("GET k", "*1|+OK|"),
+        ("DEL k", "*-1|"),
+        ("DEL k", "*1|+OK|"),
+    ] {
+        assert_eq!(bench.call(one, "WATCH k"), "+OK|");
+        bench.call(two, change);
+        assert_eq!(bench.call(one, "MULTI"), "+OK|");
+        assert_eq!(bench.call(one, "SET k mine"), "+QUEUED|");
+        assert_eq!(bench.call(one, "EXEC"), expect, "{change}");
+        if expect == "*1|+OK|" {
+            bench.call(two, if change == "GET k" { "SET k 1" } else { "DEL k" });
+        }
+    }
+    assert_eq!(bench.call(one, "WATCH k"), "+OK|");
+    bench.call(two, "SET k 2");
+    assert_eq!(bench.call(one, "UNWATCH"), "+OK|");
+    assert_eq!(bench.call(one, "MULTI"), "+OK|");
+    assert_eq!(bench.call(one, "GET k"), "+QUEUED|");
+    assert_eq!(bench.call(one, "EXEC"), "*1|$1|2|");
+}
+
+#[test]
+fn without_a_replica_data_is_refused_and_the_session_works() {
+    let mut bench = Bench::forming(NodeConfig::default());
+    let client = bench.connect();
+    bench
+        .worker
+        .set_refusal("LOADING the cluster is forming, waiting for n2; retry".to_owned());
+    for (line, expect) in [
+        ("PING", "+PONG|"),
+        ("GET a", "-LOADING the cluster is forming, waiting for n2; retry|"),
+        (
+            "SET a 1",
+            "-LOADING the cluster is forming, waiting for n2; retry|",
+        ),
+        (
+            "WATCH a",
+            "-LOADING the cluster is forming, waiting for n2; retry|",
+        ),
+        ("MULTI", "+OK|"),
+        ("SET a 1", "+QUEUED|"),
+        ("EXEC", "-LOADING the cluster is forming, waiting for n2; retry|"),
+        ("GET", "-ERR wrong number of arguments for 'get' command|"),
+    ] {
+        assert_eq!(bench.call(client, line), expect, "{line}");
+    }
+    assert!(bench.call(client, "INFO persistence").contains("loading:1"));
+}
+
+#[test]
+fn silenced_replies_do_not_disturb_the_order() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    for (line, expect) in [
+        ("CLIENT REPLY SKIP", ""),
+        ("SET a 1", ""),
+        ("GET a", "$1|1|"),
+        ("CLIENT REPLY OFF", ""),
+        ("PING", ""),
+        ("GET a", ""),
+        ("INCR a", ""),
+        ("FOO", ""),
+        ("CLIENT REPLY ON", "+OK|"),
+        ("GET a", "$1|2|"),
+    ] {
+        assert_eq!(bench.call(client, line), expect, "{line}");
+    }
+}
+
+#[test]
+fn parameters_are_set_all_or_none() {
+    check(&[
+        ("CONFIG GET SAVE", "*2|$4|SAVE|$0||"),
+        ("CONFIG GET maxc* maxclients", "*2|$10|maxclients|$5|10000|"),
+        (
+            "CONFIG SET maxclients",
+            "-ERR wrong number of arguments for 'config|set' command|",
+        ),
+        ("CONFIG SET maxclients 5 timeout", "-ERR syntax error|"),
+        (
+            "CONFIG SET maxclients 5 nosuch 1",
+            "-ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'|",
+        ),
+        (
+            "CONFIG SET maxclients 5 timeout x",
+            "-ERR CONFIG SET failed (possibly related to argument 'timeout') - argument couldn't be parsed into an integer|",
+        ),
+        (
+            "CONFIG SET port 1",
+            "-ERR CONFIG SET failed (possibly related to argument 'port') - can't set immutable config|",
+        ),
+        ("CONFIG GET maxclients", "*2|$10|maxclients|$5|10000|"),
+        ("CONFIG SET maxclients 5 timeout 7", "+OK|"),
+        ("CONFIG GET timeout", "*2|$7|timeout|$1|7|"),
+    ]);
+}
+
+#[test]
+fn statistics_count_what_was_executed() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    for line in [
+        "SET a 1", "GET a", "GET a", "GET", "INCR x y", "LPUSH", "SET a x", "INCR a",
+    ] {
+        bench.call(client, line);
+    }
+    let text = bench.call(client, "INFO commandstats errorstats");
+    for part in [
+        "cmdstat_get:calls=2",
+        "cmdstat_set:calls=2",
+        "cmdstat_incr:calls=1",
+        "failed_calls=1",
+        "errorstat_ERR:count=4",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert_eq!(bench.call(client, "CONFIG RESETSTAT"), "+OK|");
+    assert!(!bench.call(client, "INFO commandstats").contains("cmdstat_set"));
+}
+
+#[test]
+fn every_row_of_the_command_table_has_an_executor() {
+    for spec in repligo_proto::command::with_subcommands().filter(|spec| spec.subcommands.is_empty()) {
+        let mut bench = Bench::new();
+        let client = bench.connect();
+        let mut words: Vec<&str> = spec.name.split('|').collect();
+        let least = spec.arity.unsigned_abs() as usize;
+        words.resize(least.max(words.len()), "1");
+        let reply = bench.call(client, &words.join(" "));
+        assert!(!reply.contains("has no executor"), "{}", spec.name);
+        assert!(
+            !reply.is_empty() || spec.name == "client|reply",
+            "{} is not answered",
+            spec.name
+        );
+    }
+}
