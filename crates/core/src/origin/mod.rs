@@ -13,6 +13,8 @@ mod lane;
 mod lanes;
 mod loads;
 mod map;
+#[cfg(test)]
+mod model;
 mod op;
 pub mod pattern;
 pub mod plan;
