@@ -32,6 +32,8 @@ pub struct LayoutOptions {
     pub config: Option<PathBuf>,
     /// Further flags of every node.
     pub extra: Vec<String>,
+    /// Whether our variables in the environment become flags of every node.
+    pub environment: bool,
 }
 
 /// The nodes to start.
@@ -94,7 +96,9 @@ impl Layout {
         if let Some(config) = &options.config {
             common.extend(["--config".to_string(), absolute(config)?.display().to_string()]);
         }
-        common.extend(from_environment(&options.extra, options.durability.is_some()));
+        if options.environment {
+            common.extend(from_environment(&options.extra, options.durability.is_some()));
+        }
         common.extend(options.extra.iter().cloned());
         let nodes: Vec<NodeSpec> = (1..)
             .zip(addresses)
