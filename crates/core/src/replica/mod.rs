@@ -176,7 +176,10 @@ impl Replica {
 
     /// Takes one input and appends what follows from it to `outputs`.
     pub fn step(&mut self, now: Now, input: Input<'_>, outputs: &mut Outputs) {
-        self.deliver_ticks(now);
+        if self.deliver_ticks(now) {
+            // A leader that has lost its quorum must not seem to serve until the turn ends.
+            self.observe_role(now, outputs);
+        }
         match input {
             // Requests of a turn only gather; the turn's end lets them leave together.
             Input::Request(request) => return self.on_request(now, request, outputs),
@@ -317,10 +320,11 @@ impl Replica {
 
     /// Ticks that fell due are delivered before anything else, so that a process that was stopped judges
     /// what it reads by the time at which it reads it.
-    fn deliver_ticks(&mut self, now: Now) {
+    /// True if there were any.
+    fn deliver_ticks(&mut self, now: Now) -> bool {
         let due = now.mono_us.saturating_sub(self.last_tick_us) / limits::TICK_US;
         if due == 0 {
-            return;
+            return false;
         }
         self.last_tick_us += due * limits::TICK_US;
         // Beyond a few election timeouts nothing new can come due.
@@ -329,6 +333,7 @@ impl Replica {
         for _ in 0..due.min(enough) {
             self.consensus.tick();
         }
+        true
     }
 
     fn on_request(&mut self, now: Now, request: Request<'_>, outputs: &mut Outputs) {

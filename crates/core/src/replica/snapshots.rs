@@ -292,12 +292,10 @@ impl Replica {
 
     /// Consensus wants a follower to have the prepared snapshot: its chunks go first.
     pub(super) fn start_transfer(&mut self, peer: PeerId, index: u64, message: Bytes, outputs: &mut Outputs) {
-        let Some(prepared) = self
-            .snapshots
-            .prepared
-            .as_ref()
-            .filter(|prepared| prepared.index == index)
-        else {
+        // Without a stream everything would be lost, and nothing would ever tell that it was.
+        let connected = self.peers.get(&peer).is_some_and(|peer| peer.connected);
+        let prepared = self.snapshots.prepared.as_ref();
+        let Some(prepared) = prepared.filter(|prepared| connected && prepared.index == index) else {
             return self.consensus.snapshot_sent(peer, false);
         };
         let begin = Message::SnapshotBegin {
