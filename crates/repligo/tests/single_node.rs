@@ -1,124 +1,12 @@
 //! One node in this process, over TCP: what a client sees.
 
+mod support;
+
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use repligo::node::{NodeConfig, NodeError, Ready, run};
-use repligo_core::contract::Durability;
-use repligo_proto::resp::{Value, decode_reply, request};
-
-/// A running node; stopped when dropped.
-struct Server {
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Result<(), NodeError>>>,
-}
-
-impl Server {
-    fn start(change: impl FnOnce(&mut NodeConfig)) -> Self {
-        let (tell, told) = mpsc::channel::<Ready>();
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut config = NodeConfig {
-            listen: "127.0.0.1:0".to_owned(),
-            durability: Durability::None,
-            data_dir: std::env::temp_dir().join("repligo-test-without-data"),
-            stop: Some(stop.clone()),
-            ready_hook: Some(Box::new(move |ready| {
-                tell.send(ready.clone()).expect("the test waits")
-            })),
-            ..NodeConfig::default()
-        };
-        change(&mut config);
-        let thread = std::thread::spawn(move || run(config));
-        let ready = told
-            .recv_timeout(Duration::from_secs(10))
-            .expect("the node becomes ready");
-        Self {
-            address: ready.resp,
-            stop,
-            thread: Some(thread),
-        }
-    }
-
-    fn client(&self) -> Client {
-        let stream = TcpStream::connect(self.address).expect("the node accepts");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .expect("a socket option");
-        Client {
-            stream,
-            input: Vec::new(),
-        }
-    }
-
-    fn stop(mut self) -> Result<(), NodeError> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread
-            .take()
-            .expect("stopped once")
-            .join()
-            .expect("no panic")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-struct Client {
-    stream: TcpStream,
-    input: Vec<u8>,
-}
-
-impl Client {
-    fn send(&mut self, words: &[&str]) {
-        self.stream.write_all(&request(words)).expect("sent");
-    }
-
-    fn receive(&mut self) -> Value {
-        loop {
-            if let Some((value, taken)) = decode_reply(&self.input).expect("a reply") {
-                self.input.drain(..taken);
-                return value;
-            }
-            let mut buffer = [0; 65536];
-            let count = self.stream.read(&mut buffer).expect("bytes in time");
-            assert!(count > 0, "the node closed the connection");
-            self.input.extend_from_slice(&buffer[..count]);
-        }
-    }
-
-    fn call(&mut self, line: &str) -> String {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        self.send(&words);
-        show(&self.receive())
-    }
-}
-
-fn show(value: &Value) -> String {
-    match value {
-        Value::Simple(text) => text.to_string(),
-        Value::Error(text) => format!("-{text}"),
-        Value::Integer(number) => format!(":{number}"),
-        Value::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Value::Null | Value::NullArray => "nil".to_owned(),
-        Value::Map(pairs) => {
-            let pair = |(key, value): &(Value, Value)| format!("{}={}", show(key), show(value));
-            format!("{{{}}}", pairs.iter().map(pair).collect::<Vec<_>>().join(" "))
-        }
-        other => match other.as_array() {
-            Some(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(" ")),
-            None => format!("{other:?}"),
-        },
-    }
-}
+use repligo_proto::resp::request;
+use support::{Server, show};
 
 #[test]
 fn a_single_node_serves_writes_reads_and_transactions() {

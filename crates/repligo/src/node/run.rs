@@ -239,11 +239,22 @@ struct Setup {
     directory: Directory,
 }
 
-fn facts(config: &NodeConfig, ready: &Ready) -> Facts {
-    let host = match &config.advertise {
-        Some(host) => host.clone(),
-        None => ready.resp.ip().to_string(),
-    };
+/// The host that clients are told. An address that stands for all interfaces is none that a client can
+/// use; the one under which the other nodes reach this node is the best guess then.
+fn client_host(config: &NodeConfig, topology: &Topology, ready: &Ready) -> String {
+    if let Some(host) = &config.advertise {
+        return host.clone();
+    }
+    if !ready.resp.ip().is_unspecified() {
+        return ready.resp.ip().to_string();
+    }
+    let own = topology.is_cluster().then(|| &topology.nodes[&topology.me].1);
+    let host = own.and_then(|address| Some(address.rsplit_once(':')?.0.trim_matches(['[', ']']).to_owned()));
+    host.unwrap_or_else(|| "127.0.0.1".to_owned())
+}
+
+fn facts(config: &NodeConfig, topology: &Topology, ready: &Ready) -> Facts {
+    let host = client_host(config, topology, ready);
     let host = if host.contains(':') && !host.starts_with('[') {
         format!("[{host}]")
     } else {
@@ -288,7 +299,7 @@ fn build(setup: &mut Setup, reports: Reports) -> (Worker, Option<DirectoryLock>)
         disk,
         reports,
     });
-    let facts = facts(config, ready);
+    let facts = facts(config, topology, ready);
     let hello = Hello {
         feature_level: FEATURE_LEVEL,
         name: config.name.clone(),

@@ -1,0 +1,183 @@
+//! Three nodes in this process: forming, forwarding, a planned stop, and directories that must be refused.
+
+mod support;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use repligo::node::{NodeConfig, NodeError};
+use repligo_core::contract::Durability;
+use repligo_proto::words;
+use support::{Client, Pending, Server};
+
+/// A temporary folder, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("repligo-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a temporary folder");
+        Self(path)
+    }
+
+    fn node(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const NAMES: [&str; 3] = ["n1", "n2", "n3"];
+
+/// A cluster line with ports that were free a moment ago.
+fn cluster_line() -> Vec<(String, String)> {
+    let held: Vec<TcpListener> = NAMES
+        .iter()
+        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
+        .collect();
+    let address = |listener: &TcpListener| {
+        listener
+            .local_addr()
+            .map(|address: SocketAddr| address.to_string())
+    };
+    let pairs = NAMES.iter().zip(&held);
+    pairs
+        .map(|(name, listener)| ((*name).to_owned(), address(listener).expect("it is bound")))
+        .collect()
+}
+
+fn node(name: &str, line: &[(String, String)], dir: &Path) -> impl FnOnce(&mut NodeConfig) + use<> {
+    let peer_listen = line.iter().find(|node| node.0 == name).map(|node| node.1.clone());
+    let (name, line, dir) = (name.to_owned(), line.to_vec(), dir.to_path_buf());
+    move |config| {
+        config.name = name;
+        config.peer_listen = peer_listen.expect("the node is in the line");
+        config.cluster = line;
+        config.data_dir = dir;
+        config.durability = Durability::Os;
+    }
+}
+
+fn start_all(line: &[(String, String)], folder: &Folder) -> Vec<Server> {
+    let pending: Vec<Pending> = NAMES
+        .iter()
+        .map(|name| Server::launch(node(name, line, &folder.node(name))))
+        .collect();
+    pending.into_iter().map(Pending::ready).collect()
+}
+
+fn eventually(what: &str, mut test: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !test() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn is_leader(client: &mut Client) -> bool {
+    client
+        .call("ROLE")
+        .starts_with(&format!("[{}", words::LEADER_ROLE))
+}
+
+#[test]
+fn three_nodes_form_forward_and_survive_a_planned_stop_and_a_restart() {
+    let folder = Folder::new("form");
+    let line = cluster_line();
+    let mut servers = start_all(&line, &folder);
+    let mut clients: Vec<Client> = servers.iter().map(Server::client).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.call(&format!("SET k{number} v")), "OK");
+        assert_eq!(client.call("INCR counter"), format!(":{}", number + 1));
+    }
+    for client in &mut clients {
+        assert_eq!(client.call("MGET k0 k1 k2 counter"), "[v v v 3]");
+        assert_eq!(client.call("MULTI"), "OK");
+        assert_eq!(client.call("GET k0"), "QUEUED");
+        assert_eq!(client.call("PING"), "QUEUED");
+        assert_eq!(client.call("EXEC"), "[v PONG]");
+    }
+    let leader = clients
+        .iter_mut()
+        .position(is_leader)
+        .expect("a leader is known to itself");
+    drop(clients.remove(leader));
+    servers.remove(leader).stop().expect("a clean stop");
+    for client in &mut clients {
+        assert_eq!(
+            client.call("INCR counter").chars().next(),
+            Some(':'),
+            "no error during the handover"
+        );
+    }
+    let name = NAMES[leader];
+    let back = Server::start(node(name, &line, &folder.node(name)));
+    assert_eq!(back.client().call("GET counter"), "5");
+    for server in servers {
+        server.stop().expect("a clean stop");
+    }
+    back.stop().expect("a clean stop");
+}
+
+#[test]
+fn a_cluster_that_is_not_complete_says_whom_it_waits_for() {
+    let folder = Folder::new("waits");
+    let line = cluster_line();
+    let one = Server::launch(node("n1", &line, &folder.node("n1")));
+    let two = Server::launch(node("n2", &line, &folder.node("n2")));
+    let mut client = one.client();
+    eventually("n2 is met", || {
+        client.call("GET a") == "-LOADING the cluster is forming, waiting for n3; retry"
+    });
+    assert!(client.call("REPLIGO.STATUS").contains("\"waiting_for\":[\"n3\"]"));
+    let three = Server::launch(node("n3", &line, &folder.node("n3")));
+    let servers = [one.ready(), two.ready(), three.ready()];
+    eventually("data is served", || client.call("SET a 1") == "OK");
+    drop(servers);
+}
+
+#[test]
+fn a_wiped_node_and_a_foreign_one_are_refused() {
+    let folder = Folder::new("wiped");
+    let line = cluster_line();
+    let mut servers = start_all(&line, &folder);
+    assert_eq!(servers[0].client().call("SET a 1"), "OK");
+    servers.pop().expect("three").stop().expect("a clean stop");
+    std::fs::remove_dir_all(folder.node("n3")).expect("wiped");
+    match Server::launch(node("n3", &line, &folder.node("n3"))).failed() {
+        NodeError::Forming(text) => assert!(text.contains("wiped"), "{text}"),
+        other => panic!("{other}"),
+    }
+    assert_eq!(
+        servers[0].client().call("SET a 2"),
+        "OK",
+        "the others do not mind"
+    );
+    // The directory of another node.
+    let error = Server::launch(node("n3", &line, &folder.node("n1"))).failed();
+    assert!(matches!(error, NodeError::Disk(_)), "{error}");
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused_before_anything_happens() {
+    let folder = Folder::new("settings");
+    let line = cluster_line();
+    let refused = |change: &dyn Fn(&mut NodeConfig), part: &str| {
+        let base = node("n1", &line, &folder.node("never"));
+        let error = Server::launch(|config| {
+            base(config);
+            change(config);
+        })
+        .failed();
+        assert!(error.to_string().contains(part), "{error}");
+    };
+    refused(&|config| config.durability = Durability::None, "--durability");
+    refused(&|config| config.name = "n9".to_owned(), "--name");
+    refused(&|config| config.cluster[1].0 = "n1".to_owned(), "same name");
+    assert!(!folder.node("never").exists());
+}
