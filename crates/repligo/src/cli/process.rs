@@ -12,8 +12,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::admin::report::{Health, Report};
-use crate::config::keys::KEYS;
-use crate::config::layers::FILE_VARIABLE;
 
 /// How long a node may take to stop after SIGTERM before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(15);
@@ -81,13 +79,17 @@ impl NodeSpec {
     }
 }
 
-/// Own process group, a signal when the parent dies, and none of our configuration variables: what a node
-/// must know stands in its `argv`.
+/// Own process group, a signal when the parent dies, and none of our variables: what a node must know
+/// stands in its `argv`. Variables of tests stay.
 pub fn prepare(command: &mut Command, on_parent_death: libc::c_int) {
-    for key in KEYS {
-        command.env_remove(key.environment());
+    for (name, _) in std::env::vars_os() {
+        let ours = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("REPLIGO_") && !name.starts_with("REPLIGO_TEST_"));
+        if ours {
+            command.env_remove(name);
+        }
     }
-    command.env_remove(FILE_VARIABLE);
     command.process_group(0);
     // SAFETY: between fork and exec only prctl is called, which is async-signal-safe and touches no memory
     // of this process.

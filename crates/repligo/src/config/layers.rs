@@ -11,7 +11,6 @@ use super::file::{self, ConfigFile};
 use super::keys::{self, KEYS, Key};
 use super::suggest;
 use super::value::{self, Value};
-use crate::disk::BOOT_ID_VARIABLE;
 
 /// What the outside says, before it is understood.
 #[derive(Clone, Debug, Default)]
@@ -44,18 +43,11 @@ pub struct Layered {
     pub file: Option<ConfigFile>,
 }
 
-/// Names the file, as `--config` does.
-pub const FILE_VARIABLE: &str = "REPLIGO_CONFIG";
+/// Variables with our prefix that are no keys: where the file is, and what test tools set.
+const OTHER_VARIABLES: &[&str] = &["REPLIGO_CONFIG"];
 
-/// Variables with our prefix that are no keys: the boot id that tests of unclean stops pretend, and what
-/// the tests of this repository are told.
-const OTHER_VARIABLES: &[&str] = &[
-    FILE_VARIABLE,
-    BOOT_ID_VARIABLE,
-    "REPLIGO_BINARY",
-    "REPLIGO_DISK_SEEDS",
-    "REPLIGO_WRITE_DOCS",
-];
+/// Prefix of variables that only tests set.
+const TEST_PREFIX: &str = "REPLIGO_TEST_";
 
 impl Layered {
     /// Reads the layers and merges them.
@@ -189,13 +181,13 @@ fn from_environment(
             ));
             continue;
         };
-        if name == FILE_VARIABLE {
+        if name == "REPLIGO_CONFIG" {
             config = Some(text.to_string());
             continue;
         }
         match KEYS.iter().find(|key| key.environment() == name) {
             Some(key) => found.push((key, text.to_string())),
-            None if OTHER_VARIABLES.contains(&name) || is_foreign(name) => {}
+            None if is_foreign(name) => {}
             None => {
                 let names: Vec<String> = KEYS.iter().map(Key::environment).collect();
                 let known = names
@@ -219,9 +211,10 @@ fn from_environment(
 }
 
 /// Kubernetes sets variables of this form in every container for a service called "repligo": they are
-/// nobody's mistake.
+/// nobody's mistake. Test hooks are read where they are used.
 fn is_foreign(name: &str) -> bool {
-    name.ends_with("_SERVICE_HOST")
+    name.starts_with(TEST_PREFIX)
+        || name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
         || name.ends_with("_PORT")
         || name.contains("_PORT_")
@@ -335,7 +328,7 @@ mod tests {
             ("REPLIGO_SERVICE_HOST", "10.0.0.1"),
             ("REPLIGO_PORT", "tcp://10.0.0.1:6379"),
             ("REPLIGO_PORT_6379_TCP", "x"),
-            ("REPLIGO_BOOT_ID", "x"),
+            ("REPLIGO_TEST_BOOT_ID", "x"),
             ("HOME", "/"),
         ];
         Layered::read(&sources(&[], &environment, None)).expect("nothing of ours is wrong");

@@ -7,6 +7,7 @@ use crate::history::{Action, Operation, Outcome};
 
 pub mod append;
 pub mod cache;
+pub mod forward;
 pub mod loss;
 pub mod replicas;
 pub mod search;

@@ -32,8 +32,6 @@ pub struct LayoutOptions {
     pub config: Option<PathBuf>,
     /// Further flags of every node.
     pub extra: Vec<String>,
-    /// Whether our variables in the environment become flags of every node.
-    pub environment: bool,
 }
 
 /// The nodes to start.
@@ -96,9 +94,7 @@ impl Layout {
         if let Some(config) = &options.config {
             common.extend(["--config".to_string(), absolute(config)?.display().to_string()]);
         }
-        if options.environment {
-            common.extend(from_environment(&options.extra, options.durability.is_some()));
-        }
+        common.extend(from_environment(&options.extra, options.durability.is_some()));
         common.extend(options.extra.iter().cloned());
         let nodes: Vec<NodeSpec> = (1..)
             .zip(addresses)

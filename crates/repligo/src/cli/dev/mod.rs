@@ -14,7 +14,6 @@ use clap::ArgMatches;
 
 use super::process::{self, NodeSpec};
 use super::signals::StopFlag;
-use crate::config::layers::FILE_VARIABLE;
 use layout::{Layout, LayoutOptions};
 
 /// Between two looks at the nodes.
@@ -32,16 +31,11 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
             .expect("clap has a default")
             .into(),
         durability: matches.get_one::<String>("durability").cloned(),
-        config: matches
-            .get_one::<String>("config")
-            .cloned()
-            .or_else(|| std::env::var(FILE_VARIABLE).ok())
-            .map(Into::into),
+        config: matches.get_one::<String>("config").map(Into::into),
         extra: matches
             .get_many::<String>("extra")
             .map(|flags| flags.cloned().collect())
             .unwrap_or_default(),
-        environment: true,
     };
     let stop = match StopFlag::install() {
         Ok(stop) => stop,

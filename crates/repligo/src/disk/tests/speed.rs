@@ -79,32 +79,9 @@ fn measure(durability: Durability, depth: u64, recycled: bool) {
     handle.close().unwrap();
 }
 
-/// The same bytes without us: written over a zero-filled file by one thread, for comparison in the same run.
-fn measure_bare(sync: bool) {
-    let directory = Temporary::new(&format!("bare-{sync}"));
-    std::fs::create_dir_all(&directory.0).unwrap();
-    let path = directory.0.join("file");
-    std::fs::write(&path, vec![0; 64 << 20]).unwrap();
-    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-    file.sync_all().unwrap();
-    let (data, begun, mut count) = (vec![42; BATCH_BYTES], Instant::now(), 0);
-    while begun.elapsed() < RUN {
-        let offset = count % 2000 * BATCH_BYTES as u64;
-        std::os::unix::fs::FileExt::write_all_at(&file, &data, offset).unwrap();
-        if sync {
-            file.sync_data().unwrap();
-        }
-        count += 1;
-    }
-    let rate = count as f64 / begun.elapsed().as_secs_f64();
-    println!("bare file, sync {sync}: {rate:.0} batches/s");
-}
-
 #[test]
 #[ignore = "a measurement: takes half a minute and asserts nothing"]
 fn batches_per_second() {
-    measure_bare(false);
-    measure_bare(true);
     for recycled in [false, true] {
         for durability in [Durability::Os, Durability::Fsync] {
             for depth in [1, 8] {

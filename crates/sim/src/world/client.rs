@@ -1,0 +1,251 @@
+//! Clients: closed loops with a connection to some node, which learn what became of their requests only
+//! from replies. Whatever is open when the connection goes is of unknown outcome.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use repligo_core::contract::PeerId;
+use repligo_proto::resp::decode_reply;
+
+use super::session::Ask;
+use super::workload::Expected;
+use super::{Event, Phase, World};
+use crate::check::Violation;
+use crate::random::Random;
+
+/// A client.
+#[derive(Debug)]
+pub struct Client {
+    id: u32,
+    /// READONLY connections.
+    watcher: bool,
+    /// Reads everything at the end, at this node.
+    pub reader_at: Option<PeerId>,
+    pub(super) random: Random,
+    node: PeerId,
+    connected: bool,
+    /// Of its connection; answers to older ones are not for it any more.
+    serial: u64,
+    open: VecDeque<Expected>,
+    /// What it will send next, before it thinks of something new.
+    pub(super) script: VecDeque<(Ask, Expected)>,
+    /// WATCH and GET of a compare-and-set were answered: (key, value seen).
+    pub(super) watched: Option<(u32, Option<u64>)>,
+}
+
+impl Client {
+    /// A client that has no connection yet.
+    pub fn new(id: u32, watcher: bool, random: Random) -> Self {
+        Self {
+            id,
+            watcher,
+            reader_at: None,
+            random,
+            node: 0,
+            connected: false,
+            serial: 0,
+            open: VecDeque::new(),
+            script: VecDeque::new(),
+            watched: None,
+        }
+    }
+
+    /// Its number, if it reads everything at the end.
+    pub fn reader(&self) -> Option<u32> {
+        self.reader_at.map(|_| self.id)
+    }
+
+    /// Requests without an answer.
+    pub fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// True if it has sent all it had to and got all its answers.
+    pub fn is_done(&self) -> bool {
+        self.script.is_empty() && self.open.is_empty()
+    }
+
+    fn forget_connection(&mut self) {
+        self.connected = false;
+        self.watched = None;
+        self.open.clear();
+    }
+}
+
+impl World {
+    pub(super) fn on_think(&mut self, id: u32) {
+        let client = &mut self.clients[id as usize];
+        if !client.open.is_empty() {
+            return;
+        }
+        let stopped = self.phase >= Phase::Draining && client.reader_at.is_none();
+        if stopped && (client.watched.is_none() || !client.connected) {
+            return;
+        }
+        let mut batch: Vec<(Ask, Expected)> = Vec::new();
+        if !client.connected {
+            client.node = match client.reader_at {
+                Some(node) => node,
+                None => client.random.between(1, self.context.plan.nodes as u64),
+            };
+            client.serial += 1;
+            client.connected = true;
+            if client.watcher {
+                batch.push((Ask::ReadOnly, Expected::Accepted));
+            }
+        }
+        if client.script.is_empty() && client.reader_at.is_none() {
+            let now = self.context.queue.now();
+            self.workload.think(
+                client.id,
+                client.watcher,
+                client.node,
+                &mut client.watched,
+                &mut client.random,
+                now,
+            );
+            client.script.extend(self.workload.drain());
+        }
+        let count = client.script.len().min(16);
+        batch.extend(client.script.drain(..count));
+        if batch.is_empty() {
+            return;
+        }
+        let connection = (client.id, client.serial);
+        let (asks, expected): (Vec<Ask>, VecDeque<Expected>) = batch.into_iter().unzip();
+        self.context.counts.operations += asks.len() as u64;
+        client.open = expected;
+        let node = client.node;
+        let delay = client.random.skewed(10, 1_000);
+        self.context.queue.after(
+            delay,
+            Event::Requests {
+                node,
+                connection,
+                asks,
+            },
+        );
+        if self.phase == Phase::Faults {
+            let patience = self.clients[id as usize].random.between(1_000_000, 12_000_000);
+            self.context.queue.after(patience, Event::Timeout { connection });
+        }
+    }
+
+    fn client_of(&mut self, (id, serial): (u32, u64)) -> Option<&mut Client> {
+        let client = self.clients.get_mut(id as usize)?;
+        (client.connected && client.serial == serial).then_some(client)
+    }
+
+    pub(super) fn on_reply(&mut self, connection: (u32, u64), bytes: &Bytes) {
+        let now = self.context.queue.now();
+        let node = match self.client_of(connection) {
+            Some(client) => client.node,
+            None => return,
+        };
+        let client = &mut self.clients[connection.0 as usize];
+        let Some(expected) = client.open.pop_front() else {
+            self.context.fail(Violation {
+                check: "one answer per request",
+                subject: format!("client {} at node {node}", connection.0),
+                explanation: format!("got {:?} without having asked", bytes.escape_ascii().to_string()),
+            });
+            return;
+        };
+        let value = match decode_reply(bytes) {
+            Ok(Some((value, consumed))) if consumed == bytes.len() => value,
+            other => {
+                self.context.fail(Violation {
+                    check: "replies are whole",
+                    subject: format!("client {} at node {node}", connection.0),
+                    explanation: format!("{other:?} from {:?}", bytes.escape_ascii().to_string()),
+                });
+                return;
+            }
+        };
+        let taken = self
+            .workload
+            .take_reply(&expected, &value, now, &mut client.watched);
+        match taken {
+            Ok(refused) if refused && self.is_inexcusable(&expected, &value) => {
+                self.context.fail(Violation {
+                    check: "liveness",
+                    subject: format!("client {} at node {node}", connection.0),
+                    explanation: format!("refused although all is well: {value:?} to {expected:?}"),
+                });
+            }
+            Ok(_) => {}
+            Err(explanation) => {
+                self.context.fail(Violation {
+                    check: "replies make sense",
+                    subject: format!("client {} at node {node}", connection.0),
+                    explanation,
+                });
+            }
+        }
+        self.after_reply(connection.0);
+    }
+
+    fn after_reply(&mut self, id: u32) {
+        let think_max = self.context.plan.think_us_max;
+        let client = &mut self.clients[id as usize];
+        if !client.open.is_empty() {
+            return;
+        }
+        let impatient = client.watched.is_some() || !client.script.is_empty();
+        let delay = if impatient {
+            1
+        } else {
+            client.random.between(1, think_max)
+        };
+        self.context.queue.after(delay, Event::Think { client: id });
+    }
+
+    pub(super) fn on_disconnected(&mut self, connection: (u32, u64)) {
+        if let Some(client) = self.client_of(connection) {
+            client.forget_connection();
+            let delay = client.random.skewed(1_000, 50_000);
+            self.context
+                .queue
+                .after(delay, Event::Think { client: connection.0 });
+        }
+    }
+
+    pub(super) fn on_timeout(&mut self, connection: (u32, u64)) {
+        if self.phase == Phase::Faults
+            && self
+                .client_of(connection)
+                .is_some_and(|client| !client.open.is_empty())
+        {
+            self.hang_up(connection);
+        }
+    }
+
+    /// The client closes its connection and goes elsewhere.
+    pub(super) fn hang_up(&mut self, connection: (u32, u64)) {
+        if let Some(client) = self.client_of(connection) {
+            let node = client.node;
+            self.context.queue.after(100, Event::Hangup { node, connection });
+            self.on_disconnected(connection);
+        }
+    }
+
+    /// The connection of a client chosen by chance, if it has one.
+    pub(super) fn some_connection(&mut self) -> Option<(u32, u64)> {
+        let count = self.clients.len() as u64;
+        let client = &self.clients[self.context.random.below(count) as usize];
+        client.connected.then_some((client.id, client.serial))
+    }
+
+    /// One client per node that reads every key at the end.
+    pub(super) fn add_readers(&mut self) {
+        let now = self.context.queue.now();
+        for node in self.nodes_alive() {
+            let id = self.clients.len() as u32;
+            let mut client = Client::new(id, false, self.context.random.fork());
+            client.reader_at = Some(node);
+            client.script = self.workload.read_everything(id, now);
+            self.clients.push(client);
+            self.context.queue.after(1, Event::Think { client: id });
+        }
+    }
+}

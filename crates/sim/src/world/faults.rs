@@ -1,0 +1,276 @@
+//! The nemesis: what goes wrong, where and for how long.
+//!
+//! It prefers the leader, because most promises are broken there. It keeps to what we promise to survive
+//! only where surviving is needed for the second phase: a machine that never comes back must be one of
+//! a minority.
+
+use repligo_core::contract::{Durability, PeerId, Role};
+
+use super::network::Delays;
+use super::plan::Fault;
+use super::queue::Micros;
+use super::{Event, Phase, World};
+
+/// How a lasting fault ends.
+#[derive(Clone, Debug)]
+pub enum Relief {
+    /// Directions are freed.
+    Unblock(Vec<(PeerId, PeerId)>),
+    /// The network is as fast as before.
+    FastNetwork,
+}
+
+impl World {
+    pub(super) fn nodes_alive(&self) -> Vec<PeerId> {
+        let alive = self.machines.iter().filter(|machine| !machine.disk.unclean);
+        alive.map(|machine| machine.id).collect()
+    }
+
+    /// The node that leads as far as anyone can see from outside.
+    fn leader(&self) -> Option<PeerId> {
+        let observed = self.context.observed.iter();
+        let leaders = observed.filter(|(_, status)| status.role == Role::Leader);
+        leaders
+            .max_by_key(|(_, status)| status.term)
+            .map(|(node, _)| *node)
+    }
+
+    fn victim(&mut self) -> PeerId {
+        if self.context.random.chance(500)
+            && let Some(leader) = self.leader()
+        {
+            return leader;
+        }
+        self.context.random.between(1, self.context.plan.nodes as u64)
+    }
+
+    pub(super) fn on_fault(&mut self) {
+        if self.phase != Phase::Faults {
+            return;
+        }
+        let every = self.context.plan.fault_every_us;
+        let delay = self.context.random.between(every / 4, every * 2);
+        self.context.queue.after(delay, Event::Fault);
+        let fault = *self.context.random.pick(&self.context.plan.faults);
+        self.context.counts.faults += 1;
+        self.context.trace.number(fault as u64);
+        self.context.say(|| format!("fault {fault:?}"));
+        self.inflict(fault);
+    }
+
+    fn inflict(&mut self, fault: Fault) {
+        let now = self.context.queue.now();
+        match fault {
+            Fault::Pause => self.pause(1_000_000),
+            Fault::LongPause => self.pause(10_000_000),
+            Fault::Crash => {
+                let node = self.victim();
+                self.crash_and_restart(node, false, 2_000_000);
+            }
+            Fault::CrashAll => self.stop_all(false),
+            Fault::PowerLoss => self.power_loss(),
+            Fault::PowerLossAll => {
+                if self.context.plan.durability == Durability::Fsync {
+                    self.stop_all(true);
+                }
+            }
+            Fault::Partition => self.partition(),
+            Fault::OneWay => {
+                let (from, to) = self.some_pair();
+                self.block(vec![(from, to)]);
+            }
+            Fault::IsolateLeader => self.isolate_leader(),
+            Fault::Reset => {
+                let (one, other) = self.some_pair();
+                self.context.tear(one, other, (10, 5_000));
+            }
+            Fault::HalfOpen => self.half_open(),
+            Fault::SlowNetwork => {
+                let high_us = self.context.random.between(50_000, 800_000);
+                self.context.network.delays.high_us = high_us;
+                let length = self.context.random.between(100_000, 2_000_000);
+                self.context
+                    .queue
+                    .after(length, Event::Relief(Relief::FastNetwork));
+            }
+            Fault::SlowDisk => {
+                let node = self.victim();
+                let length = self.context.random.skewed(10_000, 3_000_000);
+                self.context.slow_disk_until[node as usize - 1] = now + length;
+            }
+            Fault::ClockJump => {
+                let node = self.victim();
+                let size = self.context.random.skewed(1, 3_600_000) as i64;
+                let by = if self.context.random.chance(500) {
+                    size
+                } else {
+                    -size
+                };
+                self.machine(node).clock.jump_ms(by);
+            }
+            Fault::ClientReset => {
+                if let Some(connection) = self.some_connection() {
+                    self.hang_up(connection);
+                }
+            }
+            Fault::OriginDown => {
+                self.origin.set_down(true);
+                let length = self.context.random.skewed(10_000, 5_000_000);
+                self.context.queue.after(length, Event::OriginUp);
+            }
+            Fault::OriginUnknown => {
+                let length = self.context.random.skewed(100_000, 4_000_000);
+                self.origin.doubtful_until = now + length;
+            }
+        }
+    }
+
+    /// The process stops at one of its next actions, wherever that is.
+    fn pause(&mut self, longest: Micros) {
+        let now = self.context.queue.now();
+        let node = self.victim();
+        let length = self.context.random.skewed(1_000, longest).max(longest / 20);
+        let actions = self.context.random.skewed(0, 400) as u32;
+        let machine = self.machine(node);
+        if machine.paused_until <= now && machine.process.is_some() {
+            machine.pause_after = Some((actions, length));
+        }
+    }
+
+    fn crash_and_restart(&mut self, node: PeerId, power_loss: bool, longest: Micros) {
+        self.crash(node, power_loss);
+        let delay = self.context.random.skewed(5_000, longest);
+        self.context.queue.after(delay, Event::Start { node });
+    }
+
+    fn stop_all(&mut self, power_loss: bool) {
+        for node in 1..=self.context.plan.nodes as PeerId {
+            self.crash_and_restart(node, power_loss, 1_000_000);
+        }
+    }
+
+    /// In a mode that does not survive it the machine stays down, so only a minority may be hit, and only
+    /// once the cluster has formed (an unformed cluster needs everybody).
+    fn power_loss(&mut self) {
+        let node = self.victim();
+        if self.context.plan.durability != Durability::Fsync {
+            let nodes = self.context.plan.nodes;
+            let down = nodes - self.nodes_alive().len();
+            let formed = self.machines.iter().all(|machine| machine.disk.is_formed());
+            if 2 * (down + 1) >= nodes || !formed {
+                return;
+            }
+        }
+        self.crash_and_restart(node, true, 2_000_000);
+    }
+
+    fn some_pair(&mut self) -> (PeerId, PeerId) {
+        let one = self.victim();
+        let step = self.context.random.between(1, self.context.plan.nodes as u64 - 1);
+        let other = (one - 1 + step) % self.context.plan.nodes as u64 + 1;
+        (one, other)
+    }
+
+    fn partition(&mut self) {
+        let nodes = self.context.plan.nodes as PeerId;
+        let side: Vec<bool> = (0..nodes).map(|_| self.context.random.chance(500)).collect();
+        let apart = |one: PeerId, other: PeerId| side[one as usize - 1] != side[other as usize - 1];
+        let pairs = (1..=nodes).flat_map(|one| (1..=nodes).map(move |other| (one, other)));
+        self.block(pairs.filter(|(one, other)| apart(*one, *other)).collect());
+    }
+
+    /// Wholly, outbound only or inbound only.
+    fn isolate_leader(&mut self) {
+        let Some(leader) = self.leader() else {
+            return;
+        };
+        let kind = self.context.random.below(3);
+        let mut blocked = Vec::new();
+        for other in (1..=self.context.plan.nodes as PeerId).filter(|other| *other != leader) {
+            if kind != 1 {
+                blocked.push((leader, other));
+            }
+            if kind != 2 {
+                blocked.push((other, leader));
+            }
+        }
+        self.block(blocked);
+    }
+
+    fn block(&mut self, directions: Vec<(PeerId, PeerId)>) {
+        for (from, to) in &directions {
+            self.context.network.set_blocked(*from, *to, true);
+            if let Some(stream) = self.context.network.stream(*from, *to) {
+                let patience = self.context.random.skewed(50_000, 15_000_000);
+                let event = Event::Patience {
+                    one: *from,
+                    other: *to,
+                    stream,
+                };
+                self.context.queue.after(patience, event);
+            }
+        }
+        let length = self.context.random.skewed(50_000, 6_000_000);
+        self.context
+            .queue
+            .after(length, Event::Relief(Relief::Unblock(directions)));
+    }
+
+    fn half_open(&mut self) {
+        let (late, soon) = self.some_pair();
+        if let Some(stream) = self.context.network.tear(late, soon) {
+            for (at, peer, longest) in [(soon, late, 1_000), (late, soon, 10_000_000)] {
+                let delay = self.context.random.skewed(1, longest);
+                self.context
+                    .queue
+                    .after(delay, Event::StreamDown { at, peer, stream });
+            }
+        }
+    }
+
+    pub(super) fn on_relief(&mut self, relief: Relief) {
+        match relief {
+            Relief::FastNetwork => self.context.network.delays = self.context.plan.network,
+            Relief::Unblock(directions) => {
+                for (from, to) in directions {
+                    self.unblock(from, to);
+                }
+            }
+        }
+    }
+
+    fn unblock(&mut self, from: PeerId, to: PeerId) {
+        let held = self.context.network.set_blocked(from, to, false);
+        let Some(stream) = self.context.network.stream(from, to) else {
+            return;
+        };
+        let Delays { low_us, high_us } = self.context.network.delays;
+        let delay = self.context.random.skewed(low_us, high_us);
+        for _ in 0..held {
+            self.context
+                .queue
+                .after(delay, Event::Deliver { from, to, stream });
+        }
+    }
+
+    /// Ends every fault at once.
+    pub(super) fn heal_all(&mut self) {
+        let now = self.context.queue.now();
+        self.context.network.delays = self.context.plan.network;
+        self.context.slow_disk_until.fill(0);
+        self.origin.set_down(false);
+        self.origin.doubtful_until = 0;
+        let nodes = self.context.plan.nodes as PeerId;
+        for node in 1..=nodes {
+            let machine = self.machine(node);
+            machine.clock.correct();
+            machine.pause_after = None;
+            machine.paused_until = machine.paused_until.min(now);
+            self.context.queue.at(now, Event::Start { node });
+            self.wake(node, now);
+            for other in (1..=nodes).filter(|other| *other != node) {
+                self.unblock(node, other);
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The second phase and the verdict.
+//!
+//! Heal, let clients go on for a while, stop them, wait until everything is answered and all replicas
+//! are equal, read every key at every node, and judge the whole history.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use repligo_core::contract::{PeerId, Status};
+use repligo_proto::resp::Value;
+use repligo_proto::words;
+
+use super::queue::Micros;
+use super::workload::{Class, Expected};
+use super::{Event, Phase, World};
+use crate::check::loss::{self, Final};
+use crate::check::{Judged, Violation, cache, check_key, forward};
+use crate::history::{Action, Operation, Outcome};
+
+/// How long clients go on after the heal.
+const CALM_US: Micros = 4_500_000;
+/// So long after the heal nothing may be refused any more.
+const WELL_AFTER_US: Micros = 3_000_000;
+/// Within this time after the heal everything that was open must be answered and all must be well. An
+/// election, the lease wait and the longest hold of a request fit into it several times.
+const SETTLE_US: Micros = 20_000_000;
+/// Distance between two looks at progress.
+const LOOK_US: Micros = 50_000;
+
+impl World {
+    /// A refusal of a request that was made when all had long been well. A follower that lags behind a
+    /// very short log has to skip replies by a snapshot even then.
+    pub(super) fn is_inexcusable(&self, expected: &Expected, value: &Value) -> bool {
+        let asked_at = self.workload.asked_at(expected);
+        let well = self.phase >= Phase::Calm && asked_at > self.context.plan.faults_us + WELL_AFTER_US;
+        let error = value.as_error().unwrap_or_default().as_bytes();
+        let skipped = words::outcome(error) == words::Outcome::Unknown;
+        // A compare-and-set that lost, or a value that the origin must not take.
+        let deserved = error.is_empty() || error.starts_with(b"ERR origin rejected the write");
+        well && !deserved && !(skipped && self.context.plan.log_bytes_max < 1 << 20)
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.context.say(|| format!("phase {phase:?}"));
+        self.phase = phase;
+        self.phase_began = self.context.queue.now();
+    }
+
+    pub(super) fn on_heal(&mut self) {
+        self.heal_all();
+        self.enter(Phase::Calm);
+        self.context.queue.after(CALM_US, Event::Judge);
+    }
+
+    pub(super) fn on_judge(&mut self) {
+        let now = self.context.queue.now();
+        match self.phase {
+            Phase::Calm => self.enter(Phase::Draining),
+            Phase::Draining if self.is_settled() => {
+                self.enter(Phase::Reading);
+                self.add_readers();
+            }
+            Phase::Reading
+                if self.clients.iter().all(super::client::Client::is_done) && self.is_settled() =>
+            {
+                self.verdict();
+                self.enter(Phase::Over);
+                return;
+            }
+            _ if now > self.phase_began + SETTLE_US => {
+                let explanation = format!("phase {:?} does not end: {}", self.phase, self.progress());
+                self.context.fail(Violation {
+                    check: "liveness",
+                    subject: "the cluster".to_owned(),
+                    explanation,
+                });
+                return;
+            }
+            _ => {}
+        }
+        self.context.queue.after(LOOK_US, Event::Judge);
+    }
+
+    fn statuses(&self) -> Vec<(PeerId, Option<Status>)> {
+        let alive = self.machines.iter().filter(|machine| !machine.disk.unclean);
+        alive
+            .map(|machine| {
+                let replica = machine.process.as_ref().and_then(|process| process.replica());
+                let now = machine.clock.read(self.context.queue.now());
+                (machine.id, replica.map(|replica| replica.status(now)))
+            })
+            .collect()
+    }
+
+    /// Every request is answered and all replicas are at the same index.
+    fn is_settled(&self) -> bool {
+        if self.phase == Phase::Draining && self.clients.iter().any(|client| client.open_count() > 0) {
+            return false;
+        }
+        let statuses = self.statuses();
+        let Some((_, Some(first))) = statuses.first() else {
+            return false;
+        };
+        statuses.iter().all(|(_, status)| {
+            status.as_ref().is_some_and(|status| {
+                status.serving && status.applied_index == first.applied_index && status.term == first.term
+            })
+        })
+    }
+
+    fn progress(&self) -> String {
+        let open: Vec<usize> = self
+            .clients
+            .iter()
+            .map(super::client::Client::open_count)
+            .collect();
+        let nodes: Vec<String> = self
+            .statuses()
+            .into_iter()
+            .map(|(node, status)| match status {
+                Some(status) => format!(
+                    "n{node} {:?} term {} leader {} serving {} applied {} commit {} waiting {}",
+                    status.role,
+                    status.term,
+                    status.leader,
+                    status.serving,
+                    status.applied_index,
+                    status.commit_index,
+                    status.requests_waiting
+                ),
+                None => format!("n{node} has not formed"),
+            })
+            .collect();
+        format!("open per client {open:?}; {}", nodes.join("; "))
+    }
+
+    fn verdict(&mut self) {
+        let verdict = self.judge_replicas().and_then(|()| self.judge_history());
+        if let Err(violation) = verdict {
+            self.context.fail(violation);
+        }
+    }
+
+    fn judge_replicas(&mut self) -> Result<(), Violation> {
+        for (node, status) in self.statuses() {
+            if let Some(status) = status {
+                self.context
+                    .digests
+                    .observe(node, status.applied_index, status.digest)?;
+            }
+        }
+        assert!(self.context.digests.compared() > 0, "no digest was ever compared");
+        Ok(())
+    }
+
+    fn judge_history(&mut self) -> Result<(), Violation> {
+        let mut by_key: BTreeMap<u32, Vec<Operation>> = BTreeMap::new();
+        for operation in &self.workload.history {
+            by_key.entry(operation.key).or_default().push(operation.clone());
+        }
+        for operations in by_key.values() {
+            if check_key(operations)? == Judged::GivenUp {
+                self.context.counts.given_up += 1;
+            }
+        }
+        forward::check(&self.workload.eventual, &self.workload.history)?;
+        let finals = self.finals();
+        loss::check(&self.workload.history, &finals)?;
+        self.judge_origin()
+    }
+
+    /// The first reader's view; that all readers agree, the judges of single keys have made sure of.
+    fn finals(&self) -> BTreeMap<u32, Final> {
+        let readers: BTreeSet<u32> = self
+            .clients
+            .iter()
+            .filter_map(super::client::Client::reader)
+            .collect();
+        let mut finals = BTreeMap::new();
+        for operation in &self.workload.history {
+            if operation.action != Action::Read || !readers.contains(&operation.client) {
+                continue;
+            }
+            let content = match &operation.outcome {
+                Outcome::Value(value) => Final::Value(*value),
+                Outcome::List(tokens) => Final::List(tokens.clone()),
+                _ => continue,
+            };
+            finals.entry(operation.key).or_insert(content);
+        }
+        finals
+    }
+
+    fn judge_origin(&self) -> Result<(), Violation> {
+        cache::check_decisions(&self.origin.decisions)?;
+        let rest = self.context.queue.now();
+        let is_mapped = |operation: &&Operation| Class::of(operation.key).is_mapped();
+        let operations: Vec<Operation> = self.workload.history.iter().filter(is_mapped).cloned().collect();
+        for machine in &self.machines {
+            let Some(replica) = machine.process.as_ref().and_then(|process| process.replica()) else {
+                continue;
+            };
+            let keys: BTreeSet<u32> = operations.iter().map(|operation| operation.key).collect();
+            let at_rest = keys
+                .into_iter()
+                .map(|key| (key, self.origin.at_rest(replica, key)))
+                .collect();
+            cache::check(&operations, &at_rest, rest)?;
+        }
+        Ok(())
+    }
+}

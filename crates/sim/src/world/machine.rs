@@ -1,0 +1,325 @@
+//! A machine: disk and clock that outlive processes, and the process that runs on it now; and what
+//! the world does to it: waking, delivering, crashing, starting.
+
+use std::sync::Arc;
+
+use repligo_core::contract::{Durability, PeerId};
+use repligo_core::origin::{OriginEvent, OriginMap};
+
+use super::clock::Clock;
+use super::disk::Disk;
+use super::network::Frame;
+use super::plan::Plan;
+use super::process::{Arrival, Process};
+use super::queue::Micros;
+use super::session::Ask;
+use super::{Event, Starter, World};
+use crate::random::Random;
+
+/// Time that a process takes for a turn, microseconds.
+const TURN_US: Micros = 20;
+/// Distance between two attempts to get a stream, microseconds.
+const DIAL_US: (Micros, Micros) = (5_000, 120_000);
+
+/// A machine.
+#[derive(Debug)]
+pub struct Machine {
+    /// Number of its node.
+    pub id: PeerId,
+    /// Its disk.
+    pub disk: Disk,
+    /// Its clocks.
+    pub clock: Clock,
+    /// What runs on it.
+    pub process: Option<Process>,
+    /// Processes started on it so far.
+    pub lives: u32,
+    /// The process is stopped until then.
+    pub paused_until: Micros,
+    /// The process will be stopped before its so-and-so-many-th action, for so long.
+    pub pause_after: Option<(u32, Micros)>,
+    map: Arc<OriginMap>,
+    drawn_id: u128,
+    seed: u64,
+}
+
+impl Machine {
+    /// A machine with an empty disk and its own idea of time.
+    pub fn new(id: PeerId, plan: &Plan, map: Arc<OriginMap>, random: &mut Random) -> Self {
+        let drift = random.below(2 * plan.drift_ppm_max + 1) as i64 - plan.drift_ppm_max as i64;
+        let error = random.below(2 * plan.wall_error_ms_max + 1) as i64 - plan.wall_error_ms_max as i64;
+        Self {
+            id,
+            disk: Disk::default(),
+            clock: Clock::new(random.below(1 << 40), drift, error),
+            process: None,
+            lives: 0,
+            paused_until: 0,
+            pause_after: None,
+            map,
+            drawn_id: u128::from(random.bits()) << 64 | u128::from(random.bits()),
+            seed: random.bits(),
+        }
+    }
+
+    /// True if a process runs and is not stopped.
+    pub fn is_awake(&self, now: Micros) -> bool {
+        self.process.is_some() && self.paused_until <= now
+    }
+
+    /// Counts one action down; true if the process is stopped instead of doing it.
+    fn stops_now(&mut self, now: Micros) -> bool {
+        match &mut self.pause_after {
+            Some((0, length)) => {
+                self.paused_until = now + *length;
+                self.pause_after = None;
+                true
+            }
+            Some((actions, _)) => {
+                *actions -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+}
+
+impl World {
+    pub(super) fn machine(&mut self, node: PeerId) -> &mut Machine {
+        &mut self.machines[node as usize - 1]
+    }
+
+    /// Schedules the process's next look at what there is to do, not before `at`.
+    pub(super) fn wake(&mut self, node: PeerId, at: Micros) {
+        let machine = &mut self.machines[node as usize - 1];
+        let at = at.max(machine.paused_until);
+        let Some(process) = &mut machine.process else {
+            return;
+        };
+        if process.wake_at.is_none_or(|planned| at < planned) {
+            process.wake_at = Some(at);
+            let life = process.life();
+            self.context.queue.at(at, Event::Run { node, life });
+        }
+    }
+
+    fn arrive(&mut self, node: PeerId, arrival: Arrival) {
+        let now = self.context.queue.now();
+        if let Some(process) = &mut self.machine(node).process {
+            process.arrive(arrival);
+            self.wake(node, now);
+        }
+    }
+
+    pub(super) fn on_run(&mut self, node: PeerId, life: u32) {
+        let now = self.context.queue.now();
+        let machine = &mut self.machines[node as usize - 1];
+        let Some(process) = &mut machine.process else {
+            return;
+        };
+        if process.life() != life || process.wake_at != Some(now) {
+            return;
+        }
+        process.wake_at = None;
+        if machine.paused_until > now {
+            let until = machine.paused_until;
+            self.wake(node, until);
+            return;
+        }
+        // One turn at most: a process takes time, and others act meanwhile.
+        loop {
+            if machine.stops_now(now) {
+                let until = machine.paused_until;
+                self.context.say(|| {
+                    format!(
+                        "n{node} stops until {}.{:06}",
+                        until / 1_000_000,
+                        until % 1_000_000
+                    )
+                });
+                self.wake(node, until);
+                return;
+            }
+            let process = machine.process.as_mut().expect("it runs");
+            if !process.act(&mut machine.disk, &mut self.context, &machine.clock) {
+                let next_tick = machine.clock.when(process.next_tick_mono_us());
+                self.wake(node, next_tick.max(now + 1));
+                return;
+            }
+            if process.is_between_turns() {
+                self.wake(node, now + TURN_US);
+                return;
+            }
+        }
+    }
+
+    pub(super) fn on_deliver(&mut self, from: PeerId, to: PeerId, stream: u64) {
+        match self.context.network.deliver(from, to, stream) {
+            Some(Frame::End) => {
+                self.context.network.tear(from, to);
+                self.on_stream_down(to, from, stream);
+            }
+            Some(frame) => self.arrive(to, Arrival::Frame { from, stream, frame }),
+            None => {}
+        }
+    }
+
+    pub(super) fn on_stream_up(&mut self, at: PeerId, peer: PeerId, stream: u64) {
+        if self.context.network.believes(at, peer, stream) {
+            self.arrive(at, Arrival::StreamUp { peer, stream });
+        }
+    }
+
+    pub(super) fn on_stream_down(&mut self, at: PeerId, peer: PeerId, stream: u64) {
+        if self.context.network.notice(at, peer, stream) {
+            self.arrive(at, Arrival::StreamDown { peer, stream });
+        }
+    }
+
+    pub(super) fn on_patience(&mut self, one: PeerId, other: PeerId, stream: u64) {
+        let network = &mut self.context.network;
+        let stuck = network.is_blocked(one, other) || network.is_blocked(other, one);
+        if stuck && network.stream(one, other) == Some(stream) {
+            self.context.tear(one, other, (1_000, 10_000_000));
+        }
+    }
+
+    pub(super) fn on_dial(&mut self, one: PeerId, other: PeerId) {
+        let now = self.context.queue.now();
+        let delay = self.context.random.between(DIAL_US.0, DIAL_US.1);
+        self.context.queue.after(delay, Event::Dial { one, other });
+        let awake = self.machine(one).is_awake(now) && self.machine(other).is_awake(now);
+        let context = &mut self.context;
+        let reachable = !context.network.is_blocked(one, other) && !context.network.is_blocked(other, one);
+        if !awake || !reachable || context.network.is_whole(one, other) {
+            return;
+        }
+        // A fresh stream tells both ends that the old one is gone.
+        context.network.tear(one, other);
+        for (at, peer) in [(one, other), (other, one)] {
+            if let Some(stream) = self.context.network.stale_belief(at, peer) {
+                self.on_stream_down(at, peer, stream);
+            }
+        }
+        let context = &mut self.context;
+        let (stream, learn) = context.network.connect(one, other, now, &mut context.random);
+        for (at, peer, when) in [(one, other, learn[0]), (other, one, learn[1])] {
+            context.queue.at(when, Event::StreamUp { at, peer, stream });
+        }
+    }
+
+    pub(super) fn on_disk_done(&mut self, node: PeerId, life: u32) {
+        if !self.is_life(node, life) {
+            return;
+        }
+        let machine = &mut self.machines[node as usize - 1];
+        let done = machine.disk.finish_batch();
+        self.context.start_disk(node, life, &mut machine.disk);
+        for done in done {
+            self.arrive(node, Arrival::Disk(done));
+        }
+    }
+
+    pub(super) fn on_start(&mut self, node: PeerId) {
+        let now = self.context.queue.now();
+        let plan = &self.context.plan;
+        let machine = &mut self.machines[node as usize - 1];
+        if machine.process.is_some() || machine.disk.unclean {
+            return;
+        }
+        machine.lives += 1;
+        let (boot, state, incarnation) = machine.disk.boot();
+        let starter = Starter {
+            me: node,
+            life: machine.lives,
+            voters: (1..=plan.nodes as PeerId).collect(),
+            drawn_id: machine.drawn_id,
+            cluster_id: 0,
+            incarnation,
+            durability: plan.durability,
+            seed: machine.seed ^ u64::from(machine.lives),
+            origin: machine.map.clone(),
+            log_bytes_max: plan.log_bytes_max,
+            boot: Some(boot),
+        };
+        machine.process = Some(Process::new(starter, machine.clock.read(now), state));
+        self.context.say(|| format!("n{node} starts"));
+        self.wake(node, now);
+    }
+
+    /// The process ends at once, between whatever it was doing.
+    pub(super) fn crash(&mut self, node: PeerId, power_loss: bool) {
+        let durability = self.context.plan.durability;
+        let machine = &mut self.machines[node as usize - 1];
+        let Some(process) = machine.process.take() else {
+            return;
+        };
+        machine.paused_until = 0;
+        machine.pause_after = None;
+        machine.disk.crash(&mut self.context.random);
+        if power_loss && durability != Durability::Fsync {
+            machine.disk.unclean = true;
+        }
+        if power_loss {
+            machine.clock = machine.clock.rebooted(self.context.random.below(1 << 40));
+        }
+        self.context
+            .say(|| format!("n{node} {}", if power_loss { "loses power" } else { "is killed" }));
+        for connection in process.connections() {
+            let delay = self.context.random.skewed(100, 20_000);
+            self.context
+                .queue
+                .after(delay, Event::Disconnected { connection });
+        }
+        self.context.observed.remove(&node);
+        for peer in 1..=self.context.plan.nodes as PeerId {
+            if peer == node {
+                continue;
+            }
+            if power_loss {
+                self.context.network.tear(node, peer);
+                if let Some(stream) = self.context.network.stale_belief(peer, node) {
+                    let delay = self.context.random.skewed(1_000, 15_000_000);
+                    let event = Event::StreamDown {
+                        at: peer,
+                        peer: node,
+                        stream,
+                    };
+                    self.context.queue.after(delay, event);
+                }
+            } else {
+                self.context.send(node, peer, Frame::End);
+            }
+            self.context.network.end_sender(node, peer);
+        }
+    }
+
+    pub(super) fn on_requests(&mut self, node: PeerId, connection: (u32, u64), asks: Vec<Ask>) {
+        if self.machine(node).process.is_none() {
+            let delay = self.context.random.skewed(10, 1_000);
+            self.context
+                .queue
+                .after(delay, Event::Disconnected { connection });
+            return;
+        }
+        self.arrive(node, Arrival::Requests { connection, asks });
+    }
+
+    pub(super) fn on_origin_answer(&mut self, node: PeerId, life: u32, event: OriginEvent) {
+        if self.is_life(node, life) {
+            self.arrive(node, Arrival::Origin(event));
+        }
+    }
+
+    /// True if this process still runs.
+    pub(super) fn is_life(&mut self, node: PeerId, life: u32) -> bool {
+        self.machine(node)
+            .process
+            .as_ref()
+            .is_some_and(|process| process.life() == life)
+    }
+
+    pub(super) fn on_hangup(&mut self, node: PeerId, connection: (u32, u64)) {
+        self.arrive(node, Arrival::Closed(connection));
+    }
+}

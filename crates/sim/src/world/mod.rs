@@ -1,0 +1,521 @@
+//! The world: nodes, network, disks, clocks, clients and a fake origin, driven by one seed on one thread
+//! through one event heap.
+//!
+//! Two phases. First faults, and only safety is judged. Then everything is healed, and within a bounded
+//! virtual time every request must be answered, every node must serve, and all replicas must be
+//! equal at the same index. Nothing here decides what is correct: that is [`crate::check`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use repligo_core::contract::{
+    Boot, Durability, Event as CoreEvent, Identity, PeerId, Role, Settings, Status,
+};
+use repligo_core::origin::{OriginEvent, OriginMap, OriginRequest};
+
+use crate::check::{Violation, replicas::Digests};
+use crate::random::Random;
+
+pub mod client;
+pub mod clock;
+pub mod disk;
+mod faults;
+mod judge;
+mod machine;
+pub mod network;
+pub mod origin;
+pub mod plan;
+pub mod process;
+pub mod queue;
+mod session;
+pub mod trace;
+pub mod workload;
+
+use client::Client;
+use disk::Disk;
+use machine::Machine;
+use network::{Frame, Network};
+use plan::Plan;
+use queue::{Micros, Queue};
+use trace::Trace;
+
+/// What can happen.
+#[derive(Debug)]
+pub enum Event {
+    /// A process may have something to do.
+    Run {
+        /// Node.
+        node: PeerId,
+        /// Its life; the event is stale in another one.
+        life: u32,
+    },
+    /// A frame may have arrived.
+    Deliver {
+        /// Sender.
+        from: PeerId,
+        /// Receiver.
+        to: PeerId,
+        /// Stream.
+        stream: u64,
+    },
+    /// An end learns of a fresh stream.
+    StreamUp {
+        /// Who learns.
+        at: PeerId,
+        /// The other end.
+        peer: PeerId,
+        /// Stream.
+        stream: u64,
+    },
+    /// An end learns that a stream is gone.
+    StreamDown {
+        /// Who learns.
+        at: PeerId,
+        /// The other end.
+        peer: PeerId,
+        /// Stream.
+        stream: u64,
+    },
+    /// The network gives up on a stream whose frames it cannot deliver.
+    Patience {
+        /// One end.
+        one: PeerId,
+        /// The other.
+        other: PeerId,
+        /// Stream.
+        stream: u64,
+    },
+    /// A pair without a stream tries to get one.
+    Dial {
+        /// One end.
+        one: PeerId,
+        /// The other.
+        other: PeerId,
+    },
+    /// The batch in flight on a disk is durable.
+    DiskDone {
+        /// Node.
+        node: PeerId,
+        /// Life of the process that asked.
+        life: u32,
+    },
+    /// A stopped machine starts its process.
+    Start {
+        /// Node.
+        node: PeerId,
+    },
+    /// A node asks the origin.
+    OriginAsked {
+        /// Node.
+        node: PeerId,
+        /// Life of its process.
+        life: u32,
+        /// What.
+        request: OriginRequest,
+    },
+    /// A transaction reaches the origin; its answer may still be lost.
+    OriginWork {
+        /// Number of the transaction.
+        id: u64,
+    },
+    /// The origin's answer reaches the node.
+    OriginAnswer {
+        /// Node.
+        node: PeerId,
+        /// Life of the process that asked.
+        life: u32,
+        /// What.
+        event: OriginEvent,
+    },
+    /// A transaction that outlived its caller reaches the origin.
+    OriginZombie(Box<origin::Zombie>),
+    /// The origin is back.
+    OriginUp,
+    /// A client thinks of something to ask.
+    Think {
+        /// Client.
+        client: u32,
+    },
+    /// A client's requests reach a node.
+    Requests {
+        /// Node.
+        node: PeerId,
+        /// Client and serial number of its connection.
+        connection: (u32, u64),
+        /// Requests.
+        asks: Vec<session::Ask>,
+    },
+    /// A client hung up.
+    Hangup {
+        /// Node.
+        node: PeerId,
+        /// Client and serial number of its connection.
+        connection: (u32, u64),
+    },
+    /// An answer reaches a client.
+    Reply {
+        /// Client and serial number of its connection.
+        connection: (u32, u64),
+        /// Encoded.
+        bytes: bytes::Bytes,
+    },
+    /// A client learns that its connection is gone.
+    Disconnected {
+        /// Client and serial number of its connection.
+        connection: (u32, u64),
+    },
+    /// A client runs out of patience.
+    Timeout {
+        /// Client and serial number of its connection.
+        connection: (u32, u64),
+    },
+    /// The nemesis acts.
+    Fault,
+    /// A fault that was to last for a while ends.
+    Relief(faults::Relief),
+    /// The second phase begins.
+    Heal,
+    /// Progress of the second phase is judged.
+    Judge,
+}
+
+/// Where the run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Faults happen.
+    Faults,
+    /// No more faults; clients go on for a while.
+    Calm,
+    /// Clients have stopped; what is open must be answered.
+    Draining,
+    /// Everything is read once more, everywhere.
+    Reading,
+    /// All is judged.
+    Over,
+}
+
+/// Counts of one run, for the summary.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Requests by clients.
+    pub operations: u64,
+    /// Elections that somebody won.
+    pub elections: u64,
+    /// Snapshots received from a leader.
+    pub snapshots: u64,
+    /// Faults that were injected.
+    pub faults: u64,
+    /// Searches given up at their limit.
+    pub given_up: u64,
+}
+
+/// What everybody in the world shares.
+#[derive(Debug)]
+pub struct Context {
+    /// The plan.
+    pub plan: Plan,
+    /// Chance.
+    pub random: Random,
+    /// Time.
+    pub queue: Queue<Event>,
+    /// Streams.
+    pub network: Network,
+    /// Hash of all that happened.
+    pub trace: Trace,
+    /// Steps of all cores.
+    pub steps: u64,
+    /// Counts.
+    pub counts: Counts,
+    /// First broken promise.
+    pub violation: Option<Violation>,
+    /// Print what happens.
+    pub verbose: bool,
+    digests: Digests,
+    observed: BTreeMap<PeerId, Status>,
+    leaders: BTreeMap<u64, PeerId>,
+    /// Extra delay of each disk.
+    slow_disk_until: Vec<Micros>,
+}
+
+/// What a process is started with.
+#[derive(Debug)]
+pub struct Starter {
+    me: PeerId,
+    life: u32,
+    voters: Vec<PeerId>,
+    drawn_id: u128,
+    cluster_id: u128,
+    incarnation: u64,
+    durability: Durability,
+    seed: u64,
+    origin: Arc<OriginMap>,
+    log_bytes_max: u64,
+    boot: Option<Boot>,
+}
+
+impl Starter {
+    /// Settings and boot of the replica. Called once, when the cluster has formed.
+    fn replica(&mut self) -> (Settings, Boot) {
+        let settings = Settings {
+            identity: Identity {
+                cluster_id: self.cluster_id,
+                generation: 1,
+                peer: self.me,
+                incarnation: self.incarnation,
+            },
+            voters: self.voters.clone(),
+            durability: self.durability,
+            seed: self.seed,
+            hash_seed: self.cluster_id as u64,
+            origin: self.origin.clone(),
+            log_bytes_max: self.log_bytes_max,
+        };
+        (settings, self.boot.take().unwrap_or_default())
+    }
+}
+
+impl Context {
+    /// Records a broken promise; the first one counts.
+    pub fn fail(&mut self, violation: Violation) {
+        self.say(|| format!("VIOLATION {violation}"));
+        self.violation.get_or_insert(violation);
+    }
+
+    /// Prints in verbose runs.
+    pub fn say(&self, text: impl FnOnce() -> String) {
+        if self.verbose {
+            let now = self.queue.now();
+            println!("{:>4}.{:06} {}", now / 1_000_000, now % 1_000_000, text());
+        }
+    }
+
+    fn note_event(&mut self, node: PeerId, event: &CoreEvent) {
+        self.say(|| format!("n{node} {event:?}"));
+        match event {
+            CoreEvent::Role {
+                role: Role::Leader,
+                term,
+                ..
+            } => {
+                self.counts.elections += 1;
+                let leader = *self.leaders.entry(*term).or_insert(node);
+                if leader != node {
+                    self.fail(Violation {
+                        check: "one leader per term",
+                        subject: format!("term {term}"),
+                        explanation: format!("nodes {leader} and {node} both lead it"),
+                    });
+                }
+            }
+            CoreEvent::SnapshotInstalled { .. } => self.counts.snapshots += 1,
+            _ => {}
+        }
+    }
+
+    fn note_refusal(&mut self, node: PeerId, reason: &str) {
+        self.fail(Violation {
+            check: "forming",
+            subject: format!("node {node}"),
+            explanation: format!("refused although its disk is whole: {reason}"),
+        });
+    }
+
+    fn observe(&mut self, node: PeerId, status: &Status) {
+        let before = self.observed.get(&node).map(|status| status.applied_index);
+        if before != Some(status.applied_index)
+            && let Err(violation) = self.digests.observe(node, status.applied_index, status.digest)
+        {
+            self.fail(violation);
+        }
+        self.observed.insert(node, status.clone());
+    }
+
+    fn send(&mut self, from: PeerId, to: PeerId, frame: Frame) {
+        let now = self.queue.now();
+        if let Some((stream, at)) = self.network.send((from, to), frame, now, &mut self.random) {
+            self.queue.at(at, Event::Deliver { from, to, stream });
+        }
+    }
+
+    /// Sends an answer to a client, not before the one before it; gives when it arrives.
+    fn reply(&mut self, connection: (u32, u64), not_before: Micros, bytes: bytes::Bytes) -> Micros {
+        let at = (self.queue.now() + self.random.skewed(10, 1_000)).max(not_before);
+        self.queue.at(at, Event::Reply { connection, bytes });
+        at
+    }
+
+    fn start_disk(&mut self, node: PeerId, life: u32, disk: &mut Disk) {
+        if !disk.start_batch() {
+            return;
+        }
+        let delays = self.plan.disk;
+        let mut delay = self.random.skewed(delays.low_us, delays.high_us);
+        if self.plan.durability != Durability::Fsync && !disk.must_sync() {
+            delay = 1 + delay / 20;
+        }
+        let slow_until = self.slow_disk_until[node as usize - 1];
+        let at = (self.queue.now() + delay).max(slow_until);
+        self.queue.at(at, Event::DiskDone { node, life });
+    }
+
+    /// A node went from forming to running.
+    fn cluster_formed(&mut self, node: PeerId) {
+        self.say(|| format!("n{node} formed"));
+        for peer in 1..=self.plan.nodes as PeerId {
+            if peer != node {
+                self.tear(node, peer, (100, 10_000));
+            }
+        }
+    }
+
+    /// Tears a stream; both ends learn it within the given bounds.
+    fn tear(&mut self, one: PeerId, other: PeerId, (low, high): (Micros, Micros)) {
+        if let Some(stream) = self.network.tear(one, other) {
+            for (at, peer) in [(one, other), (other, one)] {
+                let delay = self.random.skewed(low, high);
+                self.queue.after(delay, Event::StreamDown { at, peer, stream });
+            }
+        }
+    }
+}
+
+/// Everything.
+#[derive(Debug)]
+pub struct World {
+    context: Context,
+    machines: Vec<Machine>,
+    clients: Vec<Client>,
+    workload: workload::Workload,
+    origin: origin::Origin,
+    phase: Phase,
+    phase_began: Micros,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ending {
+    /// First broken promise.
+    pub violation: Option<Violation>,
+    /// Hash of all that happened.
+    pub trace: u64,
+    /// Counts.
+    pub counts: Counts,
+    /// What clients saw, one operation per line.
+    pub history: String,
+}
+
+impl World {
+    /// The world of a plan.
+    pub fn new(plan: Plan, verbose: bool) -> Self {
+        let mut random = Random::new(plan.seed);
+        let network = Network::new(plan.nodes, plan.network);
+        let map = Arc::new(origin::map(&plan));
+        let machines = (1..=plan.nodes as PeerId)
+            .map(|id| Machine::new(id, &plan, map.clone(), &mut random))
+            .collect();
+        let workload = workload::Workload::new(&plan);
+        let clients = (0..(plan.clients + plan.watchers) as u32)
+            .map(|id| Client::new(id, id as usize >= plan.clients, random.fork()))
+            .collect();
+        let context = Context {
+            slow_disk_until: vec![0; plan.nodes],
+            random,
+            queue: Queue::default(),
+            network,
+            trace: Trace::default(),
+            steps: 0,
+            counts: Counts::default(),
+            violation: None,
+            verbose,
+            digests: Digests::default(),
+            observed: BTreeMap::new(),
+            leaders: BTreeMap::new(),
+            plan,
+        };
+        Self {
+            context,
+            machines,
+            clients,
+            workload,
+            origin: origin::Origin::default(),
+            phase: Phase::Faults,
+            phase_began: 0,
+        }
+    }
+
+    /// Runs to the end.
+    pub fn run(mut self) -> Ending {
+        self.begin();
+        while self.context.violation.is_none() && self.phase != Phase::Over {
+            let Some((_, event)) = self.context.queue.next() else {
+                break;
+            };
+            self.handle(event);
+        }
+        let history = self
+            .workload
+            .history
+            .iter()
+            .map(|operation| format!("{operation}\n"));
+        Ending {
+            history: if self.context.violation.is_some() || self.context.verbose {
+                history.collect()
+            } else {
+                String::new()
+            },
+            violation: self.context.violation,
+            trace: self.context.trace.hash(),
+            counts: self.context.counts,
+        }
+    }
+
+    fn begin(&mut self) {
+        let queue = &mut self.context.queue;
+        for machine in &self.machines {
+            queue.at(0, Event::Start { node: machine.id });
+        }
+        for (one, other) in self.context.network.pairs() {
+            let at = self.context.random.below(20_000);
+            queue.at(at, Event::Dial { one, other });
+        }
+        for client in 0..self.clients.len() as u32 {
+            queue.at(self.context.random.below(500_000), Event::Think { client });
+        }
+        if !self.context.plan.faults.is_empty() {
+            queue.at(self.context.random.below(3_000_000), Event::Fault);
+        }
+        queue.at(self.context.plan.faults_us, Event::Heal);
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Run { node, life } => self.on_run(node, life),
+            Event::Deliver { from, to, stream } => self.on_deliver(from, to, stream),
+            Event::StreamUp { at, peer, stream } => self.on_stream_up(at, peer, stream),
+            Event::StreamDown { at, peer, stream } => self.on_stream_down(at, peer, stream),
+            Event::Patience { one, other, stream } => self.on_patience(one, other, stream),
+            Event::Dial { one, other } => self.on_dial(one, other),
+            Event::DiskDone { node, life } => self.on_disk_done(node, life),
+            Event::Start { node } => self.on_start(node),
+            Event::OriginAsked { node, life, request } => self.on_origin_asked(node, life, request),
+            Event::OriginWork { id } => self.on_origin_work(id),
+            Event::OriginAnswer { node, life, event } => self.on_origin_answer(node, life, event),
+            Event::OriginZombie(zombie) => self.on_origin_zombie(&zombie),
+            Event::OriginUp => self.origin.set_down(false),
+            Event::Think { client } => self.on_think(client),
+            Event::Requests {
+                node,
+                connection,
+                asks,
+            } => self.on_requests(node, connection, asks),
+            Event::Hangup { node, connection } => self.on_hangup(node, connection),
+            Event::Reply { connection, bytes } => self.on_reply(connection, &bytes),
+            Event::Disconnected { connection } => self.on_disconnected(connection),
+            Event::Timeout { connection } => self.on_timeout(connection),
+            Event::Fault => self.on_fault(),
+            Event::Relief(relief) => self.on_relief(relief),
+            Event::Heal => self.on_heal(),
+            Event::Judge => self.on_judge(),
+        }
+    }
+}

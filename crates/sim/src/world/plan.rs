@@ -1,0 +1,165 @@
+//! What a seed decides before the world begins: sizes, modes, and which faults are enabled (swarm testing:
+//! a random subset per seed finds more than all of them at once, because some faults hide others).
+
+use repligo_core::contract::Durability;
+
+use super::network::Delays;
+use super::queue::Micros;
+use crate::random::Random;
+
+/// Something that the nemesis does now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// A process stops between two actions for up to a second.
+    Pause,
+    /// The same for up to ten seconds.
+    LongPause,
+    /// A process is killed and started again.
+    Crash,
+    /// All processes are killed at once.
+    CrashAll,
+    /// A machine loses power (for good in a mode that does not survive it, and then a minority only).
+    PowerLoss,
+    /// All machines lose power; only where the mode promises to survive it.
+    PowerLossAll,
+    /// The nodes are split in two.
+    Partition,
+    /// One direction of one pair is blocked.
+    OneWay,
+    /// The leader is cut off, wholly or in one direction.
+    IsolateLeader,
+    /// A stream is torn down and both ends learn it soon.
+    Reset,
+    /// A stream is torn down and one end learns it late.
+    HalfOpen,
+    /// Everything on the network takes long.
+    SlowNetwork,
+    /// A disk takes long.
+    SlowDisk,
+    /// A wall clock jumps.
+    ClockJump,
+    /// A client's connection breaks.
+    ClientReset,
+    /// The origin cannot be reached.
+    OriginDown,
+    /// Transactions take long, and their answers may be lost.
+    OriginUnknown,
+}
+
+const FAULTS: [Fault; 17] = [
+    Fault::Pause,
+    Fault::LongPause,
+    Fault::Crash,
+    Fault::CrashAll,
+    Fault::PowerLoss,
+    Fault::PowerLossAll,
+    Fault::Partition,
+    Fault::OneWay,
+    Fault::IsolateLeader,
+    Fault::Reset,
+    Fault::HalfOpen,
+    Fault::SlowNetwork,
+    Fault::SlowDisk,
+    Fault::ClockJump,
+    Fault::ClientReset,
+    Fault::OriginDown,
+    Fault::OriginUnknown,
+];
+
+/// All that a seed decides beforehand.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// Nodes, 3 to 5.
+    pub nodes: usize,
+    /// The cluster's mode.
+    pub durability: Durability,
+    /// Bytes of log after which a replica takes a snapshot.
+    pub log_bytes_max: u64,
+    /// Clients that read and write.
+    pub clients: usize,
+    /// Clients with READONLY connections.
+    pub watchers: usize,
+    /// Mapped keys are in use.
+    pub origin: bool,
+    /// Enabled faults.
+    pub faults: Vec<Fault>,
+    /// Mean distance between two faults.
+    pub fault_every_us: Micros,
+    /// Length of the first phase.
+    pub faults_us: Micros,
+    /// Delays between nodes.
+    pub network: Delays,
+    /// Delays of a disk write.
+    pub disk: Delays,
+    /// Largest drift of a monotonic clock, parts per million.
+    pub drift_ppm_max: u64,
+    /// Largest error of a wall clock at the start.
+    pub wall_error_ms_max: u64,
+    /// Longest pause of a client between two requests.
+    pub think_us_max: Micros,
+    /// Requests that a client sends at once.
+    pub pipeline_max: u64,
+    /// A driver may perform the outputs of each step at once, or those of a turn together.
+    pub effects_per_step: bool,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn of_seed(seed: u64) -> Self {
+        let mut random = Random::new(seed ^ 0x0050_1A90);
+        let durability = if random.chance(500) {
+            Durability::Fsync
+        } else {
+            Durability::Os
+        };
+        let enabled = *random.pick(&[100, 250, 500, 800]);
+        let faults = FAULTS.into_iter().filter(|_| random.chance(enabled)).collect();
+        Self {
+            seed,
+            nodes: *random.pick(&[3, 3, 3, 4, 5]),
+            durability,
+            log_bytes_max: *random.pick(&[2 << 10, 16 << 10, 64 << 10, 64 << 20]),
+            clients: random.between(2, 8) as usize,
+            watchers: random.below(3) as usize,
+            origin: random.chance(500),
+            faults,
+            fault_every_us: *random.pick(&[150_000, 400_000, 1_000_000]),
+            faults_us: random.between(4_000_000, 12_000_000),
+            network: Delays {
+                low_us: random.between(20, 200),
+                high_us: *random.pick(&[500, 2_000, 20_000]),
+            },
+            disk: Delays {
+                low_us: random.between(10, 200),
+                high_us: *random.pick(&[500, 3_000, 30_000]),
+            },
+            drift_ppm_max: *random.pick(&[0, 100, 40_000]),
+            wall_error_ms_max: *random.pick(&[0, 20, 5_000]),
+            think_us_max: *random.pick(&[20_000, 100_000, 300_000]),
+            pipeline_max: *random.pick(&[1, 1, 4]),
+            effects_per_step: random.chance(500),
+        }
+    }
+
+    /// True if a fault is enabled.
+    pub fn has(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FAULTS, Plan};
+
+    #[test]
+    fn seeds_enable_different_faults_and_every_fault_is_enabled_by_some() {
+        let plans: Vec<Plan> = (0..50).map(Plan::of_seed).collect();
+        assert!(plans.windows(2).any(|pair| pair[0].faults != pair[1].faults));
+        for fault in FAULTS {
+            assert!(plans.iter().any(|plan| plan.has(fault)), "{fault:?}");
+            assert!(plans.iter().any(|plan| !plan.has(fault)), "{fault:?}");
+        }
+    }
+}

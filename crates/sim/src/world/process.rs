@@ -1,0 +1,560 @@
+//! One life of a node's process: the shell, simulated.
+//!
+//! It does what the real shell does, one action at a time: read what has arrived, sample the clock,
+//! step the core, hand out what came of it. Between any two actions it may be stopped for as long as the
+//! world likes; what arrives meanwhile waits and then comes in a burst. The clock is sampled once per
+//! turn, after reading: the oldest reading that the contract allows is the most dangerous one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use bytes::Bytes;
+use repligo_core::codec::Reader;
+use repligo_core::contract::{Input, Outputs, PeerId, Persist, Request, Send, Ticket};
+use repligo_core::forming::{Forming, FormingOutput, FormingState};
+use repligo_core::limits;
+use repligo_core::origin::{OriginEvent, OriginRequest};
+use repligo_core::replica::Replica;
+use repligo_core::time::Now;
+
+use super::disk::{Disk, Done, Job};
+use super::network::Frame;
+use super::queue::Micros;
+use super::session::{Ask, Connection};
+use super::{Context, Event};
+use crate::check::Violation;
+
+/// Something that has arrived at a process.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A frame on a stream.
+    Frame {
+        /// Sender.
+        from: PeerId,
+        /// The stream; frames of an older one than the current are dropped.
+        stream: u64,
+        /// What it is.
+        frame: Frame,
+    },
+    /// A fresh stream.
+    StreamUp {
+        /// The other end.
+        peer: PeerId,
+        /// Its number.
+        stream: u64,
+    },
+    /// A stream is gone.
+    StreamDown {
+        /// The other end.
+        peer: PeerId,
+        /// Its number.
+        stream: u64,
+    },
+    /// The disk reports.
+    Disk(Done),
+    /// The origin answers.
+    Origin(OriginEvent),
+    /// A client sends requests, or opens its connection with them.
+    Requests {
+        /// Client and serial number of its connection.
+        connection: (u32, u64),
+        /// In order.
+        asks: Vec<Ask>,
+    },
+    /// A client closed its connection.
+    Closed((u32, u64)),
+}
+
+/// Something that the process has decided to do.
+#[derive(Debug)]
+enum Effect {
+    Send(Send),
+    Forming(PeerId, Bytes),
+    Write(Job),
+    Reply { connection: (u32, u64), bytes: Bytes },
+    Origin(OriginRequest),
+}
+
+/// What the process is in its cluster.
+#[derive(Debug)]
+enum Core {
+    Forming(Forming),
+    Running(Box<Replica>),
+    /// It refused to go on; it answers nobody.
+    Refused(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing is under way.
+    Idle,
+    /// Bytes were read, the clock not yet.
+    Read,
+    /// The clock was sampled; arrivals are given to the core one by one.
+    Step,
+}
+
+/// A process.
+#[derive(Debug)]
+pub struct Process {
+    me: PeerId,
+    life: u32,
+    core: Core,
+    starter: super::Starter,
+    inbox: VecDeque<Arrival>,
+    batch: VecDeque<Arrival>,
+    stage: Stage,
+    now: Now,
+    next_tick_mono_us: u64,
+    outputs: Outputs,
+    effects: VecDeque<Effect>,
+    awaiting: VecDeque<(u64, Vec<Send>)>,
+    streams: BTreeMap<PeerId, u64>,
+    connections: BTreeMap<(u32, u64), Connection>,
+    tickets: HashMap<Ticket, (u32, u64)>,
+    next_ticket: Ticket,
+    turn: u64,
+    /// The wake-up that counts; others are stale.
+    pub wake_at: Option<Micros>,
+}
+
+impl Process {
+    /// A process that has just been started on what its disk held.
+    pub fn new(starter: super::Starter, now: Now, state: FormingState) -> Self {
+        let core = Core::Forming(Forming::new(starter.me, &starter.voters, state, starter.drawn_id));
+        let mut process = Self {
+            me: starter.me,
+            life: starter.life,
+            core,
+            starter,
+            inbox: VecDeque::new(),
+            batch: VecDeque::new(),
+            stage: Stage::Idle,
+            now,
+            next_tick_mono_us: now.mono_us,
+            outputs: Outputs::default(),
+            effects: VecDeque::new(),
+            awaiting: VecDeque::new(),
+            streams: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            tickets: HashMap::new(),
+            next_ticket: 1,
+            turn: 0,
+            wake_at: None,
+        };
+        process.start_if_formed(now);
+        process
+    }
+
+    /// Which life of its machine this is.
+    pub fn life(&self) -> u32 {
+        self.life
+    }
+
+    /// The replica, once the cluster has formed.
+    pub fn replica(&self) -> Option<&Replica> {
+        match &self.core {
+            Core::Running(replica) => Some(replica),
+            Core::Forming(_) | Core::Refused(_) => None,
+        }
+    }
+
+    /// Why it refused to go on, if it did.
+    pub fn refusal(&self) -> Option<&str> {
+        match &self.core {
+            Core::Refused(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Connections of clients, which break when the process ends; those too that it has not looked at.
+    pub fn connections(&self) -> BTreeSet<(u32, u64)> {
+        let unseen = self
+            .batch
+            .iter()
+            .chain(&self.inbox)
+            .filter_map(|arrival| match arrival {
+                Arrival::Requests { connection, .. } => Some(*connection),
+                _ => None,
+            });
+        self.connections.keys().copied().chain(unseen).collect()
+    }
+
+    /// The last reading of the clock that the process took.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// True if a turn has just ended and nothing of it is left to do.
+    pub fn is_between_turns(&self) -> bool {
+        self.stage == Stage::Idle && self.effects.is_empty()
+    }
+
+    /// Monotonic time of the next tick.
+    pub fn next_tick_mono_us(&self) -> u64 {
+        self.next_tick_mono_us
+    }
+
+    /// Takes note of something that the kernel has received for it.
+    pub fn arrive(&mut self, arrival: Arrival) {
+        self.inbox.push_back(arrival);
+    }
+
+    /// Does one action. False when there is nothing to do before the next arrival or tick.
+    pub fn act(&mut self, disk: &mut Disk, context: &mut Context, clock: &super::clock::Clock) -> bool {
+        let hold_effects = !context.plan.effects_per_step && self.stage == Stage::Step;
+        if !hold_effects && let Some(effect) = self.effects.pop_front() {
+            self.perform(effect, disk, context);
+            return true;
+        }
+        match self.stage {
+            Stage::Idle => {
+                let due = clock.read(context.queue.now()).mono_us >= self.next_tick_mono_us;
+                if self.inbox.is_empty() && !due {
+                    return false;
+                }
+                let count = self.inbox.len().min(64);
+                self.batch.extend(self.inbox.drain(..count));
+                self.stage = Stage::Read;
+            }
+            Stage::Read => {
+                self.now = clock.read(context.queue.now());
+                context.trace.number(self.now.mono_us);
+                context.trace.number(self.now.wall_ms);
+                self.stage = Stage::Step;
+                if self.now.mono_us >= self.next_tick_mono_us {
+                    self.next_tick_mono_us = self.now.mono_us + limits::TICK_US;
+                    self.tick(context);
+                }
+            }
+            Stage::Step => match self.batch.pop_front() {
+                Some(arrival) => self.take(arrival, context),
+                None => {
+                    self.step(Input::Turn, context);
+                    self.turn += 1;
+                    self.stage = Stage::Idle;
+                    self.observe(context);
+                }
+            },
+        }
+        true
+    }
+
+    fn observe(&mut self, context: &mut Context) {
+        if let Core::Running(replica) = &self.core {
+            let status = replica.status(self.now);
+            context.observe(self.me, &status);
+        }
+    }
+
+    fn tick(&mut self, context: &mut Context) {
+        match &mut self.core {
+            Core::Running(_) => self.step(Input::Tick, context),
+            Core::Forming(forming) => {
+                let state = forming.state();
+                self.announce(state);
+                // A lone node, or one that heard everything it needs, decides without another message.
+                if let Core::Forming(forming) = &mut self.core {
+                    let output = forming.announced(self.me, state);
+                    self.forming_output(output, context);
+                }
+            }
+            Core::Refused(_) => {}
+        }
+    }
+
+    fn announce(&mut self, state: FormingState) {
+        let bytes = encode_forming(state);
+        let peers = self.streams.keys().copied();
+        self.effects
+            .extend(peers.map(|peer| Effect::Forming(peer, bytes.clone())));
+    }
+
+    /// Gives one input to the replica and takes over what comes of it.
+    fn step(&mut self, input: Input<'_>, context: &mut Context) {
+        let Core::Running(replica) = &mut self.core else {
+            return;
+        };
+        context.steps += 1;
+        replica.step(self.now, input, &mut self.outputs);
+        replica.invariants();
+        self.take_outputs(context);
+    }
+
+    /// The order is the contract's: snapshot pieces before persists.
+    fn take_outputs(&mut self, context: &mut Context) {
+        let outputs = &mut self.outputs;
+        for event in outputs.events.drain(..) {
+            context.note_event(self.me, &event);
+        }
+        for send in outputs.sends.drain(..) {
+            context.trace.bytes(&send.message);
+            self.effects.push_back(Effect::Send(send));
+        }
+        for piece in outputs.snapshot.drain(..) {
+            self.effects.push_back(Effect::Write(Job::Snapshot(piece)));
+        }
+        for mut persist in outputs.persists.drain(..) {
+            context.trace.number(persist.number);
+            context
+                .trace
+                .number(persist.entries.last().map_or(0, |entry| entry.index));
+            let then_send = std::mem::take(&mut persist.then_send);
+            self.awaiting.push_back((persist.number, then_send));
+            self.effects
+                .push_back(Effect::Write(Job::Persist(Persist { ..persist })));
+        }
+        for request in outputs.origin.drain(..) {
+            self.effects.push_back(Effect::Origin(request));
+        }
+        let replies = std::mem::take(&mut outputs.replies);
+        let bytes = std::mem::take(&mut outputs.reply_bytes);
+        for reply in &replies {
+            let encoded = &bytes[reply.start as usize..reply.end as usize];
+            context.trace.number(reply.ticket);
+            context.trace.bytes(encoded);
+            self.answer(reply.ticket, Bytes::copy_from_slice(encoded), context);
+        }
+    }
+
+    /// Sorts an answer into its connection, which gives answers out in the order of its requests, and may
+    /// now give in what waited for this one.
+    fn answer(&mut self, ticket: Ticket, encoded: Bytes, context: &mut Context) {
+        let Some(id) = self.tickets.remove(&ticket) else {
+            context.fail(Violation {
+                check: "one answer per request",
+                subject: format!("node {} ticket {ticket}", self.me),
+                explanation: "it was answered twice, or never asked".to_owned(),
+            });
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        connection.answered(ticket, encoded);
+        self.hand_out(id);
+        self.pump(id, context);
+    }
+
+    fn hand_out(&mut self, id: (u32, u64)) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        while let Some(bytes) = connection.next_reply() {
+            self.effects.push_back(Effect::Reply {
+                connection: id,
+                bytes,
+            });
+        }
+    }
+
+    fn take(&mut self, arrival: Arrival, context: &mut Context) {
+        context.trace.number(self.me << 8 | u64::from(kind_of(&arrival)));
+        match arrival {
+            Arrival::StreamUp { peer, stream } => {
+                self.streams.insert(peer, stream);
+                match &self.core {
+                    Core::Running(_) => self.step(Input::PeerConnected { peer }, context),
+                    Core::Forming(forming) => {
+                        let bytes = encode_forming(forming.state());
+                        self.effects.push_back(Effect::Forming(peer, bytes));
+                    }
+                    Core::Refused(_) => {}
+                }
+            }
+            Arrival::StreamDown { peer, stream } => {
+                if self.streams.get(&peer) != Some(&stream) {
+                    return;
+                }
+                self.streams.remove(&peer);
+                if let Core::Forming(forming) = &mut self.core {
+                    forming.peer_lost(peer);
+                }
+                self.step(Input::PeerLost { peer }, context);
+            }
+            Arrival::Frame { from, stream, frame } => {
+                if self.streams.get(&from) == Some(&stream) {
+                    self.take_frame(from, frame, context);
+                }
+            }
+            Arrival::Disk(done) => self.take_disk(done, context),
+            Arrival::Origin(event) => self.step(Input::Origin(event), context),
+            Arrival::Requests { connection: id, asks } => {
+                let connection = self.connections.entry(id).or_insert_with(Connection::new);
+                connection.receive(asks);
+                self.pump(id, context);
+            }
+            Arrival::Closed(id) => drop(self.connections.remove(&id)),
+        }
+    }
+
+    fn take_frame(&mut self, from: PeerId, frame: Frame, context: &mut Context) {
+        match frame {
+            Frame::Core(message) => {
+                context.trace.bytes(&message);
+                self.step(Input::Peer { from, message }, context);
+            }
+            Frame::Forming(bytes) => {
+                let state = FormingState::decode(&mut Reader::new(bytes));
+                let state = state.expect("frames arrive as they were sent");
+                match &mut self.core {
+                    Core::Forming(forming) => {
+                        let output = forming.announced(from, state);
+                        self.forming_output(output, context);
+                    }
+                    Core::Running(_) if !matches!(state, FormingState::Formed(_)) => {
+                        let bytes = encode_forming(FormingState::Formed(self.starter.cluster_id));
+                        self.effects.push_back(Effect::Forming(from, bytes));
+                    }
+                    Core::Running(_) | Core::Refused(_) => {}
+                }
+            }
+            Frame::End => unreachable!("the network turns an end into a lost stream"),
+        }
+    }
+
+    fn take_disk(&mut self, done: Done, context: &mut Context) {
+        match done {
+            Done::Persisted(number) => {
+                while self
+                    .awaiting
+                    .front()
+                    .is_some_and(|(awaiting, _)| *awaiting <= number)
+                {
+                    let (_, sends) = self.awaiting.pop_front().expect("there is a front");
+                    self.effects.extend(sends.into_iter().map(Effect::Send));
+                }
+                self.step(Input::Persisted { number }, context);
+            }
+            Done::SnapshotSaved(index) => self.step(Input::SnapshotSaved { index }, context),
+            Done::Forming(state) => {
+                if let Core::Forming(forming) = &mut self.core {
+                    let output = forming.persisted(state);
+                    self.announce(state);
+                    self.forming_output(output, context);
+                }
+                self.start_if_formed(self.now);
+                if matches!(self.core, Core::Running(_)) {
+                    // Streams of the forming phase end with it, so that the replica sees whole ones only.
+                    context.cluster_formed(self.me);
+                    for id in self.connections.keys().copied().collect::<Vec<_>>() {
+                        self.pump(id, context);
+                    }
+                }
+            }
+        }
+    }
+
+    fn forming_output(&mut self, output: FormingOutput, context: &mut Context) {
+        match output {
+            FormingOutput::Wait => {}
+            FormingOutput::Persist(state) => self.effects.push_back(Effect::Write(Job::Forming(state))),
+            FormingOutput::Refuse(reason) => {
+                context.note_refusal(self.me, &reason);
+                self.core = Core::Refused(reason);
+            }
+        }
+    }
+
+    fn start_if_formed(&mut self, now: Now) {
+        let Core::Forming(forming) = &self.core else {
+            return;
+        };
+        if let Some(cluster_id) = forming.formed() {
+            self.starter.cluster_id = cluster_id;
+            let (settings, boot) = self.starter.replica();
+            #[cfg_attr(
+                not(feature = "bugs"),
+                expect(unused_mut, reason = "bugs are planted into it")
+            )]
+            let mut replica = Box::new(Replica::new(settings, boot, now));
+            #[cfg(feature = "bugs")]
+            crate::bugs::plant(&mut replica);
+            self.core = Core::Running(replica);
+        }
+    }
+
+    /// Gives in what a connection may give in now.
+    fn pump(&mut self, id: (u32, u64), context: &mut Context) {
+        loop {
+            let Core::Running(replica) = &self.core else {
+                return;
+            };
+            let Some(connection) = self.connections.get_mut(&id) else {
+                return;
+            };
+            let Some(mut given) = connection.next(self.turn) else {
+                return;
+            };
+            let fast = given.serve_fast(replica, self.now);
+            if fast {
+                connection.served(given.fast_reply());
+                self.hand_out(id);
+                continue;
+            }
+            let ticket = self.next_ticket;
+            self.next_ticket += 1;
+            self.tickets.insert(ticket, id);
+            connection.given(ticket, &given, self.turn);
+            context.trace.number(ticket);
+            let now = self.now;
+            let Core::Running(replica) = &mut self.core else {
+                return;
+            };
+            let outputs = &mut self.outputs;
+            given.with_body(|body| {
+                let request = Request {
+                    ticket,
+                    resp3: given.resp3,
+                    rides: given.rides,
+                    level: given.level,
+                    body,
+                };
+                replica.step(now, Input::Request(request), outputs);
+            });
+            replica.invariants();
+            context.steps += 1;
+            self.take_outputs(context);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect, disk: &mut Disk, context: &mut Context) {
+        match effect {
+            Effect::Send(send) => context.send(self.me, send.to, Frame::Core(send.message)),
+            Effect::Forming(to, bytes) => context.send(self.me, to, Frame::Forming(bytes)),
+            Effect::Write(job) => {
+                disk.ask(job);
+                context.start_disk(self.me, self.life, disk);
+            }
+            Effect::Reply {
+                connection: id,
+                bytes,
+            } => {
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.last_reply_at = context.reply(id, connection.last_reply_at, bytes);
+                }
+            }
+            Effect::Origin(request) => {
+                let (node, life) = (self.me, self.life);
+                context.queue.after(0, Event::OriginAsked { node, life, request });
+            }
+        }
+    }
+}
+
+fn encode_forming(state: FormingState) -> Bytes {
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    Bytes::from(bytes)
+}
+
+fn kind_of(arrival: &Arrival) -> u8 {
+    match arrival {
+        Arrival::Frame { .. } => 1,
+        Arrival::StreamUp { .. } => 2,
+        Arrival::StreamDown { .. } => 3,
+        Arrival::Disk(_) => 4,
+        Arrival::Origin(_) => 5,
+        Arrival::Requests { .. } => 6,
+        Arrival::Closed(_) => 7,
+    }
+}

@@ -1,0 +1,496 @@
+//! What clients ask, and what they conclude from the answers: the history.
+//!
+//! Each class of keys is used in one way only, because each judge needs that. Values are unique tokens;
+//! keys that a search must judge are left after a while for fresh ones, so that it stays small.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use repligo_core::contract::PeerId;
+use repligo_proto::resp::{OwnedRequest, Value};
+use repligo_proto::words;
+
+use super::plan::Plan;
+use super::queue::Micros;
+use super::session::Ask;
+use crate::check::forward::EventualRead;
+use crate::history::{Action, Operation, Outcome, Token};
+use crate::random::Random;
+
+/// How the keys of a class are used. A key's number is its class times this plus its number in the class.
+const CLASS_SIZE: u32 = 1_000_000;
+/// Operations on a key that a search judges, before clients move to the next one.
+const SEARCHED_OPERATIONS: u32 = 120;
+/// Width of a token in an append log.
+const LOG_TOKEN_WIDTH: usize = 9;
+
+/// A class of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// SET and GET of unique values.
+    Register,
+    /// SET, SET PX, GET, DEL and compare-and-set by WATCH.
+    Mixed,
+    /// INCR and GET.
+    Counter,
+    /// APPEND and GET.
+    Log,
+    /// Two keys that MSET or MULTI write together and MGET reads together: one register.
+    Pair,
+    /// SET and GET of a mapped key.
+    Mapped,
+    /// SET, GET and DEL of a mapped key.
+    MappedMixed,
+}
+
+const CLASSES: [Class; 7] = [
+    Class::Register,
+    Class::Mixed,
+    Class::Counter,
+    Class::Log,
+    Class::Pair,
+    Class::Mapped,
+    Class::MappedMixed,
+];
+
+impl Class {
+    /// Class of a key.
+    pub fn of(key: u32) -> Self {
+        CLASSES[(key / CLASS_SIZE) as usize]
+    }
+
+    fn key(self, number: u32) -> u32 {
+        self as u32 * CLASS_SIZE + number
+    }
+
+    /// True if the origin holds the rows.
+    pub fn is_mapped(self) -> bool {
+        matches!(self, Self::Mapped | Self::MappedMixed)
+    }
+}
+
+/// Name of a key on the wire. A pair has two, by its ending.
+pub fn name(key: u32, ending: &str) -> String {
+    let number = key % CLASS_SIZE;
+    match Class::of(key) {
+        Class::Register => format!("r{number}"),
+        Class::Mixed => format!("m{number}"),
+        Class::Counter => format!("c{number}"),
+        Class::Log => format!("l{number}"),
+        Class::Pair => format!("p{number}:{ending}"),
+        Class::Mapped => format!("user:{number}"),
+        Class::MappedMixed => format!("user:{}", CLASS_SIZE + number),
+    }
+}
+
+/// The token that a value carries; the rest of it is padding.
+pub fn token_of(value: &[u8]) -> Option<Token> {
+    let digits = value.split(|byte| !byte.is_ascii_digit()).next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// What the fake origin refuses to store.
+pub fn is_forbidden(value: &[u8]) -> bool {
+    value.ends_with(b"!")
+}
+
+/// What a client makes of the answer that comes next on its connection.
+#[derive(Clone, Debug)]
+pub enum Expected {
+    /// Only that it is no error.
+    Accepted,
+    /// The outcome of an operation of the history.
+    Operation(usize),
+    /// WATCH before a compare-and-set.
+    Watch,
+    /// GET after WATCH.
+    WatchedRead {
+        /// The operation that it is.
+        operation: usize,
+        /// The key, to be changed if it is unchanged.
+        key: u32,
+    },
+    /// A read at level eventual.
+    Eventual {
+        /// Where.
+        node: PeerId,
+        /// Which key.
+        key: u32,
+        /// When it was asked.
+        invoked: Micros,
+    },
+}
+
+/// All that clients did.
+#[derive(Debug)]
+pub struct Workload {
+    /// The history.
+    pub history: Vec<Operation>,
+    /// Reads at level eventual.
+    pub eventual: Vec<EventualRead>,
+    next_token: Token,
+    origin: bool,
+    pipeline_max: u64,
+    /// Operations per class so far, from which the current key follows.
+    used: BTreeMap<Class, u32>,
+    thought: Vec<(Ask, Expected)>,
+}
+
+fn request(arguments: &[&str]) -> OwnedRequest {
+    OwnedRequest::new(arguments)
+}
+
+impl Workload {
+    /// Nothing has been done yet.
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            history: Vec::new(),
+            eventual: Vec::new(),
+            next_token: 1,
+            origin: plan.origin,
+            pipeline_max: plan.pipeline_max,
+            used: BTreeMap::new(),
+            thought: Vec::new(),
+        }
+    }
+
+    /// What [`Workload::think`] came up with.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, (Ask, Expected)> {
+        self.thought.drain(..)
+    }
+
+    fn token(&mut self) -> Token {
+        self.next_token += 1;
+        self.next_token
+    }
+
+    fn record(&mut self, client: u32, key: u32, action: Action, now: Micros) -> usize {
+        self.history.push(Operation {
+            client,
+            key,
+            invoked: now,
+            returned: None,
+            action,
+            outcome: Outcome::Unknown,
+        });
+        self.history.len() - 1
+    }
+
+    /// The next key of a class: a few at the same time, moving on when they have been used enough.
+    fn choose_key(&mut self, class: Class, random: &mut Random) -> u32 {
+        let used = self.used.entry(class).or_default();
+        *used += 1;
+        let (width, lifetime) = match class {
+            Class::Register | Class::Pair | Class::Mapped => (3, u32::MAX),
+            Class::Mixed | Class::Counter | Class::MappedMixed => (2, SEARCHED_OPERATIONS),
+            Class::Log => (2, 400),
+        };
+        let generation = *used / lifetime.saturating_mul(width);
+        class.key(generation * width + random.below(u64::from(width)) as u32)
+    }
+
+    /// Thinks of the next requests of a client.
+    pub fn think(
+        &mut self,
+        client: u32,
+        watcher: bool,
+        node: PeerId,
+        watched: &mut Option<(u32, Option<Token>)>,
+        random: &mut Random,
+        now: Micros,
+    ) {
+        if watcher {
+            let class = if random.chance(700) {
+                Class::Counter
+            } else {
+                Class::Register
+            };
+            let key = self.choose_key(class, random);
+            let expected = Expected::Eventual {
+                node,
+                key,
+                invoked: now,
+            };
+            self.ask(request(&["GET", &name(key, "")]), expected);
+            return;
+        }
+        if let Some((key, expected)) = watched.take() {
+            self.compare_and_set(client, key, expected, now);
+            return;
+        }
+        for _ in 0..random.between(1, self.pipeline_max) {
+            let classes = if self.origin { CLASSES.len() } else { 5 };
+            let class = *random.pick(&CLASSES[..classes]);
+            let key = self.choose_key(class, random);
+            match class {
+                Class::Register | Class::Mapped => self.use_register(client, key, random, now),
+                Class::Mixed | Class::MappedMixed => self.use_mixed(client, key, random, now),
+                Class::Counter => self.use_counter(client, key, random, now),
+                Class::Log => self.use_log(client, key, random, now),
+                Class::Pair => self.use_pair(client, key, random, now),
+            }
+            // WATCH and its read stay alone: what follows them depends on the answer.
+            if self
+                .thought
+                .iter()
+                .any(|(_, expected)| matches!(expected, Expected::Watch))
+            {
+                return;
+            }
+        }
+    }
+
+    fn ask(&mut self, request: OwnedRequest, expected: Expected) {
+        self.thought.push((Ask::Command(request), expected));
+    }
+
+    fn read(&mut self, client: u32, key: u32, now: Micros) {
+        let operation = self.record(client, key, Action::Read, now);
+        self.ask(request(&["GET", &name(key, "")]), Expected::Operation(operation));
+    }
+
+    fn value(token: Token, mapped: bool, random: &mut Random) -> String {
+        if mapped && random.chance(100) {
+            return format!("{token}!");
+        }
+        let padding = random.skewed(0, 200) as usize;
+        format!("{token}{}", "x".repeat(padding))
+    }
+
+    fn use_register(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
+        if random.chance(500) {
+            return self.read(client, key, now);
+        }
+        let token = self.token();
+        let operation = self.record(client, key, Action::Write(token), now);
+        let value = Self::value(token, Class::of(key).is_mapped(), random);
+        self.ask(
+            request(&["SET", &name(key, ""), &value]),
+            Expected::Operation(operation),
+        );
+    }
+
+    fn use_mixed(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
+        let mapped = Class::of(key).is_mapped();
+        let wire = name(key, "");
+        match random.below(10) {
+            0..=3 => self.read(client, key, now),
+            4 | 5 => {
+                let token = self.token();
+                let operation = self.record(client, key, Action::Write(token), now);
+                let value = Self::value(token, mapped, random);
+                self.ask(request(&["SET", &wire, &value]), Expected::Operation(operation));
+            }
+            6 => {
+                let operation = self.record(client, key, Action::Delete, now);
+                self.ask(request(&["DEL", &wire]), Expected::Operation(operation));
+            }
+            7 if !mapped => {
+                let token = self.token();
+                let operation = self.record(client, key, Action::WriteVolatile(token), now);
+                let lifetime = random.skewed(1, 3_000).to_string();
+                let request = request(&["SET", &wire, &token.to_string(), "PX", &lifetime]);
+                self.ask(request, Expected::Operation(operation));
+            }
+            _ if !mapped => {
+                let operation = self.record(client, key, Action::Read, now);
+                self.thought
+                    .push((Ask::Watch(request(&["WATCH", &wire])), Expected::Watch));
+                self.ask(request(&["GET", &wire]), Expected::WatchedRead { operation, key });
+            }
+            _ => self.read(client, key, now),
+        }
+    }
+
+    fn compare_and_set(&mut self, client: u32, key: u32, expected: Option<Token>, now: Micros) {
+        let new = self.token();
+        let operation = self.record(client, key, Action::CompareAndSet { expected, new }, now);
+        let set = request(&["SET", &name(key, ""), &new.to_string()]);
+        self.thought
+            .push((Ask::Transaction(vec![set]), Expected::Operation(operation)));
+    }
+
+    fn use_counter(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
+        if random.chance(300) {
+            return self.read(client, key, now);
+        }
+        let operation = self.record(client, key, Action::Increment, now);
+        self.ask(request(&["INCR", &name(key, "")]), Expected::Operation(operation));
+    }
+
+    fn use_log(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
+        if random.chance(300) {
+            return self.read(client, key, now);
+        }
+        let token = self.token();
+        let operation = self.record(client, key, Action::Append(token), now);
+        let value = format!("{token:08};");
+        self.ask(
+            request(&["APPEND", &name(key, ""), &value]),
+            Expected::Operation(operation),
+        );
+    }
+
+    fn use_pair(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
+        let (one, other) = (name(key, "x"), name(key, "y"));
+        match random.below(4) {
+            0 | 1 => {
+                let operation = self.record(client, key, Action::Read, now);
+                self.ask(request(&["MGET", &one, &other]), Expected::Operation(operation));
+            }
+            2 => {
+                let token = self.token();
+                let operation = self.record(client, key, Action::Write(token), now);
+                let value = Self::value(token, false, random);
+                let request = request(&["MSET", &one, &value, &other, &value]);
+                self.ask(request, Expected::Operation(operation));
+            }
+            _ => {
+                let token = self.token();
+                let operation = self.record(client, key, Action::Write(token), now);
+                let value = Self::value(token, false, random);
+                let block = vec![request(&["SET", &one, &value]), request(&["SET", &other, &value])];
+                self.thought
+                    .push((Ask::Transaction(block), Expected::Operation(operation)));
+            }
+        }
+    }
+
+    /// Reads of every key that was ever used.
+    pub fn read_everything(&mut self, client: u32, now: Micros) -> VecDeque<(Ask, Expected)> {
+        let mut keys: Vec<u32> = self.history.iter().map(|operation| operation.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys {
+            if Class::of(key) == Class::Pair {
+                let operation = self.record(client, key, Action::Read, now);
+                let request = request(&["MGET", &name(key, "x"), &name(key, "y")]);
+                self.ask(request, Expected::Operation(operation));
+            } else {
+                self.read(client, key, now);
+            }
+        }
+        self.thought.drain(..).collect()
+    }
+
+    /// Takes an answer in. True if it was a refusal.
+    ///
+    /// # Errors
+    /// What is wrong with an answer that makes no sense.
+    pub fn take_reply(
+        &mut self,
+        expected: &Expected,
+        value: &Value,
+        now: Micros,
+        watched: &mut Option<(u32, Option<Token>)>,
+    ) -> Result<bool, String> {
+        let error = value.as_error();
+        match expected {
+            Expected::Accepted | Expected::Watch => Ok(error.is_some()),
+            Expected::Operation(index) => self.conclude(*index, value, now),
+            Expected::WatchedRead { operation, key } => {
+                let refused = self.conclude(*operation, value, now)?;
+                if let Outcome::Value(seen) = self.history[*operation].outcome {
+                    *watched = Some((*key, seen));
+                }
+                Ok(refused)
+            }
+            Expected::Eventual { node, key, invoked } => {
+                if error.is_some() {
+                    return Ok(true);
+                }
+                self.eventual.push(EventualRead {
+                    node: *node,
+                    key: *key,
+                    invoked: *invoked,
+                    returned: now,
+                    value: single(value)?,
+                });
+                Ok(false)
+            }
+        }
+    }
+
+    /// When the request was made whose answer is expected.
+    pub fn asked_at(&self, expected: &Expected) -> Micros {
+        match expected {
+            Expected::Accepted | Expected::Watch => 0,
+            Expected::Operation(index) => self.history[*index].invoked,
+            Expected::WatchedRead { operation, .. } => self.history[*operation].invoked,
+            Expected::Eventual { invoked, .. } => *invoked,
+        }
+    }
+
+    fn conclude(&mut self, index: usize, value: &Value, now: Micros) -> Result<bool, String> {
+        let operation = &mut self.history[index];
+        operation.returned = Some(now);
+        if let Some(error) = value.as_error() {
+            let own: [&[u8]; 3] = [b"NOLEADER", b"UNKNOWN", b"ORIGINDOWN"];
+            let known = own.contains(&words::code(error.as_bytes())) || Class::of(operation.key).is_mapped();
+            if !known {
+                return Err(format!("unexpected error {error:?} to [{operation}]"));
+            }
+            operation.outcome = match words::outcome(error.as_bytes()) {
+                words::Outcome::NotApplied => Outcome::Refused,
+                words::Outcome::Applied => Outcome::Ok,
+                words::Outcome::Unknown => Outcome::Unknown,
+            };
+            return Ok(true);
+        }
+        operation.outcome = outcome(operation, value)?;
+        Ok(false)
+    }
+}
+
+fn single(value: &Value) -> Result<Option<Token>, String> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let token = value.as_bytes().and_then(token_of);
+    token.map(Some).ok_or_else(|| format!("no token in {value:?}"))
+}
+
+fn outcome(operation: &Operation, value: &Value) -> Result<Outcome, String> {
+    let wrong = || format!("{value:?} is no answer to [{operation}]");
+    let class = Class::of(operation.key);
+    match operation.action {
+        Action::Read if class == Class::Log => log_content(value).ok_or_else(wrong).map(Outcome::List),
+        Action::Read if class == Class::Pair => {
+            let both = value
+                .as_array()
+                .filter(|both| both.len() == 2)
+                .ok_or_else(wrong)?;
+            let (one, other) = (single(&both[0])?, single(&both[1])?);
+            if one != other {
+                return Err(format!("half of a block is visible: {value:?} to [{operation}]"));
+            }
+            Ok(Outcome::Value(one))
+        }
+        Action::Read => single(value).map(Outcome::Value),
+        // A key that was watched on this connection had changed.
+        Action::CompareAndSet { .. } | Action::Write(_) if value.is_null() => Ok(Outcome::Refused),
+        Action::Write(_) | Action::WriteVolatile(_) | Action::CompareAndSet { .. } => {
+            let ok = |value: &Value| value.as_str() == Some("OK");
+            let applied = ok(value) || value.as_array().is_some_and(|items| items.iter().all(ok));
+            applied.then_some(Outcome::Ok).ok_or_else(wrong)
+        }
+        Action::Delete | Action::Increment => {
+            let count = value.as_integer().and_then(|count| u64::try_from(count).ok());
+            count.map(Outcome::Count).ok_or_else(wrong)
+        }
+        Action::Append(_) => {
+            let length = value
+                .as_integer()
+                .and_then(|length| u64::try_from(length).ok())
+                .ok_or_else(wrong)?;
+            Ok(Outcome::Count(length / LOG_TOKEN_WIDTH as u64))
+        }
+    }
+}
+
+fn log_content(value: &Value) -> Option<Vec<Token>> {
+    if value.is_null() {
+        return Some(Vec::new());
+    }
+    let bytes = value.as_bytes()?;
+    bytes.chunks(LOG_TOKEN_WIDTH).map(token_of).collect()
+}
