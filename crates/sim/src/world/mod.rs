@@ -447,7 +447,7 @@ impl World {
     pub fn run(mut self) -> Ending {
         self.begin();
         while self.context.violation.is_none() && self.phase != Phase::Over {
-            let Some((_, event)) = self.context.queue.next() else {
+            let Some((_, event)) = self.context.queue.pop() else {
                 break;
             };
             self.handle(event);

@@ -146,7 +146,7 @@ impl Origin {
             return TransactionOutcome::DataError {
                 detail: "CHECK constraint failed: body".to_owned(),
                 // Databases do not always tell.
-                row: (transaction.upto % 2 == 0).then_some(at),
+                row: transaction.upto.is_multiple_of(2).then_some(at),
             };
         }
         row.fence = transaction.fence;

@@ -74,7 +74,7 @@ impl<E> Queue<E> {
     }
 
     /// The next event; time moves to it.
-    pub fn next(&mut self) -> Option<(Micros, E)> {
+    pub fn pop(&mut self) -> Option<(Micros, E)> {
         let scheduled = self.heap.pop()?;
         self.now = scheduled.at;
         Some((scheduled.at, scheduled.event))
@@ -92,9 +92,9 @@ mod tests {
         queue.at(1, 'a');
         queue.at(5, 'd');
         queue.at(2, 'b');
-        let order: Vec<_> = std::iter::from_fn(|| queue.next()).collect();
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(order, [(1, 'a'), (2, 'b'), (5, 'c'), (5, 'd')]);
         queue.at(0, 'e');
-        assert_eq!(queue.next(), Some((5, 'e')));
+        assert_eq!(queue.pop(), Some((5, 'e')));
     }
 }

@@ -6,7 +6,7 @@ pub struct Trace(u64);
 
 impl Default for Trace {
     fn default() -> Self {
-        Self(0x5EED_0F_7ACE)
+        Self(0x005E_ED0F_7ACE)
     }
 }
 
