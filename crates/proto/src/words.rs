@@ -227,26 +227,32 @@ pub fn invalid_expire_time(name: &str) -> String {
     format!("ERR invalid expire time in '{name}' command")
 }
 
+/// What Redis quotes of a client's bytes: its formats take C strings, which end at the first zero byte.
+fn until_zero(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().position(|&byte| byte == 0);
+    &bytes[..end.unwrap_or(bytes.len())]
+}
+
 /// EXPIRE with an unknown option.
 pub fn unsupported_option(option: &[u8]) -> Vec<u8> {
-    [b"ERR Unsupported option ", option].concat()
+    [b"ERR Unsupported option ", until_zero(option)].concat()
 }
 
 /// HELLO with an unknown option.
 pub fn hello_option(option: &[u8]) -> Vec<u8> {
-    [b"ERR Syntax error in HELLO option '", option, b"'"].concat()
+    [b"ERR Syntax error in HELLO option '", until_zero(option), b"'"].concat()
 }
 
 /// CLIENT LIST or KILL with an unknown type.
 pub fn unknown_client_type(name: &[u8]) -> Vec<u8> {
-    [b"ERR Unknown client type '", name, b"'"].concat()
+    [b"ERR Unknown client type '", until_zero(name), b"'"].concat()
 }
 
 /// CONFIG SET of a parameter that does not exist.
 pub fn unknown_parameter(name: &[u8]) -> Vec<u8> {
     [
         b"ERR Unknown option or number of arguments for CONFIG SET - '",
-        name,
+        until_zero(name),
         b"'",
     ]
     .concat()
@@ -256,7 +262,7 @@ pub fn unknown_parameter(name: &[u8]) -> Vec<u8> {
 pub fn config_set_failed(name: &[u8], why: &str) -> Vec<u8> {
     [
         b"ERR CONFIG SET failed (possibly related to argument '",
-        name,
+        until_zero(name),
         b"') - ",
         why.as_bytes(),
     ]
@@ -265,7 +271,7 @@ pub fn config_set_failed(name: &[u8], why: &str) -> Vec<u8> {
 
 /// A subcommand that the container does not have.
 pub fn unknown_subcommand(container: &str, word: &[u8]) -> Vec<u8> {
-    let word = &word[..word.len().min(QUOTED_BYTES_MAX)];
+    let word = quoted_part(word, QUOTED_BYTES_MAX);
     let remedy = format!("'. Try {} HELP.", container.to_uppercase());
     [b"ERR unknown subcommand '", word, remedy.as_bytes()].concat()
 }
@@ -273,11 +279,17 @@ pub fn unknown_subcommand(container: &str, word: &[u8]) -> Vec<u8> {
 /// Bytes of a request that an error quotes, as in Redis.
 const QUOTED_BYTES_MAX: usize = 128;
 
+/// At most `room` bytes of what Redis would quote.
+fn quoted_part(bytes: &[u8], room: usize) -> &[u8] {
+    let bytes = until_zero(bytes);
+    &bytes[..bytes.len().min(room)]
+}
+
 /// A command that does not exist; quotes the start of the request.
 pub fn unknown_command(request: ArgSlice<'_>) -> Vec<u8> {
     let name = request.try_get(0).unwrap_or_default();
     let mut text = b"ERR unknown command '".to_vec();
-    text.extend_from_slice(&name[..name.len().min(QUOTED_BYTES_MAX)]);
+    text.extend_from_slice(quoted_part(name, QUOTED_BYTES_MAX));
     text.extend_from_slice(b"', with args beginning with: ");
     let start = text.len();
     for argument in request.skip(1).iter() {
@@ -288,7 +300,7 @@ pub fn unknown_command(request: ArgSlice<'_>) -> Vec<u8> {
             break;
         };
         text.push(b'\'');
-        text.extend_from_slice(&argument[..argument.len().min(room)]);
+        text.extend_from_slice(quoted_part(argument, room));
         text.extend_from_slice(b"' ");
     }
     text
