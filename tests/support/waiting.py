@@ -1,0 +1,26 @@
+"""Waiting with a bound: the only way in which a test waits for something to become true."""
+
+import time
+
+
+class Late(AssertionError):
+    """What was waited for did not happen in time."""
+
+
+def wait_until(what, check, seconds=10.0, pause=0.01):
+    """Calls `check` until it returns something true, and returns that; raises `Late` after `seconds`.
+
+    An `OSError` of `check` counts as "not yet", since what is waited for is often a port or a file.
+    """
+    deadline = time.monotonic() + seconds
+    reason = ""
+    while True:
+        try:
+            value = check()
+            if value:
+                return value
+        except OSError as error:
+            reason = f" ({error})"
+        if time.monotonic() >= deadline:
+            raise Late(f"{what}: not within {seconds} s{reason}")
+        time.sleep(pause)
