@@ -1,0 +1,236 @@
+"""Random requests from a seed: a small key space, so that commands meet each other's values.
+
+Times to live are either long or already over: what falls due during a run is the business of the case
+files. RANDOMKEY is compared by type, and MULTI is always closed, so that a run stays in step.
+"""
+
+import random
+
+from .script import Pipeline, Request, Scan
+
+_OTHER_KEYS = (b"", b"\x00\xff", b"a*b", b"[x]", b"key with space", b"\r\n")
+_KEYS = tuple(b"k%d" % number for number in range(12)) + _OTHER_KEYS
+_ODD_NUMBERS = (
+    *(b"0", b"-1", b"1", b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808", b"a", b""),
+    *(b" 1", b"1 ", b"+1", b"007", b"1.5", b"-0", b"1e3", b"99999999999999999999", b"4294967296"),
+)
+_VALUES = (b"", b"v", b"10", b"-7", b"3.25", b"abc", b"two words", b"\x00\x01\xff", b"9223372036854775807", b"1e2")
+_FAR = 4_102_444_800
+_OPTIONS = (b"NX", b"XX", b"GET", b"KEEPTTL", b"EX", b"PX", b"EXAT", b"PXAT", b"PERSIST", b"FOO", b"GT", b"LT")
+_PATTERNS = (b"*", b"k*", b"k?", b"k[0-5]", b"k[^3]", b"*1", b"", b"a\\*b", b"\\[x]", b"?*", b"k1[0-1]", b"[a-z]*")
+
+
+class Generator:
+    """An endless stream of steps; the same seed gives the same stream."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.choice = self.random.choice
+        self.commands = (
+            *((8, name) for name in ("set", "get", "counter", "number", "expire", "remaining")),
+            *((4, name) for name in ("set_options", "float", "string", "range", "many", "remove", "getex", "look")),
+            *((2, name) for name in ("rename", "pattern", "broken", "cased", "database", "old")),
+            *((1, name) for name in ("flush", "introspect", "scan_page", "random_key")),
+        )
+        self.names = [name for weight, name in self.commands for _ in range(weight)]
+
+    def steps(self, count):
+        """Steps with `count` requests or a few more, in pipelines of different length."""
+        made = 0
+        while made < count:
+            kind = self.random.random()
+            if kind < 0.03:
+                yield Scan(self.scan_options())
+                made += 1
+                continue
+            requests = self.transaction() if kind < 0.2 else [self.request() for _ in range(self.random.randint(1, 25))]
+            made += len(requests)
+            yield Pipeline(tuple(requests), requests[0].connection)
+
+    def request(self, connection=1):
+        words = getattr(self, "_" + self.choice(self.names))()
+        rule = "type" if words[0].upper() == b"RANDOMKEY" else None
+        return Request(tuple(words), connection, rule)
+
+    def transaction(self):
+        """WATCH at times, MULTI, some requests, EXEC or DISCARD; at times the watched key is disturbed."""
+        requests = []
+        if self.random.random() < 0.5:
+            watched = self.key()
+            requests.append(Request((b"WATCH", watched, self.key())))
+            if self.random.random() < 0.4:
+                requests.append(Request((b"APPEND", watched, b"!")))
+            if self.random.random() < 0.3:
+                requests.append(self.request())
+        requests.append(Request((b"MULTI",)))
+        requests.extend(self.request() for _ in range(self.random.randint(0, 6)))
+        if self.random.random() < 0.05:
+            requests.append(Request((b"MULTI",)))
+        requests.append(Request((self.choice((b"EXEC", b"EXEC", b"EXEC", b"exec", b"DISCARD")),)))
+        return requests
+
+    def key(self):
+        return self.choice(_KEYS)
+
+    def value(self):
+        kind = self.random.random()
+        if kind < 0.5:
+            return self.choice(_VALUES)
+        if kind < 0.8:
+            return b"%d" % self.random.randint(-1000, 1000)
+        if kind < 0.97:
+            return self.random.randbytes(self.random.randint(0, 70))
+        return b"x" * self.random.randint(100, 40_000)
+
+    def integer(self):
+        return b"%d" % self.random.randint(-50, 50) if self.random.random() < 0.8 else self.choice(_ODD_NUMBERS)
+
+    def time(self, absolute, factor):
+        """A time to live that is long, over, or no number."""
+        kind = self.random.random()
+        if kind < 0.1:
+            # Not 1, which would fall due in the middle of a pipeline.
+            return self.choice(tuple(number for number in _ODD_NUMBERS if number != b"1"))
+        if kind < 0.25:
+            return b"-%d" % self.random.randint(0, 100)
+        # Any two are far apart, so that GT and LT compare the same on two clocks.
+        far = self.random.randint(1, 1_000_000) * 10_000
+        return b"%d" % ((far + (_FAR if absolute else 0)) * factor)
+
+    def scan_options(self):
+        options = []
+        if self.random.random() < 0.6:
+            options += [b"MATCH", self.choice(_PATTERNS)]
+        if self.random.random() < 0.6:
+            options += [b"COUNT", b"%d" % self.random.randint(1, 30)]
+        if self.random.random() < 0.3:
+            options += [b"TYPE", self.choice((b"string", b"list", b"STRING"))]
+        return tuple(options)
+
+    def _set(self):
+        return [b"SET", self.key(), self.value()]
+
+    def _get(self):
+        return [self.choice((b"GET", b"GET", b"GET", b"STRLEN", b"EXISTS", b"TYPE")), self.key()]
+
+    def _timed_option(self):
+        name, absolute, factor = self.choice(((b"EX", 0, 1), (b"PX", 0, 1000), (b"EXAT", 1, 1), (b"PXAT", 1, 1000)))
+        return [name, self.time(absolute, factor)]
+
+    def _set_options(self):
+        words = [b"SET", self.key(), self.value()]
+        for _ in range(self.random.randint(1, 3)):
+            if self.random.random() < 0.5:
+                words += self._timed_option()
+            else:
+                words.append(self.choice(_OPTIONS))
+        return words
+
+    def _counter(self):
+        return [self.choice((b"INCR", b"DECR")), self.key()]
+
+    def _number(self):
+        return [self.choice((b"INCRBY", b"DECRBY")), self.key(), self.integer()]
+
+    def _float(self):
+        kind = self.random.random()
+        if kind < 0.2:
+            increment = self.choice(_ODD_NUMBERS)
+        elif kind < 0.3:
+            increment = b"%de%d" % (self.random.randint(-99, 99), self.random.randint(-20, 20))
+        else:
+            increment = b"%.*f" % (self.random.randint(0, 10), self.random.uniform(-1000, 1000))
+        return [b"INCRBYFLOAT", self.key(), increment]
+
+    def _expire(self):
+        name, absolute, factor = self.choice(
+            ((b"EXPIRE", 0, 1), (b"PEXPIRE", 0, 1000), (b"EXPIREAT", 1, 1), (b"PEXPIREAT", 1, 1000))
+        )
+        words = [name, self.key(), self.time(absolute, factor)]
+        if self.random.random() < 0.4:
+            words.append(self.choice((b"NX", b"XX", b"GT", b"LT", b"FOO", b"nx")))
+        if self.random.random() < 0.1:
+            words.append(self.choice((b"NX", b"XX", b"GT", b"LT")))
+        return words
+
+    def _remaining(self):
+        return [self.choice((b"TTL", b"PTTL", b"EXPIRETIME", b"PEXPIRETIME", b"PERSIST")), self.key()]
+
+    def _getex(self):
+        words = [b"GETEX", self.key()]
+        kind = self.random.random()
+        if kind < 0.5:
+            words += self._timed_option()
+        elif kind < 0.8:
+            words.append(self.choice((b"PERSIST", b"FOO", b"KEEPTTL")))
+        return words
+
+    def _string(self):
+        name = self.choice((b"APPEND", b"GETSET", b"SETNX", b"GETDEL"))
+        return [name, self.key()] if name == b"GETDEL" else [name, self.key(), self.value()]
+
+    def _range(self):
+        if self.random.random() < 0.5:
+            return [self.choice((b"GETRANGE", b"SUBSTR")), self.key(), self.integer(), self.integer()]
+        # Within reach, so that no value of half a gigabyte comes about.
+        offset = self.choice((b"0", b"3", b"50", b"-1", b"a", b"536870912", b"9223372036854775807"))
+        return [b"SETRANGE", self.key(), offset, self.value()]
+
+    def _many(self):
+        keys = [self.key() for _ in range(self.random.randint(1, 5))]
+        name = self.choice((b"MGET", b"MSET", b"MSETNX"))
+        if name == b"MGET":
+            return [name, *keys]
+        words = [name]
+        for key in keys:
+            words += [key, self.value()]
+        return words if self.random.random() < 0.9 else words[:-1]
+
+    def _remove(self):
+        keys = [self.key() for _ in range(self.random.randint(1, 3))]
+        return [self.choice((b"DEL", b"UNLINK", b"EXISTS", b"TOUCH")), *keys]
+
+    def _rename(self):
+        return [self.choice((b"RENAME", b"RENAMENX")), self.key(), self.key()]
+
+    def _pattern(self):
+        return [b"KEYS", self.choice(_PATTERNS)]
+
+    def _look(self):
+        return [b"OBJECT", self.choice((b"ENCODING", b"FREQ")), self.key()]
+
+    def _broken(self):
+        """A request with an argument too few, too many, or in the wrong place."""
+        words = getattr(self, "_" + self.choice(("set", "number", "expire", "range", "getex", "rename")))()
+        kind = self.random.random()
+        if kind < 0.4:
+            return words[:-1]
+        if kind < 0.8:
+            return [*words, self.value()]
+        self.random.shuffle(words)
+        # A value may have become the name of the command: only those that are no command of either side.
+        return words if words[0].lower() not in (b"get", b"object") else [b"GET"]
+
+    def _cased(self):
+        words = self._set_options() if self.random.random() < 0.5 else self._get()
+        swapped = bytes(byte ^ 0x20 if chr(byte).isalpha() and self.random.random() < 0.5 else byte for byte in words[0])
+        return [swapped, *words[1:]]
+
+    def _database(self):
+        return [b"SELECT", self.choice((b"0", b"0", b"0", b"1", b"15", b"16", b"a"))]
+
+    def _old(self):
+        name = self.choice((b"SETEX", b"PSETEX"))
+        return [name, self.key(), self.time(False, 1 if name == b"SETEX" else 1000), self.value()]
+
+    def _flush(self):
+        return [self.choice((b"FLUSHDB", b"FLUSHALL"))] if self.random.random() < 0.1 else [b"DBSIZE"]
+
+    def _introspect(self):
+        return self.choice(([b"PING"], [b"ECHO", self.value()], [b"COMMAND", b"GETKEYS", b"GET", self.key()], [b"FOO"]))
+
+    def _scan_page(self):
+        return [b"SCAN", self.choice((b"0", b"a", b"-1")), *self.scan_options()]
+
+    def _random_key(self):
+        return [b"RANDOMKEY"]
