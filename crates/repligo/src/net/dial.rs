@@ -18,8 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::hello::{self, Hello};
-use super::links::Socket;
 use super::options;
+use super::socket::Socket;
 use crate::node::worker::Worker;
 use crate::node::{Node, clock};
 

@@ -6,51 +6,23 @@
 //! Invariants: messages of the core leave only on an open link, in order; a link is open only after both
 //! ends have said on it that they are formed in the same cluster.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
-
 use bytes::Bytes;
-use repligo_core::codec::{Malformed, Reader, put_bytes, put_varint};
-use repligo_core::contract::{Identity, PeerId, Role, Status};
+use repligo_core::codec::Malformed;
+use repligo_core::contract::{Identity, PeerId, Status};
 use repligo_core::forming::FormingState;
 use repligo_core::time::Now;
 use repligo_proto::frame::{self, Header, Kind};
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::hello::Hello;
+use super::report;
+use super::socket::Socket;
 use crate::node::{Metrics, PeerStatus};
 
-/// Bytes that may wait for one peer; more than that tears the link down.
-const QUEUE_BYTES_MAX: usize = 256 << 20;
-/// Free room that a read asks for.
-const READ_BYTES: usize = 64 << 10;
-/// Capacity that an idle link keeps.
-const KEPT_BYTES: usize = 1 << 20;
 /// Ticks between two reports of the own status to the others.
 const REPORT_TICKS: u64 = 8;
 /// A report older than this says nothing of the present.
 const REPORT_FRESH_MS: u64 = 1000;
-
-/// The stream to one peer.
-#[derive(Debug)]
-pub struct Socket {
-    /// Told apart from earlier streams to the same peer.
-    pub epoch: u64,
-    /// Run of the peer's process.
-    pub incarnation: u64,
-    /// The peer's forming state, as it last said.
-    pub theirs: FormingState,
-    /// Replication flows.
-    pub open: bool,
-    stream: TcpStream,
-    input: Vec<u8>,
-    out: Vec<u8>,
-    sent: usize,
-    broken: bool,
-    waker: Option<Waker>,
-}
 
 /// One peer.
 #[derive(Debug)]
@@ -345,7 +317,7 @@ impl Links {
         };
         if self.ticks.is_multiple_of(REPORT_TICKS) {
             let header = self.header(Kind::STATUS_REPLY);
-            let payload = encode_report(&own);
+            let payload = report::encode(&own);
             for socket in self.links.iter_mut().filter_map(|link| link.socket.as_mut()) {
                 if socket.open {
                     frame::encode(&mut socket.out, &header, &payload);
@@ -363,7 +335,7 @@ impl Links {
         let Some(link) = self.link(peer) else {
             return Ok(());
         };
-        decode_report(payload, &mut link.report)?;
+        report::decode(payload, &mut link.report)?;
         link.heard_us = now.mono_us;
         Ok(())
     }
@@ -422,147 +394,9 @@ impl Link {
     }
 }
 
-fn encode_report(own: &PeerStatus) -> Vec<u8> {
-    let mut out = Vec::with_capacity(96);
-    out.push(match own.role {
-        Role::Follower => 0,
-        Role::Candidate => 1,
-        Role::Leader => 2,
-    });
-    out.push(u8::from(own.healthy));
-    for number in [own.term, own.leader, own.applied_index, own.commit_index] {
-        put_varint(&mut out, number);
-    }
-    out.extend_from_slice(&own.digest.to_le_bytes());
-    put_bytes(&mut out, own.client_address.as_bytes());
-    out
-}
-
-fn decode_report(payload: &[u8], into: &mut PeerStatus) -> Result<(), Malformed> {
-    let mut reader = Reader::new(Bytes::copy_from_slice(payload));
-    into.role = match reader.u8()? {
-        0 => Role::Follower,
-        1 => Role::Candidate,
-        2 => Role::Leader,
-        _ => return Err(Malformed),
-    };
-    into.healthy = reader.u8()? == 1;
-    into.term = reader.varint()?;
-    into.leader = reader.varint()?;
-    into.applied_index = reader.varint()?;
-    into.commit_index = reader.varint()?;
-    let digest: [u8; 16] = reader.take(16)?.as_ref().try_into().map_err(|_| Malformed)?;
-    into.digest = u128::from_le_bytes(digest);
-    into.client_address = String::from_utf8(reader.bytes()?.to_vec()).map_err(|_| Malformed)?;
-    Ok(())
-}
-
-impl Socket {
-    fn wake(&self) {
-        if let Some(waker) = &self.waker {
-            waker.wake_by_ref();
-        }
-    }
-
-    fn flush(&mut self, metrics: &Metrics) {
-        while self.sent < self.out.len() {
-            match self.stream.try_write(&self.out[self.sent..]) {
-                Ok(count) => {
-                    metrics.peer_bytes_out.add(count as u64);
-                    self.sent += count;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.broken = true;
-                    return;
-                }
-            }
-        }
-        let left = self.out.len() - self.sent;
-        if left > QUEUE_BYTES_MAX {
-            tracing::warn!(bytes = left, "peer does not take its messages: link torn down");
-            self.broken = true;
-        } else if left == 0 {
-            self.out.clear();
-            self.out.shrink_to(KEPT_BYTES);
-            self.sent = 0;
-        } else if self.sent > left {
-            self.out.drain(..self.sent);
-            self.sent = 0;
-        }
-    }
-
-    /// Sends and reads as far as possible; the frames that are complete afterwards are in
-    /// [`Self::next_frame`]. Ready with false when the stream is over.
-    pub fn poll(&mut self, cx: &mut Context<'_>, metrics: &Metrics) -> Poll<bool> {
-        match &mut self.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => self.waker = Some(cx.waker().clone()),
-        }
-        loop {
-            self.flush(metrics);
-            if self.broken {
-                return Poll::Ready(false);
-            }
-            if self.out.is_empty() || self.stream.poll_write_ready(cx).is_pending() {
-                break;
-            }
-        }
-        let missing = frame::bytes_missing(&self.input).max(READ_BYTES);
-        self.input.reserve(missing);
-        let mut buffer = ReadBuf::uninit(self.input.spare_capacity_mut());
-        let result = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
-        let count = buffer.filled().len();
-        match result {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(())) if count > 0 => {}
-            Poll::Ready(_) => return Poll::Ready(false),
-        }
-        // SAFETY: the read buffer filled exactly `count` bytes of the spare capacity.
-        unsafe { self.input.set_len(self.input.len() + count) };
-        metrics.peer_bytes_in.add(count as u64);
-        Poll::Ready(true)
-    }
-
-    /// What has been read, to be decoded by the caller; give it back with [`Self::give_input`].
-    pub fn take_input(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.input)
-    }
-
-    /// The rest of the input after its complete frames.
-    pub fn give_input(&mut self, mut input: Vec<u8>, consumed: usize) {
-        input.drain(..consumed);
-        if input.is_empty() {
-            input.shrink_to(KEPT_BYTES);
-        }
-        self.input = input;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_report_survives_the_wire() {
-        let own = PeerStatus {
-            role: Role::Leader,
-            term: 3,
-            leader: 1,
-            applied_index: 1 << 40,
-            commit_index: 5,
-            digest: u128::MAX - 1,
-            healthy: true,
-            client_address: "h:1".to_owned(),
-            ..PeerStatus::default()
-        };
-        let mut read = PeerStatus::default();
-        let bytes = encode_report(&own);
-        assert_eq!(decode_report(&bytes, &mut read), Ok(()));
-        assert_eq!(read, own);
-        assert!(decode_report(&bytes[..bytes.len() - 1], &mut read).is_err());
-    }
 
     #[test]
     fn links_open_only_between_nodes_of_one_cluster() {

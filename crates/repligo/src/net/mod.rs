@@ -7,4 +7,6 @@ pub mod links;
 pub mod listener;
 pub mod options;
 pub mod replies;
+pub mod report;
+pub mod socket;
 pub mod table;

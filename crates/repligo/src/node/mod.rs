@@ -14,6 +14,7 @@ pub mod rates;
 mod run;
 mod shared;
 mod shutdown;
+mod statistics;
 pub mod turn;
 pub mod worker;
 

@@ -12,12 +12,10 @@ use std::sync::Arc;
 
 use repligo_core::command::Command;
 use repligo_core::contract::{Event, Identity, Input, Outputs, ReadLevel, Role, Served, Status};
-use repligo_core::limits::DATABASES;
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
-use repligo_proto::command::{CommandId, Spec, flag};
-use repligo_proto::resp::{ArgSlice, OwnedRequest};
+use repligo_proto::resp::OwnedRequest;
 use tokio::net::TcpStream;
 
 use super::NodeError;
@@ -26,7 +24,7 @@ use super::clock::{Clock, boottime_ns};
 use super::drivers::{Drivers, Report};
 use super::formation::Formation;
 use super::rates::Rates;
-use super::shared::{DatabaseStatus, PeerStatus, Phase, Shared};
+use super::shared::{Phase, Shared};
 use super::turn::TurnSignal;
 use crate::disk::DiskDone;
 use crate::net::connection::Connection;
@@ -35,8 +33,6 @@ use crate::net::replies::BufferPool;
 use crate::net::table::Connections;
 use crate::session::{self, ErrorStats, Parameters, Session, Slow, Slowlog};
 
-/// Arguments of a slow command that are kept until its turn has shown how long it took.
-const CANDIDATES_MAX: usize = 64;
 /// Capacity of the reply buffer that is kept between turns.
 const REPLY_BYTES_KEPT: usize = 4 << 20;
 
@@ -63,10 +59,10 @@ pub struct Facts {
 
 /// A write that may turn out slow.
 #[derive(Debug)]
-struct Candidate {
-    address: String,
-    name: Box<[u8]>,
-    request: OwnedRequest,
+pub(super) struct Candidate {
+    pub address: String,
+    pub name: Box<[u8]>,
+    pub request: OwnedRequest,
 }
 
 /// Everything that the worker thread owns; see the module.
@@ -92,21 +88,21 @@ pub struct Worker {
     pub formation: Option<Formation>,
     /// Set when the node is to stop, and why.
     pub verdict: Option<Result<(), NodeError>>,
-    replica: Option<Replica>,
+    pub(super) replica: Option<Replica>,
     refusal: String,
-    identity: Identity,
+    pub(super) identity: Identity,
     outputs: Outputs,
     /// Requests answered in the present turn.
-    answered: Batch,
-    candidates: Vec<Candidate>,
+    pub(super) answered: Batch,
+    pub(super) candidates: Vec<Candidate>,
     flush: Vec<u32>,
     next_client: u64,
-    used_memory_bytes: u64,
-    used_memory_peak_bytes: u64,
-    keyspace_base: (u64, u64, u64),
+    pub(super) used_memory_bytes: u64,
+    pub(super) used_memory_peak_bytes: u64,
+    pub(super) keyspace_base: (u64, u64, u64),
     last_term: u64,
-    last_role: Role,
-    idle_checked_us: u64,
+    pub(super) last_role: Role,
+    pub(super) idle_checked_us: u64,
 }
 
 impl Worker {
@@ -415,201 +411,5 @@ impl Worker {
             self.last_term = *term;
             self.last_role = *role;
         }
-    }
-
-    /// Ends the statistics of a batch of one connection.
-    #[inline]
-    pub fn end_batch(&mut self, began_ns: u64) {
-        if !self.batch.is_empty() {
-            let took_ns = boottime_ns().saturating_sub(began_ns);
-            self.batch.end(took_ns, &self.shared.metrics);
-        }
-    }
-
-    /// Counts a reply of a session command.
-    #[inline]
-    pub fn count_reply(&mut self, id: CommandId, reply: &[u8]) {
-        if reply.first() == Some(&b'-') {
-            self.shared.metrics.commands[id as usize].failed.add(1);
-            self.count_error(reply);
-        }
-    }
-
-    /// Counts the core's answer to a request.
-    #[inline]
-    pub fn count_answer(&mut self, id: u16, reply: &[u8]) {
-        // Their call was counted when they were given in.
-        if id != CommandId::Exec as u16 && id != CommandId::Watch as u16 {
-            self.answered.count_id(id);
-        }
-        if reply.first() == Some(&b'-') {
-            self.shared.metrics.commands[id as usize].failed.add(1);
-            self.count_error(reply);
-        }
-    }
-
-    /// Counts an error reply by its code word.
-    #[cold]
-    pub fn count_error(&mut self, reply: &[u8]) {
-        self.shared.metrics.error_replies.add(1);
-        self.errors.count(reply);
-    }
-
-    /// Keeps a command that took long, by what its own timer showed.
-    pub fn note_slow(&mut self, took_ns: u64, connection: &Connection, spec: &Spec, request: ArgSlice<'_>) {
-        let microseconds = took_ns / 1000;
-        if took_ns == 0 || !self.slowlog.takes(microseconds) || spec.has(flag::SKIP_SLOWLOG) {
-            return;
-        }
-        let slow = Slow {
-            wall_seconds: self.clock.wall_us() / 1_000_000,
-            microseconds,
-            client_address: &connection.session.address(),
-            client_name: &connection.session.name,
-        };
-        let secret = matches!(spec.id, CommandId::Auth | CommandId::Hello | CommandId::ConfigSet);
-        self.slowlog.record(slow, request, secret);
-    }
-
-    /// Remembers a write that may turn out slow in its turn.
-    #[inline]
-    pub fn note_candidate(&mut self, connection: &Connection, spec: &Spec, request: ArgSlice<'_>) {
-        let precise = (0..1000).contains(&self.slowlog.threshold_us);
-        let heavy =
-            request.len() > CANDIDATES_MAX || matches!(spec.id, CommandId::FlushDb | CommandId::FlushAll);
-        if (precise || heavy) && self.candidates.len() < CANDIDATES_MAX {
-            self.candidates.push(Candidate {
-                address: connection.session.address(),
-                name: connection.session.name.clone(),
-                request: OwnedRequest::from(request),
-            });
-        }
-    }
-
-    /// CONFIG SET has changed parameters.
-    pub fn parameters_changed(&mut self) {
-        let number = |name| self.parameters.value(name).and_then(|value| value.parse().ok());
-        self.slowlog.threshold_us = number("slowlog-log-slower-than").unwrap_or(-1);
-        self.slowlog.entries_max = number("slowlog-max-len").unwrap_or(0) as usize;
-    }
-
-    /// CONFIG RESETSTAT.
-    pub fn reset_statistics(&mut self) {
-        self.shared.metrics.reset();
-        self.errors.reset();
-        if let Some(replica) = &self.replica {
-            let counters = replica.keyspace().counters();
-            self.keyspace_base = (counters.hits, counters.misses, counters.expired);
-        }
-    }
-
-    /// Milliseconds since the node started.
-    pub fn uptime_ms(&self, now: Now) -> u64 {
-        now.mono_us.saturating_sub(self.facts.started_us) / 1000
-    }
-
-    /// Bytes of the tables, as of now.
-    pub fn used_memory_bytes(&self) -> u64 {
-        let Some(replica) = &self.replica else { return 0 };
-        (0..DATABASES as u8)
-            .map(|number| replica.keyspace().summary(number).bytes)
-            .sum()
-    }
-
-    /// Most of it since start.
-    pub fn used_memory_peak_bytes(&self) -> u64 {
-        self.used_memory_peak_bytes.max(self.used_memory_bytes())
-    }
-
-    /// Size of a database.
-    pub fn database(&self, number: u8) -> DatabaseStatus {
-        let summary = self
-            .replica
-            .as_ref()
-            .map(|replica| replica.keyspace().summary(number));
-        let summary = summary.unwrap_or_default();
-        DatabaseStatus {
-            database: number,
-            keys: summary.keys,
-            volatile_keys: summary.volatile_keys,
-        }
-    }
-
-    /// Every node of the cluster as this one knows it.
-    pub fn nodes(&self) -> Vec<PeerStatus> {
-        self.shared.status().nodes.clone()
-    }
-
-    /// The regular tick: core time, statistics, status for other threads.
-    pub fn tick(&mut self) {
-        self.clock.measure();
-        let now = self.clock.now();
-        self.step(now, Input::Tick);
-        self.rates.sample(now.mono_us, &self.shared.metrics);
-        self.links.tick(now);
-        self.close_idle(now);
-        self.publish(now);
-    }
-
-    /// Disconnects clients that have been idle for longer than `timeout`; about once a second.
-    fn close_idle(&mut self, now: Now) {
-        let limit_us = self.parameters.timeout_seconds() * 1_000_000;
-        if limit_us == 0 || now.mono_us.saturating_sub(self.idle_checked_us) < 1_000_000 {
-            return;
-        }
-        self.idle_checked_us = now.mono_us;
-        for connection in self.connections.iter_mut() {
-            let idle_us = now.mono_us.saturating_sub(connection.session.active_us);
-            if idle_us > limit_us && connection.replies.waiting() == 0 {
-                connection.kill();
-            }
-        }
-    }
-
-    /// Replaces the status that other threads see.
-    pub fn publish(&mut self, now: Now) {
-        let status = self.status(now);
-        self.last_role = status.role;
-        self.used_memory_bytes = self.used_memory_bytes();
-        self.used_memory_peak_bytes = self.used_memory_peak_bytes.max(self.used_memory_bytes);
-        if let Some(replica) = &self.replica {
-            let counters = replica.keyspace().counters();
-            let (metrics, base) = (&self.shared.metrics, self.keyspace_base);
-            metrics.keyspace_hits.set(counters.hits.saturating_sub(base.0));
-            metrics
-                .keyspace_misses
-                .set(counters.misses.saturating_sub(base.1));
-            metrics.expired_keys.set(counters.expired.saturating_sub(base.2));
-            metrics.clients_waiting.set(status.requests_waiting);
-        }
-        let databases = (0..DATABASES as u8)
-            .map(|number| self.database(number))
-            .filter(|d| d.keys > 0)
-            .collect();
-        let ready = self.phase == Phase::Running && status.serving;
-        let own = self
-            .links
-            .announce(now, &status, ready, &self.facts.client_address);
-        let nodes = self.links.nodes(now, own);
-        self.shared.publish(now.mono_us, |target| {
-            target.name.clone_from(&self.facts.name);
-            target.peer = self.links.own_peer();
-            target.cluster_id = self.identity.cluster_id;
-            target.generation = self.identity.generation;
-            target.incarnation = self.identity.incarnation;
-            target.run_id.clone_from(&self.facts.run_id);
-            target.client_address.clone_from(&self.facts.client_address);
-            target.phase.clone_from(&self.phase);
-            target.replica = status;
-            target.nodes = nodes;
-            target.databases = databases;
-            target.used_memory_bytes = self.used_memory_bytes;
-            target.used_memory_peak_bytes = self.used_memory_peak_bytes;
-            target.maxmemory_bytes = self.parameters.maxmemory_bytes();
-            target.maxclients = self.parameters.maxclients() as u64;
-            target.started_wall_ms = self.facts.started_wall_ms;
-            target.uptime_ms = self.uptime_ms(now);
-            target.errors = self.errors.to_vec();
-        });
     }
 }

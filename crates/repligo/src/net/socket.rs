@@ -1,0 +1,123 @@
+//! The stream of one peer link: queued frames out, bytes in.
+//!
+//! It knows frames only by their length; what they mean is decided by `dial` and the core.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use repligo_core::forming::FormingState;
+use repligo_proto::frame;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::node::Metrics;
+
+/// Bytes that may wait for one peer; more than that tears the link down.
+const QUEUE_BYTES_MAX: usize = 256 << 20;
+/// Free room that a read asks for.
+const READ_BYTES: usize = 64 << 10;
+/// Capacity that an idle link keeps.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// The stream to one peer.
+#[derive(Debug)]
+pub struct Socket {
+    /// Told apart from earlier streams to the same peer.
+    pub epoch: u64,
+    /// Run of the peer's process.
+    pub incarnation: u64,
+    /// The peer's forming state, as it last said.
+    pub theirs: FormingState,
+    /// Replication flows.
+    pub open: bool,
+    pub(super) stream: TcpStream,
+    pub(super) input: Vec<u8>,
+    pub(super) out: Vec<u8>,
+    pub(super) sent: usize,
+    pub(super) broken: bool,
+    pub(super) waker: Option<Waker>,
+}
+
+impl Socket {
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn flush(&mut self, metrics: &Metrics) {
+        while self.sent < self.out.len() {
+            match self.stream.try_write(&self.out[self.sent..]) {
+                Ok(count) => {
+                    metrics.peer_bytes_out.add(count as u64);
+                    self.sent += count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.broken = true;
+                    return;
+                }
+            }
+        }
+        let left = self.out.len() - self.sent;
+        if left > QUEUE_BYTES_MAX {
+            tracing::warn!(bytes = left, "peer does not take its messages: link torn down");
+            self.broken = true;
+        } else if left == 0 {
+            self.out.clear();
+            self.out.shrink_to(KEPT_BYTES);
+            self.sent = 0;
+        } else if self.sent > left {
+            self.out.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+
+    /// Sends and reads as far as possible; the frames that are complete afterwards are in
+    /// [`Self::next_frame`]. Ready with false when the stream is over.
+    pub fn poll(&mut self, cx: &mut Context<'_>, metrics: &Metrics) -> Poll<bool> {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.waker = Some(cx.waker().clone()),
+        }
+        loop {
+            self.flush(metrics);
+            if self.broken {
+                return Poll::Ready(false);
+            }
+            if self.out.is_empty() || self.stream.poll_write_ready(cx).is_pending() {
+                break;
+            }
+        }
+        let missing = frame::bytes_missing(&self.input).max(READ_BYTES);
+        self.input.reserve(missing);
+        let mut buffer = ReadBuf::uninit(self.input.spare_capacity_mut());
+        let result = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
+        let count = buffer.filled().len();
+        match result {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(())) if count > 0 => {}
+            Poll::Ready(_) => return Poll::Ready(false),
+        }
+        // SAFETY: the read buffer filled exactly `count` bytes of the spare capacity.
+        unsafe { self.input.set_len(self.input.len() + count) };
+        metrics.peer_bytes_in.add(count as u64);
+        Poll::Ready(true)
+    }
+
+    /// What has been read, to be decoded by the caller; give it back with [`Self::give_input`].
+    pub fn take_input(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.input)
+    }
+
+    /// The rest of the input after its complete frames.
+    pub fn give_input(&mut self, mut input: Vec<u8>, consumed: usize) {
+        input.drain(..consumed);
+        if input.is_empty() {
+            input.shrink_to(KEPT_BYTES);
+        }
+        self.input = input;
+    }
+}
