@@ -79,10 +79,11 @@ pub struct Request<'a> {
     pub ticket: Ticket,
     /// Render the reply in RESP3 (else RESP2).
     pub resp3: bool,
-    /// The connection has unanswered earlier requests, all of them given in since the last
+    /// The connection has unanswered earlier writes, all of them given in since the last
     /// [`Input::Turn`], none of them on origin keys: a read then rides behind them to apply instead of
-    /// being served from the state before them. A connection whose unanswered requests are older must
-    /// wait for their replies before it gives in a read.
+    /// being served from the state before them. Otherwise a read waits in the connection until all
+    /// earlier writes are answered; and behind an unanswered read that does not ride, the connection
+    /// gives in nothing but further reads of the same turn, because such a read is executed later.
     pub rides: bool,
     /// Level of a read; ignored for writes.
     pub level: ReadLevel,

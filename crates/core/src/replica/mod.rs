@@ -30,7 +30,7 @@ use self::clock::ShardClock;
 use self::lease::Lease;
 use self::loads::OriginWaits;
 use self::outbox::{Outbox, Waiter};
-use self::reads::{Reads, WaitingRead};
+use self::reads::{Question, Reads, WaitingRead};
 use self::snapshots::Snapshots;
 use crate::bugs::Bug;
 use crate::command::Command;
@@ -408,7 +408,12 @@ impl Replica {
             Message::Forward { term, batches } => self.on_forward(from, term, batches),
             Message::ReadIndex { context } => {
                 if self.consensus.role() == Role::Leader {
-                    self.reads.push_peer(from, context);
+                    let arrived_ms = self.clock.estimate_ms(now);
+                    self.reads.push_peer(Question {
+                        peer: from,
+                        context,
+                        arrived_ms,
+                    });
                 }
             }
             Message::ReadIndexReply { context, index } => self.reads.answered(context, index),
@@ -498,20 +503,13 @@ impl Replica {
             self.lease.confirmed(context);
             self.leader_heard_us = now.mono_us;
             let peers = self.reads.confirmed(context, index);
-            self.answer_peers(&peers, index, outputs);
+            self.answer_peers(now, peers, index, outputs);
         }
         self.held.extend(driven.committed.drain(..));
         if !self.lease.holds() {
             self.apply_held(now, outputs);
         }
         progressed
-    }
-
-    fn answer_peers(&self, peers: &[(PeerId, u64)], index: u64, outputs: &mut Outputs) {
-        for &(to, context) in peers {
-            let message = Message::ReadIndexReply { context, index }.encode();
-            outputs.sends.push(crate::contract::Send { to, message });
-        }
     }
 
     fn observe_role(&mut self, now: Now, outputs: &mut Outputs) {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::Replica;
-use super::reads::WaitingRead;
+use super::reads::{Question, WaitingRead};
 use crate::codec::put_bytes;
 use crate::contract::{Outputs, PeerId, Role, Send};
 use crate::entry::{Batch, EntryBuilder, SYSTEM_NODE};
@@ -36,9 +36,32 @@ impl Replica {
             return;
         }
         let index = self.consensus.commit_index();
-        let peers = self.reads.confirm_fresh(index);
-        self.answer_peers(&peers, index, outputs);
+        self.reads.confirm_fresh(index);
         self.run_ready_reads(now, outputs);
+        let peers = self.reads.take_peers();
+        self.answer_peers(now, peers, index, outputs);
+    }
+
+    /// Tells followers a confirmed index. They judge expiry by shard time alone, so a deadline that has
+    /// passed by this leader's clock is put into the log first: a read that started after it must not
+    /// see the value.
+    pub(super) fn answer_peers(&mut self, now: Now, peers: Vec<Question>, index: u64, outputs: &mut Outputs) {
+        let latest = peers.iter().map(|question| question.arrived_ms).max();
+        let earliest = self.keyspace.next_deadline();
+        if latest
+            .zip(earliest)
+            .is_some_and(|(arrived, deadline)| deadline <= arrived)
+        {
+            self.propose_due_deadlines(now);
+            return self.reads.put_back_peers(peers);
+        }
+        for Question {
+            peer: to, context, ..
+        } in peers
+        {
+            let message = Message::ReadIndexReply { context, index }.encode();
+            outputs.sends.push(Send { to, message });
+        }
     }
 
     /// Rounds keep the lease alive; a read that found none waits for a round that starts after it.

@@ -24,15 +24,26 @@ pub struct WaitingRead {
     pub since_us: u64,
 }
 
+/// A follower's question for a confirmed index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Who asks.
+    pub peer: PeerId,
+    /// Comes back with the answer.
+    pub context: u64,
+    /// Leader's estimate of wall time when it arrived: what was due then is to be seen as expired.
+    pub arrived_ms: u64,
+}
+
 /// All waiting reads of this node, and on a leader those of its followers.
 #[derive(Debug, Default)]
 pub struct Reads {
     fresh: Vec<WaitingRead>,
     asked: VecDeque<(u64, u64, Vec<WaitingRead>)>,
     ready: Vec<(u64, Vec<WaitingRead>)>,
-    /// Followers' questions: (peer, its context), not yet part of a round.
-    peers_fresh: Vec<(PeerId, u64)>,
-    peers_asked: VecDeque<(u64, Vec<(PeerId, u64)>)>,
+    /// Followers' questions that are not yet part of a round.
+    peers_fresh: Vec<Question>,
+    peers_asked: VecDeque<(u64, Vec<Question>)>,
 }
 
 impl Reads {
@@ -42,8 +53,8 @@ impl Reads {
     }
 
     /// A follower asks.
-    pub fn push_peer(&mut self, peer: PeerId, context: u64) {
-        self.peers_fresh.push((peer, context));
+    pub fn push_peer(&mut self, question: Question) {
+        self.peers_fresh.push(question);
     }
 
     /// True if a round or a request is needed.
@@ -58,12 +69,21 @@ impl Reads {
             + self.ready.iter().map(|(_, reads)| reads.len()).sum::<usize>()
     }
 
-    /// The lease is valid: fresh reads wait only until `index` is applied. Returns followers' questions.
-    pub fn confirm_fresh(&mut self, index: u64) -> Vec<(PeerId, u64)> {
+    /// The lease is valid: fresh reads wait only until `index` is applied.
+    pub fn confirm_fresh(&mut self, index: u64) {
         if !self.fresh.is_empty() {
             self.ready.push((index, std::mem::take(&mut self.fresh)));
         }
+    }
+
+    /// Followers' questions that are not part of a round.
+    pub fn take_peers(&mut self) -> Vec<Question> {
         std::mem::take(&mut self.peers_fresh)
+    }
+
+    /// Followers' questions that cannot be answered yet.
+    pub fn put_back_peers(&mut self, peers: Vec<Question>) {
+        self.peers_fresh.extend(peers);
     }
 
     /// Everything fresh now waits for `context`.
@@ -88,7 +108,7 @@ impl Reads {
     }
 
     /// A leader's round was confirmed, and all before it with it. Returns followers' questions to answer.
-    pub fn confirmed(&mut self, context: u64, index: u64) -> Vec<(PeerId, u64)> {
+    pub fn confirmed(&mut self, context: u64, index: u64) -> Vec<Question> {
         while self.asked.front().is_some_and(|(asked, _, _)| *asked <= context) {
             if let Some((_, _, reads)) = self.asked.pop_front() {
                 self.ready.push((index, reads));
@@ -189,11 +209,16 @@ mod tests {
     fn a_round_confirms_all_before_it() {
         let mut reads = Reads::default();
         reads.push(read(1));
-        reads.push_peer(2, 99);
+        let question = Question {
+            peer: 2,
+            context: 99,
+            arrived_ms: 0,
+        };
+        reads.push_peer(question);
         reads.asked(10, 0);
         reads.push(read(2));
         reads.asked(11, 0);
-        assert_eq!(reads.confirmed(11, 5), vec![(2, 99)]);
+        assert_eq!(reads.confirmed(11, 5), vec![question]);
         assert_eq!(reads.take_ready(5).len(), 2);
     }
 
