@@ -16,6 +16,7 @@ use repligo_proto::resp::{Args, ProtocolError, RequestDecoder};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::order::Unanswered;
 use super::replies::ReplyQueue;
 use crate::node::clock::boottime_ns;
 use crate::node::worker::Worker;
@@ -56,12 +57,8 @@ pub struct Connection {
     pub killed: bool,
     /// In the worker's list of connections to flush after the turn.
     pub flush_due: bool,
-    /// Turn in which the oldest unanswered request was given in.
-    pub waiting_since_turn: u64,
-    /// An unanswered request is a write or on a mapped key, see [`Connection::may_ride`].
-    pub waiting_for_write: bool,
-    /// An unanswered request is on a key with an origin.
-    pub waiting_for_origin: bool,
+    /// What is unanswered, as far as the order of further requests is concerned.
+    pub unanswered: Unanswered,
     stream: Option<TcpStream>,
     decoder: RequestDecoder,
     /// Unconsumed bytes, from `input_start`.
@@ -130,9 +127,7 @@ impl Connection {
             closing: false,
             killed: false,
             flush_due: false,
-            waiting_since_turn: 0,
-            waiting_for_write: false,
-            waiting_for_origin: false,
+            unanswered: Unanswered::Nothing,
             stream,
             decoder,
             input: Vec::new(),
@@ -163,9 +158,13 @@ impl Connection {
         self.decoder.set_authenticated(authenticated);
     }
 
-    /// Whether a read may be given in behind the unanswered requests (see `Request::rides`).
-    pub fn may_ride(&self, turn: u64) -> bool {
-        self.waiting_since_turn == turn && !self.waiting_for_origin
+    /// What is unanswered now.
+    pub fn unanswered(&self) -> Unanswered {
+        if self.replies.waiting() == 0 {
+            Unanswered::Nothing
+        } else {
+            self.unanswered
+        }
     }
 
     /// Wakes the connection's task, which then looks at its state anew.

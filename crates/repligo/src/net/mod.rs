@@ -6,6 +6,7 @@ pub mod hello;
 pub mod links;
 pub mod listener;
 pub mod options;
+pub mod order;
 pub mod replies;
 pub mod report;
 pub mod socket;

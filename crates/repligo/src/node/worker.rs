@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use repligo_core::command::Command;
-use repligo_core::contract::{Event, Identity, Input, Outputs, ReadLevel, Role, Served, Status};
+use repligo_core::contract::{Body, Event, Identity, Input, Outputs, ReadLevel, Role, Served, Status};
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
@@ -29,6 +29,7 @@ use super::turn::TurnSignal;
 use crate::disk::DiskDone;
 use crate::net::connection::Connection;
 use crate::net::links::Links;
+use crate::net::order::Kind;
 use crate::net::replies::BufferPool;
 use crate::net::table::Connections;
 use crate::session::{self, ErrorStats, Parameters, Session, Slow, Slowlog};
@@ -224,9 +225,24 @@ impl Worker {
         self.last_role
     }
 
-    /// Whether a command touches a key with an origin.
+    /// What a request is, as far as the order of its connection is concerned.
     #[inline]
-    pub fn is_mapped(&self, command: &Command<'_>) -> bool {
+    pub fn kind(&self, body: &Body<'_>) -> Kind {
+        match body {
+            Body::Command(command) => match (command.is_write(), self.is_mapped(command)) {
+                (true, false) => Kind::Write,
+                (true, true) if matches!(command, Command::Del { .. }) => Kind::Delete,
+                (true, true) => Kind::Store,
+                (false, false) => Kind::Read,
+                (false, true) => Kind::LoneRead,
+            },
+            // A block holds no key with an origin.
+            Body::Transaction { .. } => Kind::Write,
+        }
+    }
+
+    #[inline]
+    fn is_mapped(&self, command: &Command<'_>) -> bool {
         if self.facts.origin.is_empty() {
             return false;
         }

@@ -12,6 +12,7 @@ use repligo_proto::resp::ArgSlice;
 
 use super::{Flow, Session, transaction};
 use crate::net::connection::Connection;
+use crate::net::order::Kind;
 use crate::net::replies::Shape;
 use crate::node::worker::Worker;
 
@@ -41,6 +42,14 @@ pub(super) fn execute(
     if !command.is_write() {
         return read(connection, worker, now, (spec, request), &command);
     }
+    let kind = worker.kind(&Body::Command(&command));
+    if connection
+        .unanswered()
+        .admits(kind, worker.turn.number())
+        .is_none()
+    {
+        return Flow::Wait;
+    }
     worker.note_candidate(connection, spec, request);
     let shape = shape(&connection.session);
     give_in(connection, worker, now, (spec, shape), Body::Command(&command));
@@ -63,8 +72,12 @@ fn read(
     command: &Command<'_>,
 ) -> Flow {
     if connection.replies.waiting() > 0 {
-        // Behind reads alone a read may go in without riding: nothing before it changes what it sees.
-        if connection.waiting_for_write && !connection.may_ride(worker.turn.number()) {
+        let kind = worker.kind(&Body::Command(command));
+        if connection
+            .unanswered()
+            .admits(kind, worker.turn.number())
+            .is_none()
+        {
             return Flow::Wait;
         }
         let shape = shape(&connection.session);
@@ -114,19 +127,16 @@ pub(super) fn give_in(
     body: Body<'_>,
 ) {
     let turn = worker.turn.number();
-    let (is_write, mapped) = match &body {
-        Body::Command(command) => (command.is_write(), worker.is_mapped(command)),
-        // A block holds no key with an origin.
-        Body::Transaction { .. } => (true, false),
+    let kind = match shape {
+        Shape::Watch => Kind::LoneRead,
+        _ => worker.kind(&body),
     };
-    if connection.replies.waiting() == 0 {
-        connection.waiting_since_turn = turn;
-        connection.waiting_for_write = false;
-        connection.waiting_for_origin = false;
-    }
-    let rides = !is_write && connection.waiting_for_write;
-    connection.waiting_for_write |= is_write;
-    connection.waiting_for_origin |= mapped;
+    let mut unanswered = connection.unanswered();
+    let rides = unanswered
+        .admits(kind, turn)
+        .expect("callers wait until the request is admitted");
+    unanswered.given(kind, turn);
+    connection.unanswered = unanswered;
     // A WATCH on an old version would let a change pass unseen.
     let level = match shape {
         Shape::Watch => ReadLevel::Linearizable,

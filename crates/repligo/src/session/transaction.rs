@@ -21,6 +21,7 @@ use repligo_proto::words;
 
 use super::{Flow, Local, data, handshake};
 use crate::net::connection::Connection;
+use crate::net::order::Kind;
 use crate::net::replies::Shape;
 use crate::node::worker::Worker;
 
@@ -287,6 +288,10 @@ pub(super) fn exec(local: &mut Local<'_>, out: &mut Vec<u8>) -> Flow {
     }
     if has_locals && !all_local && connection.replies.waiting() > 0 {
         // Its local items run when the result is known; nothing may run between.
+        return Flow::Wait;
+    }
+    let turn = local.worker.turn.number();
+    if !all_local && connection.unanswered().admits(Kind::Write, turn).is_none() {
         return Flow::Wait;
     }
     if let Some(refusal) = local.worker.refusal()

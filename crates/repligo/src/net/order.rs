@@ -1,0 +1,139 @@
+//! What a connection may give in behind its unanswered requests, so that they take effect in the order
+//! in which the client sent them.
+//!
+//! The replica applies writes of a node in the order in which they were given in, and lets a read ride
+//! behind writes of the same turn. A read that does not ride is executed at some later time of its own:
+//! behind it, only further reads of the same turn may go in (they are executed together). A request on
+//! keys with an origin may have to wait for a row first, and starts over then: nothing goes in behind a
+//! read or a delete of that kind, while plain stores to an origin keep their order in their lane.
+
+/// Kinds of requests, as far as order is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A write, or a block, on keys without an origin.
+    Write,
+    /// A write that stores rows of an origin.
+    Store,
+    /// A write to an origin that may have to load rows first.
+    Delete,
+    /// A read on keys without an origin.
+    Read,
+    /// A read on keys with an origin, or one that must not ride.
+    LoneRead,
+}
+
+/// What is unanswered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unanswered {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Writes and reads that ride behind them.
+    Writes {
+        /// Turn of the oldest.
+        since_turn: u64,
+        /// One of them waits for an origin.
+        origin: bool,
+    },
+    /// Reads that do not ride, all of one turn.
+    Reads {
+        /// That turn.
+        turn: u64,
+    },
+    /// Something that nothing may follow.
+    Alone,
+}
+
+impl Unanswered {
+    /// Whether a request may be given in now, and if so, whether it rides.
+    pub fn admits(self, kind: Kind, turn: u64) -> Option<bool> {
+        match (self, kind) {
+            (Self::Nothing, _) => Some(false),
+            (Self::Writes { .. }, Kind::Write | Kind::Store | Kind::Delete) => Some(false),
+            (Self::Writes { since_turn, origin }, Kind::Read) => {
+                (since_turn == turn && !origin).then_some(true)
+            }
+            (Self::Reads { turn: of }, Kind::Read | Kind::LoneRead) => (of == turn).then_some(false),
+            (Self::Writes { .. }, Kind::LoneRead)
+            | (Self::Reads { .. }, Kind::Write | Kind::Store | Kind::Delete)
+            | (Self::Alone, _) => None,
+        }
+    }
+
+    /// The request was given in.
+    pub fn given(&mut self, kind: Kind, turn: u64) {
+        *self = match (*self, kind) {
+            (_, Kind::Delete) => Self::Alone,
+            (Self::Writes { since_turn, origin }, Kind::Write | Kind::Read) => {
+                Self::Writes { since_turn, origin }
+            }
+            (Self::Writes { since_turn, .. }, Kind::Store) => Self::Writes {
+                since_turn,
+                origin: true,
+            },
+            (_, Kind::Write) => Self::Writes {
+                since_turn: turn,
+                origin: false,
+            },
+            (_, Kind::Store) => Self::Writes {
+                since_turn: turn,
+                origin: true,
+            },
+            (_, Kind::Read | Kind::LoneRead) => Self::Reads { turn },
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(kinds: &[(Kind, u64)]) -> Unanswered {
+        let mut unanswered = Unanswered::default();
+        for &(kind, turn) in kinds {
+            assert!(
+                unanswered.admits(kind, turn).is_some(),
+                "{kind:?} in turn {turn} behind {unanswered:?}"
+            );
+            unanswered.given(kind, turn);
+        }
+        unanswered
+    }
+
+    #[test]
+    fn reads_ride_behind_plain_writes_of_their_turn_only() {
+        assert_eq!(
+            after(&[(Kind::Write, 1), (Kind::Write, 1)]).admits(Kind::Read, 1),
+            Some(true)
+        );
+        assert_eq!(
+            after(&[(Kind::Write, 1), (Kind::Write, 2)]).admits(Kind::Read, 2),
+            None
+        );
+        assert_eq!(
+            after(&[(Kind::Store, 1), (Kind::Write, 1)]).admits(Kind::Read, 1),
+            None
+        );
+        assert_eq!(after(&[(Kind::Write, 1)]).admits(Kind::LoneRead, 1), None);
+    }
+
+    #[test]
+    fn nothing_overtakes_a_read_that_does_not_ride() {
+        assert_eq!(after(&[(Kind::Read, 1)]).admits(Kind::Write, 1), None);
+        assert_eq!(after(&[(Kind::Read, 1)]).admits(Kind::Read, 1), Some(false));
+        assert_eq!(after(&[(Kind::Read, 1)]).admits(Kind::Read, 2), None);
+        assert_eq!(after(&[(Kind::LoneRead, 1)]).admits(Kind::Store, 1), None);
+    }
+
+    #[test]
+    fn stores_follow_each_other_and_nothing_follows_a_delete() {
+        assert_eq!(
+            after(&[(Kind::Store, 1), (Kind::Store, 2)]).admits(Kind::Write, 3),
+            Some(false)
+        );
+        assert_eq!(
+            after(&[(Kind::Store, 1), (Kind::Delete, 1)]).admits(Kind::Store, 1),
+            None
+        );
+    }
+}
