@@ -4,7 +4,6 @@
 //! and file paths. A relative SQLite path is relative to the configuration file, so that nodes started in
 //! different directories open the same database.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
