@@ -372,6 +372,8 @@ impl Settler<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::file::parse;
+    use std::path::Path;
+
     use super::*;
 
     const GOOD: &str = "[origin.main]\nurl = \"sqlite:app.db\"\n[[keyspace]]\nname = \"users\"\n\
