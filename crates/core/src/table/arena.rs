@@ -132,6 +132,22 @@ impl Arena {
         Shape::read(slot).value_mut(slot)
     }
 
+    /// Replaces value and meta data of a small entry where they lie, after it has shown the old entry,
+    /// and returns the old deadline; `None`, and nothing is shown or changed, if that is not possible.
+    #[inline]
+    pub(super) fn overwrite(
+        &mut self,
+        handle: u32,
+        value: &[u8],
+        meta: Meta,
+        show: &mut impl FnMut(EntryRef<'_>),
+    ) -> Option<Option<u64>> {
+        if handle & LARGE != 0 {
+            return None;
+        }
+        record::overwrite(self.pages.slot_mut(handle), value, meta, show)
+    }
+
     /// Replaces value and meta data of an entry whose key is `key`; returns its handle from now on.
     pub(super) fn replace(&mut self, handle: u32, key: &[u8], value: &[u8], meta: Meta) -> u32 {
         let bytes = record::record_bytes(key.len(), value.len(), meta.deadline_ms);

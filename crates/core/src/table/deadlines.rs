@@ -9,8 +9,9 @@
 //! the same entries in the same order, a restored replica too. Cost per change: O(log n) for finding
 //! the leaf, and a search in at most [`LEAF_MAX`] handles.
 //!
-//! Invariant: each volatile entry is here exactly once, in the leaf whose range holds it. Callers
-//! remove an entry before its deadline changes or its slot is freed.
+//! Invariant: each volatile entry is here exactly once, in the leaf whose range holds it. An entry
+//! whose deadline or handle has changed is removed or renamed before anything else is asked here;
+//! [`Deadlines::remove`] and [`Deadlines::rename`] do not read the entry itself.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

@@ -184,9 +184,16 @@ impl Table {
     /// The entry of a key.
     #[inline]
     pub fn get(&self, hash: u64, key: &[u8]) -> Option<EntryRef<'_>> {
-        let store = &self.store;
-        let place = store.find(hash, key)?;
-        Some(store.arena.entry(store.index.handle(place)))
+        let Store { index, arena, .. } = &self.store;
+        let mut found = None;
+        // The head of an entry is read once for comparing and returning it.
+        index.find(hash, |handle| {
+            let entry = arena.entry(handle);
+            let is_wanted = entry.key == key;
+            found = is_wanted.then_some(entry);
+            is_wanted
+        });
+        found
     }
 
     /// Sets a key to a value; true if that replaced an entry.
@@ -212,10 +219,17 @@ impl Table {
     ) -> bool {
         self.before_change(hash);
         if let Some(place) = self.store.find(hash, key) {
-            on_replaced(self.store.arena.entry(self.store.index.handle(place)));
-            self.change(place, key, meta.deadline_ms, |arena, handle| {
-                arena.replace(handle, key, value, meta)
-            });
+            let handle = self.store.index.handle(place);
+            let mut on_replaced = Some(on_replaced);
+            let mut show = |entry: EntryRef<'_>| on_replaced.take().into_iter().for_each(|show| show(entry));
+            if let Some(old_deadline_ms) = self.store.arena.overwrite(handle, value, meta, &mut show) {
+                self.reorder(key, (old_deadline_ms, handle), (meta.deadline_ms, handle));
+            } else {
+                show(self.store.arena.entry(handle));
+                self.change(place, key, meta.deadline_ms, |arena, handle| {
+                    arena.replace(handle, key, value, meta)
+                });
+            }
             return true;
         }
         let handle = self.store.arena.insert(key, value, meta);
@@ -474,20 +488,31 @@ impl Table {
         let Store { index, arena, .. } = &mut self.store;
         let handle = index.handle(place);
         let old_deadline_ms = arena.deadline_ms(handle);
-        let moves_in_time = old_deadline_ms != deadline_ms;
-        if moves_in_time && let Some(deadline_ms) = old_deadline_ms {
-            self.deadlines.remove(arena, (deadline_ms, key), handle);
-        }
         let edited = edit(arena, handle);
         if edited != handle {
             index.set_handle(place, edited);
         }
-        match deadline_ms {
-            Some(_) if moves_in_time => self.deadlines.insert(arena, edited),
-            Some(deadline_ms) if edited != handle => {
-                self.deadlines.rename((deadline_ms, key), handle, edited)
+        self.reorder(key, (old_deadline_ms, handle), (deadline_ms, edited));
+    }
+
+    /// Keeps the order of deadlines true to an entry whose deadline or handle has just changed.
+    #[inline]
+    fn reorder(&mut self, key: &[u8], old: (Option<u64>, u32), new: (Option<u64>, u32)) {
+        if old == new {
+            return;
+        }
+        match (old, new) {
+            ((Some(old_ms), old), (Some(new_ms), new)) if old_ms == new_ms => {
+                self.deadlines.rename((old_ms, key), old, new);
             }
-            _ => {}
+            ((old_ms, old), (new_ms, new)) => {
+                if let Some(old_ms) = old_ms {
+                    self.deadlines.remove(&self.store.arena, (old_ms, key), old);
+                }
+                if new_ms.is_some() {
+                    self.deadlines.insert(&self.store.arena, new);
+                }
+            }
         }
     }
 }

@@ -122,21 +122,30 @@ pub(super) fn write(out: &mut [u8], key: &[u8], value: &[u8], meta: Meta) {
 
 /// Replaces the meta data where they lie; false if the new deadline takes another number of bytes.
 pub(super) fn write_meta(record: &mut [u8], meta: Meta) -> bool {
-    assert!(
-        meta.kind <= KIND_MAX && meta.version <= VERSION_MAX,
-        "kind or version out of range"
-    );
+    Shape::read(record).write_meta(record, meta)
+}
+
+/// Replaces value and meta data where they lie, after it has shown the old entry, and returns the old
+/// deadline; `None`, and nothing is shown or changed, if value or deadline take another number of bytes.
+#[inline]
+pub(super) fn overwrite(
+    record: &mut [u8],
+    value: &[u8],
+    meta: Meta,
+    show: &mut impl FnMut(EntryRef<'_>),
+) -> Option<Option<u64>> {
     let shape = Shape::read(record);
-    if shape.key_at - shape.deadline_at != deadline_bytes(meta.deadline_ms) {
-        return false;
+    let is_same_length = shape.end - shape.value_at == value.len()
+        && shape.key_at - shape.deadline_at == deadline_bytes(meta.deadline_ms);
+    if !is_same_length {
+        return None;
     }
-    record[0] = shape.flags & !KIND_BITS | meta.kind;
-    record[1..7].copy_from_slice(&meta.version.to_le_bytes()[..6]);
-    if let Some(deadline) = meta.deadline_ms {
-        let length = shape.key_at - shape.deadline_at;
-        record[shape.deadline_at..shape.key_at].copy_from_slice(&deadline.to_le_bytes()[..length]);
-    }
-    true
+    let old = shape.entry(record);
+    let old_deadline_ms = old.deadline_ms;
+    show(old);
+    shape.write_meta(record, meta);
+    record[shape.value_at..shape.end].copy_from_slice(value);
+    Some(old_deadline_ms)
 }
 
 impl Shape {
@@ -161,6 +170,23 @@ impl Shape {
             value_at,
             end: value_at + value_length,
         }
+    }
+
+    fn write_meta(&self, record: &mut [u8], meta: Meta) -> bool {
+        assert!(
+            meta.kind <= KIND_MAX && meta.version <= VERSION_MAX,
+            "kind or version out of range"
+        );
+        let length = self.key_at - self.deadline_at;
+        if length != deadline_bytes(meta.deadline_ms) {
+            return false;
+        }
+        record[0] = self.flags & !KIND_BITS | meta.kind;
+        record[1..7].copy_from_slice(&meta.version.to_le_bytes()[..6]);
+        if let Some(deadline) = meta.deadline_ms {
+            record[self.deadline_at..self.key_at].copy_from_slice(&deadline.to_le_bytes()[..length]);
+        }
+        true
     }
 
     /// Bytes of the record.
