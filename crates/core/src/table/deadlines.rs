@@ -2,8 +2,10 @@
 //!
 //! A sorted sequence of leaves holds nothing but handles: deadline and key are read from the entry
 //! itself, so a volatile entry costs about 5 bytes here. Only the first leaf, `front`, is sorted
-//! inside; the others are sorted when they become the front, or to be split. A leaf is found by its
-//! lower bound, which needs a key only where entries with one deadline fill several leaves.
+//! inside; the others are sorted when they become the front. A leaf is found by binary search in an
+//! array of deadlines, small enough to stay in the cache; keys matter only where entries with one
+//! deadline fill several leaves. Inserting a leaf moves half of that array at most: 16 bytes for each
+//! 300 entries, once in 128 additions, which is cheaper than the cache misses of a tree.
 //!
 //! The order does not depend on handles, hashes or history, so replicas with equal contents expire
 //! the same entries in the same order, a restored replica too. Cost per change: O(log n) for finding
@@ -14,34 +16,28 @@
 //! [`Deadlines::remove`] and [`Deadlines::rename`] do not read the entry itself.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
-use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::collections::VecDeque;
 
 use super::arena::Arena;
 
 /// Handles in one leaf.
-const LEAF_MAX: usize = 512;
+const LEAF_MAX: usize = 256;
 /// Leaves grow by so many handles; doubling would leave a quarter of the memory unused.
-const LEAF_STEP: usize = 16;
+const LEAF_STEP: usize = 8;
 /// A leaf with fewer handles is merged with the one before it if both fit well into one.
-const LEAF_SMALL: usize = 128;
+const LEAF_SMALL: usize = 64;
 /// Handles in a merged leaf: well below the maximum, or the next addition would split it again.
 const LEAF_MERGED_MAX: usize = LEAF_MAX * 3 / 4;
-/// About what a leaf costs besides its handles: bound, vector, share of the tree's node.
-const LEAF_OVERHEAD_BYTES: usize = 80;
+/// What an allocator adds to a leaf and to its handles.
+const LEAF_OVERHEAD_BYTES: usize = 16;
 
-/// What a leaf's range begins with; ordered by deadline, then key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct LowerBound {
-    deadline_ms: u64,
-    /// Empty where the deadline alone tells the leaf from the one before it.
-    key: Box<[u8]>,
-}
-
-impl LowerBound {
-    fn position(&self) -> Position<'_> {
-        (self.deadline_ms, &self.key)
-    }
+/// Entries of one range of the order.
+#[derive(Debug)]
+struct Leaf {
+    handles: Vec<u32>,
+    /// The lower bound of the range, where the leaf before this one begins with the same deadline or
+    /// ends with it; otherwise empty, the deadline alone is the bound.
+    first_key: Box<[u8]>,
 }
 
 /// Where an entry stands in the order: its deadline in milliseconds and its key.
@@ -50,11 +46,13 @@ pub(super) type Position<'a> = (u64, &'a [u8]);
 /// The volatile entries of one table.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
-    /// Everything before the first leaf of `rest`, latest first: the next to expire is the last.
+    /// Everything before the first leaf, latest first: the next to expire is the last.
     front: Vec<u32>,
-    rest: BTreeMap<LowerBound, Vec<u32>>,
+    /// The deadline that each leaf begins with.
+    bounds_ms: VecDeque<u64>,
+    leaves: VecDeque<Box<Leaf>>,
     len: usize,
-    /// Capacity of all leaves, in handles.
+    /// Capacity of front and leaves, in handles.
     capacity: usize,
 }
 
@@ -64,9 +62,12 @@ impl Deadlines {
         self.len
     }
 
-    /// Bytes allocated, the tree's nodes estimated.
+    /// Bytes allocated; keys of bounds, which are rare, left out.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.capacity * size_of::<u32>() + self.rest.len() * LEAF_OVERHEAD_BYTES
+        self.capacity * size_of::<u32>()
+            + self.leaves.len() * (size_of::<Leaf>() + LEAF_OVERHEAD_BYTES)
+            + self.leaves.capacity() * size_of::<Box<Leaf>>()
+            + self.bounds_ms.capacity() * size_of::<u64>()
     }
 
     /// The entry that expires first.
@@ -78,14 +79,18 @@ impl Deadlines {
     pub(super) fn insert(&mut self, arena: &Arena, handle: u32) {
         self.len += 1;
         let position = position_of(arena, handle);
-        if let Some((_, leaf)) = self.leaf_of(position) {
-            let (grown, is_full) = (push(leaf, handle), leaf.len() > LEAF_MAX);
-            self.capacity += grown;
-            if is_full {
-                self.split(arena, position);
-            }
+        let Some(index) = self.leaf_of(position) else {
+            self.insert_into_front(arena, position, handle);
             return;
+        };
+        let leaf = &mut self.leaves[index].handles;
+        self.capacity += push(leaf, handle);
+        if leaf.len() > LEAF_MAX {
+            self.split(arena, index);
         }
+    }
+
+    fn insert_into_front(&mut self, arena: &Arena, position: Position<'_>, handle: u32) {
         let at = self
             .front
             .partition_point(|&other| position_of(arena, other) > position);
@@ -94,40 +99,38 @@ impl Deadlines {
             self.front.reserve_exact(LEAF_STEP);
         }
         self.front.insert(at, handle);
-        let is_full = self.front.len() > LEAF_MAX;
-        let later: Vec<u32> = self
-            .front
-            .drain(..if is_full { LEAF_MAX / 2 } else { 0 })
-            .collect();
-        if is_full {
+        let mut later = Vec::new();
+        if self.front.len() > LEAF_MAX {
+            later = self.front.drain(..LEAF_MAX / 2).collect();
             self.front.shrink_to_fit();
         }
         self.capacity = self.capacity - before + self.front.capacity();
         if let Some(&earliest) = later.last() {
-            self.insert_leaf(arena, later, [self.front[0], earliest]);
+            self.insert_leaf(arena, 0, later, [self.front[0], earliest]);
         }
     }
 
     /// Removes an entry that is here under this deadline and key.
     pub(super) fn remove(&mut self, arena: &Arena, position: Position<'_>, handle: u32) {
         self.len -= 1;
-        if let Some((_, leaf)) = self.leaf_of(position) {
-            leaf.swap_remove(index_in(leaf, handle));
-            if leaf.len() < LEAF_SMALL {
-                self.merge(position);
+        let Some(index) = self.leaf_of(position) else {
+            self.front.remove(index_in(&self.front, handle));
+            if self.front.is_empty() {
+                self.refill(arena);
             }
             return;
-        }
-        self.front.remove(index_in(&self.front, handle));
-        if self.front.is_empty() {
-            self.refill(arena);
+        };
+        let leaf = &mut self.leaves[index].handles;
+        leaf.swap_remove(index_in(leaf, handle));
+        if leaf.len() < LEAF_SMALL {
+            self.merge(index);
         }
     }
 
     /// Notes that an entry has another handle from now on.
     pub(super) fn rename(&mut self, position: Position<'_>, old: u32, new: u32) {
         let leaf = match self.leaf_of(position) {
-            Some((_, leaf)) => leaf,
+            Some(index) => &mut self.leaves[index].handles,
             None => &mut self.front,
         };
         let index = index_in(leaf, old);
@@ -136,37 +139,40 @@ impl Deadlines {
 
     /// Drops up to `count` leaves of an order that is no longer in use; true when none is left.
     pub(super) fn discard(&mut self, count: usize) -> bool {
-        (0..count).for_each(|_| drop(self.rest.pop_last()));
-        self.rest.is_empty()
+        self.leaves.truncate(self.leaves.len().saturating_sub(count));
+        self.leaves.is_empty()
     }
 
-    /// The leaf of `rest` whose range holds `position`; `None` if that is the front.
-    fn leaf_of(&mut self, position: Position<'_>) -> Option<(&LowerBound, &mut Vec<u32>)> {
+    /// The leaf whose range holds `position`; `None` if that is the front.
+    #[inline]
+    fn leaf_of(&self, position: Position<'_>) -> Option<usize> {
         let (deadline_ms, key) = position;
-        // The last leaf that begins with this deadline or an earlier one is nearly always the right
-        // one, and finding it needs no copy of the key.
-        let behind = deadline_ms.checked_add(1).map(|deadline_ms| LowerBound {
-            deadline_ms,
-            key: Box::default(),
-        });
-        let until_behind = (Unbounded, behind.as_ref().map_or(Unbounded, Excluded));
-        let (last, _) = self.rest.range::<LowerBound, _>(until_behind).next_back()?;
-        if last.position() <= position {
-            return self.rest.range_mut::<LowerBound, _>(until_behind).next_back();
+        let mut end = self
+            .bounds_ms
+            .partition_point(|&bound_ms| bound_ms <= deadline_ms);
+        let last = end.checked_sub(1)?;
+        if self.bounds_ms[last] == deadline_ms && *self.leaves[last].first_key > *key {
+            let mut start = self.bounds_ms.partition_point(|&bound_ms| bound_ms < deadline_ms);
+            while start < end {
+                let middle = (start + end) / 2;
+                if *self.leaves[middle].first_key > *key {
+                    end = middle;
+                } else {
+                    start = middle + 1;
+                }
+            }
         }
-        let exact = LowerBound {
-            deadline_ms,
-            key: key.into(),
-        };
-        self.rest
-            .range_mut::<LowerBound, _>((Unbounded, Included(&exact)))
-            .next_back()
+        end.checked_sub(1)
     }
 
-    /// Makes the first leaf of the rest the front.
+    /// Makes the first leaf the front.
     fn refill(&mut self, arena: &Arena) {
         self.capacity -= self.front.capacity();
-        self.front = self.rest.pop_first().map_or_else(Vec::new, |(_, leaf)| leaf);
+        self.front = if self.leaves.is_empty() {
+            Vec::new()
+        } else {
+            self.take_leaf(0)
+        };
         let mut sorted = with_deadlines(arena, &self.front);
         sorted.sort_unstable_by(|left, right| latest_first(arena, left, right));
         self.front
@@ -175,72 +181,65 @@ impl Deadlines {
             .for_each(|(slot, (_, handle))| *slot = handle);
     }
 
-    /// Splits the leaf that holds `position`.
-    fn split(&mut self, arena: &Arena, position: Position<'_>) {
-        let is_last = self
-            .rest
-            .last_key_value()
-            .is_some_and(|(bound, _)| bound.position() <= position);
-        let (_, leaf) = self
-            .leaf_of(position)
-            .expect("the entry was put into a leaf of the rest");
+    /// Splits a leaf.
+    fn split(&mut self, arena: &Arena, index: usize) {
         // Deadlines mostly arrive in ascending order, where the earlier leaf never grows again.
+        let is_last = index + 1 == self.leaves.len();
         let later_count = if is_last { LEAF_MAX / 8 } else { LEAF_MAX / 2 };
+        let leaf = &mut self.leaves[index].handles;
         let mut parted = with_deadlines(arena, leaf);
         parted.select_nth_unstable_by(later_count, |left, right| latest_first(arena, left, right));
         let (later, earlier) = parted.split_at(later_count);
-        let capacity_before = leaf.capacity();
+        self.capacity -= leaf.capacity();
         leaf.clear();
         leaf.shrink_to(earlier.len());
         leaf.extend(earlier.iter().map(|&(_, handle)| handle));
-        let capacity_after = leaf.capacity();
-        self.capacity = self.capacity - capacity_before + capacity_after;
+        self.capacity += leaf.capacity();
         let (_, latest_before) = earlier[0];
         let earliest = later
             .iter()
             .max_by(|left, right| latest_first(arena, left, right));
         let &(_, earliest) = earliest.expect("a part has entries");
-        self.insert_leaf(
-            arena,
-            later.iter().map(|&(_, handle)| handle).collect(),
-            [latest_before, earliest],
-        );
+        let later = later.iter().map(|&(_, handle)| handle).collect();
+        self.insert_leaf(arena, index + 1, later, [latest_before, earliest]);
     }
 
     /// Adds a leaf; `border` are the last entry before it, and its own first one.
-    fn insert_leaf(&mut self, arena: &Arena, leaf: Vec<u32>, border: [u32; 2]) {
-        let [(deadline_before_ms, _), (deadline_ms, key)] = border.map(|handle| position_of(arena, handle));
-        let key: Box<[u8]> = if deadline_before_ms == deadline_ms {
+    fn insert_leaf(&mut self, arena: &Arena, index: usize, handles: Vec<u32>, border: [u32; 2]) {
+        let [(before_ms, _), (bound_ms, key)] = border.map(|handle| position_of(arena, handle));
+        let first_key = if before_ms == bound_ms {
             key.into()
         } else {
             Box::default()
         };
-        self.capacity += leaf.capacity();
-        self.rest.insert(LowerBound { deadline_ms, key }, leaf);
+        self.capacity += handles.capacity();
+        self.bounds_ms.insert(index, bound_ms);
+        self.leaves.insert(index, Box::new(Leaf { handles, first_key }));
     }
 
-    /// Appends the leaf that holds `position` to the one before it if both fit well into one, and
-    /// drops it if it is empty.
-    fn merge(&mut self, position: Position<'_>) {
-        let (bound, leaf) = self
-            .leaf_of(position)
-            .expect("the entry was in a leaf of the rest");
-        let (bound, leaf_len) = (bound.clone(), leaf.len());
-        let before = (Unbounded, Excluded(&bound));
-        let earlier_len = self
-            .rest
-            .range::<LowerBound, _>(before)
-            .next_back()
-            .map(|(_, leaf)| leaf.len());
-        if leaf_len > 0 && earlier_len.is_none_or(|earlier_len| earlier_len + leaf_len > LEAF_MERGED_MAX) {
+    /// Takes a leaf out; its handles still count as capacity.
+    fn take_leaf(&mut self, index: usize) -> Vec<u32> {
+        let leaf = self.leaves.remove(index).expect("the leaf is there");
+        self.bounds_ms.remove(index);
+        let len = self.leaves.len();
+        if len * 4 < self.leaves.capacity() {
+            self.leaves.shrink_to(len * 2);
+            self.bounds_ms.shrink_to(len * 2);
+        }
+        leaf.handles
+    }
+
+    /// Appends a leaf to the one before it if both fit well into one; drops it if it is empty.
+    fn merge(&mut self, index: usize) {
+        let len = self.leaves[index].handles.len();
+        let fits = index > 0 && self.leaves[index - 1].handles.len() + len <= LEAF_MERGED_MAX;
+        if len > 0 && !fits {
             return;
         }
-        let leaf = self
-            .rest
-            .remove(&bound)
-            .expect("the leaf was found under this bound");
+        let leaf = self.take_leaf(index);
         self.capacity -= leaf.capacity();
-        if let Some((_, earlier)) = self.rest.range_mut::<LowerBound, _>(before).next_back() {
+        if !leaf.is_empty() {
+            let earlier = &mut self.leaves[index - 1].handles;
             self.capacity += leaf.iter().map(|&handle| push(earlier, handle)).sum::<usize>();
         }
     }
@@ -248,28 +247,24 @@ impl Deadlines {
     /// Checks the order and the bounds; for tests.
     #[cfg(test)]
     pub(super) fn check(&self, arena: &Arena) {
-        assert!(
-            self.front
-                .is_sorted_by_key(|&handle| std::cmp::Reverse(position_of(arena, handle)))
-        );
-        assert!(!self.front.is_empty() || self.rest.is_empty());
-        let mut bounds = self.rest.keys();
-        let mut upper = bounds.next();
-        let in_range = |handles: &[u32], lower: Option<&LowerBound>, upper: Option<&LowerBound>| {
+        let latest_first = |&handle: &u32| std::cmp::Reverse(position_of(arena, handle));
+        assert!(self.front.is_sorted_by_key(latest_first));
+        assert!(!self.front.is_empty() || self.leaves.is_empty());
+        assert_eq!(self.bounds_ms.len(), self.leaves.len());
+        let bound = |index: usize| Some((*self.bounds_ms.get(index)?, &*self.leaves[index].first_key));
+        let in_range = |handles: &[u32], lower: Option<Position<'_>>, upper: Option<Position<'_>>| {
             handles.iter().all(|&handle| {
                 let position = position_of(arena, handle);
-                lower.is_none_or(|bound| bound.position() <= position)
-                    && upper.is_none_or(|bound| position < bound.position())
+                lower.is_none_or(|bound| bound <= position) && upper.is_none_or(|bound| position < bound)
             })
         };
-        assert!(in_range(&self.front, None, upper));
+        assert!(in_range(&self.front, None, bound(0)));
         let mut count = self.front.len();
         let mut capacity = self.front.capacity();
-        for (bound, leaf) in &self.rest {
-            upper = bounds.next();
-            assert!(!leaf.is_empty() && in_range(leaf, Some(bound), upper));
-            count += leaf.len();
-            capacity += leaf.capacity();
+        for (index, leaf) in self.leaves.iter().enumerate() {
+            assert!(!leaf.handles.is_empty() && in_range(&leaf.handles, bound(index), bound(index + 1)));
+            count += leaf.handles.len();
+            capacity += leaf.handles.capacity();
         }
         assert_eq!((count, capacity), (self.len, self.capacity));
     }
