@@ -142,8 +142,13 @@ impl Model {
     fn insert(&mut self, key: u16, value_bytes: usize, deadline_ms: Option<u64>) {
         let (key, meta) = (key_of(key), self.next_meta(deadline_ms));
         let value = vec![self.version as u8; value_bytes];
-        let replaced = self.table.insert(self.table.hash(&key), &key, &value, meta);
-        assert_eq!(self.contents.insert(key, (value, meta)).is_some(), replaced);
+        let mut shown = None;
+        let hash = self.table.hash(&key);
+        let replaced = self.table.insert_over(hash, (&key, &value), meta, |old| {
+            shown = Some((old.value.to_vec(), old.meta()));
+        });
+        assert_eq!(shown.is_some(), replaced);
+        assert_eq!(self.contents.insert(key, (value, meta)), shown);
     }
 
     fn remove(&mut self, key: u16) {
