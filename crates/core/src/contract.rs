@@ -11,6 +11,8 @@
 //! 3. Messages to one peer leave in order on one stream; on any gap the stream is torn down and both
 //!    ends learn it as [`Input::PeerLost`].
 //! 4. Every [`Ticket`] handed in gets exactly one [`Reply`].
+//! 5. After any other input an [`Input::Turn`] follows soon: only then requests, questions and work for
+//!    the origin leave.
 
 use bytes::Bytes;
 

@@ -102,6 +102,14 @@ impl Cluster {
     }
 
     fn step(&mut self, peer: PeerId, input: Input<'_>) {
+        let gathers = matches!(input, Input::Request(_) | Input::Turn);
+        self.step_once(peer, input);
+        if !gathers {
+            self.step_once(peer, Input::Turn);
+        }
+    }
+
+    fn step_once(&mut self, peer: PeerId, input: Input<'_>) {
         let Some(replica) = self.replicas[peer as usize - 1].as_mut() else {
             return;
         };

@@ -180,6 +180,7 @@ impl Replica {
             // A leader that has lost its quorum must not seem to serve until the turn ends.
             self.observe_role(now, outputs);
         }
+        let turn = matches!(input, Input::Turn);
         match input {
             // Requests of a turn only gather; the turn's end lets them leave together.
             Input::Request(request) => return self.on_request(now, request, outputs),
@@ -194,8 +195,10 @@ impl Replica {
         }
         self.settle(now, outputs);
         self.drop_refused_snapshot(outputs);
-        self.pump(now, outputs);
-        self.settle(now, outputs);
+        if turn {
+            self.pump(now, outputs);
+            self.settle(now, outputs);
+        }
     }
 
     /// Serves a read straight away if its level allows; the fast path.
