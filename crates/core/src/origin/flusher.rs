@@ -514,3 +514,7 @@ fn gather(id: LaneId, lane: &Lane, term: u64, applied: u64, map: &OriginMap) -> 
         intents,
     }
 }
+
+#[cfg(test)]
+#[path = "flusher_tests.rs"]
+mod tests;

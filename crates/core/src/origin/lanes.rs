@@ -377,3 +377,7 @@ impl<'a> Decision<'a> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "lanes_tests.rs"]
+mod tests;

@@ -20,6 +20,8 @@ pub mod pattern;
 pub mod plan;
 mod request;
 mod route;
+#[cfg(test)]
+mod testing;
 mod wire;
 pub mod words;
 

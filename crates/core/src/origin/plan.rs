@@ -295,3 +295,7 @@ fn owner_of(intents: &[FlushIntent], key: &[u8]) -> Option<usize> {
         .iter()
         .rposition(|intent| intent.skip.is_none() && intent.effects.iter().any(|effect| effect.key == key))
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -14,6 +14,7 @@ use super::super::map::{KeyspaceConfig, OriginMap, Place};
 use super::super::op::{Intent, IntentEffect, IntentKind, OriginOp};
 use super::super::plan::Bugs;
 use super::super::request::{Effect, LaneId, OriginEvent, OriginRequest};
+use super::super::testing::FakeCache;
 use super::super::{Cache, Cached};
 use super::store::{Faults, Random, Store, canonical};
 use crate::time::Now;
@@ -74,35 +75,6 @@ struct Entry {
     time_ms: u64,
     requester: Requester,
     payload: Payload,
-}
-
-/// Cached rows with deadlines, as the keyspace keeps them.
-#[derive(Clone, Debug, Default)]
-struct FakeCache {
-    rows: BTreeMap<Vec<u8>, (Option<Bytes>, u64)>,
-}
-
-impl Cache for FakeCache {
-    fn lookup(&self, _database: u8, key: &[u8]) -> Cached<'_> {
-        match self.rows.get(key) {
-            None => Cached::Unknown,
-            Some((None, _)) => Cached::Absent,
-            Some((Some(value), _)) => Cached::Value(value),
-        }
-    }
-
-    fn put(&mut self, _database: u8, key: &[u8], value: Option<&[u8]>, deadline_ms: Option<u64>) {
-        let row = (value.map(Bytes::copy_from_slice), deadline_ms.unwrap_or(u64::MAX));
-        self.rows.insert(key.to_vec(), row);
-    }
-
-    fn forget(&mut self, _database: u8, key: &[u8]) {
-        self.rows.remove(key);
-    }
-
-    fn forget_where(&mut self, _database: u8, drop_it: &dyn Fn(&[u8]) -> bool) {
-        self.rows.retain(|key, _| !drop_it(key));
-    }
 }
 
 struct Node {

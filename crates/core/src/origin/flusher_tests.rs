@@ -1,0 +1,444 @@
+//! Tests of what a leader asks of its origins, and what it makes of the answers.
+
+use super::super::testing::{FakeCache, LANE, intent, lanes, map, push, resolve, resolved};
+use super::super::{Cache, LaneId};
+use super::*;
+
+const ORIGIN: &str = "the file is locked";
+
+struct Leader {
+    lanes: Lanes,
+    cache: FakeCache,
+    flusher: Flusher,
+    now: Now,
+}
+
+impl Leader {
+    fn new() -> Self {
+        let mut flusher = Flusher::new(map());
+        flusher.on_leader(7);
+        Self {
+            lanes: lanes(),
+            cache: FakeCache::default(),
+            flusher,
+            now: Now::default(),
+        }
+    }
+
+    /// A leader whose lane row stands at 0 and is taken over.
+    fn ready() -> Self {
+        let mut new = Self::new();
+        assert_eq!(new.poll().requests, [new.takeover(0)]);
+        new.taken_over(0, 7);
+        assert_eq!(new.poll().proposals, []);
+        new
+    }
+
+    fn fence(&self) -> Fence {
+        Fence {
+            generation: self.lanes.lane(LANE).generation(),
+            term: 7,
+        }
+    }
+
+    fn takeover(&self, resolved: u64) -> OriginRequest {
+        OriginRequest::Takeover(Takeover {
+            lane: LANE,
+            fence: self.fence(),
+            resolved,
+        })
+    }
+
+    fn poll(&mut self) -> FlusherOutput {
+        let mut out = FlusherOutput::default();
+        self.flusher.poll(self.now, &self.lanes, &mut out);
+        out
+    }
+
+    fn wait(&mut self, us: u64) {
+        self.now.mono_us += us;
+    }
+
+    fn event(&mut self, event: OriginEvent) {
+        self.flusher.on_event(self.now, event, &self.lanes);
+    }
+
+    fn taken_over(&mut self, applied: u64, term: u64) {
+        let stored = Fence {
+            generation: self.fence().generation,
+            term,
+        };
+        self.take_over_with(Ok(TakenOver {
+            applied,
+            stored,
+            rejects: Vec::new(),
+        }));
+    }
+
+    fn take_over_with(&mut self, result: Result<TakenOver, OriginError>) {
+        self.event(OriginEvent::TakenOver {
+            lane: LANE,
+            fence: self.fence(),
+            result,
+        });
+    }
+
+    fn flushed(&mut self, result: Result<u64, OriginError>) {
+        let result = result.map(|upto| Flushed {
+            upto,
+            ..Flushed::default()
+        });
+        self.event(OriginEvent::Flushed {
+            lane: LANE,
+            fence: self.fence(),
+            result,
+        });
+    }
+
+    fn set(&mut self, number: u64, key: &str) {
+        let effects = [(key, Some("v"))];
+        push(&mut self.lanes, &self.cache, (number, 0), &effects);
+        self.flusher.on_intent(&intent(&effects));
+    }
+
+    fn apply(&mut self, op: OriginOp<'_>) {
+        match op {
+            OriginOp::Resolved(op) => {
+                resolve(&mut self.lanes, &mut self.cache, &op);
+            }
+            OriginOp::Fill(op) => {
+                self.lanes.apply_fill(0, &mut self.cache, &op);
+                self.flusher.on_fill(&op);
+            }
+            OriginOp::Health(op) => self.lanes.apply_health(&op),
+            OriginOp::Raise(op) => {
+                self.lanes.apply_raise(&mut self.cache, &op);
+            }
+            OriginOp::Intent(_) => unreachable!("flushers propose none"),
+        }
+    }
+}
+
+fn sequences(requests: &[OriginRequest]) -> Vec<(u64, Vec<u64>)> {
+    requests
+        .iter()
+        .map(|request| match request {
+            OriginRequest::Flush(flush) => (
+                flush.from,
+                flush.intents.iter().map(|intent| intent.sequence).collect(),
+            ),
+            other => panic!("not a flush: {other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn while_one_batch_is_in_flight_the_next_one_gathers() {
+    let mut leader = Leader::ready();
+    leader.set(1, "k:1");
+    assert_eq!(sequences(&leader.poll().requests), [(0, vec![1])]);
+    leader.set(2, "k:2");
+    leader.set(3, "k:3");
+    assert_eq!(leader.poll().requests, []);
+    leader.flushed(Ok(1));
+    let out = leader.poll();
+    assert_eq!(out.proposals, [OriginOp::Resolved(resolved(1))]);
+    // It need not wait for the first batch to be applied.
+    assert_eq!(sequences(&out.requests), [(1, vec![2, 3])]);
+}
+
+#[test]
+fn a_new_leader_asks_the_database_what_was_decided() {
+    let mut leader = Leader::new();
+    for number in 1..=3 {
+        leader.set(number, &format!("k:{number}"));
+    }
+    assert_eq!(leader.poll().requests, [leader.takeover(0)]);
+    leader.taken_over(2, 3);
+    let out = leader.poll();
+    let unseen = Resolved {
+        forget: true,
+        ..resolved(2)
+    };
+    assert_eq!(out.proposals, [OriginOp::Resolved(unseen)]);
+    assert_eq!(sequences(&out.requests), [(2, vec![3])]);
+}
+
+#[test]
+fn after_an_unknown_outcome_nothing_is_written_before_the_lane_row_was_asked() {
+    let mut leader = Leader::ready();
+    leader.set(1, "k:1");
+    leader.poll();
+    leader.flushed(Err(OriginError::Unknown("lost".to_owned())));
+    assert_eq!(leader.poll().requests, [leader.takeover(0)]);
+    leader.take_over_with(Err(OriginError::Unknown("lost".to_owned())));
+    assert_eq!(leader.poll().requests, [], "not at once");
+    leader.wait(PAUSE_US_MIN);
+    assert_eq!(leader.poll().requests, [leader.takeover(0)]);
+    leader.taken_over(0, 7);
+    assert_eq!(sequences(&leader.poll().requests), [(0, vec![1])]);
+}
+
+#[test]
+fn answers_of_another_leadership_are_nobodys() {
+    let mut leader = Leader::ready();
+    leader.set(1, "k:1");
+    leader.poll();
+    leader.flusher.on_lost();
+    leader.flushed(Ok(1));
+    leader.flusher.on_leader(9);
+    leader.flushed(Ok(1));
+    let out = leader.poll();
+    assert_eq!(out.proposals, []);
+    assert!(matches!(&out.requests[..], [OriginRequest::Takeover(takeover)] if takeover.fence.term == 9));
+}
+
+#[test]
+fn an_origin_that_is_down_is_announced_and_probed_until_it_is_back() {
+    let mut leader = Leader::ready();
+    leader.set(1, "k:1");
+    leader.poll();
+    leader.flushed(Err(OriginError::Down(ORIGIN.to_owned())));
+    let out = leader.poll();
+    assert_eq!(out.requests, []);
+    assert_eq!(out.warnings.len(), 1);
+    let [OriginOp::Health(health)] = &out.proposals[..] else {
+        panic!("{:?}", out.proposals);
+    };
+    let text = health.down.clone().expect("down");
+    assert!(text.starts_with("ORIGINDOWN ") && text.contains(ORIGIN), "{text}");
+    assert_eq!(leader.poll().proposals, [], "once");
+    leader.apply(OriginOp::Health(health.clone()));
+    let mut asked = 0;
+    for _ in 0..100 {
+        leader.wait(100_000);
+        if !leader.poll().requests.is_empty() {
+            asked += 1;
+            leader.flushed(Err(OriginError::Down(ORIGIN.to_owned())));
+        }
+    }
+    assert!((9..=14).contains(&asked), "asked {asked} times in 10 s");
+    leader.wait(PAUSE_US_MAX);
+    assert_eq!(sequences(&leader.poll().requests), [(0, vec![1])]);
+    leader.flushed(Ok(1));
+    let out = leader.poll();
+    assert!(
+        matches!(&out.proposals[..], [OriginOp::Resolved(_), OriginOp::Health(health)] if health.down.is_none())
+    );
+}
+
+#[test]
+fn an_idle_origin_that_is_down_is_probed_by_a_takeover() {
+    let mut leader = Leader::new();
+    leader.poll();
+    leader.take_over_with(Err(OriginError::Down(ORIGIN.to_owned())));
+    let down = leader.poll().proposals.remove(0);
+    leader.apply(down);
+    leader.wait(PAUSE_US_MIN);
+    assert_eq!(leader.poll().requests, [leader.takeover(0)]);
+    assert_eq!(leader.poll().requests, [], "one probe at a time");
+    leader.taken_over(0, 7);
+    let up = leader.poll().proposals.remove(0);
+    leader.apply(up);
+    assert_eq!(leader.lanes.refusal(0), None);
+    // A load that fails makes the leader look whether writes work.
+    leader.flusher.want_load(leader.now, 0, b"k:1");
+    leader.poll();
+    leader.event(OriginEvent::Loaded {
+        id: 1,
+        result: Err(OriginError::Down(ORIGIN.to_owned())),
+    });
+    let out = leader.poll();
+    assert_eq!(out.failed_loads.len(), 1);
+    assert_eq!(out.requests, [leader.takeover(0)]);
+}
+
+#[test]
+fn a_mapping_that_does_not_fit_stops_its_keyspace_until_it_does() {
+    let mut leader = Leader::new();
+    leader.poll();
+    leader.take_over_with(Err(OriginError::Configuration("no table k".to_owned())));
+    let out = leader.poll();
+    assert!(matches!(&out.proposals[..], [OriginOp::Health(health)]
+        if health.down.as_deref().is_some_and(|text| text.contains("no table k"))));
+    leader.apply(out.proposals[0].clone());
+    leader.wait(MISCONFIGURED_PAUSE_US - 1);
+    assert_eq!(leader.poll().requests, []);
+    leader.wait(1);
+    assert_eq!(leader.poll().requests, [leader.takeover(0)]);
+    leader.taken_over(0, 7);
+    assert!(matches!(&leader.poll().proposals[..], [OriginOp::Health(health)] if health.down.is_none()));
+}
+
+#[test]
+fn overdue_writes_are_dropped_and_not_written() {
+    let mut leader = Leader::ready();
+    leader.set(1, "k:1");
+    leader.lanes.expire(30_000, &mut |_| {});
+    push(
+        &mut leader.lanes,
+        &leader.cache,
+        (2, 30_000),
+        &[("k:2", Some("v"))],
+    );
+    let OriginRequest::Flush(flush) = leader.poll().requests.remove(0) else {
+        panic!("a flush is due");
+    };
+    let skips: Vec<bool> = flush.intents.iter().map(|intent| intent.skip.is_some()).collect();
+    assert_eq!(skips, [true, false]);
+}
+
+#[test]
+fn a_database_of_another_history_gets_a_new_numbering() {
+    let higher = Fence {
+        generation: 4,
+        term: 1,
+    };
+    let own = Fence {
+        generation: 1,
+        term: 7,
+    };
+    let later = Fence {
+        generation: 1,
+        term: 99,
+    };
+    // (applied, stored fence, resolved before, generation expected)
+    for (applied, stored, decided, generation) in [
+        (50, own, 0, 2),
+        (0, own, 1, 2),
+        (1, higher, 1, 5),
+        (1, later, 1, 2),
+    ] {
+        let mut leader = Leader::new();
+        leader.set(1, "k:1");
+        leader.set(2, "k:2");
+        resolve(&mut leader.lanes, &mut leader.cache, &resolved(decided));
+        leader.cache.put(0, b"k:1", Some(b"x"), None);
+        leader.poll();
+        leader.take_over_with(Ok(TakenOver {
+            applied,
+            stored,
+            rejects: Vec::new(),
+        }));
+        let out = leader.poll();
+        assert_eq!((out.requests.len(), out.warnings.len()), (0, 1));
+        let raise = OriginOp::Raise(Raise {
+            lane: LANE,
+            generation,
+            applied,
+        });
+        assert_eq!(out.proposals, [raise.clone()]);
+        leader.apply(raise);
+        assert!(leader.cache.rows.is_empty(), "cached rows are loaded anew");
+        let out = leader.poll();
+        assert!(
+            matches!(&out.requests[..], [OriginRequest::Takeover(t)] if t.fence.generation == generation)
+        );
+        leader.taken_over(applied, 7);
+        let waiting = (applied + 1..=applied + 2 - decided).collect();
+        assert_eq!(sequences(&leader.poll().requests), [(applied, waiting)]);
+    }
+}
+
+fn loads(requests: &[OriginRequest]) -> Vec<(u64, &[u8])> {
+    requests
+        .iter()
+        .filter_map(|request| match request {
+            OriginRequest::Load(load) => Some((load.id, &load.key[..])),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_key_is_loaded_once_however_many_want_it() {
+    let mut leader = Leader::ready();
+    for _ in 0..1_000 {
+        leader.flusher.want_load(leader.now, 0, b"k:1");
+    }
+    assert_eq!(loads(&leader.poll().requests), [(1, &b"k:1"[..])]);
+    leader.flusher.want_load(leader.now, 0, b"k:1");
+    assert_eq!(leader.poll().requests, []);
+    leader.event(OriginEvent::Loaded {
+        id: 1,
+        result: Ok(None),
+    });
+    leader.flusher.want_load(leader.now, 0, b"k:1");
+    let fill = leader.poll().proposals.remove(0);
+    assert_eq!(leader.poll().requests, []);
+    leader.apply(fill);
+    leader.flusher.want_load(leader.now, 0, b"k:1");
+    assert_eq!(loads(&leader.poll().requests), [(2, &b"k:1"[..])]);
+}
+
+#[test]
+fn a_write_voids_the_load_of_its_key() {
+    let mut leader = Leader::ready();
+    leader.flusher.want_load(leader.now, 0, b"k:1");
+    leader.poll();
+    leader.set(1, "k:1");
+    leader.event(OriginEvent::Loaded {
+        id: 1,
+        result: Ok(None),
+    });
+    let out = leader.poll();
+    assert_eq!(out.proposals, []);
+    assert_eq!(loads(&out.requests), [], "none while a write is pending");
+    leader.wait(super::super::loads::LOAD_WAIT_US);
+    let failed = leader.poll().failed_loads;
+    assert!(failed[0].error.starts_with("ORIGINDOWN "), "{failed:?}");
+    // The other way out: the write is decided, and whoever still misses the key asks again.
+    leader.flusher.want_load(leader.now, 0, b"k:1");
+    resolve(&mut leader.lanes, &mut leader.cache, &resolved(1));
+    let effects = [Effect {
+        key: Bytes::from_static(b"k:1"),
+        value: None,
+    }];
+    leader.flusher.on_decided(LANE.keyspace, &effects);
+    assert_eq!(loads(&leader.poll().requests), []);
+    leader.flusher.want_load(leader.now, 0, b"k:1");
+    assert_eq!(loads(&leader.poll().requests), [(2, &b"k:1"[..])]);
+}
+
+#[test]
+fn loads_fail_fast_while_the_origin_does_not_answer() {
+    let mut leader = Leader::ready();
+    leader.flusher.want_load(leader.now, 0, b"k:1");
+    leader.poll();
+    leader.event(OriginEvent::Loaded {
+        id: 1,
+        result: Err(OriginError::Down(ORIGIN.to_owned())),
+    });
+    leader.flusher.want_load(leader.now, 0, b"k:2");
+    let out = leader.poll();
+    let keys: Vec<&Bytes> = out.failed_loads.iter().map(|failed| &failed.key).collect();
+    assert_eq!(keys, ["k:1", "k:2"]);
+    assert_eq!(loads(&out.requests), []);
+    leader.wait(1_000_000);
+    leader.flusher.want_load(leader.now, 0, b"k:2");
+    assert_eq!(loads(&leader.poll().requests), [(2, &b"k:2"[..])]);
+}
+
+#[test]
+fn batches_are_cut_by_number_and_by_bytes() {
+    let mut leader = Leader::ready();
+    for number in 0..FLUSH_INTENTS_MAX as u64 + 1 {
+        leader.set(number, "k:1");
+    }
+    let OriginRequest::Flush(flush) = leader.poll().requests.remove(0) else {
+        panic!("a flush is due");
+    };
+    assert_eq!(flush.intents.len(), FLUSH_INTENTS_MAX);
+    let mut leader = Leader::ready();
+    let large = "x".repeat(FLUSH_BYTES_MAX + 1);
+    for number in 0..2 {
+        push(
+            &mut leader.lanes,
+            &leader.cache,
+            (number, 0),
+            &[("k:1", Some(&large))],
+        );
+    }
+    assert_eq!(sequences(&leader.poll().requests), [(0, vec![1])], "at least one");
+    assert_eq!(LaneId { keyspace: 0, lane: 0 }, LANE);
+}
