@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::lane::Lane;
 use super::lanes::Lanes;
+use super::link::{Link, PAUSE_US_MIN};
 use super::loads::Loads;
 use super::map::{Mode, OriginMap};
 use super::op::{Fill, Health, Intent, OriginOp, Raise, Resolved};
@@ -25,11 +26,6 @@ use crate::time::Now;
 pub const FLUSH_INTENTS_MAX: usize = 2048;
 /// Bytes of intents per flush, unless a single one is larger.
 pub const FLUSH_BYTES_MAX: usize = 8 << 20;
-/// Shortest pause before an origin that did not answer is asked again, in microseconds; doubled up to
-/// [`PAUSE_US_MAX`].
-pub const PAUSE_US_MIN: u64 = 50_000;
-/// Longest such pause, in microseconds.
-pub const PAUSE_US_MAX: u64 = 1_000_000;
 /// Pause before a keyspace whose mapping does not fit is tried again, in microseconds.
 pub const MISCONFIGURED_PAUSE_US: u64 = 5_000_000;
 
@@ -78,20 +74,6 @@ struct Work {
     phase: Phase,
     /// Highest `upto` proposed in this leadership and generation.
     proposed: u64,
-}
-
-/// Whether writes to one origin make sense now.
-#[derive(Clone, Debug, Default)]
-struct Link {
-    /// It answered in this leadership.
-    proven: bool,
-    /// A load failed: find out whether writes work.
-    suspect: bool,
-    down: Option<String>,
-    retry_at_us: u64,
-    pause_us: u64,
-    /// One request is out to see whether it is back.
-    probing: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -212,7 +194,7 @@ impl Flusher {
                     .loads
                     .loaded(now.mono_us, &self.map, (id, result), &mut self.out);
                 if let Some(origin) = down {
-                    self.links[usize::from(origin)].suspect = true;
+                    self.links[usize::from(origin)].suspect();
                 }
             }
         }
@@ -294,24 +276,14 @@ impl Flusher {
         &mut self.links[usize::from(origin)]
     }
 
-    /// Whether to send a request to the origin of a lane: always while it is up, one at a time to see
-    /// whether it is back.
     fn may_ask(&mut self, now: Now, lane: LaneId) -> bool {
-        let link = self.link(lane);
-        if link.down.is_none() {
-            return true;
-        }
-        let may = !link.probing && now.mono_us >= link.retry_at_us;
-        link.probing |= may;
-        may
+        self.link(lane).may_ask(now.mono_us)
     }
 
     /// Asks an origin that is down or suspect although no lane has work: writes are refused meanwhile, so
     /// none would ever come. Taking an own lane over again changes nothing.
     fn probe(&mut self, now: Now, term: u64, origin: usize, lanes: &Lanes) {
-        let link = &self.links[origin];
-        let due = link.suspect || (link.down.is_some() && now.mono_us >= link.retry_at_us);
-        if !due || link.probing {
+        if !self.links[origin].probe_is_due(now.mono_us) {
             return;
         }
         let map = &self.map;
@@ -320,8 +292,7 @@ impl Flusher {
                 && matches!(work.phase, Phase::Ready { .. })
         });
         if let Some(at) = idle {
-            self.links[origin].suspect = false;
-            self.links[origin].probing = true;
+            self.links[origin].on_probe();
             self.take_over(term, at, lanes.lane(self.lanes[at].id));
         }
     }
@@ -337,10 +308,10 @@ impl Flusher {
             state.proposed_down = None;
         }
         let link = &self.links[usize::from(policy.origin)];
-        let down = match (&state.misconfigured, &link.down) {
+        let down = match (&state.misconfigured, link.down()) {
             (Some(error), _) => Some(error.clone()),
             (None, Some(detail)) => Some(words::origin_down(&policy.name, detail)),
-            (None, None) if link.proven => None,
+            (None, None) if link.is_proven() => None,
             (None, None) => return,
         };
         if state.proposed_down.unwrap_or(known_down) != down.is_some() {
@@ -442,26 +413,21 @@ impl Flusher {
         match error {
             OriginError::Down(detail) => {
                 self.lanes[at].phase = unchanged;
-                let link = self.link(id);
-                link.probing = false;
-                link.suspect = false;
-                link.pause_us = (link.pause_us * 2).clamp(PAUSE_US_MIN, PAUSE_US_MAX);
-                link.retry_at_us = now.mono_us + link.pause_us;
-                if link.down.replace(detail.clone()).is_none() {
+                if self.link(id).on_down(now.mono_us, &detail) {
                     let name = &self.map.policy(id.keyspace).name;
                     let warning = format!("the origin of keyspace {name} does not answer: {detail}");
                     self.out.warnings.push(warning);
                 }
             }
             OriginError::Unknown(_) | OriginError::Fenced => {
-                self.link(id).probing = false;
+                self.link(id).on_other_error();
                 let again = matches!(unchanged, Phase::Takeover { .. });
                 self.lanes[at].phase = Phase::Takeover {
                     at_us: if again { now.mono_us + PAUSE_US_MIN } else { 0 },
                 };
             }
             OriginError::Configuration(detail) => {
-                self.link(id).probing = false;
+                self.link(id).on_other_error();
                 self.lanes[at].phase = Phase::Takeover {
                     at_us: now.mono_us + MISCONFIGURED_PAUSE_US,
                 };
@@ -478,10 +444,7 @@ impl Flusher {
 
     /// The origin of a lane answered.
     fn on_answer(&mut self, lane: LaneId) {
-        *self.link(lane) = Link {
-            proven: true,
-            ..Link::default()
-        };
+        self.link(lane).on_answer();
     }
 }
 

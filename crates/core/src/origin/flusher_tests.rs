@@ -1,5 +1,6 @@
 //! Tests of what a leader asks of its origins, and what it makes of the answers.
 
+use super::super::link::PAUSE_US_MAX;
 use super::super::testing::{FakeCache, LANE, intent, lanes, map, push, resolve, resolved};
 use super::super::{Cache, LaneId};
 use super::*;
@@ -327,7 +328,7 @@ fn a_database_of_another_history_gets_a_new_numbering() {
             generation,
             applied,
         });
-        assert_eq!(out.proposals, [raise.clone()]);
+        assert_eq!(out.proposals, std::slice::from_ref(&raise));
         leader.apply(raise);
         assert!(leader.cache.rows.is_empty(), "cached rows are loaded anew");
         let out = leader.poll();

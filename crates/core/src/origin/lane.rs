@@ -5,7 +5,7 @@
 //! exactly the effects of pending intents.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 
 use bytes::Bytes;
 
@@ -330,10 +330,6 @@ fn take_pending(sequence: u64, input: &mut &[u8]) -> Result<Pending, Corrupt> {
 
 /// 128 bits of a hash that is the same on every node of one version.
 pub(super) fn hash(value: &impl Hash) -> u128 {
-    let half = |seed: u64| {
-        let mut hasher = foldhash::quality::FixedState::with_seed(seed).build_hasher();
-        value.hash(&mut hasher);
-        hasher.finish()
-    };
+    let half = |seed: u64| foldhash::quality::FixedState::with_seed(seed).hash_one(value);
     u128::from(half(0x6f72_6967_696e)) << 64 | u128::from(half(0x6c61_6e65))
 }

@@ -11,6 +11,7 @@ mod flusher;
 pub mod json;
 mod lane;
 mod lanes;
+mod link;
 mod loads;
 mod map;
 #[cfg(test)]

@@ -1,10 +1,14 @@
 //! Reads SQLite's catalogue and says whether a mapping fits it: table, columns, unique key, collation,
 //! affinity, and columns that no write would fill. Each finding says what to change.
 
+use std::path::Path;
+
 use repligo_core::origin::pattern::KeyKind;
-use repligo_core::origin::{Mode, Policy};
+use repligo_core::origin::{Mode, OriginMap, Policy};
 use rusqlite::{Connection, OptionalExtension};
 
+use super::connection::connect;
+use super::failure::message;
 use super::statements::{Statements, quoted};
 
 #[derive(Debug)]
@@ -15,6 +19,40 @@ struct Column {
     has_default: bool,
     in_primary_key: bool,
     generated: bool,
+}
+
+/// Opens the file once and checks every keyspace of `origin` against it: what to tell the operator before
+/// a node starts. Empty when all is well.
+pub fn check(path: &Path, map: &OriginMap, origin: u16) -> Vec<String> {
+    if !path.exists() {
+        return vec![format!(
+            "{} does not exist; create the database and its tables first, for instance with sqlite3",
+            path.display()
+        )];
+    }
+    let connection = match connect(path) {
+        Ok(connection) => connection,
+        Err(error) => {
+            return vec![format!(
+                "{} cannot be opened: {}",
+                path.display(),
+                message(&error)
+            )];
+        }
+    };
+    let mut findings = Vec::new();
+    for policy in map.policies().iter().filter(|policy| policy.origin == origin) {
+        let found = match inspect(&connection, policy) {
+            Ok(Ok(_)) => continue,
+            Ok(Err(found)) => found,
+            Err(error) => vec![message(&error)],
+        };
+        let named = found
+            .into_iter()
+            .map(|text| format!("keyspace {}: {text}", policy.name));
+        findings.extend(named);
+    }
+    findings
 }
 
 /// Checks one keyspace. `Ok(Err(findings))` lists what does not fit; the outer error is SQLite's.

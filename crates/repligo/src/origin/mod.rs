@@ -5,6 +5,7 @@
 //! threads, since a write that waits for a lock must not hold up loads.
 
 mod catalogue;
+mod connection;
 mod failure;
 pub mod sqlite;
 mod statements;
@@ -74,7 +75,7 @@ pub fn check(map: &OriginMap, configs: &[OriginConfig]) -> Vec<String> {
     let mut findings = Vec::new();
     for (origin, config) in (0u16..).zip(configs) {
         let found = match sqlite_path(&config.url) {
-            Ok(path) => sqlite::check(&path, map, origin),
+            Ok(path) => catalogue::check(&path, map, origin),
             Err(error) => vec![error],
         };
         findings.extend(

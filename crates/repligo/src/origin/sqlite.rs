@@ -9,23 +9,18 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use bytes::Bytes;
 use repligo_core::origin::plan::{LaneStore, LaneTransaction, Row, TransactionOutcome};
 use repligo_core::origin::{Fence, LaneId, OriginError, OriginMap, Policy, TakenOver, Takeover};
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::catalogue;
-use super::failure::{Failure, Stage, message, sort};
+use super::connection::{Ongoing, begin, connect};
+use super::failure::{Failure, Stage, sort};
 use super::statements::{Statements, bind_key, bind_value, read_value};
-
-/// Pause between two attempts to get the write lock. Short against a transaction, so that the lock is
-/// taken soon after it is free; SQLite's own back-off goes up to 100 ms.
-const LOCK_PAUSE: Duration = Duration::from_millis(2);
-/// Statements kept prepared per connection.
-const STATEMENTS: usize = 256;
 
 const LANE_TABLES: &str = "
 CREATE TABLE IF NOT EXISTS repligo_lane(
@@ -127,19 +122,6 @@ impl SqliteStore {
     }
 }
 
-/// Opens a file that exists, with the settings that every connection of this driver has.
-pub fn connect(path: &std::path::Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(Duration::from_millis(20))?;
-    // Readers go on beside a writer. A file system without shared memory keeps its journal mode.
-    let _: rusqlite::Result<String> = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0));
-    // An acknowledged write must survive a power loss of the database's machine.
-    connection.execute_batch("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    Ok(connection)
-}
-
 impl Open {
     fn write<T>(
         &mut self,
@@ -164,45 +146,6 @@ impl Open {
         transaction.commit()?;
         self.lane_tables = true;
         Ok(value)
-    }
-}
-
-/// Takes the write lock, waiting as long as the settings allow.
-fn begin(connection: &Connection, settings: &StoreSettings) -> Result<(), Failure> {
-    let started = Instant::now();
-    loop {
-        let error = match connection.execute_batch("BEGIN IMMEDIATE") {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
-        let busy = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
-        let stopped = settings.stop.load(Ordering::Relaxed);
-        if !busy || stopped || started.elapsed() >= settings.timeout {
-            return Err(sort(&error, Stage::Frame));
-        }
-        std::thread::sleep(LOCK_PAUSE);
-    }
-}
-
-/// A transaction that is rolled back unless it is committed.
-struct Ongoing<'a> {
-    connection: &'a Connection,
-}
-
-impl Ongoing<'_> {
-    fn commit(self) -> Result<(), Failure> {
-        self.connection
-            .execute_batch("COMMIT")
-            .map_err(|error| sort(&error, Stage::Commit))
-    }
-}
-
-impl Drop for Ongoing<'_> {
-    fn drop(&mut self) {
-        if !self.connection.is_autocommit() {
-            // Should this fail, the connection is dropped, which rolls back as well.
-            let _ = self.connection.execute_batch("ROLLBACK");
-        }
     }
 }
 
@@ -480,38 +423,4 @@ impl LaneStore for SqliteStore {
         }
         result.map_err(OriginError::from)
     }
-}
-
-/// Opens the file once and checks every keyspace of `origin` against it: what to tell the operator before
-/// a node starts. Empty when all is well.
-pub fn check(path: &std::path::Path, map: &OriginMap, origin: u16) -> Vec<String> {
-    if !path.exists() {
-        return vec![format!(
-            "{} does not exist; create the database and its tables first, for instance with sqlite3",
-            path.display()
-        )];
-    }
-    let connection = match connect(path) {
-        Ok(connection) => connection,
-        Err(error) => {
-            return vec![format!(
-                "{} cannot be opened: {}",
-                path.display(),
-                message(&error)
-            )];
-        }
-    };
-    let mut findings = Vec::new();
-    for policy in map.policies().iter().filter(|policy| policy.origin == origin) {
-        let found = match catalogue::inspect(&connection, policy) {
-            Ok(Ok(_)) => continue,
-            Ok(Err(found)) => found,
-            Err(error) => vec![message(&error)],
-        };
-        let named = found
-            .into_iter()
-            .map(|text| format!("keyspace {}: {text}", policy.name));
-        findings.extend(named);
-    }
-    findings
 }

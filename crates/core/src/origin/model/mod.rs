@@ -5,13 +5,15 @@
 //! log, what a cache says of a key is what the decided writes before it make of it; and at rest the
 //! database holds exactly that. Planted bugs in the flush must be found by the same test.
 
+mod node;
 mod store;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::plan::Bugs;
-use world::{Plan, World};
+use node::Plan;
+use world::World;
 
 /// Seeds per run; more by hand.
 const SEEDS: u64 = 400;

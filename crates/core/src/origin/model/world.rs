@@ -8,90 +8,20 @@ use bytes::Bytes;
 
 use super::super::flusher::{Flusher, FlusherOutput};
 use super::super::lane::{Requester, hash};
-use super::super::lanes::{Answer, Applied, Completion, Lanes};
+use super::super::lanes::Lanes;
 use super::super::map::tests::raw;
 use super::super::map::{KeyspaceConfig, OriginMap, Place};
 use super::super::op::{Intent, IntentEffect, IntentKind, OriginOp};
 use super::super::plan::Bugs;
-use super::super::request::{Effect, LaneId, OriginEvent, OriginRequest};
+use super::super::request::{LaneId, OriginEvent, OriginRequest};
 use super::super::testing::FakeCache;
 use super::super::{Cache, Cached};
+use super::node::{Entry, Node, Noted, Payload, Plan, apply_op, note};
 use super::store::{Faults, Random, Store, canonical};
 use crate::time::Now;
 
 const NODES: usize = 3;
 const KEYS: u64 = 6;
-
-/// What of the world's mischief a seed enables, in percent per step.
-#[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    steps: u64,
-    faults: Faults,
-    election: u64,
-    crash: u64,
-    time_jump: u64,
-    flush_all: u64,
-    restore: u64,
-    /// How often a load's answer is passed over by others.
-    slow_loads: u64,
-}
-
-impl Plan {
-    pub fn draw(seed: u64) -> Self {
-        let mut random = Random(seed ^ 0x5eed);
-        let mut some = |most: u64| {
-            if random.chance(50) {
-                random.below(most + 1)
-            } else {
-                0
-            }
-        };
-        Self {
-            steps: 1_000,
-            faults: Faults {
-                down: some(20),
-                unknown_committed: some(10),
-                unknown_lost: some(10),
-                unknown_delayed: some(15),
-            },
-            election: some(3),
-            crash: some(2),
-            time_jump: some(2),
-            flush_all: some(2),
-            restore: some(3),
-            slow_loads: some(97),
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Payload {
-    Op(Vec<u8>),
-    FlushAll,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    time_ms: u64,
-    requester: Requester,
-    payload: Payload,
-}
-
-struct Node {
-    lanes: Lanes,
-    cache: FakeCache,
-    applied: usize,
-    /// The truth as of `applied`: what the decided writes make of the rows.
-    truth: BTreeMap<Bytes, Bytes>,
-    flusher: Flusher,
-    /// The term that it believes to lead.
-    leads: Option<u64>,
-    requests: VecDeque<OriginRequest>,
-    /// Executed beside the others, in any order.
-    loads: Vec<OriginRequest>,
-    /// Answers on their way, in any order: those of loads overtake and are overtaken.
-    events: Vec<OriginEvent>,
-}
 
 pub struct World {
     random: Random,
@@ -524,70 +454,4 @@ impl World {
 
 fn key(number: u64) -> Bytes {
     Bytes::from(format!("k:{number}"))
-}
-
-/// A completion that outlives its callback.
-struct Noted {
-    lane: LaneId,
-    requester: Option<Requester>,
-    answer: String,
-    applied: bool,
-    decided: bool,
-    effects: Vec<Effect>,
-}
-
-fn note(completion: &Completion<'_>) -> Noted {
-    let (answer, applied, decided) = match completion.answer {
-        Answer::Stored => ("stored".to_owned(), true, true),
-        Answer::Deleted(count) => (format!("deleted {count}"), true, true),
-        Answer::Rejected(text) => (String::from_utf8_lossy(text).into_owned(), false, true),
-        Answer::Undecided(text) => (text.to_owned(), false, false),
-    };
-    Noted {
-        lane: completion.lane,
-        requester: completion.requester,
-        answer,
-        applied,
-        decided,
-        effects: completion.effects.to_vec(),
-    }
-}
-
-/// What a replica does with an op of the origin.
-fn apply_op(node: &mut Node, entry: &Entry, bytes: &[u8], done: &mut Vec<Noted>) {
-    let op = OriginOp::decode(&mut &bytes[..]).expect("what encode wrote");
-    match op {
-        OriginOp::Intent(intent) => {
-            let applied = node
-                .lanes
-                .apply_intent(entry.time_ms, &node.cache, entry.requester, &intent);
-            match applied {
-                Applied::Pending { .. } => node.flusher.on_intent(&intent),
-                Applied::Refused(error) => assert!(error.starts_with("ORIGINDOWN "), "{error}"),
-                Applied::NeedsLoad => {
-                    assert!(!node.lanes.unknown_keys(&node.cache, &intent).is_empty());
-                }
-            }
-        }
-        OriginOp::Resolved(resolved) => {
-            let at = done.len();
-            node.lanes
-                .apply_resolved(entry.time_ms, &mut node.cache, &resolved, &mut |completion| {
-                    done.push(note(&completion));
-                });
-            for completion in &done[at..] {
-                assert!(completion.decided);
-                node.flusher
-                    .on_decided(completion.lane.keyspace, &completion.effects);
-            }
-        }
-        OriginOp::Fill(fill) => {
-            node.lanes.apply_fill(entry.time_ms, &mut node.cache, &fill);
-            node.flusher.on_fill(&fill);
-        }
-        OriginOp::Health(health) => node.lanes.apply_health(&health),
-        OriginOp::Raise(raise) => {
-            node.lanes.apply_raise(&mut node.cache, &raise);
-        }
-    }
 }

@@ -177,11 +177,11 @@ fn ten_thousand_rows_go_in_and_come_back() {
         .map(|n| (format!("t:{n}"), format!("value {n}")))
         .collect();
     for (batch, chunk) in keys.chunks(1000).enumerate() {
-        let effects: Vec<Vec<(&str, Option<&[u8]>)>> = chunk
+        let effects: Vec<_> = chunk
             .iter()
-            .map(|(key, value)| vec![(key.as_str(), Some(value.as_bytes()))])
+            .map(|(key, value)| [(key.as_str(), Some(value.as_bytes()))])
             .collect();
-        let intents: Vec<&[(&str, Option<&[u8]>)]> = effects.iter().map(Vec::as_slice).collect();
+        let intents: Vec<&Effects<'_>> = effects.iter().map(|one| &one[..]).collect();
         let flushed = write(&mut store, (1, batch as u64 * 1000), &intents).unwrap();
         assert_eq!(
             (flushed.upto, flushed.canonical.len()),

@@ -21,6 +21,9 @@ use rusqlite::Connection;
 
 use super::sqlite::{SqliteStore, StoreSettings};
 
+/// Effects of one intent: (key, value or none to delete).
+pub type Effects<'a> = [(&'a str, Option<&'a [u8]>)];
+
 pub const LANE: LaneId = LaneId { keyspace: 0, lane: 0 };
 
 /// A database file that goes when the test ends.
@@ -126,7 +129,7 @@ pub fn take_over(store: &mut SqliteStore, term: u64, resolved: u64) -> Result<Ta
 }
 
 /// Intents `from + 1 …`, each one a list of (key, value or none to delete).
-pub fn request(term: u64, from: u64, intents: &[&[(&str, Option<&[u8]>)]]) -> Flush {
+pub fn request(term: u64, from: u64, intents: &[&Effects<'_>]) -> Flush {
     let intents = intents.iter().zip(from + 1..);
     Flush {
         lane: LANE,
@@ -151,7 +154,7 @@ pub fn request(term: u64, from: u64, intents: &[&[(&str, Option<&[u8]>)]]) -> Fl
 pub fn write(
     store: &mut SqliteStore,
     (term, from): (u64, u64),
-    intents: &[&[(&str, Option<&[u8]>)]],
+    intents: &[&Effects<'_>],
 ) -> Result<Flushed, OriginError> {
     flush(store, &request(term, from, intents))
 }
