@@ -2,9 +2,10 @@
 //!
 //! `step` is the only way in for anything that changes it; `read` is the fast path for what the level
 //! allows to be answered at once. The parts, each with its own invariants: `outbox` (this node's writes
-//! until they are applied), `reads` (reads until they may be answered), `lease` (who may answer them),
+//! until they are applied), `requests` (how they come in and give up), `reads` (reads until they may be answered), `lease` (who may answer them),
 //! `pump` (what leaves at the end of a step), `apply` (entries to state and replies), `snapshots`,
-//! `loads` (what waits for the origin), `clock` (the stamp of the next entry).
+//! `transfers` (snapshots to and from peers), `loads` and `origin` (what waits for the origin), `settle`
+//! (consensus and roles after every input), `clock` (the stamp of the next entry).
 //!
 //! It knows nothing of sockets, disks, RESP parsing, or how the consensus library works.
 
@@ -17,8 +18,11 @@ mod origin;
 mod outbox;
 mod pump;
 mod reads;
+mod requests;
+mod settle;
 mod snapshots;
 mod status;
+mod transfers;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -29,22 +33,21 @@ use repligo_proto::words;
 use self::clock::ShardClock;
 use self::lease::Lease;
 use self::loads::OriginWaits;
-use self::outbox::{Outbox, Waiter};
-use self::reads::{Question, Reads, WaitingRead};
+use self::outbox::Outbox;
+use self::reads::{Question, Reads};
 use self::snapshots::Snapshots;
 use crate::bugs::Bug;
 use crate::command::Command;
 use crate::consensus::{Consensus, Driven};
 use crate::contract::{
-    Body, Boot, Durability, Event, Input, LogEntry, Outputs, PeerId, ReadLevel, Reply, Request, Role, Served,
-    Settings, Ticket,
+    Boot, Durability, Event, Input, LogEntry, Outputs, PeerId, ReadLevel, Reply, Role, Served, Settings,
+    Ticket,
 };
 use crate::entry::Batch;
 use crate::keyspace::{Keyspace, ReadClock, ReadOutcome};
 use crate::limits;
 use crate::message::Message;
-use crate::op::Op;
-use crate::origin::{Flusher, FlusherOutput, Lanes, Route};
+use crate::origin::{Flusher, FlusherOutput, Lanes};
 use crate::time::Now;
 
 /// What is known of a peer.
@@ -339,49 +342,6 @@ impl Replica {
         true
     }
 
-    fn on_request(&mut self, now: Now, request: Request<'_>, outputs: &mut Outputs) {
-        let (ticket, resp3) = (request.ticket, request.resp3);
-        if self.outbox.is_full() || self.reads.len() + self.waits.len() >= limits::READS_WAITING_MAX {
-            return fail(outputs, ticket, resp3, words::OVERLOADED);
-        }
-        match request.body {
-            Body::Command(command) if !command.is_write() => {
-                if let Route::Refused(text) = self.settings.origin.route(command) {
-                    return fail(outputs, ticket, resp3, &text);
-                }
-                if !(request.rides && self.outbox.push_read(ticket, resp3, |out| command.encode(out))) {
-                    let mut encoded = Vec::new();
-                    command.encode(&mut encoded);
-                    let read = WaitingRead {
-                        ticket: Some(ticket),
-                        resp3,
-                        command: encoded,
-                        since_us: now.mono_us,
-                    };
-                    self.reads.push(read);
-                }
-            }
-            Body::Command(command) => self.submit_write(now, command, (ticket, resp3), outputs),
-            Body::Transaction { transaction, locals } => {
-                if let Some(text) = self.settings.origin.refuse_transaction(transaction) {
-                    return fail(outputs, ticket, resp3, &text);
-                }
-                let waiter = Waiter::Write {
-                    ticket,
-                    resp3,
-                    locals: locals.to_vec(),
-                };
-                self.submit(now, &Op::Transaction(*transaction), waiter);
-            }
-        }
-    }
-
-    fn submit(&mut self, now: Now, op: &Op<'_>, waiter: Waiter) {
-        self.scratch.clear();
-        op.encode(&mut self.scratch);
-        self.outbox.push_op(&self.scratch, waiter, now.mono_us);
-    }
-
     fn on_tick(&mut self, now: Now, outputs: &mut Outputs) {
         self.clock.advance(now);
         self.give_up_overdue(now, outputs);
@@ -455,169 +415,6 @@ impl Replica {
         self.peer_lost_snapshots(peer);
         if peer == self.consensus.leader() {
             self.leader_changed();
-        }
-    }
-
-    /// Whoever leads, or the stream to them, is new: everything that waits for them is asked again.
-    fn leader_changed(&mut self) {
-        self.outbox.send_again();
-        self.reads.ask_again();
-        self.waits.ask_again();
-        self.confirming = false;
-    }
-
-    /// Drives consensus and applies until nothing more follows.
-    fn settle(&mut self, now: Now, outputs: &mut Outputs) {
-        loop {
-            self.observe_role(now, outputs);
-            let mut driven = std::mem::take(&mut self.driven);
-            self.consensus.drive(&mut driven);
-            // Before anything is applied: a replica that just became leader holds entries back.
-            self.observe_role(now, outputs);
-            let progressed = self.handle_driven(now, &mut driven, outputs);
-            self.driven = driven;
-            if !progressed {
-                break;
-            }
-        }
-        self.apply_held(now, outputs);
-        self.begin_serving(now, outputs);
-        self.run_ready_reads(now, outputs);
-    }
-
-    fn handle_driven(&mut self, now: Now, driven: &mut Driven, outputs: &mut Outputs) -> bool {
-        let progressed =
-            !driven.committed.is_empty() || !driven.reads.is_empty() || driven.installed.is_some();
-        outputs.sends.append(&mut driven.sends);
-        for (peer, index, message) in driven.snapshot_sends.drain(..) {
-            self.start_transfer(peer, index, message, outputs);
-        }
-        if let Some((index, term)) = driven.installed.take() {
-            self.install(now, index, term, outputs);
-        }
-        if self.has(Bug::AckBeforeDurability) {
-            for persist in &mut driven.persists {
-                outputs.sends.append(&mut persist.then_send);
-                self.consensus.persisted(persist.number);
-            }
-        }
-        outputs.persists.append(&mut driven.persists);
-        for (context, index) in driven.reads.drain(..) {
-            self.lease.confirmed(context);
-            self.leader_heard_us = now.mono_us;
-            let peers = self.reads.confirmed(context, index);
-            self.answer_peers(now, peers, index, outputs);
-        }
-        self.held.extend(driven.committed.drain(..));
-        if !self.lease.holds() {
-            self.apply_held(now, outputs);
-        }
-        progressed
-    }
-
-    fn observe_role(&mut self, now: Now, outputs: &mut Outputs) {
-        let (role, term, leader) = (
-            self.consensus.role(),
-            self.consensus.term(),
-            self.consensus.leader(),
-        );
-        let before = self.seen;
-        if before == (role, term, leader) {
-            return;
-        }
-        self.seen = (role, term, leader);
-        if before.0 == Role::Leader && (role != Role::Leader || term != before.1) {
-            self.lease.lost();
-            self.inbound.clear();
-            self.system.clear();
-            self.flusher.on_lost();
-            self.stop_transfers();
-        }
-        if role == Role::Leader && (before.0 != Role::Leader || term != before.1) {
-            self.lease.elected(term, now.mono_us);
-            if self.has(Bug::MissingNoop) || self.has(Bug::NoLeaseWait) {
-                self.lease.end_hold(u64::MAX);
-            }
-            if self.has(Bug::MissingNoop) {
-                let context = self.draw_context();
-                self.lease.start_round(context, now.mono_us);
-                self.lease.confirmed(context);
-            }
-            if self.lease.holds() {
-                // What was committed before is known to the old leader too; the rest stays in here.
-                let cap = self.applied.max(
-                    self.held
-                        .front()
-                        .map_or(self.consensus.commit_index(), |_| self.applied),
-                );
-                self.consensus.cap_commit(Some(cap));
-            }
-        }
-        if before.2 != leader || before.1 != term {
-            self.leader_changed();
-        }
-        outputs.events.push(Event::Role { role, term, leader });
-    }
-
-    fn begin_serving(&mut self, now: Now, outputs: &mut Outputs) {
-        if self.lease.end_hold(now.mono_us) {
-            self.consensus.cap_commit(None);
-            self.apply_held(now, outputs);
-        }
-        if !self.lease.holds() && self.inherited_applied() && self.lease.start_serving() {
-            assert!(
-                self.held.is_empty(),
-                "everything committed is applied when serving begins"
-            );
-            self.confirmed = true;
-            self.stamped_ms = self.keyspace.time_ms();
-            self.flusher.on_leader(self.consensus.term());
-            self.waits.ask_for_all();
-            outputs.events.push(Event::Serving {
-                term: self.consensus.term(),
-            });
-        }
-    }
-
-    /// An entry of this leader's own term is applied, and with it everything it inherited.
-    fn inherited_applied(&self) -> bool {
-        let own = self.consensus.committed_in_term() && self.applied_term == self.consensus.term();
-        own || (self.has(Bug::MissingNoop) && self.consensus.role() == Role::Leader)
-    }
-
-    /// Answers what has waited for too long, with the outcome that is known.
-    fn give_up_overdue(&mut self, now: Now, outputs: &mut Outputs) {
-        let since_us = now.mono_us.saturating_sub(limits::FORWARD_HOLD_US);
-        if since_us == 0 {
-            return;
-        }
-        self.outbox.seal();
-        while let Some(sealed) = self.outbox.take_overdue(since_us) {
-            let text = if sealed.maybe_applied() {
-                words::UNKNOWN_IN_TIME
-            } else {
-                words::NO_LEADER_IN_TIME
-            };
-            self.fail_batch(sealed, text, outputs);
-        }
-        for read in self.reads.take_overdue(since_us) {
-            match read.ticket {
-                Some(ticket) => fail(outputs, ticket, read.resp3, words::NO_LEADER_IN_TIME),
-                None => self.confirming = false,
-            }
-        }
-    }
-
-    fn fail_batch(&mut self, sealed: outbox::Sealed, write_error: &str, outputs: &mut Outputs) {
-        for waiter in sealed.waiters {
-            match waiter {
-                Waiter::Silent => {}
-                Waiter::Write { ticket, resp3, .. } => fail(outputs, ticket, resp3, write_error),
-                // A read has no effect: whatever became of the ops before it, it was not answered.
-                Waiter::Read { ticket, resp3, .. } => {
-                    fail(outputs, ticket, resp3, words::NO_LEADER_IN_TIME);
-                }
-            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Snapshots: walking the own state for the disk and for followers, sending it, and taking one in.
+//! Snapshots: walking the own state for the disk and for followers. Sending and receiving is in
+//! `transfers.rs`.
 //!
 //! A walk is consistent as of its begin while apply goes on (the table saves pre-images of what it has
 //! not visited). Its first chunk is the replica's own header, the others are the keyspace's. For a
@@ -12,15 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use repligo_proto::words;
-
 use super::{Forwarder, Replica};
 use crate::codec::{Malformed, Reader, put_bytes, put_varint};
-use crate::consensus::snapshot_index;
-use crate::contract::{Durability, Event, Outputs, PeerId, Role, Send, SnapshotIo};
+use crate::contract::{Durability, Outputs, PeerId, Role, SnapshotIo};
 use crate::keyspace::Keyspace;
 use crate::limits;
-use crate::message::Message;
 use crate::origin::Lanes;
 use crate::time::Now;
 
@@ -32,70 +29,70 @@ const CHUNKS_PER_TICK: usize = 8;
 
 /// A walk over the own state.
 #[derive(Debug)]
-struct Walk {
-    index: u64,
-    term: u64,
-    to_disk: bool,
-    keep: bool,
-    bytes: u64,
-    chunks: Vec<Bytes>,
+pub struct Walk {
+    pub index: u64,
+    pub term: u64,
+    pub to_disk: bool,
+    pub keep: bool,
+    pub bytes: u64,
+    pub chunks: Vec<Bytes>,
 }
 
 /// A finished walk whose chunks followers can have.
 #[derive(Debug)]
-struct Prepared {
-    index: u64,
-    term: u64,
-    chunks: Vec<Bytes>,
-    used_us: u64,
+pub struct Prepared {
+    pub index: u64,
+    pub term: u64,
+    pub chunks: Vec<Bytes>,
+    pub used_us: u64,
 }
 
 /// A snapshot on its way to one follower.
 #[derive(Debug)]
-struct Transfer {
-    index: u64,
-    next: u64,
-    acknowledged: u64,
+pub struct Transfer {
+    pub index: u64,
+    pub next: u64,
+    pub acknowledged: u64,
     /// The consensus message that tells the follower to take it; leaves after the last chunk.
-    message: Bytes,
+    pub message: Bytes,
 }
 
 /// A snapshot on its way in.
 #[derive(Debug)]
-struct Incoming {
-    from: PeerId,
-    index: u64,
-    term: u64,
-    next: u64,
-    header: Option<Header>,
-    keyspace: Keyspace,
+pub struct Incoming {
+    pub from: PeerId,
+    pub index: u64,
+    pub term: u64,
+    pub next: u64,
+    pub header: Option<Header>,
+    pub keyspace: Keyspace,
     /// Complete, and given to consensus.
-    offered: bool,
+    pub offered: bool,
 }
 
 /// What of a replica's state is not in the keyspace.
 #[derive(Debug, Default)]
-struct Header {
-    forwarders: BTreeMap<PeerId, Forwarder>,
+pub struct Header {
+    pub forwarders: BTreeMap<PeerId, Forwarder>,
     /// Encoded origin lanes.
-    lanes: Bytes,
+    pub lanes: Bytes,
 }
 
 /// All snapshot work of a replica.
 #[derive(Debug, Default)]
 pub struct Snapshots {
-    walk: Option<Walk>,
-    prepared: Option<Prepared>,
-    wanted: BTreeSet<PeerId>,
-    transfers: BTreeMap<PeerId, Transfer>,
-    incoming: Option<Box<Incoming>>,
+    pub(super) walk: Option<Walk>,
+    pub(super) prepared: Option<Prepared>,
+    pub(super) wanted: BTreeSet<PeerId>,
+    pub(super) transfers: BTreeMap<PeerId, Transfer>,
+    pub(super) incoming: Option<Box<Incoming>>,
     /// Payload bytes applied since the last disk snapshot began.
     pub applied_bytes: u64,
     /// Size of the last disk snapshot: writing one costs that much, so the log may grow as long first.
-    disk_bytes: u64,
+    pub(super) disk_bytes: u64,
     /// Snapshots taken in since start.
     pub installed: u64,
-    saving: bool,
+    pub(super) saving: bool,
 }
 
 impl Snapshots {
@@ -106,7 +103,7 @@ impl Snapshots {
 }
 
 impl Header {
-    fn encode(&self) -> Bytes {
+    pub fn encode(&self) -> Bytes {
         let mut out = vec![HEADER_VERSION];
         put_varint(&mut out, self.forwarders.len() as u64);
         for (peer, forwarder) in &self.forwarders {
@@ -118,7 +115,7 @@ impl Header {
         Bytes::from(out)
     }
 
-    fn decode(bytes: Bytes) -> Result<Self, Malformed> {
+    pub fn decode(bytes: Bytes) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         if reader.u8()? != HEADER_VERSION {
             return Err(Malformed);
@@ -157,7 +154,7 @@ impl Replica {
         self.applied_term = term;
     }
 
-    fn decode_lanes(&self, encoded: &[u8]) -> Lanes {
+    pub(super) fn decode_lanes(&self, encoded: &[u8]) -> Lanes {
         Lanes::restore(self.settings.origin.clone(), &mut &encoded[..])
             .expect("the driver has checked that the snapshot is of the same configuration")
     }
@@ -288,253 +285,6 @@ impl Replica {
             point = point.min(prepared.index);
         }
         self.consensus.compact(point);
-    }
-
-    /// Consensus wants a follower to have the prepared snapshot: its chunks go first.
-    pub(super) fn start_transfer(&mut self, peer: PeerId, index: u64, message: Bytes, outputs: &mut Outputs) {
-        // Without a stream everything would be lost, and nothing would ever tell that it was.
-        let connected = self.peers.get(&peer).is_some_and(|peer| peer.connected);
-        let prepared = self.snapshots.prepared.as_ref();
-        let Some(prepared) = prepared.filter(|prepared| connected && prepared.index == index) else {
-            return self.consensus.snapshot_sent(peer, false);
-        };
-        let begin = Message::SnapshotBegin {
-            index,
-            term: prepared.term,
-        };
-        outputs.sends.push(Send {
-            to: peer,
-            message: begin.encode(),
-        });
-        self.snapshots.transfers.insert(
-            peer,
-            Transfer {
-                index,
-                next: 0,
-                acknowledged: 0,
-                message,
-            },
-        );
-        self.continue_transfer(peer, outputs);
-    }
-
-    fn continue_transfer(&mut self, peer: PeerId, outputs: &mut Outputs) {
-        let snapshots = &mut self.snapshots;
-        let (Some(prepared), Some(transfer)) = (&snapshots.prepared, snapshots.transfers.get_mut(&peer))
-        else {
-            return;
-        };
-        let count = prepared.chunks.len() as u64;
-        let window = limits::SNAPSHOT_CHUNKS_IN_FLIGHT as u64;
-        while transfer.next < count && transfer.next < transfer.acknowledged + window {
-            let chunk = prepared.chunks[transfer.next as usize].clone();
-            let message = Message::SnapshotChunk {
-                index: transfer.index,
-                number: transfer.next,
-                chunk,
-            };
-            outputs.sends.push(Send {
-                to: peer,
-                message: message.encode(),
-            });
-            transfer.next += 1;
-        }
-        if transfer.acknowledged < count {
-            return;
-        }
-        outputs.sends.push(Send {
-            to: peer,
-            message: transfer.message.clone(),
-        });
-        snapshots.transfers.remove(&peer);
-        self.consensus.snapshot_sent(peer, true);
-    }
-
-    /// A follower has taken a chunk.
-    pub(super) fn on_snapshot_ack(&mut self, from: PeerId, index: u64, number: u64, outputs: &mut Outputs) {
-        let Some(transfer) = self.snapshots.transfers.get_mut(&from) else {
-            return;
-        };
-        if transfer.index == index && number < transfer.next {
-            transfer.acknowledged = transfer.acknowledged.max(number + 1);
-            self.continue_transfer(from, outputs);
-        }
-    }
-
-    /// The stream to a peer is gone: transfers in both directions start anew.
-    pub(super) fn peer_lost_snapshots(&mut self, peer: PeerId) {
-        if self.snapshots.transfers.remove(&peer).is_some() {
-            self.consensus.snapshot_sent(peer, false);
-        }
-    }
-
-    /// This replica no longer leads: nobody is to take its snapshot.
-    pub(super) fn stop_transfers(&mut self) {
-        self.snapshots.transfers.clear();
-        self.snapshots.wanted.clear();
-        self.snapshots.prepared = None;
-        self.consensus.set_prepared_snapshot(None);
-    }
-
-    /// A snapshot for this replica begins.
-    pub(super) fn on_snapshot_begin(&mut self, from: PeerId, index: u64, term: u64, outputs: &mut Outputs) {
-        self.abandon_file(outputs);
-        if self.settings.durability != Durability::None {
-            outputs.snapshot.push(SnapshotIo::Begin { index, term });
-        }
-        let keyspace = Keyspace::new(self.settings.hash_seed);
-        let incoming = Incoming {
-            from,
-            index,
-            term,
-            next: 0,
-            header: None,
-            keyspace,
-            offered: false,
-        };
-        self.snapshots.incoming = Some(Box::new(incoming));
-    }
-
-    /// Ends whatever snapshot file is unfinished: there is one at a time.
-    fn abandon_file(&mut self, outputs: &mut Outputs) {
-        let walk = self.snapshots.walk.take();
-        if walk.is_some() {
-            self.keyspace.snapshot_abort();
-        }
-        let walking = walk.is_some_and(|walk| walk.to_disk);
-        if walking {
-            self.snapshots.saving = false;
-        }
-        let incoming = self.snapshots.incoming.take().is_some();
-        if (walking || incoming) && self.settings.durability != Durability::None {
-            outputs.snapshot.push(SnapshotIo::Abort);
-        }
-    }
-
-    /// The next chunk of it.
-    pub(super) fn on_snapshot_chunk(
-        &mut self,
-        from: PeerId,
-        position: (u64, u64),
-        chunk: Bytes,
-        outputs: &mut Outputs,
-    ) {
-        let (index, number) = position;
-        let expected =
-            |incoming: &Incoming| (incoming.from, incoming.index, incoming.next) == (from, index, number);
-        let Some(incoming) = self
-            .snapshots
-            .incoming
-            .as_mut()
-            .filter(|incoming| expected(incoming))
-        else {
-            return;
-        };
-        let taken = if number == 0 {
-            Header::decode(chunk.clone())
-                .map(|header| incoming.header = Some(header))
-                .is_ok()
-        } else {
-            incoming.keyspace.restore_chunk(&chunk).is_ok()
-        };
-        if !taken {
-            outputs.events.push(Event::Warning(format!(
-                "chunk {number} of a snapshot of node {from} does not decode"
-            )));
-            return self.abandon_file(outputs);
-        }
-        incoming.next += 1;
-        if self.settings.durability != Durability::None {
-            outputs.snapshot.push(SnapshotIo::Chunk(chunk));
-        }
-        outputs.sends.push(Send {
-            to: from,
-            message: Message::SnapshotAck { index, number }.encode(),
-        });
-    }
-
-    /// A consensus message; one that carries a snapshot counts only if its chunks are all here.
-    pub(super) fn on_consensus(&mut self, from: PeerId, reader: Reader, outputs: &mut Outputs) {
-        if let Some(index) = snapshot_index(reader.clone()) {
-            let complete = |incoming: &Incoming| incoming.index == index && incoming.header.is_some();
-            match self
-                .snapshots
-                .incoming
-                .as_mut()
-                .filter(|incoming| complete(incoming))
-            {
-                Some(incoming) => incoming.offered = true,
-                None => return,
-            }
-        }
-        if self.consensus.step(from, reader).is_err() {
-            outputs.events.push(Event::Warning(format!(
-                "a consensus message of node {from} does not decode"
-            )));
-        }
-    }
-
-    /// Consensus had no use for a snapshot that was offered: the log here is at or past its end.
-    pub(super) fn drop_refused_snapshot(&mut self, outputs: &mut Outputs) {
-        if self
-            .snapshots
-            .incoming
-            .as_ref()
-            .is_some_and(|incoming| incoming.offered)
-        {
-            self.abandon_file(outputs);
-        }
-    }
-
-    /// Consensus accepted the snapshot: the state beside becomes the state.
-    pub(super) fn install(&mut self, now: Now, index: u64, term: u64, outputs: &mut Outputs) {
-        let incoming = self
-            .snapshots
-            .incoming
-            .take()
-            .expect("only a complete snapshot is given to consensus");
-        assert_eq!(
-            (incoming.index, incoming.term),
-            (index, term),
-            "consensus accepts what was received"
-        );
-        let header = incoming
-            .header
-            .expect("only a complete snapshot is given to consensus");
-        if self.settings.durability != Durability::None {
-            outputs.snapshot.push(SnapshotIo::End {
-                index,
-                drop_log_to: index,
-            });
-        }
-        self.keyspace = incoming.keyspace;
-        self.lanes = self.decode_lanes(&header.lanes);
-        self.forwarders = header.forwarders;
-        self.held.clear();
-        self.applied = index;
-        self.applied_term = term;
-        self.snapshots.installed += 1;
-        self.snapshots.applied_bytes = 0;
-        self.consensus.installed(index);
-        outputs.events.push(Event::SnapshotInstalled { index });
-        self.answer_skipped(outputs);
-        self.restart_origin_waits(now, outputs);
-        self.outbox.term_applied(term);
-    }
-
-    /// The snapshot skipped the places of some own batches: they were applied, with replies that nobody
-    /// recorded.
-    fn answer_skipped(&mut self, outputs: &mut Outputs) {
-        let identity = self.settings.identity;
-        let Some(known) = self.forwarders.get(&identity.peer).copied() else {
-            return;
-        };
-        if known.incarnation != identity.incarnation {
-            return;
-        }
-        for sealed in self.outbox.take_skipped(known.sequence) {
-            self.fail_batch(sealed, words::UNKNOWN_SKIPPED, outputs);
-        }
     }
 }
 

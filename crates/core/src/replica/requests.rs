@@ -1,0 +1,93 @@
+//! Requests of this node's clients: how they are taken in, and how they end when nothing else ends them.
+
+use repligo_proto::words;
+
+use super::outbox::{Sealed, Waiter};
+use super::reads::WaitingRead;
+use super::{Replica, fail};
+use crate::contract::{Body, Outputs, Request};
+use crate::limits;
+use crate::op::Op;
+use crate::origin::Route;
+use crate::time::Now;
+
+impl Replica {
+    pub(super) fn on_request(&mut self, now: Now, request: Request<'_>, outputs: &mut Outputs) {
+        let (ticket, resp3) = (request.ticket, request.resp3);
+        if self.outbox.is_full() || self.reads.len() + self.waits.len() >= limits::READS_WAITING_MAX {
+            return fail(outputs, ticket, resp3, words::OVERLOADED);
+        }
+        match request.body {
+            Body::Command(command) if !command.is_write() => {
+                if let Route::Refused(text) = self.settings.origin.route(command) {
+                    return fail(outputs, ticket, resp3, &text);
+                }
+                if !(request.rides && self.outbox.push_read(ticket, resp3, |out| command.encode(out))) {
+                    let mut encoded = Vec::new();
+                    command.encode(&mut encoded);
+                    let read = WaitingRead {
+                        ticket: Some(ticket),
+                        resp3,
+                        command: encoded,
+                        since_us: now.mono_us,
+                    };
+                    self.reads.push(read);
+                }
+            }
+            Body::Command(command) => self.submit_write(now, command, (ticket, resp3), outputs),
+            Body::Transaction { transaction, locals } => {
+                if let Some(text) = self.settings.origin.refuse_transaction(transaction) {
+                    return fail(outputs, ticket, resp3, &text);
+                }
+                let waiter = Waiter::Write {
+                    ticket,
+                    resp3,
+                    locals: locals.to_vec(),
+                };
+                self.submit(now, &Op::Transaction(*transaction), waiter);
+            }
+        }
+    }
+
+    pub(super) fn submit(&mut self, now: Now, op: &Op<'_>, waiter: Waiter) {
+        self.scratch.clear();
+        op.encode(&mut self.scratch);
+        self.outbox.push_op(&self.scratch, waiter, now.mono_us);
+    }
+
+    /// Answers what has waited for too long, with the outcome that is known.
+    pub(super) fn give_up_overdue(&mut self, now: Now, outputs: &mut Outputs) {
+        let since_us = now.mono_us.saturating_sub(limits::FORWARD_HOLD_US);
+        if since_us == 0 {
+            return;
+        }
+        self.outbox.seal();
+        while let Some(sealed) = self.outbox.take_overdue(since_us) {
+            let text = if sealed.maybe_applied() {
+                words::UNKNOWN_IN_TIME
+            } else {
+                words::NO_LEADER_IN_TIME
+            };
+            self.fail_batch(sealed, text, outputs);
+        }
+        for read in self.reads.take_overdue(since_us) {
+            match read.ticket {
+                Some(ticket) => fail(outputs, ticket, read.resp3, words::NO_LEADER_IN_TIME),
+                None => self.confirming = false,
+            }
+        }
+    }
+
+    pub(super) fn fail_batch(&mut self, sealed: Sealed, write_error: &str, outputs: &mut Outputs) {
+        for waiter in sealed.waiters {
+            match waiter {
+                Waiter::Silent => {}
+                Waiter::Write { ticket, resp3, .. } => fail(outputs, ticket, resp3, write_error),
+                // A read has no effect: whatever became of the ops before it, it was not answered.
+                Waiter::Read { ticket, resp3, .. } => {
+                    fail(outputs, ticket, resp3, words::NO_LEADER_IN_TIME);
+                }
+            }
+        }
+    }
+}
