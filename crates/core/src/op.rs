@@ -10,7 +10,7 @@
 //! |---|---|
 //! | 0x80 | Time |
 //! | 0x81 | Transaction |
-//! | 0x90–0x9f | origin lanes: Intent, Resolved, Fill, Health |
+//! | 0x90–0x9f | [`crate::origin::OriginOp`], which decodes itself |
 
 use crate::command::{Command, FIRST_OP_TAG};
 use crate::packed::{Corrupt, corrupt};

@@ -106,7 +106,7 @@ impl Database {
         );
         let removed = key_digest
             .meta(length, old.meta())
-            .wrapping_add(key_digest.blocks(old.value, offset, end));
+            .wrapping_add(key_digest.part(old.value, offset, end));
         let (inside, behind) = bytes.split_at(bytes.len().min(length - offset));
         if !inside.is_empty() {
             let value = table.value_mut(hash, key).expect("it was found above");
@@ -119,7 +119,7 @@ impl Database {
         let new = table.get(hash, key).expect("it was found above");
         let added = key_digest
             .meta(new.value.len(), meta)
-            .wrapping_add(key_digest.blocks(new.value, offset, end));
+            .wrapping_add(key_digest.part(new.value, offset, end));
         *digest = digest.wrapping_sub(removed).wrapping_add(added);
     }
 

@@ -10,8 +10,7 @@
 //!   being in a table is being alive, also in snapshots.
 //! - Each write of a key gets the next number of one counter as the key's version; the counter is part
 //!   of the replicated state. Equal version means: not written in between, not even with an equal value.
-//! - Each database's digest is the sum of [`digest::KeyDigest::entry`] over its entries, kept up with each
-//!   change.
+//! - Each database's digest is the sum of the hashes of its entries, kept up with each change.
 //! - A negative row (an origin key that is known to have no row) is an entry that no plain command sees.
 
 mod clock;
@@ -178,16 +177,23 @@ impl Keyspace {
             })
     }
 
-    /// Starts loading what the command will touch. Meant for a batch of parsed commands: prefetch all,
-    /// then execute all.
+    /// Starts loading the part of the index that the command will look at. Meant for a batch of parsed
+    /// commands: prefetch all, prefetch all entries, execute all.
     #[inline]
     pub fn prefetch(&self, command: &Command<'_>) {
-        if let Some(table) = command
-            .db()
-            .and_then(|db| self.database(db))
-            .map(|database| database.table())
-        {
+        if let Some(database) = command.db().and_then(|db| self.database(db)) {
+            let table = database.table();
             command.for_each_key(|key| table.prefetch(table.hash(key)));
+        }
+    }
+
+    /// Starts loading the entries that the command will look at; waits for what
+    /// [`Keyspace::prefetch`] asked for.
+    #[inline]
+    pub fn prefetch_entries(&self, command: &Command<'_>) {
+        if let Some(database) = command.db().and_then(|db| self.database(db)) {
+            let table = database.table();
+            command.for_each_key(|key| table.prefetch_entry(table.hash(key)));
         }
     }
 

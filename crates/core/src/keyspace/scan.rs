@@ -26,7 +26,7 @@ impl Keyspace {
         let mut found: Vec<&[u8]> = Vec::new();
         if let Some(database) = self.database(db) {
             for entry in database.table().iter() {
-                if entry.kind != kind::NEGATIVE && (pattern == b"*" || glob::matches(pattern, entry.key)) {
+                if entry.kind != kind::NEGATIVE && matches(pattern, entry.key) {
                     found.push(entry.key);
                 }
             }
@@ -87,8 +87,18 @@ impl Scan<'_> {
         entry.kind != kind::NEGATIVE
             && self
                 .pattern
-                .is_none_or(|pattern| glob::matches(pattern, entry.key))
+                .is_none_or(|pattern| matches(pattern, entry.key))
             && self.kind.is_none_or(|kind| kind.eq_ignore_ascii_case(b"string"))
+    }
+}
+
+/// KEYS and SCAN take `*` for everything before they match, and Redis' matcher itself finds that an empty
+/// text matches an empty pattern only.
+fn matches(pattern: &[u8], key: &[u8]) -> bool {
+    match (pattern, key) {
+        (b"*", _) => true,
+        (_, []) => pattern.is_empty(),
+        _ => glob::matches(pattern, key),
     }
 }
 
