@@ -29,7 +29,7 @@ const LAYERS: [(&str, &[&str]); 4] = [
 const CONSENSUS_FILE: &str = "crates/core/src/consensus.rs";
 
 /// Unfinished work, and debugging that was left behind.
-const BANNED: [&str; 6] = ["todo!(", "unimplemented!(", "dbg!(", "FIXME", "TODO", "#[ignore"];
+const BANNED: [&str; 6] = ["todo!(", "unimplemented!(", "dbg!(", "FIXME", "TODO", "#[ignore]"];
 
 /// Files that may use Redis' words for leader and follower: one in proto, the README's one sentence, the
 /// generated command table, and tests and scripts that talk to Redis itself.

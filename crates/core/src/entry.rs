@@ -7,8 +7,9 @@
 
 use bytes::Bytes;
 
-use crate::codec::{Malformed, Reader, put_bytes, put_varint, take_bytes};
+use crate::codec::{Malformed, Reader, put_bytes, put_varint};
 use crate::contract::PeerId;
+use crate::packed::take_bytes;
 
 /// Version of the entry layout and of the ops in it.
 pub const ENTRY_VERSION: u8 = 1;
@@ -66,7 +67,7 @@ impl Batch {
 
 /// Takes the next op of a batch.
 pub fn next_op<'a>(ops: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
-    take_bytes(ops)
+    Ok(take_bytes(ops)?)
 }
 
 /// Builds the payload of one entry.

@@ -1,3 +1,5 @@
+//! Tests of COMMAND and its subcommands: replies against the table, in both protocols.
+
 use super::*;
 use crate::resp::{OwnedRequest, Value, decode_reply};
 

@@ -1,3 +1,5 @@
+//! Tests of the request decoder: whole, cut, inline and hostile input.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Tests of the reply decoder: both protocols, cut and hostile input.
+
 use super::*;
 use crate::reply::ReplyWriter;
 use proptest::prelude::*;
