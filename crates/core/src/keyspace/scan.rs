@@ -85,9 +85,7 @@ impl Keyspace {
 impl Scan<'_> {
     fn accepts(&self, entry: &EntryRef<'_>) -> bool {
         entry.kind != kind::NEGATIVE
-            && self
-                .pattern
-                .is_none_or(|pattern| matches(pattern, entry.key))
+            && self.pattern.is_none_or(|pattern| matches(pattern, entry.key))
             && self.kind.is_none_or(|kind| kind.eq_ignore_ascii_case(b"string"))
     }
 }

@@ -103,6 +103,8 @@ pub struct Plan {
     pub pipeline_max: u64,
     /// A driver may perform the outputs of each step at once, or those of a turn together.
     pub effects_per_step: bool,
+    /// Every fourth client only reads.
+    pub readers: bool,
 }
 
 impl Plan {
@@ -140,6 +142,7 @@ impl Plan {
             think_us_max: *random.pick(&[20_000, 100_000, 300_000]),
             pipeline_max: *random.pick(&[1, 1, 4]),
             effects_per_step: random.chance(500),
+            readers: random.chance(500),
         }
     }
 

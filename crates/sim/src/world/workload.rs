@@ -130,6 +130,8 @@ pub struct Workload {
     next_token: Token,
     origin: bool,
     pipeline_max: u64,
+    /// Every fourth client only reads.
+    readers: bool,
     /// Operations per class so far, from which the current key follows.
     used: BTreeMap<Class, u32>,
     thought: Vec<(Ask, Expected)>,
@@ -148,6 +150,7 @@ impl Workload {
             next_token: 1,
             origin: plan.origin,
             pipeline_max: plan.pipeline_max,
+            readers: plan.readers,
             used: BTreeMap::new(),
             thought: Vec::new(),
         }
@@ -212,6 +215,12 @@ impl Workload {
             };
             self.ask(request(&["GET", &name(key, "")]), expected);
             return;
+        }
+        if client.is_multiple_of(4) && self.readers {
+            // A client that writes stalls behind a leader without a quorum; one that only reads goes on
+            // and sees whether that leader still answers.
+            let key = self.choose_key(Class::Register, random);
+            return self.read(client, key, now);
         }
         if let Some((key, expected)) = watched.take() {
             self.compare_and_set(client, key, expected, now);
