@@ -233,6 +233,25 @@ fn until_zero(bytes: &[u8]) -> &[u8] {
     &bytes[..end.unwrap_or(bytes.len())]
 }
 
+/// A subcommand with a number of arguments that it does not take, where Redis finds out late.
+pub fn subcommand_syntax(container: &str, word: &[u8]) -> Vec<u8> {
+    let before: &[u8] = b"ERR unknown subcommand or wrong number of arguments for '";
+    [
+        before,
+        until_zero(word),
+        b"'. Try ",
+        container.as_bytes(),
+        b" HELP.",
+    ]
+    .concat()
+}
+
+/// EXEC that was refused for `error` and has dropped its transaction.
+pub fn exec_abort_because(error: &[u8]) -> Vec<u8> {
+    let reason = error.strip_prefix(b"ERR ").unwrap_or(error);
+    [b"EXECABORT Transaction discarded because of: ", reason].concat()
+}
+
 /// EXPIRE with an unknown option.
 pub fn unsupported_option(option: &[u8]) -> Vec<u8> {
     [b"ERR Unsupported option ", until_zero(option)].concat()

@@ -130,15 +130,12 @@ fn list(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
             all = selects;
         }
         Some(word) if word.eq_ignore_ascii_case(b"ID") && options.len() > 1 => {
-            let ids: Option<Vec<u64>> = options
-                .skip(1)
-                .iter()
-                .map(|text| parse_i64(text).and_then(|id| u64::try_from(id).ok()))
-                .collect();
+            let ids: Option<Vec<i64>> = options.skip(1).iter().map(parse_i64).collect();
             let Some(ids) = ids else {
                 return local.reply(out).error(words::INVALID_CLIENT_ID);
             };
-            chosen = Some(ids);
+            // No client has a negative id, but asking for one is no error.
+            chosen = Some(ids.into_iter().filter_map(|id| u64::try_from(id).ok()).collect());
         }
         Some(_) => return local.reply(out).error(words::SYNTAX),
     }

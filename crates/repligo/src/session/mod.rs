@@ -161,7 +161,12 @@ pub fn execute(connection: &mut Connection, worker: &mut Worker, now: Now, reque
     let spec = match resolve(request) {
         Ok(spec) => spec,
         Err(reason) => {
-            let text = words::unresolved(reason, request);
+            let mut text = words::unresolved(reason, request);
+            if request.get(0).eq_ignore_ascii_case(b"EXEC") {
+                // A refused EXEC ends its transaction, as in Redis.
+                session.multi = None;
+                text = words::exec_abort_because(&text);
+            }
             return reject(connection, worker, None, &text);
         }
     };

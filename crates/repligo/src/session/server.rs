@@ -104,6 +104,10 @@ pub(super) fn host_and_port(address: &str) -> (&str, u16) {
 }
 
 fn slowlog_get(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
+    if request.len() > 3 {
+        let text = words::subcommand_syntax("SLOWLOG", request.get(1));
+        return local.reply(out).error_bytes(&text);
+    }
     let mut count = SLOWLOG_DEFAULT_COUNT;
     if let Some(text) = request.try_get(2) {
         match parse_i64(text) {
