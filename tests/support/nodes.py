@@ -67,11 +67,11 @@ class Node:
     def resume(self):
         self.signal(signal.SIGCONT)
 
-    def start(self, log):
-        """Starts it again after it ended, with the same command line."""
+    def start(self, log, **variables):
+        """Starts it again after it ended, with the same command line and nothing of our own environment."""
         if self.pid is not None:
             raise AssertionError(f"{self.name} still runs")
-        self.started = Process(self.argv, log)
+        self.started = Process(self.argv, log, env=variables)
 
     def role(self):
         """`leader`, `follower`, or `none` while it does not answer."""

@@ -24,7 +24,7 @@ use super::wal::{NEW_SEGMENT_FILE, Wal, parse_segment_name};
 /// Bytes of one log segment.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 /// Overrides the boot id of the machine, so that tests can act as if it had been restarted.
-pub const BOOT_ID_VARIABLE: &str = "REPLIGO_BOOT_ID";
+pub const BOOT_ID_VARIABLE: &str = "REPLIGO_TEST_BOOT_ID";
 /// In place of the boot id in `meta` after a sync failed: equal to no boot, so that the next open treats
 /// the log like after a stop of the machine.
 pub(super) const SYNC_FAILED: &str = "(sync failed)";
