@@ -1,0 +1,1 @@
+"""Faults of real processes under clients that record what they were told."""

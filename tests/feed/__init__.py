@@ -1,0 +1,1 @@
+"""Real data, fed in while the leader dies or sleeps."""
