@@ -145,6 +145,8 @@ impl RequestDecoder {
         if self.is_at_start()
             && let Some(taken) = self.decode_whole(buffer, args)
         {
+            // A cut inside of the first line has left a mark that is not the next request's.
+            self.progress.scanned = 0;
             return Ok(Some(taken));
         }
         self.decode_general(buffer, args)

@@ -210,3 +210,25 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
     ];
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
+
+#[test]
+fn a_cut_anywhere_leaves_nothing_behind_for_the_next_request() {
+    let stream = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n\r\n*2\r\n$4\r\nECHO\r\n$2\r\nhi\r\nPING\r\n";
+    for cut in 0..stream.len() {
+        let (mut decoder, mut args) = (RequestDecoder::default(), Args::default());
+        let (mut start, mut lengths) = (0, Vec::new());
+        for end in [cut, stream.len()] {
+            while let Some(taken) = decoder
+                .decode(&stream[start..end], &mut args)
+                .expect("well-formed")
+            {
+                lengths.push(args.len());
+                start += taken;
+                if start == end {
+                    break;
+                }
+            }
+        }
+        assert_eq!((lengths, start), (vec![2, 0, 2, 1], stream.len()), "cut at {cut}");
+    }
+}
