@@ -18,16 +18,21 @@ class Database:
         self.tables = tables
         with self.open() as connection:
             for table in tables:
-                connection.execute(f"CREATE TABLE {table}(name TEXT PRIMARY KEY, value BLOB NOT NULL)")
+                rule = settings.get("check", "1")
+                connection.execute(
+                    f"CREATE TABLE {table}(name TEXT PRIMARY KEY, value BLOB NOT NULL CHECK({rule}))"
+                )
         self.config.write_text(self._configuration(settings))
 
     def _configuration(self, settings):
         timeout = settings.get("statement_timeout", "5s")
+        deadline = settings.get("flush_deadline", "30s")
         sections = [f'[origin.main]\nurl = "sqlite:{self.path}"\nstatement_timeout = "{timeout}"\n']
         for table, prefix in self.tables.items():
             sections.append(
                 f'[[keyspace]]\nname = "{table}"\npattern = "{prefix}{{name:text}}"\norigin = "main"\n'
                 f'mode = "write-through"\ntable = "{table}"\nvalue = "raw"\nvalue_column = "value"\n'
+                f'flush_deadline = "{deadline}"\n'
             )
         return "\n".join(sections)
 

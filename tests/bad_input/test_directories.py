@@ -1,0 +1,263 @@
+"""Data directories that are damaged, foreign, wiped, newer, or of a machine that stopped: refused, and unchanged."""
+
+import shutil
+
+import pytest
+
+from faults.reading import assert_held_by_all
+from support.nodes import Cluster, binary
+from support.processes import run_tool
+from support.resp import encode
+from support.waiting import wait_until
+
+from .directories import contents, flip_in_the_middle, last_segment, log_end, overwrite, refused
+
+KEYS = 300
+
+
+def fill(node, label="k"):
+    """Writes some keys; returns what was acknowledged."""
+    values = {b"%s:%d" % (label.encode(), number): b"value %d" % number * 10 for number in range(KEYS)}
+    with node.connect() as connection:
+        connection.send(b"".join(encode(("SET", key, value)) for key, value in values.items()))
+        assert all(reply.raw == b"+OK\r\n" for reply in connection.read_all(len(values)))
+    return values
+
+
+def serves(node):
+    """True once it answers linearizable reads."""
+    with node.connect(2) as connection:
+        return connection.call("GET", "nothing").value.kind in "$_"
+
+
+@pytest.fixture
+def single_node(tmp_path):
+    with Cluster(tmp_path, nodes=1) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def three(tmp_path):
+    with Cluster(tmp_path) as cluster:
+        yield cluster
+
+
+def test_a_changed_byte_in_the_log_is_refused_and_nothing_touched(single_node):
+    node = single_node.nodes[0]
+    values = fill(node)
+    node.kill()
+    segment = last_segment(node.data_dir)
+    sound = segment.read_bytes()
+    offset = flip_in_the_middle(segment)
+    before = contents(node.data_dir)
+    for _ in range(2):
+        said = refused(node.argv)
+        assert str(segment) in said and "damaged at offset" in said and "copy" in said, said
+        named = int(said.split("damaged at offset ")[1].split(":")[0])
+        assert 4096 <= named <= offset, (named, offset)
+        assert contents(node.data_dir) == before
+    # The remedy works: the file from a copy.
+    segment.write_bytes(sound)
+    node.start(single_node.directory / "again.log")
+    wait_until("it serves", lambda: serves(node))
+    assert_held_by_all(single_node, values)
+
+
+def test_a_changed_byte_in_a_follower_stops_only_that_node(three):
+    follower = three.followers()[0]
+    values = fill(follower)
+    follower.kill()
+    flip_in_the_middle(last_segment(follower.data_dir))
+    assert "damaged at offset" in refused(follower.argv)
+    three.nodes.remove(follower)
+    values |= fill(three.leader(), "later")
+    assert_held_by_all(three, values)
+
+
+def test_a_torn_tail_is_cut_and_caught_up(three):
+    follower = three.followers()[0]
+    values = fill(follower)
+    follower.kill()
+    segment = last_segment(follower.data_dir)
+    end = log_end(segment)
+    overwrite(segment, end - 5, b"\0" * 5)
+    follower.start(three.directory / "again.log")
+    wait_until("it serves", lambda: serves(follower), 20)
+    assert_held_by_all(three, values)
+
+
+@pytest.mark.parametrize("name", ["meta", "wal"])
+def test_a_newer_format_is_refused(single_node, name):
+    node = single_node.nodes[0]
+    values = fill(node)
+    node.kill()
+    file = node.data_dir / "meta" if name == "meta" else last_segment(node.data_dir)
+    overwrite(file, 8, b"\2")
+    before = contents(node.data_dir)
+    said = refused(node.argv)
+    assert str(file) in said and "format 2" in said and "release" in said, said
+    assert contents(node.data_dir) == before
+    overwrite(file, 8, b"\1")
+    node.start(single_node.directory / "again.log")
+    wait_until("it serves", lambda: serves(node))
+    assert_held_by_all(single_node, values)
+
+
+def test_the_directory_of_another_node_is_refused(three, tmp_path):
+    fill(three.leader())
+    node = three.nodes[0]
+    node.kill()
+    before = contents(node.data_dir)
+    alone = [binary(), "serve", "--listen", node.address, "--admin-listen", node.admin, "--data-dir", node.data_dir]
+    said = refused(alone)
+    assert "belongs to node n1 of the cluster of n1, n2, n3" in said and "--data-dir" in said, said
+    other = [word.replace(str(node.data_dir), str(three.nodes[1].data_dir)) for word in node.argv]
+    three.nodes[1].kill()
+    assert "belongs to node n2" in refused(other)
+    assert contents(node.data_dir) == before
+
+
+def test_a_directory_of_another_cluster_is_refused(three, tmp_path):
+    values = fill(three.leader())
+    with Cluster(tmp_path / "second") as second:
+        fill(second.leader(), "second")
+        stranger = second.nodes[0]
+        stranger.kill()
+        taken = stranger.data_dir
+        saved = tmp_path / "saved"
+        shutil.copytree(taken, saved)
+    node = three.nodes[0]
+    node.kill()
+    own = tmp_path / "own"
+    node.data_dir.rename(own)
+    shutil.copytree(saved, node.data_dir)
+    # Nobody can tell which side is wrong, so it goes on asking, joins nothing and says so.
+    node.start(tmp_path / "foreign.log")
+    wait_until("it says why", lambda: "one of the data directories is the wrong one" in node.started.tail(), 20)
+    with node.connect(20) as connection:
+        assert connection.call("SET", "foreign", "1").raw.startswith((b"-NOLEADER", b"-LOADING"))
+    assert "repligo ready" not in node.started.tail()
+    node.kill()
+    # A single file of another cluster is refused at once.
+    shutil.rmtree(node.data_dir)
+    shutil.copytree(own, node.data_dir)
+    shutil.copy(last_segment(saved), node.data_dir)
+    before = contents(node.data_dir)
+    said = refused(node.argv)
+    assert "belongs to cluster" in said and "copy" in said, said
+    assert contents(node.data_dir) == before
+    shutil.rmtree(node.data_dir)
+    own.rename(node.data_dir)
+    node.start(tmp_path / "again.log")
+    wait_until("it serves", lambda: serves(node), 20)
+    assert_held_by_all(three, values)
+
+
+def test_a_directory_that_is_not_ours_is_refused(tmp_path):
+    directory = tmp_path / "home"
+    directory.mkdir()
+    (directory / "thesis.txt").write_text("years of work")
+    said = refused([binary(), "serve", "--listen", "127.0.0.1:0", "--data-dir", directory])
+    assert "not a Repligo data directory" in said and "thesis.txt" in said and "--data-dir" in said, said
+    assert [path.name for path in directory.iterdir()] == ["thesis.txt"]
+
+
+def test_a_directory_in_use_is_refused(single_node):
+    node = single_node.nodes[0]
+    second = [word.replace(node.address, "127.0.0.1:0").replace(node.admin, "127.0.0.1:0") for word in node.argv]
+    said = refused(second)
+    assert "in use by process" in said and str(node.pid) in said, said
+    assert serves(node)
+
+
+def test_a_wiped_node_refuses_and_never_votes(three):
+    values = fill(three.leader())
+    node = three.followers()[0]
+    node.kill()
+    shutil.rmtree(node.data_dir)
+    said = refused(node.argv)
+    assert "belongs to a formed cluster" in said and "wiped" in said and "Restore the directory" in said, said
+    three.nodes.remove(node)
+    assert_held_by_all(three, values)
+    # With only one other node running it must not make a majority.
+    lone, last = three.leader(), three.followers()[0]
+    last.kill()
+    assert "wiped" in refused(node.argv)
+    with lone.connect(20) as connection:
+        # It may have been proposed before the leader noticed that it is alone.
+        assert connection.call("SET", "k", "v").raw.startswith((b"-NOLEADER", b"-UNKNOWN"))
+        assert connection.call("GET", "k").raw.startswith(b"-NOLEADER")
+    last.start(three.directory / "again.log")
+    wait_until("a majority serves again", lambda: serves(lone), 20)
+    assert_held_by_all(three, values)
+
+
+def test_an_unclean_stop_of_the_machine_is_refused_in_os_mode(three):
+    values = fill(three.leader())
+    node = three.followers()[0]
+    node.kill()
+    before = contents(node.data_dir)
+    said = refused(node.argv, REPLIGO_TEST_BOOT_ID="another boot")
+    assert "the machine stopped" in said and "must not vote" in said and "fsync" in said, said
+    assert contents(node.data_dir) == before
+    three.nodes.remove(node)
+    values |= fill(three.leader(), "later")
+    assert_held_by_all(three, values)
+
+
+def test_after_a_clean_stop_another_boot_is_no_matter(three):
+    values = fill(three.leader())
+    node = three.followers()[0]
+    node.kill()
+    node.start(three.directory / "first.log")
+    wait_until("it serves", lambda: serves(node), 20)
+    assert node.started.stop() == 0
+    node.start(three.directory / "second.log", REPLIGO_TEST_BOOT_ID="another boot")
+    wait_until("it serves", lambda: serves(node), 20)
+    assert_held_by_all(three, values)
+
+
+@pytest.fixture
+def small_file_system(tmp_path):
+    """32 MiB of their own."""
+    place = tmp_path / "small"
+    place.mkdir()
+    try:
+        code, _, errors = run_tool(["mount", "-t", "tmpfs", "-o", "size=32m", "repligo-test", place])
+    except FileNotFoundError:
+        pytest.skip("there is no mount program")
+    if code != 0:
+        pytest.skip(f"mounting is not permitted here: {errors.decode().strip()}")
+    yield place
+    code, _, errors = run_tool(["umount", "--lazy", place])
+    assert code == 0, errors
+
+
+def test_a_full_disk_stops_the_node_and_loses_nothing(small_file_system):
+    filler = small_file_system / "filler"
+    filler.write_bytes(b"x" * (20 << 20))
+    with Cluster(small_file_system / "c", nodes=1) as cluster:
+        node = cluster.nodes[0]
+        acknowledged, stopped = {}, False
+        with node.connect() as connection:
+            # 30 MB into 12: it must end before.
+            for number in range(3000):
+                key, value = b"k:%d" % number, b"%d:" % number + b"x" * 10_000
+                try:
+                    reply = connection.call("SET", key, value)
+                except ConnectionError:
+                    stopped = True
+                    break
+                if reply.raw == b"+OK\r\n":
+                    acknowledged[key] = value
+        assert stopped and len(acknowledged) > 100
+        wait_until("the node has stopped", lambda: node.pid is None)
+        assert "no space left" in cluster.logs() and "Free space" in cluster.logs(), cluster.logs()
+        # Still full: the same text, and nothing changes.
+        before = contents(node.data_dir)
+        assert "pace" in refused(node.argv)
+        assert contents(node.data_dir) == before
+        filler.unlink()
+        node.start(small_file_system / "again.log")
+        wait_until("it serves", lambda: serves(node), 20)
+        assert_held_by_all(cluster, acknowledged)
