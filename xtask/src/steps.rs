@@ -111,7 +111,7 @@ pub fn check() -> Outcome {
 /// Formatting and generated documents.
 pub fn fix() -> Outcome {
     run(&mut cargo(&["fmt", "--all"]))?;
-    run(&mut cargo(&["test", "--quiet", "--package", "repligo-proto", "markdown"]).env("UPDATE", "1"))
+    run(cargo(&["test", "--quiet", "--package", "repligo-proto", "markdown"]).env("UPDATE", "1"))
 }
 
 /// Passes its arguments to the simulator.
