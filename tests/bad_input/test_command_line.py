@@ -77,7 +77,8 @@ def test_a_port_in_use_names_its_owner(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        listen = ["--admin-listen", f"127.0.0.1:{free_port()}"]
+        # Derived ports could lie above 65535.
+        listen = ["--admin-listen", f"127.0.0.1:{free_port()}", "--peer-listen", f"127.0.0.1:{free_port()}"]
         code, said = run("serve", "--listen", f"127.0.0.1:{port}", *listen, "--data-dir", tmp_path / "data")
     assert code == 1, said
     assert f"127.0.0.1:{port}" in said and "--listen" in said and f"pid {os.getpid()}" in said, said

@@ -57,9 +57,17 @@ class Node:
         os.kill(pid, number)
 
     def kill(self):
-        """SIGKILL; returns when the process has gone."""
+        """SIGKILL; returns when the process has been reaped: only then has it surely closed its ports."""
+        pid = self.pid
         self.signal(signal.SIGKILL)
-        wait_until(f"{self.name} is gone", lambda: self.pid is None)
+
+        def is_reaped():
+            # Ours is reaped by asking for it, the others by `dev`.
+            if self.started is not None:
+                self.started.is_running()
+            return not os.path.exists(f"/proc/{pid}")
+
+        wait_until(f"{self.name} is gone", is_reaped)
 
     def pause(self):
         self.signal(signal.SIGSTOP)
