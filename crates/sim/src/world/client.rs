@@ -7,20 +7,37 @@ use bytes::Bytes;
 use repligo_core::contract::PeerId;
 use repligo_proto::resp::decode_reply;
 
+use super::queue::Micros;
 use super::session::Ask;
-use super::workload::Expected;
+use super::workload::{Expected, Thinker};
 use super::{Event, Phase, World};
 use crate::check::Violation;
 use crate::random::Random;
+
+/// Longest pause of a [`Kind::Reader`] between two reads.
+const READER_THINKS_US: Micros = 60_000;
+
+/// What a client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Reads and writes, at any node.
+    Writer,
+    /// Reads linearizably and quickly, at one node. Never held up by a write, it is there to see what a
+    /// deposed leader answers.
+    Reader,
+    /// Reads at level eventual.
+    Watcher,
+    /// Reads every key once at the end, at one node.
+    Auditor,
+}
 
 /// A client.
 #[derive(Debug)]
 pub struct Client {
     id: u32,
-    /// READONLY connections.
-    watcher: bool,
-    /// Reads everything at the end, at this node.
-    pub reader_at: Option<PeerId>,
+    kind: Kind,
+    /// It connects only there.
+    home: Option<PeerId>,
     pub(super) random: Random,
     node: PeerId,
     connected: bool,
@@ -35,11 +52,11 @@ pub struct Client {
 
 impl Client {
     /// A client that has no connection yet.
-    pub fn new(id: u32, watcher: bool, random: Random) -> Self {
+    pub fn new(id: u32, kind: Kind, random: Random) -> Self {
         Self {
             id,
-            watcher,
-            reader_at: None,
+            kind,
+            home: None,
             random,
             node: 0,
             connected: false,
@@ -51,8 +68,8 @@ impl Client {
     }
 
     /// Its number, if it reads everything at the end.
-    pub fn reader(&self) -> Option<u32> {
-        self.reader_at.map(|_| self.id)
+    pub fn auditor(&self) -> Option<u32> {
+        (self.kind == Kind::Auditor).then_some(self.id)
     }
 
     /// Requests without an answer.
@@ -78,32 +95,33 @@ impl World {
         if !client.open.is_empty() {
             return;
         }
-        let stopped = self.phase >= Phase::Draining && client.reader_at.is_none();
+        let stopped = self.phase >= Phase::Draining && client.kind != Kind::Auditor;
         if stopped && (client.watched.is_none() || !client.connected) {
             return;
         }
         let mut batch: Vec<(Ask, Expected)> = Vec::new();
         if !client.connected {
-            client.node = match client.reader_at {
-                Some(node) => node,
-                None => client.random.between(1, self.context.plan.nodes as u64),
+            let nodes = self.context.plan.nodes as u64;
+            client.node = match (client.home, client.kind) {
+                (Some(node), _) => node,
+                (None, Kind::Reader) => 1 + u64::from(client.id) % nodes,
+                (None, _) => client.random.between(1, nodes),
             };
             client.serial += 1;
             client.connected = true;
-            if client.watcher {
+            if client.kind == Kind::Watcher {
                 batch.push((Ask::ReadOnly, Expected::Accepted));
             }
         }
-        if client.script.is_empty() && client.reader_at.is_none() {
-            let now = self.context.queue.now();
-            self.workload.think(
-                client.id,
-                client.watcher,
-                client.node,
-                &mut client.watched,
-                &mut client.random,
-                now,
-            );
+        if client.script.is_empty() && client.kind != Kind::Auditor {
+            let thinker = Thinker {
+                client: client.id,
+                kind: client.kind,
+                node: client.node,
+                now: self.context.queue.now(),
+            };
+            self.workload
+                .think(&thinker, &mut client.watched, &mut client.random);
             client.script.extend(self.workload.drain());
         }
         let count = client.script.len().min(16);
@@ -194,6 +212,8 @@ impl World {
         let impatient = client.watched.is_some() || !client.script.is_empty();
         let delay = if impatient {
             1
+        } else if client.kind == Kind::Reader {
+            client.random.between(1, READER_THINKS_US)
         } else {
             client.random.between(1, think_max)
         };
@@ -237,12 +257,12 @@ impl World {
     }
 
     /// One client per node that reads every key at the end.
-    pub(super) fn add_readers(&mut self) {
+    pub(super) fn add_auditors(&mut self) {
         let now = self.context.queue.now();
         for node in self.nodes_alive() {
             let id = self.clients.len() as u32;
-            let mut client = Client::new(id, false, self.context.random.fork());
-            client.reader_at = Some(node);
+            let mut client = Client::new(id, Kind::Auditor, self.context.random.fork());
+            client.home = Some(node);
             client.script = self.workload.read_everything(id, now);
             self.clients.push(client);
             self.context.queue.after(1, Event::Think { client: id });

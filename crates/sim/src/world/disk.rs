@@ -113,6 +113,13 @@ impl Disk {
         done
     }
 
+    /// The process stopped, and nothing of what was not reported made it.
+    pub fn lose_unwritten(&mut self) {
+        self.waiting.clear();
+        self.in_flight.clear();
+        self.unfinished = None;
+    }
+
     /// The process or the machine stopped: a prefix of the batch in flight made it.
     pub fn crash(&mut self, random: &mut Random) {
         self.waiting.clear();
@@ -126,6 +133,11 @@ impl Disk {
         }
         self.in_flight.clear();
         self.unfinished = None;
+    }
+
+    /// (index, term) of what the log holds.
+    pub fn log(&self) -> Vec<(u64, u64)> {
+        self.log.iter().map(|entry| (entry.index, entry.term)).collect()
     }
 
     /// The node belongs to a formed cluster.

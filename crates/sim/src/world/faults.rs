@@ -18,6 +18,8 @@ pub enum Relief {
     Unblock(Vec<(PeerId, PeerId)>),
     /// The network is as fast as before.
     FastNetwork,
+    /// Not an end but a sequel: these processes are killed and started again at once.
+    Restart(Vec<PeerId>),
 }
 
 impl World {
@@ -80,6 +82,7 @@ impl World {
                 self.block(vec![(from, to)]);
             }
             Fault::IsolateLeader => self.isolate_leader(),
+            Fault::ForgetfulVoters => self.forgetful_voters(),
             Fault::Reset => {
                 let (one, other) = self.some_pair();
                 self.context.tear(one, other, (10, 5_000));
@@ -197,6 +200,24 @@ impl World {
         self.block(blocked);
     }
 
+    /// The lease counts on voters that remember. One node loses sight of the leader and campaigns; the
+    /// others would turn it down, but their memory ends with their processes.
+    fn forgetful_voters(&mut self) {
+        let Some(leader) = self.leader() else {
+            return;
+        };
+        let mut others: Vec<PeerId> = (1..=self.context.plan.nodes as PeerId)
+            .filter(|node| *node != leader)
+            .collect();
+        let candidate = others.swap_remove(self.context.random.below(others.len() as u64) as usize);
+        self.block(vec![(leader, candidate), (candidate, leader)]);
+        for _ in 0..6 {
+            let delay = self.context.random.between(900_000, 3_500_000);
+            let sequel = Event::Relief(Relief::Restart(others.clone()));
+            self.context.queue.after(delay, sequel);
+        }
+    }
+
     fn block(&mut self, directions: Vec<(PeerId, PeerId)>) {
         for (from, to) in &directions {
             self.context.network.set_blocked(*from, *to, true);
@@ -210,7 +231,7 @@ impl World {
                 self.context.queue.after(patience, event);
             }
         }
-        let length = self.context.random.skewed(50_000, 6_000_000);
+        let length = self.context.random.between(50_000, 4_000_000);
         self.context
             .queue
             .after(length, Event::Relief(Relief::Unblock(directions)));
@@ -230,6 +251,12 @@ impl World {
 
     pub(super) fn on_relief(&mut self, relief: Relief) {
         match relief {
+            Relief::Restart(nodes) if self.phase == Phase::Faults => {
+                for node in nodes {
+                    self.crash_and_restart(node, false, 30_000);
+                }
+            }
+            Relief::Restart(_) => {}
             Relief::FastNetwork => self.context.network.delays = self.context.plan.network,
             Relief::Unblock(directions) => {
                 for (from, to) in directions {

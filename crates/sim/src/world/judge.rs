@@ -9,8 +9,9 @@ use repligo_core::contract::{PeerId, Status};
 use repligo_proto::resp::Value;
 use repligo_proto::words;
 
+use super::keys::Class;
 use super::queue::Micros;
-use super::workload::{Class, Expected};
+use super::workload::Expected;
 use super::{Event, Phase, World};
 use crate::check::loss::{self, Final};
 use crate::check::{Judged, Violation, cache, check_key, forward};
@@ -57,7 +58,7 @@ impl World {
             Phase::Calm => self.enter(Phase::Draining),
             Phase::Draining if self.is_settled() => {
                 self.enter(Phase::Reading);
-                self.add_readers();
+                self.add_auditors();
             }
             Phase::Reading
                 if self.clients.iter().all(super::client::Client::is_done) && self.is_settled() =>
@@ -168,16 +169,16 @@ impl World {
         self.judge_origin()
     }
 
-    /// The first reader's view; that all readers agree, the judges of single keys have made sure of.
+    /// The first auditor's view; that all auditors agree, the judges of single keys have made sure of.
     fn finals(&self) -> BTreeMap<u32, Final> {
-        let readers: BTreeSet<u32> = self
+        let auditors: BTreeSet<u32> = self
             .clients
             .iter()
-            .filter_map(super::client::Client::reader)
+            .filter_map(super::client::Client::auditor)
             .collect();
         let mut finals = BTreeMap::new();
         for operation in &self.workload.history {
-            if operation.action != Action::Read || !readers.contains(&operation.client) {
+            if operation.action != Action::Read || !auditors.contains(&operation.client) {
                 continue;
             }
             let content = match &operation.outcome {

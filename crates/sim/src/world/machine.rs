@@ -6,11 +6,12 @@ use std::sync::Arc;
 use repligo_core::contract::{Durability, PeerId};
 use repligo_core::origin::{OriginEvent, OriginMap};
 
+use super::arrival::Arrival;
 use super::clock::Clock;
 use super::disk::Disk;
 use super::network::Frame;
 use super::plan::Plan;
-use super::process::{Arrival, Process};
+use super::process::Process;
 use super::queue::Micros;
 use super::session::Ask;
 use super::{Event, Starter, World};

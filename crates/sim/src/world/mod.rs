@@ -11,16 +11,19 @@ use std::sync::Arc;
 use repligo_core::contract::{
     Boot, Durability, Event as CoreEvent, Identity, PeerId, Role, Settings, Status,
 };
-use repligo_core::origin::{OriginEvent, OriginMap, OriginRequest};
+use repligo_core::origin::OriginMap;
 
 use crate::check::{Violation, replicas::Digests};
 use crate::random::Random;
 
+mod arrival;
 pub mod client;
 pub mod clock;
 pub mod disk;
+mod event;
 mod faults;
 mod judge;
+mod keys;
 mod machine;
 pub mod network;
 pub mod origin;
@@ -33,151 +36,12 @@ pub mod workload;
 
 use client::Client;
 use disk::Disk;
+pub use event::Event;
 use machine::Machine;
 use network::{Frame, Network};
 use plan::Plan;
 use queue::{Micros, Queue};
 use trace::Trace;
-
-/// What can happen.
-#[derive(Debug)]
-pub enum Event {
-    /// A process may have something to do.
-    Run {
-        /// Node.
-        node: PeerId,
-        /// Its life; the event is stale in another one.
-        life: u32,
-    },
-    /// A frame may have arrived.
-    Deliver {
-        /// Sender.
-        from: PeerId,
-        /// Receiver.
-        to: PeerId,
-        /// Stream.
-        stream: u64,
-    },
-    /// An end learns of a fresh stream.
-    StreamUp {
-        /// Who learns.
-        at: PeerId,
-        /// The other end.
-        peer: PeerId,
-        /// Stream.
-        stream: u64,
-    },
-    /// An end learns that a stream is gone.
-    StreamDown {
-        /// Who learns.
-        at: PeerId,
-        /// The other end.
-        peer: PeerId,
-        /// Stream.
-        stream: u64,
-    },
-    /// The network gives up on a stream whose frames it cannot deliver.
-    Patience {
-        /// One end.
-        one: PeerId,
-        /// The other.
-        other: PeerId,
-        /// Stream.
-        stream: u64,
-    },
-    /// A pair without a stream tries to get one.
-    Dial {
-        /// One end.
-        one: PeerId,
-        /// The other.
-        other: PeerId,
-    },
-    /// The batch in flight on a disk is durable.
-    DiskDone {
-        /// Node.
-        node: PeerId,
-        /// Life of the process that asked.
-        life: u32,
-    },
-    /// A stopped machine starts its process.
-    Start {
-        /// Node.
-        node: PeerId,
-    },
-    /// A node asks the origin.
-    OriginAsked {
-        /// Node.
-        node: PeerId,
-        /// Life of its process.
-        life: u32,
-        /// What.
-        request: OriginRequest,
-    },
-    /// A transaction reaches the origin; its answer may still be lost.
-    OriginWork {
-        /// Number of the transaction.
-        id: u64,
-    },
-    /// The origin's answer reaches the node.
-    OriginAnswer {
-        /// Node.
-        node: PeerId,
-        /// Life of the process that asked.
-        life: u32,
-        /// What.
-        event: OriginEvent,
-    },
-    /// A transaction that outlived its caller reaches the origin.
-    OriginZombie(Box<origin::Zombie>),
-    /// The origin is back.
-    OriginUp,
-    /// A client thinks of something to ask.
-    Think {
-        /// Client.
-        client: u32,
-    },
-    /// A client's requests reach a node.
-    Requests {
-        /// Node.
-        node: PeerId,
-        /// Client and serial number of its connection.
-        connection: (u32, u64),
-        /// Requests.
-        asks: Vec<session::Ask>,
-    },
-    /// A client hung up.
-    Hangup {
-        /// Node.
-        node: PeerId,
-        /// Client and serial number of its connection.
-        connection: (u32, u64),
-    },
-    /// An answer reaches a client.
-    Reply {
-        /// Client and serial number of its connection.
-        connection: (u32, u64),
-        /// Encoded.
-        bytes: bytes::Bytes,
-    },
-    /// A client learns that its connection is gone.
-    Disconnected {
-        /// Client and serial number of its connection.
-        connection: (u32, u64),
-    },
-    /// A client runs out of patience.
-    Timeout {
-        /// Client and serial number of its connection.
-        connection: (u32, u64),
-    },
-    /// The nemesis acts.
-    Fault,
-    /// A fault that was to last for a while ends.
-    Relief(faults::Relief),
-    /// The second phase begins.
-    Heal,
-    /// Progress of the second phase is judged.
-    Judge,
-}
 
 /// Where the run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -414,8 +278,16 @@ impl World {
             .map(|id| Machine::new(id, &plan, map.clone(), &mut random))
             .collect();
         let workload = workload::Workload::new(&plan);
-        let clients = (0..(plan.clients + plan.watchers) as u32)
-            .map(|id| Client::new(id, id as usize >= plan.clients, random.fork()))
+        let kinds = [
+            (client::Kind::Writer, plan.clients),
+            (client::Kind::Reader, plan.readers),
+            (client::Kind::Watcher, plan.watchers),
+        ];
+        let clients = kinds
+            .into_iter()
+            .flat_map(|(kind, count)| std::iter::repeat_n(kind, count))
+            .enumerate()
+            .map(|(id, kind)| Client::new(id as u32, kind, random.fork()))
             .collect();
         let context = Context {
             slow_disk_until: vec![0; plan.nodes],

@@ -18,9 +18,9 @@ use repligo_core::origin::{
 };
 use repligo_core::replica::Replica;
 
+use super::keys::{is_forbidden, name, token_of};
 use super::plan::Plan;
 use super::queue::Micros;
-use super::workload::{is_forbidden, name, token_of};
 use super::{Event, World};
 use crate::check::cache::{Decision, KeyAtRest};
 use crate::random::Random;
@@ -118,6 +118,22 @@ impl Origin {
     /// Takes it down, or up again.
     pub fn set_down(&mut self, down: bool) {
         self.down = down;
+    }
+
+    /// Executes a call at once, as a healthy database does.
+    pub fn call(&mut self, request: &OriginRequest) -> OriginEvent {
+        let mut connection = Connection {
+            origin: self,
+            random: &mut Random::new(0),
+            doubtful: false,
+            left_behind: None,
+        };
+        run_call(&mut connection, request)
+    }
+
+    /// All rows, by key.
+    pub fn rows(&self) -> impl Iterator<Item = (&Bytes, &Bytes)> {
+        self.rows.iter()
     }
 
     /// Row and cached value of a key.

@@ -28,6 +28,8 @@ pub enum Fault {
     OneWay,
     /// The leader is cut off, wholly or in one direction.
     IsolateLeader,
+    /// A node is cut off from the leader only; then all others forget that they follow it, by a restart.
+    ForgetfulVoters,
     /// A stream is torn down and both ends learn it soon.
     Reset,
     /// A stream is torn down and one end learns it late.
@@ -46,7 +48,7 @@ pub enum Fault {
     OriginUnknown,
 }
 
-const FAULTS: [Fault; 17] = [
+const FAULTS: [Fault; 18] = [
     Fault::Pause,
     Fault::LongPause,
     Fault::Crash,
@@ -56,6 +58,7 @@ const FAULTS: [Fault; 17] = [
     Fault::Partition,
     Fault::OneWay,
     Fault::IsolateLeader,
+    Fault::ForgetfulVoters,
     Fault::Reset,
     Fault::HalfOpen,
     Fault::SlowNetwork,
@@ -79,6 +82,8 @@ pub struct Plan {
     pub log_bytes_max: u64,
     /// Clients that read and write.
     pub clients: usize,
+    /// Clients that only read, linearizably, and keep to one node each.
+    pub readers: usize,
     /// Clients with READONLY connections.
     pub watchers: usize,
     /// Mapped keys are in use.
@@ -103,8 +108,6 @@ pub struct Plan {
     pub pipeline_max: u64,
     /// A driver may perform the outputs of each step at once, or those of a turn together.
     pub effects_per_step: bool,
-    /// Every fourth client only reads.
-    pub readers: bool,
 }
 
 impl Plan {
@@ -124,6 +127,7 @@ impl Plan {
             durability,
             log_bytes_max: *random.pick(&[2 << 10, 16 << 10, 64 << 10, 64 << 20]),
             clients: random.between(2, 8) as usize,
+            readers: *random.pick(&[0, 3, 5]),
             watchers: random.below(3) as usize,
             origin: random.chance(500),
             faults,
@@ -142,7 +146,6 @@ impl Plan {
             think_us_max: *random.pick(&[20_000, 100_000, 300_000]),
             pipeline_max: *random.pick(&[1, 1, 4]),
             effects_per_step: random.chance(500),
-            readers: random.chance(500),
         }
     }
 

@@ -12,57 +12,17 @@ use repligo_core::codec::Reader;
 use repligo_core::contract::{Input, Outputs, PeerId, Persist, Request, Send, Ticket};
 use repligo_core::forming::{Forming, FormingOutput, FormingState};
 use repligo_core::limits;
-use repligo_core::origin::{OriginEvent, OriginRequest};
+use repligo_core::origin::OriginRequest;
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
 
+use super::arrival::Arrival;
 use super::disk::{Disk, Done, Job};
 use super::network::Frame;
 use super::queue::Micros;
-use super::session::{Ask, Connection};
+use super::session::Connection;
 use super::{Context, Event};
 use crate::check::Violation;
-
-/// Something that has arrived at a process.
-#[derive(Debug)]
-pub enum Arrival {
-    /// A frame on a stream.
-    Frame {
-        /// Sender.
-        from: PeerId,
-        /// The stream; frames of an older one than the current are dropped.
-        stream: u64,
-        /// What it is.
-        frame: Frame,
-    },
-    /// A fresh stream.
-    StreamUp {
-        /// The other end.
-        peer: PeerId,
-        /// Its number.
-        stream: u64,
-    },
-    /// A stream is gone.
-    StreamDown {
-        /// The other end.
-        peer: PeerId,
-        /// Its number.
-        stream: u64,
-    },
-    /// The disk reports.
-    Disk(Done),
-    /// The origin answers.
-    Origin(OriginEvent),
-    /// A client sends requests, or opens its connection with them.
-    Requests {
-        /// Client and serial number of its connection.
-        connection: (u32, u64),
-        /// In order.
-        asks: Vec<Ask>,
-    },
-    /// A client closed its connection.
-    Closed((u32, u64)),
-}
 
 /// Something that the process has decided to do.
 #[derive(Debug)]
@@ -80,7 +40,7 @@ enum Core {
     Forming(Forming),
     Running(Box<Replica>),
     /// It refused to go on; it answers nobody.
-    Refused(String),
+    Refused,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,15 +114,7 @@ impl Process {
     pub fn replica(&self) -> Option<&Replica> {
         match &self.core {
             Core::Running(replica) => Some(replica),
-            Core::Forming(_) | Core::Refused(_) => None,
-        }
-    }
-
-    /// Why it refused to go on, if it did.
-    pub fn refusal(&self) -> Option<&str> {
-        match &self.core {
-            Core::Refused(reason) => Some(reason),
-            _ => None,
+            Core::Forming(_) | Core::Refused => None,
         }
     }
 
@@ -177,11 +129,6 @@ impl Process {
                 _ => None,
             });
         self.connections.keys().copied().chain(unseen).collect()
-    }
-
-    /// The last reading of the clock that the process took.
-    pub fn now(&self) -> Now {
-        self.now
     }
 
     /// True if a turn has just ended and nothing of it is left to do.
@@ -258,7 +205,7 @@ impl Process {
                     self.forming_output(output, context);
                 }
             }
-            Core::Refused(_) => {}
+            Core::Refused => {}
         }
     }
 
@@ -348,7 +295,7 @@ impl Process {
     }
 
     fn take(&mut self, arrival: Arrival, context: &mut Context) {
-        context.trace.number(self.me << 8 | u64::from(kind_of(&arrival)));
+        context.trace.number(self.me << 8 | u64::from(arrival.kind()));
         match arrival {
             Arrival::StreamUp { peer, stream } => {
                 self.streams.insert(peer, stream);
@@ -358,7 +305,7 @@ impl Process {
                         let bytes = encode_forming(forming.state());
                         self.effects.push_back(Effect::Forming(peer, bytes));
                     }
-                    Core::Refused(_) => {}
+                    Core::Refused => {}
                 }
             }
             Arrival::StreamDown { peer, stream } => {
@@ -405,7 +352,7 @@ impl Process {
                         let bytes = encode_forming(FormingState::Formed(self.starter.cluster_id));
                         self.effects.push_back(Effect::Forming(from, bytes));
                     }
-                    Core::Running(_) | Core::Refused(_) => {}
+                    Core::Running(_) | Core::Refused => {}
                 }
             }
             Frame::End => unreachable!("the network turns an end into a lost stream"),
@@ -450,7 +397,7 @@ impl Process {
             FormingOutput::Persist(state) => self.effects.push_back(Effect::Write(Job::Forming(state))),
             FormingOutput::Refuse(reason) => {
                 context.note_refusal(self.me, &reason);
-                self.core = Core::Refused(reason);
+                self.core = Core::Refused;
             }
         }
     }
@@ -545,16 +492,4 @@ fn encode_forming(state: FormingState) -> Bytes {
     let mut bytes = Vec::new();
     state.encode(&mut bytes);
     Bytes::from(bytes)
-}
-
-fn kind_of(arrival: &Arrival) -> u8 {
-    match arrival {
-        Arrival::Frame { .. } => 1,
-        Arrival::StreamUp { .. } => 2,
-        Arrival::StreamDown { .. } => 3,
-        Arrival::Disk(_) => 4,
-        Arrival::Origin(_) => 5,
-        Arrival::Requests { .. } => 6,
-        Arrival::Closed(_) => 7,
-    }
 }

@@ -9,6 +9,8 @@ use repligo_core::contract::PeerId;
 use repligo_proto::resp::{OwnedRequest, Value};
 use repligo_proto::words;
 
+use super::client::Kind;
+use super::keys::{CLASSES, Class, name, token_of};
 use super::plan::Plan;
 use super::queue::Micros;
 use super::session::Ask;
@@ -16,82 +18,10 @@ use crate::check::forward::EventualRead;
 use crate::history::{Action, Operation, Outcome, Token};
 use crate::random::Random;
 
-/// How the keys of a class are used. A key's number is its class times this plus its number in the class.
-const CLASS_SIZE: u32 = 1_000_000;
 /// Operations on a key that a search judges, before clients move to the next one.
 const SEARCHED_OPERATIONS: u32 = 120;
 /// Width of a token in an append log.
 const LOG_TOKEN_WIDTH: usize = 9;
-
-/// A class of keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// SET and GET of unique values.
-    Register,
-    /// SET, SET PX, GET, DEL and compare-and-set by WATCH.
-    Mixed,
-    /// INCR and GET.
-    Counter,
-    /// APPEND and GET.
-    Log,
-    /// Two keys that MSET or MULTI write together and MGET reads together: one register.
-    Pair,
-    /// SET and GET of a mapped key.
-    Mapped,
-    /// SET, GET and DEL of a mapped key.
-    MappedMixed,
-}
-
-const CLASSES: [Class; 7] = [
-    Class::Register,
-    Class::Mixed,
-    Class::Counter,
-    Class::Log,
-    Class::Pair,
-    Class::Mapped,
-    Class::MappedMixed,
-];
-
-impl Class {
-    /// Class of a key.
-    pub fn of(key: u32) -> Self {
-        CLASSES[(key / CLASS_SIZE) as usize]
-    }
-
-    fn key(self, number: u32) -> u32 {
-        self as u32 * CLASS_SIZE + number
-    }
-
-    /// True if the origin holds the rows.
-    pub fn is_mapped(self) -> bool {
-        matches!(self, Self::Mapped | Self::MappedMixed)
-    }
-}
-
-/// Name of a key on the wire. A pair has two, by its ending.
-pub fn name(key: u32, ending: &str) -> String {
-    let number = key % CLASS_SIZE;
-    match Class::of(key) {
-        Class::Register => format!("r{number}"),
-        Class::Mixed => format!("m{number}"),
-        Class::Counter => format!("c{number}"),
-        Class::Log => format!("l{number}"),
-        Class::Pair => format!("p{number}:{ending}"),
-        Class::Mapped => format!("user:{number}"),
-        Class::MappedMixed => format!("user:{}", CLASS_SIZE + number),
-    }
-}
-
-/// The token that a value carries; the rest of it is padding.
-pub fn token_of(value: &[u8]) -> Option<Token> {
-    let digits = value.split(|byte| !byte.is_ascii_digit()).next()?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-/// What the fake origin refuses to store.
-pub fn is_forbidden(value: &[u8]) -> bool {
-    value.ends_with(b"!")
-}
 
 /// What a client makes of the answer that comes next on its connection.
 #[derive(Clone, Debug)]
@@ -120,6 +50,19 @@ pub enum Expected {
     },
 }
 
+/// A client that thinks of something to ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Thinker {
+    /// Its number.
+    pub client: u32,
+    /// What it does.
+    pub kind: Kind,
+    /// The node to which it is connected.
+    pub node: PeerId,
+    /// When.
+    pub now: Micros,
+}
+
 /// All that clients did.
 #[derive(Debug)]
 pub struct Workload {
@@ -130,8 +73,6 @@ pub struct Workload {
     next_token: Token,
     origin: bool,
     pipeline_max: u64,
-    /// Every fourth client only reads.
-    readers: bool,
     /// Operations per class so far, from which the current key follows.
     used: BTreeMap<Class, u32>,
     thought: Vec<(Ask, Expected)>,
@@ -150,7 +91,6 @@ impl Workload {
             next_token: 1,
             origin: plan.origin,
             pipeline_max: plan.pipeline_max,
-            readers: plan.readers,
             used: BTreeMap::new(),
             thought: Vec::new(),
         }
@@ -194,14 +134,22 @@ impl Workload {
     /// Thinks of the next requests of a client.
     pub fn think(
         &mut self,
-        client: u32,
-        watcher: bool,
-        node: PeerId,
+        thinker: &Thinker,
         watched: &mut Option<(u32, Option<Token>)>,
         random: &mut Random,
-        now: Micros,
     ) {
-        if watcher {
+        let Thinker {
+            client,
+            kind,
+            node,
+            now,
+        } = *thinker;
+        if kind == Kind::Reader {
+            let class = *random.pick(&[Class::Register, Class::Register, Class::Counter, Class::Mixed]);
+            let key = self.choose_key(class, random);
+            return self.read(client, key, now);
+        }
+        if kind == Kind::Watcher {
             let class = if random.chance(700) {
                 Class::Counter
             } else {
@@ -215,12 +163,6 @@ impl Workload {
             };
             self.ask(request(&["GET", &name(key, "")]), expected);
             return;
-        }
-        if client.is_multiple_of(4) && self.readers {
-            // A client that writes stalls behind a leader without a quorum; one that only reads goes on
-            // and sees whether that leader still answers.
-            let key = self.choose_key(Class::Register, random);
-            return self.read(client, key, now);
         }
         if let Some((key, expected)) = watched.take() {
             self.compare_and_set(client, key, expected, now);

@@ -1,0 +1,149 @@
+//! The events of the world: everything that can be scheduled on its one heap.
+
+use bytes::Bytes;
+use repligo_core::contract::PeerId;
+use repligo_core::origin::{OriginEvent, OriginRequest};
+
+use super::faults::Relief;
+use super::origin::Zombie;
+use super::session::Ask;
+
+/// What can happen.
+#[derive(Debug)]
+pub enum Event {
+    /// A process may have something to do.
+    Run {
+        /// Node.
+        node: PeerId,
+        /// Its life; the event is stale in another one.
+        life: u32,
+    },
+    /// A frame may have arrived.
+    Deliver {
+        /// Sender.
+        from: PeerId,
+        /// Receiver.
+        to: PeerId,
+        /// Stream.
+        stream: u64,
+    },
+    /// An end learns of a fresh stream.
+    StreamUp {
+        /// Who learns.
+        at: PeerId,
+        /// The other end.
+        peer: PeerId,
+        /// Stream.
+        stream: u64,
+    },
+    /// An end learns that a stream is gone.
+    StreamDown {
+        /// Who learns.
+        at: PeerId,
+        /// The other end.
+        peer: PeerId,
+        /// Stream.
+        stream: u64,
+    },
+    /// The network gives up on a stream whose frames it cannot deliver.
+    Patience {
+        /// One end.
+        one: PeerId,
+        /// The other.
+        other: PeerId,
+        /// Stream.
+        stream: u64,
+    },
+    /// A pair without a stream tries to get one.
+    Dial {
+        /// One end.
+        one: PeerId,
+        /// The other.
+        other: PeerId,
+    },
+    /// The batch in flight on a disk is durable.
+    DiskDone {
+        /// Node.
+        node: PeerId,
+        /// Life of the process that asked.
+        life: u32,
+    },
+    /// A stopped machine starts its process.
+    Start {
+        /// Node.
+        node: PeerId,
+    },
+    /// A node asks the origin.
+    OriginAsked {
+        /// Node.
+        node: PeerId,
+        /// Life of its process.
+        life: u32,
+        /// What.
+        request: OriginRequest,
+    },
+    /// A transaction reaches the origin; its answer may still be lost.
+    OriginWork {
+        /// Number of the transaction.
+        id: u64,
+    },
+    /// The origin's answer reaches the node.
+    OriginAnswer {
+        /// Node.
+        node: PeerId,
+        /// Life of the process that asked.
+        life: u32,
+        /// What.
+        event: OriginEvent,
+    },
+    /// A transaction that outlived its caller reaches the origin.
+    OriginZombie(Box<Zombie>),
+    /// The origin is back.
+    OriginUp,
+    /// A client thinks of something to ask.
+    Think {
+        /// Client.
+        client: u32,
+    },
+    /// A client's requests reach a node.
+    Requests {
+        /// Node.
+        node: PeerId,
+        /// Client and serial number of its connection.
+        connection: (u32, u64),
+        /// Requests.
+        asks: Vec<Ask>,
+    },
+    /// A client hung up.
+    Hangup {
+        /// Node.
+        node: PeerId,
+        /// Client and serial number of its connection.
+        connection: (u32, u64),
+    },
+    /// An answer reaches a client.
+    Reply {
+        /// Client and serial number of its connection.
+        connection: (u32, u64),
+        /// Encoded.
+        bytes: Bytes,
+    },
+    /// A client learns that its connection is gone.
+    Disconnected {
+        /// Client and serial number of its connection.
+        connection: (u32, u64),
+    },
+    /// A client runs out of patience.
+    Timeout {
+        /// Client and serial number of its connection.
+        connection: (u32, u64),
+    },
+    /// The nemesis acts.
+    Fault,
+    /// A fault that was to last for a while ends.
+    Relief(Relief),
+    /// The second phase begins.
+    Heal,
+    /// Progress of the second phase is judged.
+    Judge,
+}

@@ -1,0 +1,78 @@
+//! Keys and values of the workload: classes of keys, each used in one way, and unique tokens in values.
+
+use crate::history::Token;
+
+/// How the keys of a class are used. A key's number is its class times this plus its number in the class.
+const CLASS_SIZE: u32 = 1_000_000;
+
+/// A class of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// SET and GET of unique values.
+    Register,
+    /// SET, SET PX, GET, DEL and compare-and-set by WATCH.
+    Mixed,
+    /// INCR and GET.
+    Counter,
+    /// APPEND and GET.
+    Log,
+    /// Two keys that MSET or MULTI write together and MGET reads together: one register.
+    Pair,
+    /// SET and GET of a mapped key.
+    Mapped,
+    /// SET, GET and DEL of a mapped key.
+    MappedMixed,
+}
+
+/// All classes; the mapped ones last.
+pub const CLASSES: [Class; 7] = [
+    Class::Register,
+    Class::Mixed,
+    Class::Counter,
+    Class::Log,
+    Class::Pair,
+    Class::Mapped,
+    Class::MappedMixed,
+];
+
+impl Class {
+    /// Class of a key.
+    pub fn of(key: u32) -> Self {
+        CLASSES[(key / CLASS_SIZE) as usize]
+    }
+
+    /// A key of this class.
+    pub fn key(self, number: u32) -> u32 {
+        self as u32 * CLASS_SIZE + number
+    }
+
+    /// True if the origin holds the rows.
+    pub fn is_mapped(self) -> bool {
+        matches!(self, Self::Mapped | Self::MappedMixed)
+    }
+}
+
+/// Name of a key on the wire. A pair has two, by its ending.
+pub fn name(key: u32, ending: &str) -> String {
+    let number = key % CLASS_SIZE;
+    match Class::of(key) {
+        Class::Register => format!("r{number}"),
+        Class::Mixed => format!("m{number}"),
+        Class::Counter => format!("c{number}"),
+        Class::Log => format!("l{number}"),
+        Class::Pair => format!("p{number}:{ending}"),
+        Class::Mapped => format!("user:{number}"),
+        Class::MappedMixed => format!("user:{}", CLASS_SIZE + number),
+    }
+}
+
+/// The token that a value carries; the rest of it is padding.
+pub fn token_of(value: &[u8]) -> Option<Token> {
+    let digits = value.split(|byte| !byte.is_ascii_digit()).next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// What the fake origin refuses to store.
+pub fn is_forbidden(value: &[u8]) -> bool {
+    value.ends_with(b"!")
+}
