@@ -61,11 +61,11 @@ impl State {
                 let fits = self.value == expected || (expected.is_none() && self.volatile);
                 fits.then(|| Self::holding(Some(new)))
             }
-            (Action::CompareAndSet { expected, new }, Outcome::Unknown) => Some(if self.value == expected {
-                Self::holding(Some(new))
-            } else {
-                self
-            }),
+            (Action::CompareAndSet { expected, new }, Outcome::Unknown) => {
+                // It may come after the expiry of a volatile value, too.
+                let fits = self.value == expected || (expected.is_none() && self.volatile);
+                Some(if fits { Self::holding(Some(new)) } else { self })
+            }
             _ => None,
         }
     }

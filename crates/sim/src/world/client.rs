@@ -14,6 +14,9 @@ use super::{Event, Phase, World};
 use crate::check::Violation;
 use crate::random::Random;
 
+/// Longest way of a request from a client to its node.
+const REQUEST_DELAY_US_MAX: u64 = 1_000;
+
 /// Longest pause of a [`Kind::Reader`] between two reads.
 const READER_THINKS_US: Micros = 60_000;
 
@@ -134,7 +137,7 @@ impl World {
         self.context.counts.operations += asks.len() as u64;
         client.open = expected;
         let node = client.node;
-        let delay = client.random.skewed(10, 1_000);
+        let delay = client.random.skewed(10, REQUEST_DELAY_US_MAX);
         self.context.queue.after(
             delay,
             Event::Requests {
@@ -244,7 +247,11 @@ impl World {
     pub(super) fn hang_up(&mut self, connection: (u32, u64)) {
         if let Some(client) = self.client_of(connection) {
             let node = client.node;
-            self.context.queue.after(100, Event::Hangup { node, connection });
+            // After every request that is still on its way: a stream is closed behind its bytes.
+            let delay = REQUEST_DELAY_US_MAX + 1;
+            self.context
+                .queue
+                .after(delay, Event::Hangup { node, connection });
             self.on_disconnected(connection);
         }
     }
