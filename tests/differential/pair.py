@@ -91,7 +91,7 @@ class Link:
         """True if exactly the replies that were counted came: the next one answers the next request."""
         for side in self.sides:
             reply = side.call("ECHO", "in-step")
-            if b"in-step" not in reply.raw and reply.raw != b"+QUEUED\r\n":
+            if b"in-step" not in reply.raw and not reply.raw.startswith((b"+QUEUED", b"-NOAUTH")):
                 return False
         return True
 
@@ -99,17 +99,21 @@ class Link:
 class Pair:
     """Two servers, where ours may be several nodes: connection n goes to node n modulo their number."""
 
-    def __init__(self, mode, ours, theirs, protocol):
+    def __init__(self, mode, ours, theirs, protocol, password=None):
         self.mode, self.ours, self.theirs, self.protocol = mode, ours, theirs, protocol
+        self.password = password
         self.links = {}
         self.differences = []
         self.transcript = []
         self.compared = 0
 
     def __enter__(self):
+        for address in (self.ours[0], self.theirs):
+            with Connection(address) as connection:
+                if self.password:
+                    connection.ask("AUTH", self.password)
+                connection.ask("FLUSHALL")
         self.link(1)
-        for side in self.links[1].sides:
-            side.ask("FLUSHALL")
         return self
 
     def __exit__(self, kind, *_):

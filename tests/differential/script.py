@@ -180,9 +180,9 @@ def _step(line):
     return Request(tuple(words), connection, rule)
 
 
-def load():
-    """All cases of all files."""
+def load(folder=CASES):
+    """All cases of all files in a folder."""
     cases = []
-    for path in sorted(CASES.glob("*.txt")):
+    for path in sorted(folder.glob("*.txt")):
         cases.extend(parse(path.read_text(), path.stem))
     return cases

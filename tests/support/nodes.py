@@ -24,13 +24,14 @@ def binary():
 class Node:
     """One node of a cluster, as `cluster.json` describes it."""
 
-    def __init__(self, facts):
+    def __init__(self, facts, password=None):
         self.name = facts["name"]
         self.address = facts["resp"]
         self.admin = facts["admin"]
         self.peer = facts["peer"]
         self.data_dir = Path(facts["data_dir"])
         self.argv = facts["argv"]
+        self.password = password
         self.started = None
         self._first_pid = facts["pid"]
 
@@ -48,7 +49,10 @@ class Node:
         return None
 
     def connect(self, seconds=10.0):
-        return Connection(self.address, seconds)
+        connection = Connection(self.address, seconds)
+        if self.password:
+            connection.ask("AUTH", self.password)
+        return connection
 
     def signal(self, number):
         pid = self.pid
@@ -94,7 +98,7 @@ class Node:
 class Cluster:
     """Nodes under `repligo dev`; a single node has no peers and needs no quorum."""
 
-    def __init__(self, directory, nodes=3, options=(), extra=()):
+    def __init__(self, directory, nodes=3, options=(), extra=(), password=None):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.nodes = []
@@ -103,7 +107,7 @@ class Cluster:
         try:
             file = self.directory / "dev/cluster.json"
             self.dev.wait_for("every node is ready", file.exists, _READY_SECONDS)
-            self.nodes = [Node(facts) for facts in json.loads(file.read_text())["nodes"]]
+            self.nodes = [Node(facts, password) for facts in json.loads(file.read_text())["nodes"]]
             self.leader()
         except BaseException:
             print(self.logs())

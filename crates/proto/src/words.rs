@@ -61,7 +61,7 @@ pub const WATCH_INSIDE_MULTI: &str = "ERR WATCH inside MULTI is not allowed";
 pub const NO_AUTH: &str = "NOAUTH Authentication required.";
 /// HELLO without AUTH before authentication.
 pub const NO_AUTH_HELLO: &str = "NOAUTH HELLO must be called with the client already authenticated, otherwise \
-    the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP \
+    the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP \
     protocol version at the same time";
 /// AUTH with a wrong user or password.
 pub const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
@@ -254,7 +254,12 @@ pub fn exec_abort_because(error: &[u8]) -> Vec<u8> {
 
 /// EXPIRE with an unknown option.
 pub fn unsupported_option(option: &[u8]) -> Vec<u8> {
-    [b"ERR Unsupported option ", until_zero(option)].concat()
+    // Redis also takes line ends off the end of what it formats; only here do the client's bytes stand there.
+    let mut option = until_zero(option);
+    while let [rest @ .., b'\r' | b'\n'] = option {
+        option = rest;
+    }
+    [b"ERR Unsupported option ", option].concat()
 }
 
 /// HELLO with an unknown option.

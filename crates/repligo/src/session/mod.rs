@@ -172,7 +172,11 @@ pub fn execute(connection: &mut Connection, worker: &mut Worker, now: Now, reque
     };
     session.last_command = Some(spec.id);
     if !session.authenticated && !spec.has(flag::NO_AUTH) {
-        return reject(connection, worker, Some(spec), words::NO_AUTH.as_bytes());
+        let mut text = words::NO_AUTH.as_bytes().to_vec();
+        if spec.id == CommandId::Exec {
+            text = words::exec_abort_because(&text);
+        }
+        return reject(connection, worker, Some(spec), &text);
     }
     let flow = if session.multi.is_some() && session.is_queueing() && !transaction::runs_inside(spec.id) {
         transaction::queue(connection, worker, spec, request)
