@@ -55,6 +55,8 @@ impl Replica {
             self.propose_due_deadlines(now);
             return self.reads.put_back_peers(peers);
         }
+        // A round's index may be older than the time entry that settled a deadline.
+        let index = index.max(self.applied);
         for Question {
             peer: to, context, ..
         } in peers
