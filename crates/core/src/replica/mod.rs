@@ -146,7 +146,8 @@ impl Replica {
             last_tick_us: now.mono_us,
             confirmed: false,
             confirming: false,
-            next_context: 1,
+            // Distinct from those of this node's earlier lives.
+            next_context: settings.identity.incarnation << 32,
             leader_heard_us: now.mono_us,
             scratch: Vec::new(),
             driven: Driven::default(),
@@ -412,6 +413,7 @@ impl Replica {
             known.connected = false;
         }
         self.consensus.peer_lost(peer);
+        self.reads.forget_peer(peer);
         self.peer_lost_snapshots(peer);
         if peer == self.consensus.leader() {
             self.leader_changed();

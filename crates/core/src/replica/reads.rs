@@ -86,6 +86,15 @@ impl Reads {
         self.peers_fresh.extend(peers);
     }
 
+    /// The stream to a peer is gone: its questions are void. It asks again on the next one, perhaps in
+    /// another life, which must not take an answer to the earlier one for its own.
+    pub fn forget_peer(&mut self, peer: PeerId) {
+        self.peers_fresh.retain(|question| question.peer != peer);
+        for (_, questions) in &mut self.peers_asked {
+            questions.retain(|question| question.peer != peer);
+        }
+    }
+
     /// Everything fresh now waits for `context`.
     pub fn asked(&mut self, context: u64, now_us: u64) {
         if !self.fresh.is_empty() {
@@ -220,6 +229,23 @@ mod tests {
         reads.asked(11, 0);
         assert_eq!(reads.confirmed(11, 5), vec![question]);
         assert_eq!(reads.take_ready(5).len(), 2);
+    }
+
+    #[test]
+    fn a_question_dies_with_the_stream_that_it_came_on() {
+        let mut reads = Reads::default();
+        let question = |peer| Question {
+            peer,
+            context: 3,
+            arrived_ms: 0,
+        };
+        reads.push_peer(question(2));
+        reads.asked(10, 0);
+        reads.push_peer(question(2));
+        reads.push_peer(question(3));
+        reads.forget_peer(2);
+        assert_eq!(reads.confirmed(10, 5), Vec::new());
+        assert_eq!(reads.take_peers(), vec![question(3)]);
     }
 
     #[test]

@@ -45,7 +45,8 @@ impl Worker {
         if id != CommandId::Exec as u16 && id != CommandId::Watch as u16 {
             self.answered.count_id(id);
         }
-        if reply.first() == Some(&b'-') {
+        // A WATCH is answered with raw versions, whose first byte may be a dash; they end in zeroes.
+        if reply.first() == Some(&b'-') && reply.ends_with(b"\r\n") {
             self.shared.metrics.commands[id as usize].failed.add(1);
             self.count_error(reply);
         }
