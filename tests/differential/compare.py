@@ -35,11 +35,16 @@ RULES = {
     "latency latest": "type",
 }
 
+# Commands whose second word names what is asked; without one they are commands of their own.
+_CONTAINERS = {name.split(" ")[0] for name in RULES if " " in name}
+
 
 def rule_of(words):
     """The rule for a request's reply."""
     names = [word.lower().decode(errors="replace") for word in words[:2]]
-    return RULES.get(" ".join(names)) or RULES.get(names[0] if names else "") or "exact"
+    if len(names) == 2 and names[0] in _CONTAINERS:
+        return RULES.get(" ".join(names), "exact")
+    return RULES.get(names[0] if names else "", "exact")
 
 
 def same(rule, ours, theirs):
