@@ -70,6 +70,9 @@ pub enum Message {
     },
     /// The sender's clients wait for this row: load it and propose a Fill.
     Load {
+        /// What the sender had applied. A receiver that is behind it waits: an older entry about the row
+        /// would seem to settle the question, and the sender has that one behind it.
+        index: u64,
         /// Position of the keyspace in the configuration.
         keyspace: u16,
         /// The key.
@@ -113,8 +116,9 @@ impl Message {
                 put_bytes(&mut out, chunk);
             }
             Self::SnapshotAck { index, number } => put_pair(&mut out, TAG_SNAPSHOT_ACK, *index, *number),
-            Self::Load { keyspace, key } => {
+            Self::Load { index, keyspace, key } => {
                 out.push(TAG_LOAD);
+                put_varint(&mut out, *index);
                 put_varint(&mut out, u64::from(*keyspace));
                 put_bytes(&mut out, key);
             }
@@ -162,6 +166,7 @@ impl Message {
                 number: reader.varint()?,
             },
             TAG_LOAD => Self::Load {
+                index: reader.varint()?,
                 keyspace: take_keyspace(&mut reader)?,
                 key: reader.bytes()?,
             },
@@ -218,6 +223,7 @@ mod tests {
             },
             Message::SnapshotAck { index: 10, number: 0 },
             Message::Load {
+                index: 9,
                 keyspace: 1,
                 key: Bytes::from_static(b"key"),
             },

@@ -63,6 +63,8 @@ pub struct OriginWaits {
     unasked: BTreeSet<Row>,
     /// On a leader: which followers wait for a row.
     peers: BTreeMap<Row, BTreeSet<PeerId>>,
+    /// On a leader: (what the follower had applied, follower, row), until as much is applied here.
+    early: Vec<(u64, PeerId, Row)>,
 }
 
 impl OriginWaits {
@@ -142,6 +144,7 @@ impl OriginWaits {
     pub fn ask_again(&mut self) {
         self.unasked = self.by_key.keys().cloned().collect();
         self.peers.clear();
+        self.early.clear();
     }
 
     /// This node serves as leader now: everything that anybody wants is to be asked for.
@@ -149,10 +152,18 @@ impl OriginWaits {
         self.unasked = self.by_key.keys().chain(self.peers.keys()).cloned().collect();
     }
 
-    /// A follower waits for a row.
-    pub fn peer_wants(&mut self, peer: PeerId, row: Row) {
-        self.peers.entry(row.clone()).or_default().insert(peer);
-        self.unasked.insert(row);
+    /// A follower that had applied `index` waits for a row.
+    pub fn peer_wants(&mut self, peer: PeerId, index: u64, row: Row) {
+        self.early.push((index, peer, row));
+    }
+
+    /// Takes in what followers want whose state is not ahead of `applied`. Taken in earlier, an entry that
+    /// they have behind them would wake nobody there and forget their wish here.
+    pub fn take_in_peers(&mut self, applied: u64) {
+        for (_, peer, row) in self.early.extract_if(.., |(index, _, _)| *index <= applied) {
+            self.peers.entry(row.clone()).or_default().insert(peer);
+            self.unasked.insert(row);
+        }
     }
 
     fn take(&mut self, id: u64) -> Option<ParkedRequest> {
@@ -203,7 +214,10 @@ mod tests {
         let mut waits = OriginWaits::default();
         waits.park(read(1), BTreeSet::from([row("a"), row("b")]));
         waits.park(read(2), BTreeSet::from([row("b")]));
-        waits.peer_wants(3, row("a"));
+        waits.peer_wants(3, 5, row("a"));
+        waits.take_in_peers(4);
+        assert!(waits.peers.is_empty());
+        waits.take_in_peers(5);
         let (failed, peers) = waits.fail(&row("a"));
         assert_eq!((failed, peers), (vec![read(1)], BTreeSet::from([3])));
         assert_eq!(waits.take_overdue(2), vec![read(2)]);

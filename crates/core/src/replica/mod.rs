@@ -386,7 +386,7 @@ impl Replica {
                 self.on_snapshot_chunk(from, (index, number), chunk, outputs);
             }
             Message::SnapshotAck { index, number } => self.on_snapshot_ack(from, index, number, outputs),
-            Message::Load { keyspace, key } => self.on_load(from, keyspace, key),
+            Message::Load { index, keyspace, key } => self.on_load(from, index, (keyspace, key)),
             Message::LoadFailed { keyspace, key, error } => self.fail_load(&(keyspace, key), &error, outputs),
         }
     }

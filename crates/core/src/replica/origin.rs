@@ -309,6 +309,7 @@ impl Replica {
             return;
         }
         if self.lease.serving() {
+            self.waits.take_in_peers(self.applied);
             for (keyspace, key) in self.waits.take_unasked() {
                 self.flusher.want_load(now, keyspace, &key);
             }
@@ -334,17 +335,22 @@ impl Replica {
             for (keyspace, key) in self.waits.take_unasked() {
                 outputs.sends.push(Send {
                     to: leader,
-                    message: Message::Load { keyspace, key }.encode(),
+                    message: Message::Load {
+                        index: self.applied,
+                        keyspace,
+                        key,
+                    }
+                    .encode(),
                 });
             }
         }
     }
 
     /// A follower wants a row.
-    pub(super) fn on_load(&mut self, from: PeerId, keyspace: u16, key: Bytes) {
-        let known = usize::from(keyspace) < self.settings.origin.policies().len();
+    pub(super) fn on_load(&mut self, from: PeerId, index: u64, row: Row) {
+        let known = usize::from(row.0) < self.settings.origin.policies().len();
         if known && self.consensus.role() == crate::contract::Role::Leader {
-            self.waits.peer_wants(from, (keyspace, key));
+            self.waits.peer_wants(from, index, row);
         }
     }
 
