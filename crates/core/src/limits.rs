@@ -40,6 +40,11 @@ pub const READ_RETRY_US: u64 = 500_000;
 pub const STALENESS_US_MAX: u64 = 10_000_000;
 /// Bytes of log in memory of a lone voter, which needs it for nobody.
 pub const LONE_LOG_BYTES_MAX: u64 = 1 << 20;
+/// Expired keys that one entry removes at most: a few milliseconds of work. More that are due at once are
+/// absent all the same and are removed by the entries that follow; while there are any the leader makes
+/// such entries itself.
+/// Small for the simulator, so that a few keys make a crowd.
+pub const RECLAIMED_PER_ENTRY: usize = if cfg!(feature = "bugs") { 3 } else { 4096 };
 /// Voters in one cluster.
 pub const VOTERS_MAX: usize = 7;
 /// Databases per shard (`SELECT 0` to `SELECT 15`).

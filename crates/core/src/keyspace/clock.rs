@@ -2,7 +2,9 @@
 
 use crate::command::Command;
 
-use super::{Keyspace, kind};
+use super::{Keyspace, LagHistogram, kind};
+use crate::limits::RECLAIMED_PER_ENTRY;
+use crate::table::EntryRef;
 
 /// The time of a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,20 +25,63 @@ pub enum ReadOutcome {
 }
 
 impl Keyspace {
-    /// Moves shard time to `time_ms`, unless it is there already or past it, and removes every key
-    /// whose deadline has come.
+    /// Moves shard time to `time_ms`, unless it is there already or past it. Every key whose deadline has
+    /// come is absent from now on; up to [`RECLAIMED_PER_ENTRY`] of them are removed, the earliest
+    /// first, and the others by the calls that follow.
     #[inline]
     pub fn set_time(&mut self, time_ms: u64) {
-        if time_ms > self.time_ms {
-            self.time_ms = time_ms;
-            if time_ms >= self.earliest_deadline_ms {
-                self.remove_expired();
-            }
+        self.set_time_seen_at(time_ms, time_ms);
+    }
+
+    /// As [`Keyspace::set_time`], with the present time of whoever measures how late keys are removed.
+    #[inline]
+    pub fn set_time_seen_at(&mut self, time_ms: u64, wall_ms: u64) {
+        self.time_ms = self.time_ms.max(time_ms);
+        if self.time_ms >= self.earliest_deadline_ms {
+            self.remove_expired(wall_ms);
         }
     }
 
-    /// True when the command touches a key with a deadline at or before `now_ms`. Such a deadline lies
-    /// after shard time, because expired keys are removed at once.
+    /// Begins the statistics of how late expired keys are removed anew.
+    pub fn forget_reclaim_lag(&mut self) {
+        self.reclaim_lag = LagHistogram::default();
+    }
+
+    /// True while keys that have expired may still have to be removed: have an entry applied.
+    #[inline]
+    pub fn has_expired_keys(&self) -> bool {
+        self.earliest_deadline_ms <= self.time_ms
+    }
+
+    /// True unless the deadline of the entry has come: what expired and is not yet removed is absent.
+    #[inline]
+    pub(super) fn is_alive(&self, entry: &EntryRef<'_>) -> bool {
+        entry
+            .deadline_ms
+            .is_none_or(|deadline_ms| deadline_ms > self.time_ms)
+    }
+
+    /// Removes keys whose deadline is not after shard time, at most [`RECLAIMED_PER_ENTRY`], and moves
+    /// the deadline bound.
+    #[cold]
+    fn remove_expired(&mut self, wall_ms: u64) {
+        self.earliest_deadline_ms = u64::MAX;
+        let mut rest = RECLAIMED_PER_ENTRY;
+        for database in self.databases.iter_mut().flatten() {
+            rest -= database.remove_due(self.time_ms, rest, &mut |entry| {
+                self.expired += u64::from(entry.kind != kind::NEGATIVE);
+                let lag_ms = entry
+                    .deadline_ms
+                    .map_or(0, |deadline_ms| wall_ms.saturating_sub(deadline_ms));
+                self.reclaim_lag.record(lag_ms);
+            });
+            let earliest = database.table().next_deadline().unwrap_or(u64::MAX);
+            self.earliest_deadline_ms = self.earliest_deadline_ms.min(earliest);
+        }
+    }
+
+    /// True when the command touches a key whose deadline lies after shard time and at or before
+    /// `now_ms`.
     #[cold]
     pub(super) fn meets_deadline(&self, command: &Command<'_>, now_ms: u64) -> bool {
         let Some(database) = command.db().and_then(|db| self.database(db)) else {
@@ -47,7 +92,9 @@ impl Keyspace {
             Command::Keys { .. }
             | Command::Scan { .. }
             | Command::RandomKey { .. }
-            | Command::DbSize { .. } => table.next_deadline().is_some_and(|deadline| deadline <= now_ms),
+            | Command::DbSize { .. } => table
+                .next_deadline_after(self.time_ms)
+                .is_some_and(|deadline| deadline <= now_ms),
             _ => {
                 let mut met = false;
                 command.for_each_key(|key| {
@@ -57,7 +104,7 @@ impl Keyspace {
                             kind::NEGATIVE => None,
                             _ => entry.deadline_ms,
                         });
-                    met |= deadline.is_some_and(|deadline| deadline <= now_ms);
+                    met |= deadline.is_some_and(|deadline| self.time_ms < deadline && deadline <= now_ms);
                 });
                 met
             }

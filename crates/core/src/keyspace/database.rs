@@ -5,10 +5,7 @@
 
 use super::digest::KeyDigest;
 use super::kind;
-use crate::table::{Meta, Table};
-
-/// How many expired keys are removed per call into the table.
-const EXPIRE_BATCH: usize = 256;
+use crate::table::{EntryRef, Meta, Table};
 
 /// One of the sixteen.
 #[derive(Debug)]
@@ -44,9 +41,9 @@ impl Database {
         &mut self.table
     }
 
-    /// Number of keys; negative rows are none.
+    /// Number of keys, expired ones that are still here included; negative rows are none.
     #[inline]
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.table.len() - self.negative_count
     }
 
@@ -123,10 +120,10 @@ impl Database {
         *digest = digest.wrapping_sub(removed).wrapping_add(added);
     }
 
-    /// Removes an entry if its kind is accepted; true when it was removed.
-    pub fn remove_if(&mut self, key: &[u8], accepts: impl FnOnce(u8) -> bool) -> bool {
+    /// Removes an entry if it is accepted; true when it was removed.
+    pub fn remove_if(&mut self, key: &[u8], accepts: impl FnOnce(&EntryRef<'_>) -> bool) -> bool {
         let hash = self.table.hash(key);
-        let Some(old) = self.table.get(hash, key).filter(|old| accepts(old.kind)) else {
+        let Some(old) = self.table.get(hash, key).filter(accepts) else {
             return false;
         };
         let removed = KeyDigest::new(self.number, key).entry(old.value, old.meta());
@@ -143,27 +140,39 @@ impl Database {
         self.digest = 0;
     }
 
-    /// Removes every entry whose deadline is `now_ms` or earlier; returns how many keys they were.
-    pub fn remove_due(&mut self, now_ms: u64) -> u64 {
+    /// Number of keys whose deadline is later than `now_ms` or that have none; negative rows are none.
+    pub fn live_len(&self, now_ms: u64) -> usize {
+        let due = self.table.due_len(now_ms);
+        if due == 0 {
+            return self.len();
+        }
+        let is_negative = |entry: &EntryRef<'_>| entry.kind == kind::NEGATIVE;
+        let due_negative = match self.negative_count {
+            0 => 0,
+            _ => self.table.due(now_ms).filter(is_negative).count(),
+        };
+        self.len() - (due - due_negative)
+    }
+
+    /// Removes entries whose deadline is `now_ms` or earlier, at most `limit`, in the order of deadline
+    /// and key; returns how many, and shows each before it goes.
+    pub fn remove_due(
+        &mut self,
+        now_ms: u64,
+        limit: usize,
+        on_removed: &mut dyn FnMut(EntryRef<'_>),
+    ) -> usize {
         let Self {
             table,
             negative_count,
             digest,
             number,
         } = self;
-        let mut keys = 0;
-        loop {
-            let count = table.expire_due(now_ms, EXPIRE_BATCH, &mut |entry| {
-                let removed = KeyDigest::new(*number, entry.key).entry(entry.value, entry.meta());
-                *digest = digest.wrapping_sub(removed);
-                match entry.kind {
-                    kind::NEGATIVE => *negative_count -= 1,
-                    _ => keys += 1,
-                }
-            });
-            if count < EXPIRE_BATCH {
-                return keys;
-            }
-        }
+        table.expire_due(now_ms, limit, &mut |entry| {
+            let removed = KeyDigest::new(*number, entry.key).entry(entry.value, entry.meta());
+            *digest = digest.wrapping_sub(removed);
+            *negative_count -= usize::from(entry.kind == kind::NEGATIVE);
+            on_removed(entry);
+        })
     }
 }

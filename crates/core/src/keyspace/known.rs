@@ -24,7 +24,8 @@ impl Keyspace {
     pub fn lookup(&self, db: u8, key: &[u8]) -> Known<'_> {
         let entry = self
             .database(db)
-            .and_then(|database| database.table().get(database.table().hash(key), key));
+            .and_then(|database| database.table().get(database.table().hash(key), key))
+            .filter(|entry| self.is_alive(entry));
         match entry {
             None => Known::Absent,
             Some(entry) if entry.kind == kind::NEGATIVE => Known::Negative,

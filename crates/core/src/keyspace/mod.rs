@@ -5,9 +5,9 @@
 //! looks. It knows no log, no term, no client and no clock; times come from entries and readers.
 //!
 //! Invariants:
-//! - Shard time never goes back, and no key with `deadline <= shard time` is in a table: `set_time`
-//!   removes them before it returns, and a write whose deadline has passed removes its key instead. So
-//!   being in a table is being alive, also in snapshots.
+//! - Shard time never goes back. A key with `deadline <= shard time` is absent for every command. Each
+//!   `set_time` removes a bounded number of such entries in the order of deadline and key, so all replicas
+//!   hold the same ones; a write whose deadline has passed removes its key instead.
 //! - Each write of a key gets the next number of one counter as the key's version; the counter is part
 //!   of the replicated state. Equal version means: not written in between, not even with an equal value.
 //! - Each database's digest is the sum of the hashes of its entries, kept up with each change.
@@ -19,6 +19,7 @@ mod digest;
 mod extended;
 mod keys;
 mod known;
+mod lag;
 mod natural;
 mod scan;
 mod snapshot;
@@ -36,6 +37,7 @@ use crate::op::{Item, Transaction};
 
 pub use clock::{ReadClock, ReadOutcome};
 pub use known::Known;
+pub use lag::{LAG_BOUNDS_MS, LagHistogram};
 pub use snapshot::RestoreError;
 
 use crate::table::EntryRef;
@@ -67,6 +69,8 @@ pub struct KeyspaceCounters {
     pub misses: u64,
     /// Keys removed because their deadline came.
     pub expired: u64,
+    /// How long after their deadlines they were removed.
+    pub reclaim_lag: LagHistogram,
 }
 
 /// What INFO says of one database.
@@ -95,6 +99,7 @@ pub struct Keyspace {
     hits: Cell<u64>,
     misses: Cell<u64>,
     expired: u64,
+    reclaim_lag: LagHistogram,
     /// Advances with each RANDOMKEY, so that one does not follow from another. Not replicated: it
     /// decides nothing but replies.
     draws: Cell<u64>,
@@ -124,6 +129,7 @@ impl Keyspace {
             hits: Cell::new(0),
             misses: Cell::new(0),
             expired: 0,
+            reclaim_lag: LagHistogram::default(),
             draws: Cell::new(hash_seed),
             scratch: Vec::new(),
             snapshot: snapshot::Progress::default(),
@@ -137,10 +143,16 @@ impl Keyspace {
         self.time_ms
     }
 
-    /// A time at or before the earliest deadline of all keys, or `None` without any. No read before it
-    /// can need [`ReadOutcome::NeedsTime`], and [`Keyspace::set_time`] before it removes nothing.
+    /// A time after shard time and at or before the earliest deadline of all keys that have not expired,
+    /// or `None` without any. No read before it can need [`ReadOutcome::NeedsTime`].
     #[inline]
     pub fn next_deadline(&self) -> Option<u64> {
+        if self.has_expired_keys() {
+            let databases = self.databases.iter().flatten();
+            let deadlines =
+                databases.filter_map(|database| database.table().next_deadline_after(self.time_ms));
+            return deadlines.min();
+        }
         (self.earliest_deadline_ms != u64::MAX).then_some(self.earliest_deadline_ms)
     }
 
@@ -164,6 +176,7 @@ impl Keyspace {
             hits: self.hits.get(),
             misses: self.misses.get(),
             expired: self.expired,
+            reclaim_lag: self.reclaim_lag,
         }
     }
 
@@ -171,8 +184,9 @@ impl Keyspace {
     pub fn summary(&self, db: u8) -> DatabaseSummary {
         self.database(db)
             .map_or_else(DatabaseSummary::default, |database| DatabaseSummary {
-                keys: database.len() as u64,
-                volatile_keys: database.table().volatile_len() as u64,
+                keys: database.live_len(self.time_ms) as u64,
+                volatile_keys: (database.table().volatile_len() - database.table().due_len(self.time_ms))
+                    as u64,
                 bytes: database.table().memory_bytes() as u64,
             })
     }
@@ -354,7 +368,10 @@ impl Keyspace {
             Command::Object { db, key, field } => self.object(db, key, field, reply),
             Command::MemoryUsage { db, key } => self.memory_usage(db, key, reply),
             Command::DbSize { db } => {
-                reply.integer(self.database(db).map_or(0, |database| database.len() as i64));
+                let count = self
+                    .database(db)
+                    .map_or(0, |database| database.live_len(self.time_ms));
+                reply.integer(count as i64);
             }
             Command::Watch { db, keys } => {
                 keys.iter()
@@ -369,13 +386,17 @@ impl Keyspace {
         self.databases[usize::from(db)].as_deref()
     }
 
-    /// The entry of a key, unless it is absent or a negative row.
+    /// The entry of a key, unless it is absent.
     #[inline]
     fn find(&self, db: u8, key: &[u8]) -> Option<EntryRef<'_>> {
         let table = self.database(db)?.table();
-        table
-            .get(table.hash(key), key)
-            .filter(|entry| entry.kind != kind::NEGATIVE)
+        table.get(table.hash(key), key).filter(|entry| self.is_key(entry))
+    }
+
+    /// True for an entry that commands see: neither a negative row nor expired.
+    #[inline]
+    fn is_key(&self, entry: &EntryRef<'_>) -> bool {
+        entry.kind != kind::NEGATIVE && self.is_alive(entry)
     }
 
     /// As `find`, counted for INFO.

@@ -3,7 +3,7 @@
 use repligo_proto::glob;
 use repligo_proto::reply::ReplyWriter;
 
-use super::{Keyspace, kind};
+use super::Keyspace;
 use crate::table::EntryRef;
 
 /// SCAN looks at no more than this many table cursors per entry that was asked for, so that a sparse
@@ -26,7 +26,7 @@ impl Keyspace {
         let mut found: Vec<&[u8]> = Vec::new();
         if let Some(database) = self.database(db) {
             for entry in database.table().iter() {
-                if entry.kind != kind::NEGATIVE && matches(pattern, entry.key) {
+                if self.is_key(&entry) && matches(pattern, entry.key) {
                     found.push(entry.key);
                 }
             }
@@ -45,7 +45,7 @@ impl Keyspace {
                 for _ in 0..scan.count.saturating_mul(STEPS_PER_ENTRY) {
                     cursor = database.table().scan(cursor, &mut |entry| {
                         seen += 1;
-                        if scan.accepts(&entry) {
+                        if self.is_key(&entry) && scan.accepts(&entry) {
                             found.push(entry.key);
                         }
                     });
@@ -62,20 +62,20 @@ impl Keyspace {
     }
 
     pub(super) fn random_key(&self, db: u8, reply: &mut ReplyWriter<'_>) {
-        let Some(database) = self.database(db).filter(|database| database.len() > 0) else {
+        let Some(database) = self.database(db) else {
             return reply.null();
         };
         for _ in 0..DRAWS_MAX {
             let draw = next_draw(self.draws.get());
             self.draws.set(draw);
             if let Some(entry) = database.table().random(draw)
-                && entry.kind != kind::NEGATIVE
+                && self.is_key(&entry)
             {
                 return reply.bulk(entry.key);
             }
         }
-        // Nearly everything is a negative row.
-        match database.table().iter().find(|entry| entry.kind != kind::NEGATIVE) {
+        // There is none, or nearly everything is a negative row or has expired.
+        match database.table().iter().find(|entry| self.is_key(entry)) {
             Some(entry) => reply.bulk(entry.key),
             None => reply.null(),
         }
@@ -84,8 +84,7 @@ impl Keyspace {
 
 impl Scan<'_> {
     fn accepts(&self, entry: &EntryRef<'_>) -> bool {
-        entry.kind != kind::NEGATIVE
-            && self.pattern.is_none_or(|pattern| matches(pattern, entry.key))
+        self.pattern.is_none_or(|pattern| matches(pattern, entry.key))
             && self.kind.is_none_or(|kind| kind.eq_ignore_ascii_case(b"string"))
     }
 }

@@ -3,7 +3,7 @@
 
 use super::database::Database;
 use super::{Keyspace, kind};
-use crate::table::Meta;
+use crate::table::{EntryRef, Meta};
 
 /// A value as it is written.
 #[derive(Clone, Copy, Debug)]
@@ -83,13 +83,21 @@ impl Keyspace {
         }
     }
 
-    /// Removes a key; true when it was there. A negative row stays and counts as absent.
+    /// Removes a key; true when it was there. A negative row and an expired key stay and count as absent.
     pub(super) fn erase(&mut self, db: u8, key: &[u8]) -> bool {
-        self.erase_if(db, key, |kind| kind != kind::NEGATIVE)
+        let time_ms = self.time_ms;
+        self.erase_if(db, key, |entry| {
+            entry.kind != kind::NEGATIVE && entry.deadline_ms.is_none_or(|deadline_ms| deadline_ms > time_ms)
+        })
     }
 
-    /// Removes an entry if its kind is accepted; true when it was removed.
-    pub(super) fn erase_if(&mut self, db: u8, key: &[u8], accepts: impl FnOnce(u8) -> bool) -> bool {
+    /// Removes an entry if it is accepted; true when it was removed.
+    pub(super) fn erase_if(
+        &mut self,
+        db: u8,
+        key: &[u8],
+        accepts: impl FnOnce(&EntryRef<'_>) -> bool,
+    ) -> bool {
         self.databases[usize::from(db)]
             .as_mut()
             .is_some_and(|database| database.remove_if(key, accepts))
@@ -99,17 +107,6 @@ impl Keyspace {
     pub(super) fn clear_database(&mut self, db: u8) {
         if let Some(database) = self.databases[usize::from(db)].as_mut() {
             database.clear();
-        }
-    }
-
-    /// Removes every entry whose deadline is not after shard time, and moves the deadline bound.
-    #[cold]
-    pub(super) fn remove_expired(&mut self) {
-        self.earliest_deadline_ms = u64::MAX;
-        for database in self.databases.iter_mut().flatten() {
-            self.expired += database.remove_due(self.time_ms);
-            let earliest = database.table().next_deadline().unwrap_or(u64::MAX);
-            self.earliest_deadline_ms = self.earliest_deadline_ms.min(earliest);
         }
     }
 

@@ -44,7 +44,13 @@ impl Replica {
     fn apply_payload(&mut self, now: Now, entry: &LogEntry, outputs: &mut Outputs) {
         let mut reader = EntryReader::new(entry.data.clone())
             .expect("an entry that this version cannot read must not be skipped: replicas would diverge");
-        self.keyspace.set_time(reader.time_ms);
+        // What is replayed or caught up with was not reclaimed late here.
+        let seen_ms = if self.confirmed {
+            self.clock.estimate_ms(now)
+        } else {
+            reader.time_ms
+        };
+        self.keyspace.set_time_seen_at(reader.time_ms, seen_ms);
         self.expire_intents(now, outputs);
         while let Some(batch) = reader
             .next_batch()

@@ -254,6 +254,11 @@ impl Replica {
         &self.keyspace
     }
 
+    /// Begins the statistics of removing expired keys anew.
+    pub fn forget_reclaim_lag(&mut self) {
+        self.keyspace.forget_reclaim_lag();
+    }
+
     /// Begins to hand leadership over, for a clean shutdown; true when there is nothing to hand over
     /// (any more). To be called again on every tick until it says so, or patience ends.
     pub fn prepare_shutdown(&mut self) -> bool {

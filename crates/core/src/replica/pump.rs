@@ -17,6 +17,7 @@ impl Replica {
     /// Lets everything leave that may.
     pub(super) fn pump(&mut self, now: Now, outputs: &mut Outputs) {
         if self.consensus.role() == Role::Leader {
+            self.propose_reclaim();
             self.serve_fresh_reads(now, outputs);
             self.start_round_if_needed(now);
             self.pump_origin(now, outputs);
@@ -149,7 +150,22 @@ impl Replica {
         let deadlines = [self.keyspace.next_deadline(), self.lanes.next_deadline_ms()];
         let earliest = deadlines.into_iter().flatten().min();
         let due = earliest.filter(|&deadline| deadline <= self.clock.estimate_ms(now));
-        if due.is_some_and(|deadline| deadline > self.stamped_ms) && self.system.is_empty() {
+        if due.is_some_and(|deadline| deadline > self.stamped_ms) {
+            self.propose_time();
+        }
+    }
+
+    /// Every entry removes a bounded number of expired keys. While some are left, there is always one on
+    /// its way.
+    fn propose_reclaim(&mut self) {
+        let idle = self.applied == self.consensus.log().last_index();
+        if self.keyspace.has_expired_keys() && self.lease.serving() && idle {
+            self.propose_time();
+        }
+    }
+
+    fn propose_time(&mut self) {
+        if self.system.is_empty() {
             let mut op = Vec::new();
             Op::Time.encode(&mut op);
             self.system.push_back(op);

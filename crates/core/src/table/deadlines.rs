@@ -75,6 +75,43 @@ impl Deadlines {
         self.front.last().copied()
     }
 
+    /// Number of entries whose deadline is `now_ms` or earlier. Costs a step per leaf that is due as a
+    /// whole, and a look at the entries of one more.
+    pub(super) fn due_len(&self, arena: &Arena, now_ms: u64) -> usize {
+        let is_due = |&&handle: &&u32| position_of(arena, handle).0 <= now_ms;
+        let begun = self.bounds_ms.partition_point(|&bound_ms| bound_ms <= now_ms);
+        let Some(last) = begun.checked_sub(1) else {
+            return self.front.iter().filter(is_due).count();
+        };
+        let whole = self.leaves.range(..last).map(|leaf| leaf.handles.len());
+        let partly = self.leaves[last].handles.iter().filter(is_due).count();
+        self.front.len() + whole.sum::<usize>() + partly
+    }
+
+    /// Every entry whose deadline is `now_ms` or earlier, and a few others.
+    pub(super) fn up_to(&self, now_ms: u64) -> impl Iterator<Item = u32> {
+        let begun = self.bounds_ms.partition_point(|&bound_ms| bound_ms <= now_ms);
+        let leaves = self.leaves.range(..begun).flat_map(|leaf| &leaf.handles);
+        self.front.iter().chain(leaves).copied()
+    }
+
+    /// The earliest deadline after `now_ms`. Looks at the entries of two leaves at most.
+    pub(super) fn next_after(&self, arena: &Arena, now_ms: u64) -> Option<u64> {
+        let begun = self.bounds_ms.partition_point(|&bound_ms| bound_ms <= now_ms);
+        let handles = |position: usize| match position.checked_sub(1) {
+            None => Some(&self.front[..]),
+            Some(leaf) => self.leaves.get(leaf).map(|leaf| &leaf.handles[..]),
+        };
+        // The leaf that `now_ms` falls into, or else the one behind it, which begins later.
+        [begun, begun + 1]
+            .into_iter()
+            .filter_map(handles)
+            .find_map(|handles| {
+                let deadlines = handles.iter().map(|&handle| position_of(arena, handle).0);
+                deadlines.filter(|&deadline_ms| deadline_ms > now_ms).min()
+            })
+    }
+
     /// Adds an entry that has a deadline.
     pub(super) fn insert(&mut self, arena: &Arena, handle: u32) {
         self.len += 1;

@@ -310,6 +310,31 @@ impl Table {
         self.store.arena.deadline_ms(self.deadlines.first()?)
     }
 
+    /// Number of entries whose deadline is `now_ms` or earlier.
+    pub fn due_len(&self, now_ms: u64) -> usize {
+        match self.next_deadline() {
+            Some(earliest_ms) if earliest_ms <= now_ms => self.deadlines.due_len(&self.store.arena, now_ms),
+            _ => 0,
+        }
+    }
+
+    /// Entries whose deadline is `now_ms` or earlier, in no particular order.
+    pub fn due(&self, now_ms: u64) -> impl Iterator<Item = EntryRef<'_>> {
+        let entries = self
+            .deadlines
+            .up_to(now_ms)
+            .map(|handle| self.store.arena.entry(handle));
+        entries.filter(move |entry| entry.deadline_ms.is_some_and(|deadline_ms| deadline_ms <= now_ms))
+    }
+
+    /// The earliest deadline after `now_ms`.
+    pub fn next_deadline_after(&self, now_ms: u64) -> Option<u64> {
+        match self.next_deadline()? {
+            earliest_ms if earliest_ms > now_ms => Some(earliest_ms),
+            _ => self.deadlines.next_after(&self.store.arena, now_ms),
+        }
+    }
+
     /// Removes entries whose deadline is `now_ms` or earlier, at most `limit` of them, in the order of
     /// deadline and key, and calls `on_expired` with each before it goes. Returns their number.
     pub fn expire_due(

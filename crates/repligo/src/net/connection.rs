@@ -372,6 +372,7 @@ impl Connection {
     /// clock is sampled here, once for all of them, after their bytes were read.
     pub fn execute(&mut self, bytes: &[u8], args: &mut Args, worker: &mut Worker) -> usize {
         let began_ns = boottime_ns();
+        worker.busy.begin(began_ns);
         let now = worker.clock.at(began_ns / 1000);
         self.session.active_us = now.mono_us;
         worker.batch.begin();

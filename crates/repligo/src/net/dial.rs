@@ -208,6 +208,17 @@ impl Future for LinkTask {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut worker = self.node.worker.borrow_mut();
+        let began_ns = clock::boottime_ns();
+        worker.busy.begin(began_ns);
+        let polled = self.poll_link(cx, &mut worker);
+        let worker = &mut *worker;
+        worker.busy.end_now(began_ns, &worker.shared.metrics);
+        polled
+    }
+}
+
+impl LinkTask {
+    fn poll_link(&self, cx: &mut Context<'_>, worker: &mut Worker) -> Poll<()> {
         loop {
             let Some(mut socket) = worker.links.take(self.peer, self.epoch) else {
                 return Poll::Ready(());

@@ -64,6 +64,11 @@ pub fn boottime_ns() -> u64 {
     read(libc::CLOCK_BOOTTIME)
 }
 
+/// Nanoseconds of CPU time that the calling thread has used. A system call.
+pub fn thread_cpu_ns() -> u64 {
+    read(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
 #[inline]
 fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec {
@@ -72,7 +77,7 @@ fn read(clock: libc::clockid_t) -> u64 {
     };
     // SAFETY: `time` is a valid timespec that lives through the call.
     let result = unsafe { libc::clock_gettime(clock, &mut time) };
-    debug_assert_eq!(result, 0, "both clocks exist since Linux 2.6.39");
+    debug_assert_eq!(result, 0, "these clocks exist since Linux 2.6.39");
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 

@@ -5,7 +5,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use repligo_core::keyspace::LAG_BOUNDS_MS;
 use repligo_proto::command::with_subcommands;
+
+use super::busy::BUSY_BOUNDS_NS;
 
 /// Buckets of a latency histogram; bucket `i` counts calls of at most `2^i` microseconds that no
 /// smaller bucket counts, the last one everything longer.
@@ -27,6 +30,12 @@ impl Counter {
     #[inline]
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Replaces by a larger value; for the one writing thread only.
+    #[inline]
+    pub fn raise(&self, value: u64) {
+        self.set(self.get().max(value));
     }
 
     /// The value.
@@ -135,8 +144,22 @@ pub struct Metrics {
     pub peer_refusals: Counter,
     /// Turns of the worker.
     pub turns: Counter,
-    /// Longest turn since start, nanoseconds.
-    pub turn_nanoseconds_max: Counter,
+    /// Longest time that the worker was busy without a break, nanoseconds of the wall clock.
+    pub busy_nanoseconds_max: Counter,
+    /// The same, nanoseconds of CPU time.
+    pub busy_cpu_nanoseconds_max: Counter,
+    /// How often the worker was busy for longer than each of [`BUSY_BOUNDS_NS`] by the wall clock.
+    pub busy_longer: [Counter; BUSY_BOUNDS_NS.len()],
+    /// The same by CPU time.
+    pub busy_cpu_longer: [Counter; BUSY_BOUNDS_NS.len()],
+    /// Expired keys removed, by how late that was; see [`repligo_core::keyspace::LAG_BOUNDS_MS`].
+    pub reclaim_lag: [Counter; LAG_BOUNDS_MS.len() + 1],
+    /// Sum of it in milliseconds.
+    pub reclaim_lag_ms_sum: Counter,
+    /// Most of it in milliseconds.
+    pub reclaim_lag_ms_max: Counter,
+    /// What 99 of 100 keys kept, milliseconds.
+    pub reclaim_lag_ms_p99: Counter,
     /// Elections seen (changes of the term).
     pub elections: Counter,
     /// Times this node became leader.
@@ -175,8 +198,12 @@ impl Metrics {
             &self.expired_keys,
             &self.evicted_keys,
             &self.error_replies,
-            &self.turn_nanoseconds_max,
+            &self.busy_nanoseconds_max,
+            &self.busy_cpu_nanoseconds_max,
         ] {
+            counter.set(0);
+        }
+        for counter in self.busy_longer.iter().chain(&self.busy_cpu_longer) {
             counter.set(0);
         }
     }

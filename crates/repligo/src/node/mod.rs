@@ -4,6 +4,7 @@
 //! configuration have been turned into a [`NodeConfig`]; it reads no flag, file or environment itself.
 
 pub mod batch;
+pub mod busy;
 pub mod clock;
 mod config;
 pub mod drivers;

@@ -379,10 +379,13 @@ async fn run_turns(node: Rc<Node>) {
 async fn take_reports(node: Rc<Node>, mut done: mpsc::UnboundedReceiver<Report>) {
     while let Some(report) = done.recv().await {
         let worker = &mut *node.worker.borrow_mut();
+        let began_ns = clock::boottime_ns();
+        worker.busy.begin(began_ns);
         worker.take_report(report);
         while let Ok(report) = done.try_recv() {
             worker.take_report(report);
         }
+        worker.busy.end_now(began_ns, &worker.shared.metrics);
     }
 }
 

@@ -23,9 +23,11 @@ impl Worker {
     /// Ends the statistics of a batch of one connection.
     #[inline]
     pub fn end_batch(&mut self, began_ns: u64) {
+        let ended_ns = boottime_ns();
+        self.busy.end((began_ns, ended_ns), &self.shared.metrics);
         if !self.batch.is_empty() {
-            let took_ns = boottime_ns().saturating_sub(began_ns);
-            self.batch.end(took_ns, &self.shared.metrics);
+            self.batch
+                .end(ended_ns.saturating_sub(began_ns), &self.shared.metrics);
         }
     }
 
@@ -101,7 +103,8 @@ impl Worker {
     pub fn reset_statistics(&mut self) {
         self.shared.metrics.reset();
         self.errors.reset();
-        if let Some(replica) = &self.replica {
+        if let Some(replica) = &mut self.replica {
+            replica.forget_reclaim_lag();
             let counters = replica.keyspace().counters();
             self.keyspace_base = (counters.hits, counters.misses, counters.expired);
         }
@@ -147,12 +150,15 @@ impl Worker {
     /// The regular tick: core time, statistics, status for other threads.
     pub fn tick(&mut self) {
         self.clock.measure();
-        let now = self.clock.now();
+        let began_ns = boottime_ns();
+        self.busy.begin(began_ns);
+        let now = self.clock.at(began_ns / 1000);
         self.step(now, Input::Tick);
         self.rates.sample(now.mono_us, &self.shared.metrics);
         self.links.tick(now);
         self.close_idle(now);
         self.publish(now);
+        self.busy.end_now(began_ns, &self.shared.metrics);
     }
 
     /// Disconnects clients that have been idle for longer than `timeout`; about once a second.
@@ -185,6 +191,15 @@ impl Worker {
                 .set(counters.misses.saturating_sub(base.1));
             metrics.expired_keys.set(counters.expired.saturating_sub(base.2));
             metrics.clients_waiting.set(status.requests_waiting);
+            let lag = &counters.reclaim_lag;
+            metrics
+                .reclaim_lag
+                .iter()
+                .zip(lag.counts)
+                .for_each(|(counter, count)| counter.set(count));
+            metrics.reclaim_lag_ms_sum.set(lag.sum_ms);
+            metrics.reclaim_lag_ms_max.set(lag.max_ms);
+            metrics.reclaim_lag_ms_p99.set(lag.percentile_ms(0.99));
         }
         let databases = (0..DATABASES as u8)
             .map(|number| self.database(number))

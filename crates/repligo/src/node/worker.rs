@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 
 use super::NodeError;
 use super::batch::Batch;
+use super::busy::Busy;
 use super::clock::{Clock, boottime_ns};
 use super::drivers::{Drivers, Report};
 use super::formation::Formation;
@@ -79,6 +80,8 @@ pub struct Worker {
     pub errors: ErrorStats,
     pub batch: Batch,
     pub turn: TurnSignal,
+    /// Measures how long the thread is busy without a break.
+    pub busy: Busy,
     pub rates: Rates,
     /// Buffer for replies that the session renders.
     pub local_reply: Vec<u8>,
@@ -126,6 +129,7 @@ impl Worker {
             errors: ErrorStats::default(),
             batch: Batch::default(),
             turn: TurnSignal::default(),
+            busy: Busy::default(),
             rates: Rates::default(),
             local_reply: Vec::new(),
             phase: Phase::Starting,
@@ -317,6 +321,7 @@ impl Worker {
     /// One turn, see the module.
     pub fn run_turn(&mut self) {
         let began_ns = boottime_ns();
+        self.busy.begin(began_ns);
         self.turn.begin(began_ns);
         let now = self.clock.at(began_ns / 1000);
         self.open_links();
@@ -329,6 +334,7 @@ impl Worker {
         self.end_turn(began_ns);
         self.links.flush(&self.shared.metrics);
         self.flush_connections();
+        self.busy.end_now(began_ns, &self.shared.metrics);
     }
 
     fn carry_out(&mut self, now: Now) {
@@ -389,8 +395,6 @@ impl Worker {
         }
         let elapsed_ns = boottime_ns().saturating_sub(began_ns);
         self.answered.end(elapsed_ns, &self.shared.metrics);
-        let longest = &self.shared.metrics.turn_nanoseconds_max;
-        longest.set(longest.get().max(elapsed_ns));
         if self.candidates.is_empty() {
             return;
         }

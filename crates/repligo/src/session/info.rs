@@ -235,6 +235,26 @@ fn stats(local: &Local<'_>, status: &Status, text: &mut String) {
     line(text, "expired_stale_perc", "0.00");
     line(text, "evicted_keys", metrics.evicted_keys.get());
     line(text, "evicted_clients", 0);
+    line(
+        text,
+        "expired_reclaim_lag_p99_ms",
+        metrics.reclaim_lag_ms_p99.get(),
+    );
+    line(
+        text,
+        "expired_reclaim_lag_max_ms",
+        metrics.reclaim_lag_ms_max.get(),
+    );
+    line(
+        text,
+        "worker_busy_cpu_max_usec",
+        metrics.busy_cpu_nanoseconds_max.get() / 1000,
+    );
+    line(
+        text,
+        "worker_busy_wall_max_usec",
+        metrics.busy_nanoseconds_max.get() / 1000,
+    );
     line(text, "keyspace_hits", metrics.keyspace_hits.get());
     line(text, "keyspace_misses", metrics.keyspace_misses.get());
     line(text, "pubsub_channels", 0);

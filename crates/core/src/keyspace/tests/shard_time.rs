@@ -1,6 +1,7 @@
 //! Expiry is judged by shard time, and a reader whose clock is ahead asks for time.
 
-use super::{Fixture, START_MS, check};
+use super::{Fixture, Keyspace, START_MS, check};
+use crate::limits::RECLAIMED_PER_ENTRY;
 
 /// Lets shard time pass.
 fn wait(fixture: &mut Fixture, ms: u64) {
@@ -60,10 +61,103 @@ fn all_that_is_due_goes_at_once_in_every_database() {
         (0..16).map(|db| fixture.keyspace.summary(db).keys).sum::<u64>(),
         1000
     );
-    assert_eq!(fixture.keyspace.counters().expired, 1000);
     wait(&mut fixture, 1000);
     assert_eq!(fixture.keyspace.next_deadline(), None);
+    while fixture.keyspace.has_expired_keys() {
+        wait(&mut fixture, 0);
+    }
     assert_eq!(fixture.keyspace.digest(), 0);
+    assert_eq!(fixture.keyspace.counters().expired, 2000);
+}
+
+/// More keys than one entry removes, all with one deadline, and five that live on.
+fn crowd() -> (Fixture, usize) {
+    let mut fixture = Fixture::new();
+    let count = RECLAIMED_PER_ENTRY * 2 + 10;
+    for number in 0..count {
+        fixture.run(&format!("SET crowd:{number} x PX 100"));
+    }
+    for number in 0..5 {
+        fixture.run(&format!("SET later:{number} y PX {}", 200 + number));
+    }
+    wait(&mut fixture, 100);
+    (fixture, count)
+}
+
+#[test]
+fn a_crowd_of_expired_keys_is_absent_at_once_and_removed_in_bounded_steps() {
+    let (mut fixture, count) = crowd();
+    for step in 1..=3 {
+        let removed = (RECLAIMED_PER_ENTRY * step).min(count);
+        assert_eq!(fixture.keyspace.counters().expired, removed as u64);
+        let summary = fixture.keyspace.summary(0);
+        assert_eq!((summary.keys, summary.volatile_keys), (5, 5));
+        assert_eq!(fixture.keyspace.next_deadline(), Some(START_MS + 200));
+        assert_eq!(fixture.keyspace.has_expired_keys(), step < 3);
+        let last = count - 1;
+        assert_eq!(
+            fixture.run(&format!(
+                "DBSIZE ; EXISTS crowd:{last} later:0 ; TTL crowd:9 ; GET crowd:9 ; SET crowd:9 n XX"
+            )),
+            "5 ; 1 ; -2 ; nil ; nil"
+        );
+        assert_eq!(
+            fixture.run(&format!(
+                "DEL crowd:{last} ; RENAME crowd:8 z ; PERSIST crowd:8 ; STRLEN crowd:8"
+            )),
+            "0 ; -ERR no such key ; 0 ; 0"
+        );
+        assert_eq!(fixture.run("KEYS crowd:*"), "[]");
+        assert!(fixture.run("RANDOMKEY").starts_with("\"later:"));
+        wait(&mut fixture, 0);
+    }
+    assert_eq!(fixture.keyspace.counters().expired, count as u64);
+}
+
+#[test]
+fn a_write_to_an_expired_key_makes_a_new_one() {
+    let (mut fixture, count) = crowd();
+    let last = count - 1;
+    let script =
+        format!("INCR crowd:{last} ; TTL crowd:{last} ; APPEND crowd:8 z ; SETNX crowd:7 n ; DBSIZE");
+    assert_eq!(fixture.run(&script), "1 ; -1 ; 1 ; 1 ; 8");
+    while fixture.keyspace.has_expired_keys() {
+        wait(&mut fixture, 0);
+    }
+    assert_eq!(fixture.run(&format!("GET crowd:{last} ; DBSIZE")), "\"1\" ; 8");
+}
+
+#[test]
+fn a_snapshot_carries_expired_keys_that_are_not_removed_yet() {
+    let (mut fixture, _) = crowd();
+    let mut restored = Keyspace::new(0x5eed);
+    fixture.keyspace.snapshot_begin();
+    let mut done = false;
+    while !done {
+        let mut chunk = Vec::new();
+        done = fixture.keyspace.snapshot_next(&mut chunk, 64 << 10);
+        restored.restore_chunk(&chunk).expect("it was just made");
+    }
+    while fixture.keyspace.has_expired_keys() {
+        assert_eq!(restored.digest(), fixture.keyspace.digest());
+        assert!(restored.has_expired_keys());
+        fixture.keyspace.set_time(START_MS + 100);
+        restored.set_time(START_MS + 100);
+    }
+    assert_eq!(restored.digest(), fixture.keyspace.digest());
+    assert_eq!(restored.summary(0).keys, 5);
+}
+
+#[test]
+fn a_reader_ahead_of_time_is_not_kept_waiting_by_what_has_expired_already() {
+    let (mut fixture, count) = crowd();
+    fixture.ahead_ms = 50;
+    assert_eq!(
+        fixture.run(&format!("GET crowd:{} ; DBSIZE", count - 1)),
+        "nil ; 5"
+    );
+    fixture.ahead_ms = 100;
+    assert_eq!(fixture.run("DBSIZE ; GET later:0"), "NEEDSTIME ; NEEDSTIME");
 }
 
 #[test]

@@ -18,6 +18,18 @@ impl Table {
             self.iter().filter_map(|entry| entry.deadline_ms).min()
         );
         arena.check();
+        for now_ms in self
+            .iter()
+            .filter_map(|entry| entry.deadline_ms)
+            .step_by(16)
+            .chain([0, u64::MAX])
+        {
+            let deadlines = || self.iter().filter_map(|entry| entry.deadline_ms);
+            let due = deadlines().filter(|&deadline_ms| deadline_ms <= now_ms).count();
+            assert_eq!((self.due_len(now_ms), self.due(now_ms).count()), (due, due));
+            let later = deadlines().filter(|&deadline_ms| deadline_ms > now_ms).min();
+            assert_eq!(self.next_deadline_after(now_ms), later);
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 
 use repligo_core::contract::Role;
 
+use repligo_core::keyspace::LAG_BOUNDS_MS;
+
 use super::page::Page;
+use crate::node::busy::BUSY_BOUNDS_NS;
 use crate::node::{Metrics, NodeStatus};
 
 /// All of them. `tick_age_us` is the age of the worker's last tick.
@@ -16,13 +19,76 @@ pub(super) fn render(page: &mut Page, status: &NodeStatus, metrics: &Metrics, ti
         "Age of the worker's last tick",
     );
     page.sample("repligo_tick_age_seconds", &[], tick_age_us as f64 / 1e6);
+    busy(page, metrics);
+    reclaim_lag(page, metrics);
+}
+
+/// How long the worker does not turn to anything else.
+fn busy(page: &mut Page, metrics: &Metrics) {
+    for (name, counter, help) in [
+        (
+            "repligo_turn_seconds_max",
+            &metrics.busy_nanoseconds_max,
+            "Longest turn of the worker by the wall clock",
+        ),
+        (
+            "repligo_turn_cpu_seconds_max",
+            &metrics.busy_cpu_nanoseconds_max,
+            "Longest turn of the worker by CPU time",
+        ),
+    ] {
+        page.head(name, "gauge", help);
+        page.sample(name, &[], counter.get() as f64 / 1e9);
+    }
+    for (name, counters, help) in [
+        (
+            "repligo_long_turns_total",
+            &metrics.busy_longer,
+            "Turns of the worker that took longer by the wall clock",
+        ),
+        (
+            "repligo_long_turns_cpu_total",
+            &metrics.busy_cpu_longer,
+            "Turns of the worker that took more CPU time",
+        ),
+    ] {
+        page.head(name, "counter", help);
+        for (counter, bound_ns) in counters.iter().zip(BUSY_BOUNDS_NS) {
+            let bound = format!("{}", bound_ns as f64 / 1e9);
+            page.sample(name, &[("than", &bound)], counter.get());
+        }
+    }
+}
+
+/// A histogram in the form that Prometheus wants: cumulative, in seconds.
+fn reclaim_lag(page: &mut Page, metrics: &Metrics) {
+    let name = "repligo_reclaim_lag_seconds";
     page.head(
-        "repligo_turn_seconds_max",
-        "gauge",
-        "Longest turn of the worker since start",
+        name,
+        "histogram",
+        "How long after its deadline an expired key was removed",
     );
-    let longest = metrics.turn_nanoseconds_max.get() as f64 / 1e9;
-    page.sample("repligo_turn_seconds_max", &[], longest);
+    let mut sum = 0;
+    for (bucket, counter) in metrics.reclaim_lag.iter().enumerate() {
+        sum += counter.get();
+        let bound = LAG_BOUNDS_MS.get(bucket);
+        let bound = bound.map_or("+Inf".to_owned(), |&bound_ms| {
+            format!("{}", bound_ms as f64 / 1e3)
+        });
+        page.sample(&format!("{name}_bucket"), &[("le", &bound)], sum);
+    }
+    page.sample(
+        &format!("{name}_sum"),
+        &[],
+        metrics.reclaim_lag_ms_sum.get() as f64 / 1e3,
+    );
+    page.sample(&format!("{name}_count"), &[], sum);
+    page.head("repligo_reclaim_lag_seconds_max", "gauge", "Longest reclaim lag");
+    page.sample(
+        "repligo_reclaim_lag_seconds_max",
+        &[],
+        metrics.reclaim_lag_ms_max.get() as f64 / 1e3,
+    );
 }
 
 fn role_word(role: Role) -> &'static str {
