@@ -5,6 +5,7 @@
 mod audit;
 mod install;
 mod run;
+mod soak;
 mod steps;
 mod tidy;
 
@@ -15,6 +16,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   check                       formatting, lints, layering, documents, advisories; writes nothing
   fix                         formatting and generated documents; the only command that writes
   sim ARGUMENTS…              the simulator, such as: sim --seed 7, sim --seeds 0..2000, sim --bug NAME --seeds 0..10000
+  soak [--minutes N|--seconds N]  three nodes at full load, 10 minutes unless told; prints a verdict as JSON
   install                     only install what the tests need";
 
 fn main() -> ExitCode {
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         Some("check") => steps::check(),
         Some("fix") => steps::fix(),
         Some("sim") => steps::sim(rest),
+        Some("soak") => soak::soak(rest),
         Some("install") => install::install(),
         _ => {
             eprintln!("{USAGE}");

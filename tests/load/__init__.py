@@ -1,0 +1,1 @@
+"""Nodes under load: what must hold when much happens at once."""

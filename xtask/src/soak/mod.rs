@@ -1,0 +1,113 @@
+//! `cargo xtask soak`: three real nodes at full load, with churn, expiry and slow commands, and a verdict.
+//!
+//! The load comes over several connections to every node; a sampler reads the nodes' memory and metrics
+//! meanwhile. At the end the load stops, the nodes apply the rest, and their digests are compared. The
+//! verdict is one JSON object on stdout. It fails when memory goes on growing after the warm-up, when a
+//! turn of a worker took more CPU time than allowed, when an answer was wrong, or when replicas differ. Times
+//! by the wall clock, how late expired keys are removed among them, are reported and never judged: nodes and
+//! load want more processors than there are.
+
+mod cluster;
+mod load;
+mod samples;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use self::cluster::Cluster;
+use self::load::Load;
+use self::samples::Samples;
+use crate::run::{Failure, Outcome};
+
+/// Length without an option.
+const MINUTES: u64 = 10;
+/// Below this length memory has not reached its steady state, so it is reported and not judged.
+const MEMORY_JUDGED_FROM_SECONDS: u64 = 300;
+/// Distance between two samples.
+const SAMPLE_EVERY: Duration = Duration::from_millis(500);
+/// Patience for equal applied indexes after the load.
+const QUIET_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs the soak that the arguments ask for.
+pub fn soak(arguments: &[String]) -> Outcome {
+    let usage = || Failure {
+        message: "soak takes nothing, --minutes N or --seconds N".to_owned(),
+        code: 2,
+    };
+    let seconds = match arguments {
+        [] => MINUTES * 60,
+        [flag, number] => {
+            let number: u64 = number.parse().map_err(|_| usage())?;
+            match flag.as_str() {
+                "--minutes" => number * 60,
+                "--seconds" => number,
+                _ => return Err(usage()),
+            }
+        }
+        _ => return Err(usage()),
+    };
+    run(seconds)
+}
+
+/// Starts nodes and load, samples for so many seconds, prints the verdict.
+fn run(seconds: u64) -> Outcome {
+    let cluster = Cluster::start()?;
+    let load = Load::start(&cluster.addresses());
+    let began = Instant::now();
+    let mut samples = Samples::new(&cluster);
+    while began.elapsed() < Duration::from_secs(seconds) {
+        std::thread::sleep(SAMPLE_EVERY);
+        samples.take(&cluster)?;
+        eprint!(
+            "\rsoak: {} of {seconds} s, {} operations",
+            began.elapsed().as_secs(),
+            load.progress.operations.load(Ordering::Relaxed)
+        );
+    }
+    eprintln!();
+    let elapsed = began.elapsed();
+    let progress = Arc::clone(&load.progress);
+    let complaints = load.stop();
+    let quiet = cluster.wait_until_equal(QUIET_PATIENCE);
+    samples.take(&cluster)?;
+
+    let mut failed = complaints;
+    failed.extend(samples.judge(seconds >= MEMORY_JUDGED_FROM_SECONDS));
+    let states = match quiet {
+        Ok(states) => states,
+        Err(text) => {
+            failed.push(text);
+            Vec::new()
+        }
+    };
+    let operations = progress.operations.load(Ordering::Relaxed);
+    if operations < seconds * 1000 {
+        failed.push(format!("only {operations} operations: that is no load"));
+    }
+    let verdict = json!({
+        "seconds": elapsed.as_secs(),
+        "operations": operations,
+        "operations_per_second": operations / elapsed.as_secs().max(1),
+        "slow_commands": progress.slow_commands.load(Ordering::Relaxed),
+        "error_replies": progress.errors.load(Ordering::Relaxed),
+        "nodes": samples.report(),
+        "replicas": states.iter().map(|(name, applied, digest)| {
+            json!({ "name": name, "applied_index": applied, "digest": digest })
+        }).collect::<Vec<Value>>(),
+        "failed": failed,
+        "passed": failed.is_empty(),
+    });
+    println!("{verdict:#}");
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(format!(
+            "soak: {}; logs: {}; again: cargo xtask soak --seconds {seconds}",
+            failed.join("; "),
+            cluster.keep().display()
+        )))
+    }
+}
