@@ -34,6 +34,7 @@ pub fn command() -> Command {
         .subcommand(demo())
         .subcommand(demo_client())
         .subcommand(status())
+        .subcommand(super::bench::options::command())
         .subcommand(config())
         .subcommand(version())
         .subcommand(completions())

@@ -5,13 +5,7 @@ use std::path::Path;
 /// `pid 123 (redis-server)` of the process that listens on the port, or `None` where /proc does not tell
 /// (another user's process, or another network namespace).
 pub fn of_port(port: u16) -> Option<String> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let inodes: Vec<u64> = tables
-        .iter()
-        .filter_map(|table| std::fs::read_to_string(table).ok())
-        .flat_map(|text| listening_inodes(&text, port))
-        .collect();
-    let links: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+    let links = listening_links(port);
     let processes = std::fs::read_dir("/proc").ok()?;
     for process in processes.flatten() {
         let Some(pid) = process
@@ -21,7 +15,7 @@ pub fn of_port(port: u16) -> Option<String> {
         else {
             continue;
         };
-        if holds(&process.path(), &links) {
+        if holds(&process.path(), &links) == Some(true) {
             let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
             return Some(format!("pid {pid} ({})", name.trim()));
         }
@@ -29,14 +23,30 @@ pub fn of_port(port: u16) -> Option<String> {
     None
 }
 
-fn holds(process: &Path, links: &[String]) -> bool {
-    let Ok(descriptors) = std::fs::read_dir(process.join("fd")) else {
-        return false;
-    };
-    descriptors.flatten().any(|descriptor| {
+/// Whether this process listens on the port; `None` where /proc does not tell.
+pub fn holds_port(pid: u32, port: u16) -> Option<bool> {
+    holds(Path::new(&format!("/proc/{pid}")), &listening_links(port))
+}
+
+/// How sockets that listen on a port appear among the descriptors of their processes.
+fn listening_links(port: u16) -> Vec<String> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
+    let texts = tables
+        .iter()
+        .filter_map(|table| std::fs::read_to_string(table).ok());
+    texts
+        .flat_map(|text| listening_inodes(&text, port))
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect()
+}
+
+/// `None`: the descriptors of the process cannot be read.
+fn holds(process: &Path, links: &[String]) -> Option<bool> {
+    let descriptors = std::fs::read_dir(process.join("fd")).ok()?;
+    Some(descriptors.flatten().any(|descriptor| {
         std::fs::read_link(descriptor.path())
             .is_ok_and(|target| links.iter().any(|link| target.as_os_str() == link.as_str()))
-    })
+    }))
 }
 
 /// Inodes of the sockets of a /proc/net/tcp table that listen on a port.
@@ -67,8 +77,11 @@ mod tests {
             holder.contains(&format!("pid {}", std::process::id())),
             "{holder}"
         );
+        assert_eq!(holds_port(std::process::id(), port), Some(true));
         drop(listener);
         assert_eq!(of_port(port), None);
+        assert_eq!(holds_port(std::process::id(), port), Some(false));
+        assert_eq!(holds_port(u32::MAX, port), None);
     }
 
     #[test]

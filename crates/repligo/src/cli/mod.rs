@@ -4,6 +4,7 @@
 //! about data.
 
 pub mod args;
+pub mod bench;
 pub mod config_command;
 pub mod demo;
 pub mod dev;
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
         Some(("demo", matches)) => demo::run(matches),
         Some(("demo-client", matches)) => demo::client::run(matches),
         Some(("status", matches)) => status::run(matches),
+        Some(("bench", matches)) => bench::run(matches),
         Some(("config", matches)) => config_command::run(matches),
         Some(("version", matches)) => version::run(matches),
         Some(("completions", matches)) => version::completions(matches),

@@ -128,6 +128,24 @@ impl Connection {
         }
     }
 
+    /// Whether both ends are on this machine: the system then takes the same address for both.
+    pub fn is_local(&self) -> bool {
+        match (self.stream.local_addr(), self.stream.peer_addr()) {
+            (Ok(own), Ok(peer)) => own.ip() == peer.ip(),
+            _ => false,
+        }
+    }
+
+    /// The bare connection, for a caller that has received all replies and goes on by itself.
+    ///
+    /// # Errors
+    /// The system refuses to take the timeouts away.
+    pub fn into_stream(self) -> std::io::Result<TcpStream> {
+        self.stream.set_read_timeout(None)?;
+        self.stream.set_write_timeout(None)?;
+        Ok(self.stream)
+    }
+
     fn fill(&mut self, deadline: Instant) -> Result<(), WireError> {
         if self.consumed > 0 {
             self.buffer.drain(..self.consumed);
