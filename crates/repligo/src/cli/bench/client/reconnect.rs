@@ -48,8 +48,12 @@ impl Client {
                 context.tally.record_error(start_ns, now_ns, why);
             }
         }
-        let delay_ns = if self.state == State::Ready { 0 } else { RETRY_NS };
-        self.hang_up(context, delay_ns);
+        let was_ready = self.state == State::Ready;
+        self.hang_up(context, RETRY_NS);
+        // A connection that had worked is made again at once, at the next address.
+        if was_ready && !context.closing {
+            self.connect(context);
+        }
     }
 
     /// Closes, and goes on with the next address after a while.
