@@ -17,8 +17,9 @@ use super::server::{self, BenchError, Server};
 use super::tally::{Live, Tally};
 use crate::cli::signals::StopFlag;
 
-/// In flight of each client while keys are loaded.
+/// What each client has in flight while keys are loaded: requests, and about so many bytes.
 const LOAD_PIPELINE: usize = 64;
+const LOAD_BYTES: usize = 256 << 10;
 /// How often the state of a run is looked at, and its progress shown.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -92,6 +93,7 @@ impl<'a> Bench<'a> {
         };
         let plan = Plan {
             pipeline: settings.pipeline as usize,
+            wait_replicas: settings.wait_replicas,
             schedule,
             measure_start_ns,
             end_ns,
@@ -124,7 +126,7 @@ impl<'a> Bench<'a> {
             addresses: &self.addresses,
             stop: self.stop,
             work,
-            pipeline: LOAD_PIPELINE.max(self.settings.pipeline as usize),
+            pipeline: (LOAD_BYTES / self.dataset.request_bytes()).clamp(1, LOAD_PIPELINE),
             seed: self.settings.seed,
             schedule: None,
             greeting,
@@ -133,7 +135,7 @@ impl<'a> Bench<'a> {
                 0 => u64::MAX,
                 milliseconds => milliseconds.saturating_mul(1_000_000),
             },
-            wait_replicas: self.settings.wait_replicas,
+            wait_replicas: None,
             allow_missing: self.settings.allow_missing,
             measure_start_ns: 0,
             end_ns: u64::MAX,

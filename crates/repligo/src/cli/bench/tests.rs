@@ -359,7 +359,10 @@ fn a_stop_ends_the_run_and_keeps_what_was_measured() {
 #[test]
 fn loading_is_checked() {
     let all = honest();
-    let settings = settings(&format!("--addr {} --keys 500", all.address));
+    let settings = settings(&format!(
+        "--addr {} --keys 500 --wait 1 --value-bytes 20000",
+        all.address
+    ));
     let stop = StopFlag::default();
     let bench = Bench::new(&settings, &settings.target, &stop).expect("a server");
     let loaded = bench
