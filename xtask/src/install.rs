@@ -3,7 +3,7 @@
 //! is run from `redis-tools`, which carries the server's program under another name.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -18,6 +18,99 @@ pub fn tools() -> PathBuf {
 /// The Python that runs the tests.
 pub fn python() -> PathBuf {
     tools().join("venv/bin/python")
+}
+
+/// A program of the peers that only the benchmark needs.
+pub fn peer_program(name: &str) -> String {
+    tools()
+        .join("peers/usr/bin")
+        .join(name)
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Where their shared libraries are, as the dynamic linker wants to be told.
+pub fn peer_libraries() -> String {
+    let folders = fs::read_dir(tools().join("peers/usr/lib"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let paths: Vec<String> = folders
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with("-linux-gnu"))
+        .map(|entry| entry.path().to_string_lossy().into_owned())
+        .collect();
+    paths.join(":")
+}
+
+/// Installs what `cargo xtask bench` needs. The peers are unpacked below `.tools/peers`, not installed:
+/// Debian's packages would create users and start system services, which would take ports and CPU from
+/// whoever measures, and unpacking needs no root.
+pub fn install_bench() -> Outcome {
+    let wanted = read_versions()?;
+    fs::create_dir_all(tools().join("bin"))
+        .map_err(|error| Failure::new(format!("cannot create .tools: {error}")))?;
+    install_packages(&missing_packages(&wanted["debian"]))?;
+    check_versions(&wanted["debian"])?;
+    link_redis_server()?;
+    unpack_peers(&entries(&wanted["debian_bench_peers"]))
+}
+
+fn unpack_peers(wanted: &[(String, String)]) -> Outcome {
+    let lines: Vec<String> = wanted
+        .iter()
+        .map(|(name, version)| format!("{name} {version}"))
+        .collect();
+    let folder = tools().join("peers");
+    let stamp = folder.join("packages");
+    if fs::read_to_string(&stamp).is_ok_and(|text| text == lines.join("\n")) {
+        return Ok(());
+    }
+    println!(
+        "xtask: unpacking what the benchmark compares with into .tools/peers: {}",
+        lines.join(", ")
+    );
+    let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", folder.display()));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).map_err(failed)?;
+    let download = || {
+        let mut command = Command::new("apt-get");
+        command.args(["download", "-qq"]).current_dir(&folder);
+        command.args(wanted.iter().map(|(name, _)| name));
+        command.status().is_ok_and(|status| status.success())
+    };
+    // The lists of a fresh machine are empty; filling them is all that may need root.
+    if !download() && (run(Command::new("apt-get").args(["update", "-qq"])).is_err() || !download()) {
+        let names: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
+        return Err(Failure::new(format!(
+            "apt-get download {} failed; run `apt-get update` as root and try again",
+            names.join(" ")
+        )));
+    }
+    for entry in fs::read_dir(&folder).map_err(failed)?.flatten() {
+        if entry.path().extension().is_some_and(|end| end == "deb") {
+            check_archive(&entry.path(), wanted)?;
+            run(Command::new("dpkg-deb").arg("-x").args([&entry.path(), &folder]))?;
+            fs::remove_file(entry.path()).map_err(failed)?;
+        }
+    }
+    fs::write(&stamp, lines.join("\n")).map_err(failed)
+}
+
+fn check_archive(archive: &Path, wanted: &[(String, String)]) -> Outcome {
+    let output = Command::new("dpkg-deb")
+        .args(["--show", "--showformat", "${Package} ${Version}"])
+        .arg(archive)
+        .output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let text = text.unwrap_or_default();
+    let (name, found) = text.split_once(' ').unwrap_or_default();
+    match wanted.iter().find(|(wanted, _)| wanted == name) {
+        Some((_, version)) if found.starts_with(version.as_str()) => Ok(()),
+        _ => Err(Failure::new(format!(
+            "{} holds {text}, which is not in tests/tools.json",
+            archive.display()
+        ))),
+    }
 }
 
 /// Installs whatever is missing, and says what and why.

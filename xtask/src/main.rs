@@ -3,6 +3,7 @@
 //! It orchestrates tools and counts results; what is tested lives in the crates and in `tests/`.
 
 mod audit;
+mod bench;
 mod install;
 mod run;
 mod soak;
@@ -17,6 +18,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   fix                         formatting and generated documents; the only command that writes
   sim ARGUMENTS…              the simulator, such as: sim --seed 7, sim --seeds 0..2000, sim --bug NAME --seeds 0..10000
   soak [--minutes N|--seconds N]  three nodes at full load, 10 minutes unless told; prints a verdict as JSON
+  bench [ARGUMENTS…]          the goals table against installed peers, into docs/benchmarks.md
   install                     only install what the tests need";
 
 fn main() -> ExitCode {
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Some("fix") => steps::fix(),
         Some("sim") => steps::sim(rest),
         Some("soak") => soak::soak(rest),
+        Some("bench") => bench::bench(rest),
         Some("install") => install::install(),
         _ => {
             eprintln!("{USAGE}");

@@ -1,0 +1,54 @@
+//! The servers that are measured: ours and the installed peers, each on free ports of loopback with its
+//! data in the run's folder. Options that differ from a server's defaults stand in its file, with the reason.
+
+pub mod etcd;
+pub mod memcached;
+pub mod redis;
+pub mod repligo;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::process::{Server, run_folder};
+
+/// A folder for one server's data that no other server of this run has.
+fn fresh_folder(name: &str) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    run_folder().join(format!("{number}-{name}"))
+}
+
+/// Processes that serve together, such as the three nodes of a cluster.
+#[derive(Debug)]
+pub struct Group {
+    /// In order of start; whoever clients talk to is `entry`.
+    pub servers: Vec<Server>,
+    /// Ports for clients, in the same order.
+    pub ports: Vec<u16>,
+    /// Index of the server that clients talk to.
+    pub entry: usize,
+}
+
+impl Group {
+    /// The port that clients talk to.
+    pub fn port(&self) -> u16 {
+        self.ports[self.entry]
+    }
+
+    /// The server that clients talk to.
+    pub fn server(&self) -> &Server {
+        &self.servers[self.entry]
+    }
+
+    /// All processes, for what they spend together.
+    pub fn all(&self) -> Vec<&Server> {
+        self.servers.iter().collect()
+    }
+
+    /// Stops all and removes their data.
+    pub fn stop(&mut self) {
+        for server in &mut self.servers {
+            server.stop();
+        }
+    }
+}
