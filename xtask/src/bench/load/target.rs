@@ -42,7 +42,7 @@ impl Target {
     }
 
     /// Counts in `changes` whenever the first Sentinel names another primary, as clients learn it that
-    /// subscribe to `+switch-master`. Never returns; at Repligo there is nothing to watch.
+    /// subscribe to its announcements. Never returns; at Repligo there is nothing to watch.
     pub async fn watch(self, changes: Rc<Cell<u64>>) {
         let Self::Sentinels(ports) = self else { return };
         let mut known = None;
