@@ -12,8 +12,11 @@ const RIGHT: f64 = 20.0;
 const TOP: f64 = 46.0;
 const BOTTOM: f64 = 44.0;
 /// Axis of latency, in milliseconds.
-const LATENCY_MIN: f64 = 0.1;
+const LATENCY_MIN: f64 = 0.01;
 const LATENCY_MAX: f64 = 10_000.0;
+
+/// Seconds after the fault that are shown; all is said by then.
+const SHOWN_AFTER: f64 = 6.0;
 
 const COLOR_P50: &str = "#1f6fb4";
 const COLOR_P99: &str = "#d1495b";
@@ -26,7 +29,7 @@ pub fn svg(timelines: &[Timeline]) -> String {
             .flat_map(|timeline| timeline.points.iter().map(|point| point.0))
     };
     let first = times().fold(0.0, f64::min).floor();
-    let last = times().fold(1.0, f64::max).ceil();
+    let last = times().fold(1.0, f64::max).ceil().min(SHOWN_AFTER);
     let height = timelines.len() as f64 * PANEL_HEIGHT + 10.0;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
@@ -84,6 +87,7 @@ impl Panel {
     fn draw_axes(&self, out: &mut String) {
         let (right, bottom) = (WIDTH - RIGHT, self.bottom());
         for (milliseconds, label) in [
+            (0.01, "0.01 ms"),
             (0.1, "0.1 ms"),
             (1.0, "1 ms"),
             (10.0, "10 ms"),
@@ -152,6 +156,7 @@ impl Panel {
         let points: Vec<String> = timeline
             .points
             .iter()
+            .filter(|point| point.0 <= self.last)
             .map(|point| format!("{:.1},{:.1}", self.x(point.0), self.y(of(point))))
             .collect();
         let _ = writeln!(

@@ -99,8 +99,8 @@ pub const ROWS: [Definition; 8] = [
     Definition {
         name: "failover",
         title: "When the leader fails",
-        seconds: 480.0,
-        seconds_quick: 70.0,
+        seconds: 540.0,
+        seconds_quick: 170.0,
         run: failover::run,
     },
 ];

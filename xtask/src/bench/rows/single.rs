@@ -18,7 +18,7 @@ fn keys(extent: Extent) -> u64 {
     extent.pick(1_000_000, 200_000)
 }
 
-fn check_keys(row: &mut Row, system: &System<'_>, keys: u64) -> Outcome {
+fn check_keys(row: &mut Row, system: &System<'_>, keys: u64, when: &str) -> Outcome {
     let name = system.name;
     let count = Client::connect(system.port)?.key_count()?;
     if count != keys {
@@ -26,7 +26,7 @@ fn check_keys(row: &mut Row, system: &System<'_>, keys: u64) -> Outcome {
     }
     let samples = check_sample(system.port, keys, VALUE_BYTES, false)?;
     row.verified.push(format!(
-        "{name} holds {count} keys; {samples} read by a second client are right"
+        "{name} holds {count} keys {when}; {samples} read by a second client are right"
     ));
     Ok(())
 }
@@ -54,12 +54,12 @@ pub fn get_set(extent: Extent, row: &mut Row) -> Outcome {
     for system in &systems {
         note(&format!("filling {}", system.name));
         fill(system.port, Kind::Set, keys, VALUE_BYTES)?;
-        check_keys(row, system, keys)?;
+        check_keys(row, system, keys, "after loading")?;
     }
     row.method.push(format!(
         "{keys} keys of 16 bytes with values of {VALUE_BYTES} bytes; Repligo with `--durability none`, Redis with \
-         `--save \"\" --appendonly no`. Pipelines 1 and 16: `{}` and so on. Pipeline 64: our own client, because \
-         `redis-benchmark` would be the bottleneck.",
+         `--save \"\" --appendonly no`. Pipelines 1 and 16: `{}` and so on. Pipeline 64: our own client (one thread), because \
+         `redis-benchmark` would be the bottleneck; it checks every reply.",
         options("get", 1).command("PORT")
     ));
     for (test, pipeline) in [("get", 1), ("set", 1), ("get", 16), ("set", 16)] {
@@ -76,7 +76,7 @@ pub fn get_set(extent: Extent, row: &mut Row) -> Outcome {
         |system| closed::run(system.port, load(extent, Kind::Get, 64)),
     )?);
     for system in &systems {
-        check_keys(row, system, keys)?;
+        check_keys(row, system, keys, "at the end")?;
     }
     judge(row);
     groups.iter_mut().for_each(Group::stop);
