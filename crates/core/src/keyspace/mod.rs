@@ -191,23 +191,22 @@ impl Keyspace {
             })
     }
 
-    /// Starts loading the part of the index that the command will look at. Meant for a batch of parsed
-    /// commands: prefetch all, prefetch all entries, execute all.
+    /// Starts loading the part of the index that a lookup of the key will read, and returns the key's hash.
+    /// Meant for a batch of requests: prefetch all keys, prefetch all entries, execute all.
     #[inline]
-    pub fn prefetch(&self, command: &Command<'_>) {
-        if let Some(database) = command.db().and_then(|db| self.database(db)) {
-            let table = database.table();
-            command.for_each_key(|key| table.prefetch(table.hash(key)));
-        }
+    pub fn prefetch_key(&self, db: u8, key: &[u8]) -> Option<u64> {
+        let table = self.database(db)?.table();
+        let hash = table.hash(key);
+        table.prefetch(hash);
+        Some(hash)
     }
 
-    /// Starts loading the entries that the command will look at; waits for what
-    /// [`Keyspace::prefetch`] asked for.
+    /// Starts loading the entry that a lookup of this hash will read; waits for what
+    /// [`Keyspace::prefetch_key`] asked for.
     #[inline]
-    pub fn prefetch_entries(&self, command: &Command<'_>) {
-        if let Some(database) = command.db().and_then(|db| self.database(db)) {
-            let table = database.table();
-            command.for_each_key(|key| table.prefetch_entry(table.hash(key)));
+    pub fn prefetch_entry(&self, db: u8, hash: u64) {
+        if let Some(database) = self.database(db) {
+            database.table().prefetch_entry(hash);
         }
     }
 

@@ -34,7 +34,7 @@ mod tests;
 use arena::Arena;
 use deadlines::Deadlines;
 use hash::KeyHasher;
-use index::{Index, Place};
+use index::{Index, Place, Spot};
 use snapshot::Snapshot;
 
 /// The largest version an entry can have: 48 bits are stored.
@@ -154,8 +154,13 @@ impl Table {
     pub fn prefetch_entry(&self, hash: u64) {
         let (spot, tag) = self.store.index.route(hash);
         let bucket = self.store.index.bucket(spot);
+        let mut is_here = false;
         for slot in bucket.matches(tag) {
             self.store.prefetch_handle(bucket.handle(slot));
+            is_here = true;
+        }
+        if !is_here && bucket.next() != 0 {
+            prefetch::read(self.store.index.bucket(Spot::Overflow(bucket.next())));
         }
     }
 

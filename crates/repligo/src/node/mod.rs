@@ -9,6 +9,7 @@ pub mod clock;
 mod config;
 pub mod drivers;
 pub mod formation;
+mod heap;
 mod metrics;
 pub mod process;
 pub mod rates;

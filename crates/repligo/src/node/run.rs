@@ -25,7 +25,7 @@ use super::shutdown::Shutdown;
 use super::worker::{Facts, Worker};
 use super::{NodeConfig, NodeError, Phase, Ready, Shared, clock, process};
 use crate::disk::{DirectoryLock, Disk, Forming, OpenOptions};
-use crate::net::connection::Reader;
+use crate::net::gather::Gathering;
 use crate::net::hello::{FEATURE_LEVEL, Hello};
 use crate::net::links::Links;
 use crate::net::{dial, listener, options};
@@ -39,8 +39,8 @@ const OWN_FILES: u64 = 128;
 pub struct Node {
     /// Everything of the worker.
     pub worker: RefCell<Worker>,
-    /// Read buffers, apart so that both can be borrowed together.
-    pub reader: RefCell<Reader>,
+    /// What clients have sent since the last turn, apart so that both can be borrowed together.
+    pub gathering: RefCell<Gathering>,
 }
 
 /// Names and addresses of the cluster, by number.
@@ -323,7 +323,7 @@ async fn serve(mut setup: Setup) -> Result<Option<DirectoryLock>, NodeError> {
     let (worker, lock) = build(&mut setup, reports);
     let node = Rc::new(Node {
         worker: RefCell::new(worker),
-        reader: RefCell::default(),
+        gathering: RefCell::default(),
     });
     let me = setup.topology.me;
     {
@@ -369,6 +369,7 @@ async fn run_turns(node: Rc<Node>) {
         let worker = &mut *node.worker.borrow_mut();
         worker.turn.set_waker(cx);
         if worker.turn.is_due() {
+            node.gathering.borrow_mut().execute(worker);
             worker.run_turn();
         }
         std::task::Poll::Pending

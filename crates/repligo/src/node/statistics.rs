@@ -150,6 +150,7 @@ impl Worker {
     /// The regular tick: core time, statistics, status for other threads.
     pub fn tick(&mut self) {
         self.clock.measure();
+        self.heap.advise();
         let began_ns = boottime_ns();
         self.busy.begin(began_ns);
         let now = self.clock.at(began_ns / 1000);

@@ -24,6 +24,7 @@ use super::busy::Busy;
 use super::clock::{Clock, boottime_ns};
 use super::drivers::{Drivers, Report};
 use super::formation::Formation;
+use super::heap::Heap;
 use super::rates::Rates;
 use super::shared::{Phase, Shared};
 use super::turn::TurnSignal;
@@ -71,6 +72,8 @@ pub(super) struct Candidate {
 pub struct Worker {
     pub facts: Facts,
     pub clock: Clock,
+    /// Asks for huge pages as memory grows.
+    pub heap: Heap,
     pub shared: Arc<Shared>,
     pub connections: Connections,
     pub links: Links,
@@ -96,6 +99,8 @@ pub struct Worker {
     refusal: String,
     pub(super) identity: Identity,
     outputs: Outputs,
+    /// The replica was given something since its last turn.
+    replica_due: bool,
     /// Requests answered in the present turn.
     pub(super) answered: Batch,
     pub(super) candidates: Vec<Candidate>,
@@ -120,6 +125,7 @@ impl Worker {
         Self {
             facts,
             clock: Clock::new(),
+            heap: Heap::new(),
             shared,
             connections: Connections::default(),
             links,
@@ -145,6 +151,7 @@ impl Worker {
                 incarnation: 0,
             },
             outputs: Outputs::default(),
+            replica_due: false,
             answered: Batch::default(),
             candidates: Vec::new(),
             flush: Vec::new(),
@@ -164,6 +171,7 @@ impl Worker {
         self.replica = Some(replica);
         self.phase = Phase::Running;
         self.links.set_identity(identity);
+        self.replica_due = true;
         self.turn.request();
     }
 
@@ -196,6 +204,7 @@ impl Worker {
     pub fn step(&mut self, now: Now, input: Input<'_>) {
         if let Some(replica) = &mut self.replica {
             replica.step(now, input, &mut self.outputs);
+            self.replica_due = true;
             self.turn.request();
         }
     }
@@ -325,13 +334,16 @@ impl Worker {
         self.turn.begin(began_ns);
         let now = self.clock.at(began_ns / 1000);
         self.open_links();
-        if let Some(replica) = &mut self.replica {
-            replica.step(now, Input::Turn, &mut self.outputs);
+        // A turn that only sends the replies of reads leaves the replica alone.
+        if std::mem::take(&mut self.replica_due) {
+            if let Some(replica) = &mut self.replica {
+                replica.step(now, Input::Turn, &mut self.outputs);
+            }
+            self.answered.begin();
+            self.carry_out(now);
+            self.shared.metrics.turns.add(1);
+            self.end_turn(began_ns);
         }
-        self.answered.begin();
-        self.carry_out(now);
-        self.shared.metrics.turns.add(1);
-        self.end_turn(began_ns);
         self.links.flush(&self.shared.metrics);
         self.flush_connections();
         self.busy.end_now(began_ns, &self.shared.metrics);
