@@ -27,10 +27,11 @@ const PLANTED_BUGS: [&str; 8] = [
 /// One step of `test`: a name for `--only`, and what it runs.
 type Step = (&'static str, fn(&mut Counts) -> Outcome);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("check", |_| check()),
     ("unit", unit),
     ("build", |_| build()),
+    ("table", table_limits),
     ("simulate", simulate),
     ("bugs", planted_bugs),
     ("processes", processes),
@@ -143,6 +144,20 @@ fn build() -> Outcome {
         "--features",
         "bugs",
     ]))
+}
+
+/// What the table promises at full size, which takes a debug build too long.
+fn table_limits(counts: &mut Counts) -> Outcome {
+    let example = [
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "repligo-core",
+        "--example",
+        "table_limits",
+    ];
+    count(counts, &mut cargo(&example))
 }
 
 fn simulate(counts: &mut Counts) -> Outcome {

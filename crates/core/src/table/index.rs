@@ -27,6 +27,9 @@ const LOAD_SHRUNK: usize = 8;
 /// Buckets per segment: 16 KiB.
 const SEGMENT_BUCKETS: usize = 1 << SEGMENT_BITS;
 const SEGMENT_BITS: usize = 8;
+/// Segments that the migration has left and keeps to fill again: an allocator cannot use the hole of one
+/// aligned allocation for another of the same size.
+const SPARE_SEGMENTS_MAX: usize = 4;
 /// Overflow buckets per allocation: few, because small tables need few.
 const OVERFLOW_BUCKETS: usize = 1 << OVERFLOW_BITS;
 const OVERFLOW_BITS: usize = 6;
@@ -62,6 +65,8 @@ pub(super) struct Index {
     target: Region,
     /// Buckets of `current` that have been moved to `target`.
     migrated: u64,
+    /// Whole segments without entries, kept while a migration is under way.
+    spare: Vec<Box<[Bucket]>>,
     overflow: Vec<Box<[Bucket]>>,
     /// First unused overflow bucket; they are linked through [`Bucket::next`].
     overflow_free: u32,
@@ -102,12 +107,15 @@ impl Region {
         &mut self.segments[index >> SEGMENT_BITS][index & (SEGMENT_BUCKETS - 1)]
     }
 
-    /// Makes sure that this bucket's segment exists.
-    fn allocate(&mut self, index: usize) {
+    /// Makes sure that this bucket's segment exists, which is one of the spare ones if possible.
+    fn allocate(&mut self, index: usize, spare: &mut Vec<Box<[Bucket]>>) {
         let segment = index >> SEGMENT_BITS;
         if self.segments[segment].is_empty() {
             let behind = self.bucket_count as usize - segment * SEGMENT_BUCKETS;
-            self.segments[segment] = new_buckets(behind.min(SEGMENT_BUCKETS));
+            self.segments[segment] = match spare.pop() {
+                Some(spare) if behind >= SEGMENT_BUCKETS => spare,
+                _ => new_buckets(behind.min(SEGMENT_BUCKETS)),
+            };
         }
     }
 
@@ -124,11 +132,12 @@ fn new_buckets(count: usize) -> Box<[Bucket]> {
 impl Index {
     pub(super) fn new() -> Self {
         let mut current = Region::new(1);
-        current.allocate(0);
+        current.allocate(0, &mut Vec::new());
         Self {
             current,
             target: Region::new(0),
             migrated: 0,
+            spare: Vec::new(),
             overflow: Vec::new(),
             overflow_free: 0,
             overflow_fresh: 1,
@@ -152,6 +161,7 @@ impl Index {
         let overflow_buckets = self.overflow.len() * OVERFLOW_BUCKETS;
         self.current.memory_bytes()
             + self.target.memory_bytes()
+            + self.spare.len() * SEGMENT_BUCKETS * size_of::<Bucket>()
             + overflow_buckets * size_of::<Bucket>()
             + self.overflow.capacity() * size_of::<Box<[Bucket]>>()
     }
@@ -291,12 +301,9 @@ impl Index {
         let source = self.migrated as usize;
         self.migrated += 1;
         let last_hash = self.current.lowest_hash(self.migrated) - 1;
-        self.target.allocate(
-            self.target
-                .locate(self.current.lowest_hash(source as u64) as u64)
-                .0,
-        );
-        self.target.allocate(self.target.locate(last_hash as u64).0);
+        for hash in [self.current.lowest_hash(source as u64) as u64, last_hash as u64] {
+            self.target.allocate(self.target.locate(hash).0, &mut self.spare);
+        }
         let mut moved = 0;
         let mut bucket = std::mem::take(self.current.bucket_mut(source));
         loop {
@@ -314,11 +321,15 @@ impl Index {
             }
         }
         if self.migrated as usize & (SEGMENT_BUCKETS - 1) == 0 {
-            self.current.segments[source >> SEGMENT_BITS] = Box::default();
+            let left = std::mem::take(&mut self.current.segments[source >> SEGMENT_BITS]);
+            if self.spare.len() < SPARE_SEGMENTS_MAX {
+                self.spare.push(left);
+            }
         }
         if self.migrated == self.current.bucket_count {
             self.current = std::mem::replace(&mut self.target, Region::new(0));
             self.migrated = 0;
+            self.spare = Vec::new();
         }
         moved
     }

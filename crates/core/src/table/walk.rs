@@ -52,8 +52,9 @@ impl Table {
     /// Visits one bucket's entries and returns the next cursor; 0 when the scan is complete.
     ///
     /// Start with 0. As with Redis' SCAN, every entry that is there during the whole scan is visited
-    /// at least once, whatever else changes meanwhile; an entry may be visited twice, and a call may
-    /// visit none. A cursor that no call returned starts at some bucket or ends the scan.
+    /// at least once, whatever else changes meanwhile, growth and shrinking included; only an entry that
+    /// was removed and came back is in practice visited twice (two entries whose hashes share 48 bits can
+    /// be, too), and a call may visit none. A cursor that no call returned starts at some bucket or ends the scan.
     pub fn scan<'a>(&'a self, cursor: u64, on_entry: &mut dyn FnMut(EntryRef<'a>)) -> u64 {
         if cursor >> (u64::BITS - CURSOR_SHIFT) != 0 {
             return 0;
