@@ -1,6 +1,8 @@
 //! Every limit and period of the core as a named constant; relations between them are asserted when
 //! the crate is compiled.
 
+use repligo_proto::frame::PAYLOAD_BYTES_MAX;
+
 /// One consensus tick in microseconds.
 pub const TICK_US: u64 = 25_000;
 /// Heartbeats leave every so many ticks.
@@ -20,6 +22,10 @@ pub const FORWARD_HOLD_US: u64 = 5_000_000;
 pub const HELD_BYTES_MAX: usize = 64 << 20;
 /// Bytes of ops in one entry; a turn that gathers more is cut into several entries.
 pub const ENTRY_BYTES_MAX: usize = 4 << 20;
+/// Bytes of one op in a cluster; a larger request is refused before anything is proposed. It has to reach
+/// every follower, in one frame, well within an election timeout on a link of 1 Gbit/s. A lone voter sends
+/// nothing to anybody and takes all that the protocol allows.
+pub const REPLICATED_OP_BYTES_MAX: usize = 32 << 20;
 /// Bytes of entries per append message.
 pub const APPEND_BYTES_MAX: u64 = 1 << 20;
 /// Append messages in flight per follower.
@@ -30,6 +36,8 @@ pub const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
 pub const COMMITTED_BYTES_PER_READY_MAX: u64 = 16 << 20;
 /// Bytes of one snapshot chunk.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
+/// A chunk that one large value makes longer than this crosses a peer link in pieces.
+pub const SNAPSHOT_PIECE_BYTES_MAX: usize = 8 << 20;
 /// Snapshot chunks sent to a follower and not yet acknowledged.
 pub const SNAPSHOT_CHUNKS_IN_FLIGHT: usize = 16;
 /// Reads that may wait for a confirmed index on one node.
@@ -58,6 +66,12 @@ const _: () = {
     // Two heartbeats must fit into a lease, or one lost packet would end it.
     assert!(2 * HEARTBEAT_TICKS as u64 * TICK_US < LEASE_US);
     assert!(ENTRY_BYTES_MAX as u64 <= UNCOMMITTED_BYTES_MAX);
+    // An entry or a forwarded message is closed once it has ENTRY_BYTES_MAX, so one op can be on top of that.
+    const ENVELOPE_BYTES: usize = 64 << 10;
+    assert!(ENTRY_BYTES_MAX + REPLICATED_OP_BYTES_MAX + ENVELOPE_BYTES <= PAYLOAD_BYTES_MAX);
+    assert!(SNAPSHOT_PIECE_BYTES_MAX + ENVELOPE_BYTES <= PAYLOAD_BYTES_MAX);
+    // Bits of the largest op at 1 Gbit/s, against the shortest election timeout.
+    assert!((REPLICATED_OP_BYTES_MAX as u64 * 8) / 1_000 < ELECTION_TICKS as u64 * TICK_US);
     // A held request must outlive an election and the lease wait after it.
     assert!(FORWARD_HOLD_US > 2 * ELECTION_TICKS as u64 * TICK_US + LEASE_US);
 };

@@ -16,6 +16,7 @@ use repligo_core::origin::{
 };
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
+use repligo_proto::frame::PAYLOAD_BYTES_MAX;
 
 struct Cluster {
     now: Now,
@@ -120,6 +121,8 @@ impl Cluster {
             let bytes = outputs.reply_bytes[reply.start as usize..reply.end as usize].to_vec();
             self.replies.push((reply.ticket, bytes));
         }
+        let fits = |message: &Bytes| message.len() <= PAYLOAD_BYTES_MAX;
+        assert!(outputs.sends.iter().all(|send| fits(&send.message)));
         self.messages.extend(
             outputs
                 .sends
@@ -378,6 +381,62 @@ fn a_follower_that_was_away_too_long_is_brought_up_by_a_snapshot() {
         .expect("runs")
         .status(cluster.now);
     assert_eq!(status.full_resyncs, 1);
+    cluster.assert_equal();
+}
+
+#[test]
+fn what_no_message_can_carry_is_refused_before_it_is_proposed() {
+    let mut cluster = Cluster::new(3, 64 << 20);
+    cluster.run_ms(2_000);
+    let leader = cluster.leader();
+    let away = leader % 3 + 1;
+    let value = vec![b'x'; limits::REPLICATED_OP_BYTES_MAX];
+    for (ticket, peer) in [(1, leader), (2, away)] {
+        cluster.request(peer, ticket, &set(b"big", &value));
+        let refusal = String::from_utf8_lossy(cluster.reply(ticket)).into_owned();
+        assert!(refusal.contains("replicates at once"), "{refusal}");
+    }
+    cluster.isolated = Some(away);
+    cluster.lose(away);
+    // A value that grew beyond what a message can carry reaches a follower by snapshot all the same.
+    for ticket in 3..6 {
+        let tail = &value[..value.len() - 1_024];
+        cluster.request(
+            leader,
+            ticket,
+            &Command::Append {
+                db: 0,
+                key: b"big",
+                value: tail,
+            },
+        );
+        cluster.run_ms(50);
+        assert!(cluster.reply(ticket).starts_with(b":"), "{ticket}");
+    }
+    cluster.isolated = None;
+    cluster.connect(away);
+    cluster.run_ms(2_000);
+    let status = cluster.replicas[away as usize - 1]
+        .as_ref()
+        .expect("runs")
+        .status(cluster.now);
+    assert_eq!(status.full_resyncs, 1);
+    cluster.assert_equal();
+}
+
+#[test]
+fn a_row_too_large_for_an_entry_is_an_error_for_its_readers_alone() {
+    let mut cluster = Cluster::new(3, 1 << 20);
+    cluster.run_ms(2_000);
+    let row = Bytes::from(vec![b'x'; limits::REPLICATED_OP_BYTES_MAX]);
+    cluster.rows.insert(Bytes::from_static(b"row:big"), row);
+    let leader = cluster.leader();
+    for (ticket, peer) in [(1, leader), (2, leader % 3 + 1)] {
+        cluster.request(peer, ticket, &get(b"row:big"));
+        cluster.run_ms(200);
+        let refusal = String::from_utf8_lossy(cluster.reply(ticket)).into_owned();
+        assert!(refusal.contains("can be cached"), "{refusal}");
+    }
     cluster.assert_equal();
 }
 

@@ -42,6 +42,14 @@ pub const NO_LFU_POLICY: &str = "ERR An LFU maxmemory policy is not selected, ac
 /// A write while memory is used up.
 pub const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
+/// A request that a cluster cannot replicate (outcome: not applied).
+pub fn too_large_to_replicate(bytes: usize, bytes_max: usize) -> String {
+    format!(
+        "ERR the request takes {bytes} bytes, more than the {bytes_max} that a cluster replicates at once; \
+         not applied; split the value, for example by APPEND, or use a single node"
+    )
+}
+
 // Transactions.
 /// The reply of every command between MULTI and EXEC.
 pub const QUEUED: &str = "QUEUED";

@@ -48,7 +48,7 @@ impl Replica {
         if self.answer_read(client, command, ReadClock { now_ms }, outputs) == ReadOutcome::Done {
             return;
         }
-        self.submit(now, &Op::Time, Waiter::Silent);
+        self.submit(now, &Op::Time, Waiter::Silent, outputs);
         let rides = self
             .outbox
             .push_read(client.0, client.1, |out| command.encode(out));

@@ -387,9 +387,12 @@ impl Replica {
             }
             Message::ReadIndexReply { context, index } => self.reads.answered(context, index),
             Message::SnapshotBegin { index, term } => self.on_snapshot_begin(from, index, term, outputs),
-            Message::SnapshotChunk { index, number, chunk } => {
-                self.on_snapshot_chunk(from, (index, number), chunk, outputs);
-            }
+            Message::SnapshotChunk {
+                index,
+                number,
+                chunk,
+                ends,
+            } => self.on_snapshot_chunk(from, (index, number), (chunk, ends), outputs),
             Message::SnapshotAck { index, number } => self.on_snapshot_ack(from, index, number, outputs),
             Message::Load { index, keyspace, key } => self.on_load(from, index, (keyspace, key)),
             Message::LoadFailed { keyspace, key, error } => self.fail_load(&(keyspace, key), &error, outputs),

@@ -107,6 +107,7 @@ impl Replica {
             inbound: 0,
         };
         if let Some(batch) = self.system_batch() {
+            taken.system = batch.count as usize;
             builder.push(&batch);
         }
         for batch in self.outbox.unsent() {
@@ -130,9 +131,15 @@ impl Replica {
         if self.system.is_empty() {
             return None;
         }
-        let mut ops = Vec::new();
-        self.system.iter().for_each(|op| put_bytes(&mut ops, op));
-        let count = self.system.len() as u64;
+        // Rows that were loaded at once can come to more than an entry may hold.
+        let (mut ops, mut count) = (Vec::new(), 0);
+        for op in &self.system {
+            if ops.len() >= limits::ENTRY_BYTES_MAX {
+                break;
+            }
+            put_bytes(&mut ops, op);
+            count += 1;
+        }
         Some(Batch {
             node: SYSTEM_NODE,
             incarnation: 0,

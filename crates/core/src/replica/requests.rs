@@ -5,7 +5,7 @@ use repligo_proto::words;
 use super::outbox::{Sealed, Waiter};
 use super::reads::WaitingRead;
 use super::{Replica, fail};
-use crate::contract::{Body, Outputs, Request};
+use crate::contract::{Body, Outputs, Request, Ticket};
 use crate::limits;
 use crate::op::Op;
 use crate::origin::Route;
@@ -44,15 +44,40 @@ impl Replica {
                     resp3,
                     locals: locals.to_vec(),
                 };
-                self.submit(now, &Op::Transaction(*transaction), waiter);
+                self.submit(now, &Op::Transaction(*transaction), waiter, outputs);
             }
         }
     }
 
-    pub(super) fn submit(&mut self, now: Now, op: &Op<'_>, waiter: Waiter) {
+    pub(super) fn submit(&mut self, now: Now, op: &Op<'_>, waiter: Waiter, outputs: &mut Outputs) {
+        /// Room that is kept for the next op; one large value must not hold its size forever.
+        const KEPT_BYTES_MAX: usize = 64 << 10;
         self.scratch.clear();
         op.encode(&mut self.scratch);
-        self.outbox.push_op(&self.scratch, waiter, now.mono_us);
+        match waiter {
+            Waiter::Write { ticket, resp3, .. }
+                if !self.may_replicate(self.scratch.len(), (ticket, resp3), outputs) => {}
+            waiter => self.outbox.push_op(&self.scratch, waiter, now.mono_us),
+        }
+        if self.scratch.capacity() > KEPT_BYTES_MAX {
+            self.scratch = Vec::new();
+        }
+    }
+
+    /// Whether an op is small enough for this cluster; if it is not, its client is told, and nothing is
+    /// proposed: a message that is too large for the links would cost the leader, again after every start.
+    pub(super) fn may_replicate(
+        &self,
+        op_bytes: usize,
+        (ticket, resp3): (Ticket, bool),
+        outputs: &mut Outputs,
+    ) -> bool {
+        let fits = self.settings.voters.len() == 1 || op_bytes <= limits::REPLICATED_OP_BYTES_MAX;
+        if !fits {
+            let text = words::too_large_to_replicate(op_bytes, limits::REPLICATED_OP_BYTES_MAX);
+            fail(outputs, ticket, resp3, &text);
+        }
+        fits
     }
 
     /// Answers what has waited for too long, with the outcome that is known.

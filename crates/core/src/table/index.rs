@@ -27,8 +27,7 @@ const LOAD_SHRUNK: usize = 8;
 /// Buckets per segment: 16 KiB.
 const SEGMENT_BUCKETS: usize = 1 << SEGMENT_BITS;
 const SEGMENT_BITS: usize = 8;
-/// Segments that the migration has left and keeps to fill again: an allocator cannot use the hole of one
-/// aligned allocation for another of the same size.
+/// Segments left behind that are kept to be filled again: allocators cannot put one into another's hole.
 const SPARE_SEGMENTS_MAX: usize = 4;
 /// Overflow buckets per allocation: few, because small tables need few.
 const OVERFLOW_BUCKETS: usize = 1 << OVERFLOW_BITS;
@@ -321,10 +320,9 @@ impl Index {
             }
         }
         if self.migrated as usize & (SEGMENT_BUCKETS - 1) == 0 {
-            let left = std::mem::take(&mut self.current.segments[source >> SEGMENT_BITS]);
-            if self.spare.len() < SPARE_SEGMENTS_MAX {
-                self.spare.push(left);
-            }
+            self.spare
+                .push(std::mem::take(&mut self.current.segments[source >> SEGMENT_BITS]));
+            self.spare.truncate(SPARE_SEGMENTS_MAX);
         }
         if self.migrated == self.current.bucket_count {
             self.current = std::mem::replace(&mut self.target, Region::new(0));
