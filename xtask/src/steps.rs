@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::install::{install, python};
 use crate::run::{Counts, Failure, Outcome, root, run, run_counted};
-use crate::{audit, tidy};
+use crate::{audit, instructions, tidy};
 
 /// Seeds that every run of the tests simulates.
 const SEEDS: u64 = 2000;
@@ -27,11 +27,12 @@ const PLANTED_BUGS: [&str; 8] = [
 /// One step of `test`: a name for `--only`, and what it runs.
 type Step = (&'static str, fn(&mut Counts) -> Outcome);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("check", |_| check()),
     ("unit", unit),
     ("build", |_| build()),
     ("table", table_limits),
+    ("instructions", instructions::check),
     ("simulate", simulate),
     ("bugs", planted_bugs),
     ("processes", processes),
@@ -106,6 +107,7 @@ pub fn check() -> Outcome {
         "warnings",
     ]))?;
     tidy::check()?;
+    instructions::check_record()?;
     audit::check()
 }
 
