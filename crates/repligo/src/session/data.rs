@@ -16,6 +16,11 @@ use crate::net::order::Kind;
 use crate::net::replies::Shape;
 use crate::node::worker::Worker;
 
+/// Requests of one connection behind which no further read rides: their replies are rendered together, when
+/// the writes before them are applied, and only then seen by the output limit. A read that waits instead is
+/// answered at once afterwards, under back-pressure.
+const RIDDEN_MAX: usize = 128;
+
 /// Executes one data command outside of MULTI.
 pub(super) fn execute(
     connection: &mut Connection,
@@ -73,11 +78,8 @@ fn read(
 ) -> Flow {
     if connection.replies.waiting() > 0 {
         let kind = worker.kind(&Body::Command(command));
-        if connection
-            .unanswered()
-            .admits(kind, worker.turn.number())
-            .is_none()
-        {
+        let admitted = connection.unanswered().admits(kind, worker.turn.number());
+        if admitted.is_none() || connection.replies.waiting() >= RIDDEN_MAX {
             return Flow::Wait;
         }
         let shape = shape(&connection.session);

@@ -138,7 +138,11 @@ impl Parameters {
     /// Unsent bytes above which a client is disconnected.
     #[inline]
     pub fn output_bytes_max(&self) -> usize {
+        /// What may be unsent before the reply with the value, and what is around the value itself.
+        const AROUND_BYTES: usize = 2 << 20;
+        // A value that was taken must be readable, whatever else the limit is.
         self.output_bytes_max
+            .max(self.proto_max_bulk_bytes.saturating_add(AROUND_BYTES))
     }
 
     /// Most clients at once.
