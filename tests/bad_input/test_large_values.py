@@ -14,6 +14,8 @@ _MIB = 1 << 20
 _BULK_MAX = 512 * _MIB
 _PATIENCE = 120
 
+pytestmark = pytest.mark.timeout(240)
+
 
 def memory(node, field="VmRSS"):
     """Bytes that the process has in memory, or had at most (VmHWM)."""
