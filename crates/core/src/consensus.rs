@@ -328,13 +328,25 @@ impl Consensus {
 
     /// One tick of the logical clock.
     pub fn tick(&mut self) {
-        self.node.tick();
+        if !self.is_installing() {
+            self.node.tick();
+        }
+    }
+
+    /// True while a follower's disk does not hold a snapshot that has replaced its state. The library cannot
+    /// know it as applied until then, and panics if it campaigns: it looks for the entries that are gone.
+    fn is_installing(&self) -> bool {
+        let replaced = self.node.store().log.first_index() > self.node.raft.raft_log.applied + 1;
+        replaced && self.role() == Role::Follower
     }
 
     /// Takes a message of a peer. Messages that do not decode are refused; what they ask is checked by
     /// the library.
     pub fn step(&mut self, from: PeerId, message: Reader) -> Result<(), Malformed> {
         let message = decode_message(from, self.me, message)?;
+        if self.is_installing() && message.get_msg_type() == MessageType::MsgTimeoutNow {
+            return Ok(());
+        }
         // The errors are "not for me" and "proposal dropped"; both are silence to the sender.
         let _ = self.node.step(message);
         Ok(())

@@ -24,6 +24,9 @@ struct Cluster {
     messages: VecDeque<(PeerId, PeerId, Bytes)>,
     replies: Vec<(Ticket, Vec<u8>)>,
     isolated: Option<PeerId>,
+    /// A node whose disk takes nothing, and what it has been given meanwhile.
+    slow_disk: Option<PeerId>,
+    unpersisted: Vec<u64>,
     /// The rows of the origin, and how many loads it has answered.
     rows: BTreeMap<Bytes, Bytes>,
     loads: usize,
@@ -84,6 +87,8 @@ impl Cluster {
             messages: VecDeque::new(),
             replies: Vec::new(),
             isolated: None,
+            slow_disk: None,
+            unpersisted: Vec::new(),
             rows: BTreeMap::new(),
             loads: 0,
         };
@@ -138,6 +143,11 @@ impl Cluster {
             self.step(peer, Input::Origin(answer));
         }
         for persist in outputs.persists {
+            if self.slow_disk == Some(peer) {
+                // Its messages are lost, which the library must cope with.
+                self.unpersisted.push(persist.number);
+                continue;
+            }
             self.messages.extend(
                 persist
                     .then_send
@@ -381,6 +391,42 @@ fn a_follower_that_was_away_too_long_is_brought_up_by_a_snapshot() {
         .expect("runs")
         .status(cluster.now);
     assert_eq!(status.full_resyncs, 1);
+    cluster.assert_equal();
+}
+
+#[test]
+fn a_snapshot_on_a_slow_disk_does_not_end_the_follower_that_misses_its_leader() {
+    let mut cluster = Cluster::new(3, 64 << 10);
+    cluster.run_ms(2_000);
+    let leader = cluster.leader();
+    let away = leader % 3 + 1;
+    cluster.isolated = Some(away);
+    cluster.lose(away);
+    for ticket in 0..100 {
+        cluster.request(
+            leader,
+            ticket,
+            &set(format!("key{ticket}").as_bytes(), &[b'x'; 4096]),
+        );
+    }
+    cluster.run_ms(200);
+    cluster.isolated = None;
+    cluster.slow_disk = Some(away);
+    cluster.connect(away);
+    cluster.run_ms(500);
+    let replica = cluster.replicas[away as usize - 1].as_ref().expect("runs");
+    assert_eq!(replica.status(cluster.now).full_resyncs, 1);
+    // Its disk does not have the snapshot yet, and it hears of no leader for several election timeouts.
+    cluster.isolated = Some(away);
+    cluster.lose(away);
+    cluster.run_ms(5_000);
+    cluster.slow_disk = None;
+    for number in std::mem::take(&mut cluster.unpersisted) {
+        cluster.step(away, Input::Persisted { number });
+    }
+    cluster.isolated = None;
+    cluster.connect(away);
+    cluster.run_ms(5_000);
     cluster.assert_equal();
 }
 
