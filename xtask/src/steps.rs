@@ -13,13 +13,14 @@ const SEEDS: u64 = 2000;
 const BUG_SEEDS: u64 = 10_000;
 /// What `crates/core/src/bugs.rs` and the origin's plan can plant, but for `no-lease-wait`, which takes
 /// thousands of seeds: too long for every run.
-const PLANTED_BUGS: [&str; 8] = [
+const PLANTED_BUGS: [&str; 9] = [
     "ack-before-durability",
     "missing-noop",
     "lease-without-quorum",
     "expiry-by-local-clock",
     "forward-without-deduplication",
     "read-behind-commit",
+    "read-between-slices",
     "flush-without-compare-and-set",
     "reject-in-the-log-only",
 ];

@@ -19,11 +19,13 @@ pub enum Bug {
     ForwardWithoutDeduplication,
     /// Linearizable reads are served before everything committed is applied.
     ReadBehindCommit,
+    /// Reads are served while an entry is partly applied.
+    ReadBetweenSlices,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 8] = [
         ("ack-before-durability", Self::AckBeforeDurability),
         ("missing-noop", Self::MissingNoop),
         ("lease-without-quorum", Self::LeaseWithoutQuorum),
@@ -31,5 +33,6 @@ impl Bug {
         ("expiry-by-local-clock", Self::ExpiryByLocalClock),
         ("forward-without-deduplication", Self::ForwardWithoutDeduplication),
         ("read-behind-commit", Self::ReadBehindCommit),
+        ("read-between-slices", Self::ReadBetweenSlices),
     ];
 }

@@ -13,6 +13,8 @@
 //! 4. Every [`Ticket`] handed in gets exactly one [`Reply`].
 //! 5. After any other input an [`Input::Turn`] follows soon: only then requests, questions and work for
 //!    the origin leave.
+//! 6. A turn does a bounded amount of work. While [`crate::replica::Replica::has_work`] another turn
+//!    follows soon, after what has arrived meanwhile has been given in.
 
 use bytes::Bytes;
 
@@ -144,6 +146,17 @@ pub struct Reply {
     pub end: u32,
 }
 
+/// An answer to a ticket with bytes of its own: `bytes[start..]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LongReply {
+    /// The request's ticket.
+    pub ticket: Ticket,
+    /// Holds the encoded reply.
+    pub bytes: Vec<u8>,
+    /// Where the reply begins.
+    pub start: usize,
+}
+
 /// One entry of the replicated log as it goes to disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry {
@@ -264,6 +277,9 @@ pub struct Outputs {
     pub replies: Vec<Reply>,
     /// Bytes of the answers.
     pub reply_bytes: Vec<u8>,
+    /// Answers that took several turns, decided after those above: handed over as they are, because they
+    /// may be long.
+    pub long_replies: Vec<LongReply>,
     /// Messages that may leave at once.
     pub sends: Vec<Send>,
     /// Log writes, in order. Empty in [`Durability::None`].
@@ -274,6 +290,26 @@ pub struct Outputs {
     pub origin: Vec<crate::origin::OriginRequest>,
     /// For the operator.
     pub events: Vec<Event>,
+}
+
+impl Outputs {
+    /// Puts the long replies among the others, for a driver that does not mind copying them.
+    ///
+    /// # Panics
+    /// If all replies together are 4 GiB or more.
+    pub fn join_long_replies(&mut self) {
+        for LongReply { ticket, bytes, start } in self.long_replies.drain(..) {
+            let position = |at: usize| u32::try_from(at).expect("replies of one step stay below 4 GiB");
+            let begin = position(self.reply_bytes.len());
+            self.reply_bytes.extend_from_slice(&bytes[start..]);
+            let end = position(self.reply_bytes.len());
+            self.replies.push(Reply {
+                ticket,
+                start: begin,
+                end,
+            });
+        }
+    }
 }
 
 /// What a node found on its disk.

@@ -52,7 +52,13 @@ pub const LONE_LOG_BYTES_MAX: u64 = 1 << 20;
 /// absent all the same and are removed by the entries that follow; while there are any the leader makes
 /// such entries itself.
 /// Small for the simulator, so that a few keys make a crowd.
-pub const RECLAIMED_PER_ENTRY: usize = if cfg!(feature = "bugs") { 3 } else { 4096 };
+pub const RECLAIMED_PER_ENTRY: usize = if cfg!(feature = "bugs") { 3 } else { 2048 };
+/// Keys that one turn looks at or writes at most, reads and writes each: a few milliseconds of work. What
+/// is longer goes on in the next turn, so that heartbeats, ticks and messages come in between.
+/// Small for the simulator, so that a few keys take several turns.
+pub const SLICE_STEPS: usize = if cfg!(feature = "bugs") { 6 } else { 2048 };
+/// Bytes of a value that cost as much as one key more.
+pub const STEP_BYTES: usize = 1024;
 /// Voters in one cluster.
 pub const VOTERS_MAX: usize = 7;
 /// Databases per shard (`SELECT 0` to `SELECT 15`).

@@ -36,6 +36,9 @@ pub enum Op<'a> {
 }
 
 impl<'a> Op<'a> {
+    /// The first byte of a transaction.
+    pub const TRANSACTION_TAG: u8 = tag::TRANSACTION;
+
     /// Appends the encoding, which delimits itself.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {

@@ -113,6 +113,14 @@ impl Cluster {
         if !gathers {
             self.step_once(peer, Input::Turn);
         }
+        let has_work = |cluster: &Self| {
+            cluster.replicas[peer as usize - 1]
+                .as_ref()
+                .is_some_and(Replica::has_work)
+        };
+        while has_work(self) {
+            self.step_once(peer, Input::Turn);
+        }
     }
 
     fn step_once(&mut self, peer: PeerId, input: Input<'_>) {
@@ -122,6 +130,7 @@ impl Cluster {
         let mut outputs = Outputs::default();
         replica.step(self.now, input, &mut outputs);
         replica.invariants();
+        outputs.join_long_replies();
         for reply in &outputs.replies {
             let bytes = outputs.reply_bytes[reply.start as usize..reply.end as usize].to_vec();
             self.replies.push((reply.ticket, bytes));

@@ -22,6 +22,7 @@ mod known;
 mod lag;
 mod natural;
 mod scan;
+mod slices;
 mod snapshot;
 
 mod strings;
@@ -33,11 +34,12 @@ use repligo_proto::reply::ReplyWriter;
 
 use crate::command::Command;
 use crate::limits::DATABASES;
-use crate::op::{Item, Transaction};
+use crate::op::{Item, Transaction, Watched};
 
 pub use clock::{ReadClock, ReadOutcome};
 pub use known::Known;
 pub use lag::{LAG_BOUNDS_MS, LagHistogram};
+pub use slices::{Task, steps_of};
 pub use snapshot::RestoreError;
 
 use crate::table::EntryRef;
@@ -214,11 +216,17 @@ impl Keyspace {
     /// nothing was appended: the reader's clock is past a deadline that no entry has reached yet.
     #[inline]
     pub fn read(&self, command: &Command<'_>, clock: ReadClock, reply: &mut ReplyWriter<'_>) -> ReadOutcome {
-        if clock.now_ms >= self.earliest_deadline_ms && self.meets_deadline(command, clock.now_ms) {
+        if self.needs_time(command, clock) {
             return ReadOutcome::NeedsTime;
         }
         self.answer(command, clock.now_ms.max(self.time_ms), reply);
         ReadOutcome::Done
+    }
+
+    /// True if [`Keyspace::read`] would answer [`ReadOutcome::NeedsTime`].
+    #[inline]
+    pub fn needs_time(&self, command: &Command<'_>, clock: ReadClock) -> bool {
+        clock.now_ms >= self.earliest_deadline_ms && self.meets_deadline(command, clock.now_ms)
     }
 
     /// Applies a command of an entry, a read as well as a write, and writes its reply.
@@ -309,10 +317,7 @@ impl Keyspace {
         reply: &mut ReplyWriter<'_>,
         locals: &mut dyn FnMut(usize, &mut ReplyWriter<'_>),
     ) {
-        if transaction
-            .watched()
-            .any(|watched| self.version_of(watched.db, watched.key) != watched.version)
-        {
+        if self.has_changed(transaction) {
             return reply.null_array();
         }
         reply.array(transaction.len());
@@ -322,6 +327,12 @@ impl Keyspace {
                 Item::Local => locals(index, reply),
             }
         }
+    }
+
+    /// True if a key that the block watches was written since.
+    fn has_changed(&self, transaction: &Transaction<'_>) -> bool {
+        let changed = |watched: Watched<'_>| self.version_of(watched.db, watched.key) != watched.version;
+        transaction.watched().any(changed)
     }
 
     /// The reply of a read at `now_ms`, which is not before shard time.

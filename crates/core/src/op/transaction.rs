@@ -21,6 +21,13 @@ pub enum Item<'a> {
     Local,
 }
 
+impl<'a> Item<'a> {
+    /// Takes one item off the front of [`Transaction::encoded_items`].
+    pub(crate) fn take(input: &mut &'a [u8]) -> Result<Self, Corrupt> {
+        take_item(input)
+    }
+}
+
 /// A key as WATCH saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watched<'a> {
@@ -65,6 +72,11 @@ impl<'a> Transaction<'a> {
     pub fn items(&self) -> impl Iterator<Item = Item<'a>> + use<'a> {
         let mut rest = self.items;
         (0..self.item_count).map(move |_| take_item(&mut rest).expect("checked when it was made"))
+    }
+
+    /// The encoded items.
+    pub(crate) fn encoded_items(&self) -> &'a [u8] {
+        self.items
     }
 
     /// True when one of the commands may change the keyspace.

@@ -4,7 +4,7 @@
 //! allows to be answered at once. The parts, each with its own invariants: `outbox` (this node's writes
 //! until they are applied), `requests` (how they come in and give up), `reads` (reads until they may be answered), `lease` (who may answer them),
 //! `pump` (what leaves at the end of a step), `apply` (entries to state and replies), `snapshots`,
-//! `transfers` (snapshots to and from peers), `loads` and `origin` (what waits for the origin), `settle`
+//! `transfers` (snapshots to and from peers), `loads` and `origin` (what waits for the origin), `slow` (reads over several turns), `settle`
 //! (consensus and roles after every input), `clock` (the stamp of the next entry).
 //!
 //! It knows nothing of sockets, disks, RESP parsing, or how the consensus library works.
@@ -20,6 +20,7 @@ mod pump;
 mod reads;
 mod requests;
 mod settle;
+mod slow;
 mod snapshots;
 mod status;
 mod transfers;
@@ -30,11 +31,13 @@ use bytes::Bytes;
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
+use self::apply::Applying;
 use self::clock::ShardClock;
 use self::lease::Lease;
 use self::loads::OriginWaits;
 use self::outbox::Outbox;
 use self::reads::{Question, Reads};
+use self::slow::SlowReads;
 use self::snapshots::Snapshots;
 use crate::bugs::Bug;
 use crate::command::Command;
@@ -73,8 +76,17 @@ pub struct Replica {
     forwarders: BTreeMap<PeerId, Forwarder>,
     applied: u64,
     applied_term: u64,
-    /// Committed entries that a new leader must not expose yet.
+    /// Committed entries that are not applied: a new leader must not expose them yet, or the turn's steps
+    /// did not reach so far.
     held: VecDeque<LogEntry>,
+    /// The entry behind `applied`, when it is partly applied.
+    applying: Option<Applying>,
+    /// Reads that take several turns.
+    slow: SlowReads,
+    /// Steps that apply may still make in this turn.
+    apply_steps: usize,
+    /// Steps that long reads may still make in this turn.
+    read_steps: usize,
     clock: ShardClock,
     /// Stamp of the latest entry this leader proposed.
     stamped_ms: u64,
@@ -129,6 +141,10 @@ impl Replica {
             applied: 0,
             applied_term: 0,
             held: VecDeque::new(),
+            applying: None,
+            slow: SlowReads::default(),
+            apply_steps: limits::SLICE_STEPS,
+            read_steps: limits::SLICE_STEPS,
             clock: ShardClock::new(now),
             stamped_ms: 0,
             outbox: Outbox::new(me, settings.identity.incarnation),
@@ -185,6 +201,10 @@ impl Replica {
             self.observe_role(now, outputs);
         }
         let turn = matches!(input, Input::Turn);
+        if turn {
+            self.apply_steps = limits::SLICE_STEPS;
+            self.read_steps = limits::SLICE_STEPS;
+        }
         match input {
             // Requests of a turn only gather; the turn's end lets them leave together.
             Input::Request(request) => return self.on_request(now, request, outputs),
@@ -222,7 +242,7 @@ impl Replica {
             ReadLevel::Linearizable if self.current(now) => ReadClock {
                 now_ms: self.clock.estimate_ms(now),
             },
-            ReadLevel::Eventual if self.confirmed => {
+            ReadLevel::Eventual if self.confirmed && self.is_whole() => {
                 if let Some(age_ms) = self.too_stale_ms(now) {
                     ReplyWriter::new(reply, resp3).error(&words::stale(age_ms));
                     return Served::Done;
@@ -234,6 +254,9 @@ impl Replica {
             _ => return Served::NotYet,
         };
         if !self.settings.origin.is_empty() && self.needs_origin(command) {
+            return Served::NotYet;
+        }
+        if self.keyspace.is_wide(command) {
             return Served::NotYet;
         }
         match self
@@ -292,7 +315,7 @@ impl Replica {
             "serves without leading"
         );
         assert!(
-            !self.lease.serving() || self.held.is_empty(),
+            !(self.lease.serving() && self.lease.holds()),
             "serves while it holds entries back"
         );
         assert!(
@@ -302,7 +325,7 @@ impl Replica {
         if let Some(first) = self.held.front() {
             assert_eq!(
                 first.index,
-                self.applied + 1,
+                self.applied + 1 + u64::from(self.applying.is_some()),
                 "held entries continue what is applied"
             );
         }
@@ -320,6 +343,11 @@ impl Replica {
         let age_us = now.mono_us.saturating_sub(self.leader_heard_us);
         let lone = self.settings.voters.len() == 1;
         (!lone && age_us > limits::STALENESS_US_MAX).then_some(age_us / 1000)
+    }
+
+    /// True unless an entry is partly applied: a state that nobody may see.
+    fn is_whole(&self) -> bool {
+        self.applying.is_none() || self.has(Bug::ReadBetweenSlices)
     }
 
     /// True when the applied state may answer linearizable reads. An entry can be committed by the

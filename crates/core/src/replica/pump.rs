@@ -165,10 +165,15 @@ impl Replica {
     /// Every entry removes a bounded number of expired keys. While some are left, there is always one on
     /// its way.
     fn propose_reclaim(&mut self) {
-        let idle = self.applied == self.consensus.log().last_index();
-        if self.keyspace.has_expired_keys() && self.lease.serving() && idle {
+        if self.wants_reclaim() {
             self.propose_time();
         }
+    }
+
+    /// True when expired keys wait for an entry and there is none on its way.
+    pub(super) fn wants_reclaim(&self) -> bool {
+        let idle = self.applied == self.consensus.log().last_index();
+        self.keyspace.has_expired_keys() && self.lease.serving() && idle
     }
 
     fn propose_time(&mut self) {

@@ -5,7 +5,7 @@ use repligo_proto::words;
 use super::outbox::{Sealed, Waiter};
 use super::reads::WaitingRead;
 use super::{Replica, fail};
-use crate::contract::{Body, Outputs, Request, Ticket};
+use crate::contract::{Body, Outputs, ReadLevel, Request, Ticket};
 use crate::limits;
 use crate::op::Op;
 use crate::origin::Route;
@@ -31,7 +31,16 @@ impl Replica {
                         command: encoded,
                         since_us: now.mono_us,
                     };
-                    self.reads.push(read);
+                    // At this level only the middle of an entry and many keys make a read wait.
+                    if request.level == ReadLevel::Eventual
+                        && self.confirmed
+                        && self.settings.origin.is_empty()
+                    {
+                        let index = self.applied + u64::from(self.applying.is_some());
+                        self.reads.push_ready(index, read);
+                    } else {
+                        self.reads.push(read);
+                    }
                 }
             }
             Body::Command(command) => self.submit_write(now, command, (ticket, resp3), outputs),

@@ -36,6 +36,9 @@ impl Replica {
         self.apply_held(now, outputs);
         self.begin_serving(now, outputs);
         self.run_ready_reads(now, outputs);
+        self.run_slow_reads(outputs);
+        // It may have waited for them.
+        self.apply_held(now, outputs);
     }
 
     pub(super) fn handle_driven(&mut self, now: Now, driven: &mut Driven, outputs: &mut Outputs) -> bool {
@@ -117,11 +120,8 @@ impl Replica {
             self.consensus.cap_commit(None);
             self.apply_held(now, outputs);
         }
-        if !self.lease.holds() && self.inherited_applied() && self.lease.start_serving() {
-            assert!(
-                self.held.is_empty(),
-                "everything committed is applied when serving begins"
-            );
+        let all_applied = self.held.is_empty() && self.applying.is_none() && self.inherited_applied();
+        if !self.lease.holds() && all_applied && self.lease.start_serving() {
             self.confirmed = true;
             self.stamped_ms = self.keyspace.time_ms();
             self.flusher.on_leader(self.consensus.term());

@@ -182,7 +182,7 @@ impl Replica {
     }
 
     fn start_walk_if_needed(&mut self, _now: Now, outputs: &mut Outputs) {
-        if self.snapshots.walk.is_some() || self.snapshots.incoming.is_some() {
+        if self.snapshots.walk.is_some() || self.snapshots.incoming.is_some() || self.applying.is_some() {
             return;
         }
         let keep = !self.snapshots.wanted.is_empty()

@@ -249,7 +249,9 @@ impl Replica {
                 drop_log_to: index,
             });
         }
+        self.abandon_entry(outputs);
         self.keyspace = incoming.keyspace;
+        self.slow.restart();
         self.lanes = self.decode_lanes(&header.lanes);
         self.forwarders = header.forwarders;
         self.held.clear();

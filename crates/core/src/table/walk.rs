@@ -82,6 +82,20 @@ impl Table {
         }
     }
 
+    /// Visits the entries of one bucket whose hash is `from` or higher; returns where to go on, or `None`
+    /// at the end. Start with 0. Every entry that is there during the whole walk is visited exactly once,
+    /// whatever else changes meanwhile.
+    pub fn visit<'a>(&'a self, from: u64, on_entry: &mut dyn FnMut(EntryRef<'a>)) -> Option<u64> {
+        let (spot, end) = self.store.index.span(from);
+        for handle in self.store.index.chain(spot) {
+            let entry = self.store.arena.entry(handle);
+            if (u128::from(from)..end).contains(&u128::from(self.hash(entry.key))) {
+                on_entry(entry);
+            }
+        }
+        u64::try_from(end).ok()
+    }
+
     /// One entry chosen by `seed`, about evenly; `None` if the table is empty. Which entry a seed
     /// chooses depends on the layout, so it differs between replicas.
     pub fn random(&self, seed: u64) -> Option<EntryRef<'_>> {

@@ -26,6 +26,9 @@ use crate::session::{self, Flow, Session};
 
 /// Unsent bytes above which no further request of the connection is executed until they are sent.
 const BACK_PRESSURE_BYTES: usize = 1 << 20;
+/// Bytes that one connection sends before others have a turn: a client that reads as fast as this node
+/// writes would otherwise hold the thread until all of a long reply is sent.
+const SENT_AT_ONCE_BYTES: usize = 1 << 20;
 /// Requests of one connection that may wait for the core at once; the rest stays unparsed.
 const WAITING_MAX: usize = 16_384;
 /// Largest step by which a buffer for an incomplete request grows on the client's word alone.
@@ -76,6 +79,8 @@ pub struct Connection {
 enum Sent {
     All,
     Blocked,
+    /// There is more to send, and others come first.
+    Paused,
     Broken,
 }
 
@@ -207,9 +212,16 @@ impl Connection {
         let Some(stream) = &self.stream else {
             return Sent::All;
         };
+        let mut rest = SENT_AT_ONCE_BYTES;
         while !self.replies.sendable().is_empty() {
-            match stream.try_write(self.replies.sendable()) {
+            if rest == 0 {
+                self.write_blocked = true;
+                return Sent::Paused;
+            }
+            let sendable = self.replies.sendable();
+            match stream.try_write(&sendable[..sendable.len().min(rest)]) {
                 Ok(count) => {
+                    rest -= count;
                     worker.shared.metrics.bytes_out.add(count as u64);
                     self.replies.consume(count, &mut worker.pool);
                 }
@@ -242,6 +254,10 @@ impl Connection {
                 match self.send(worker) {
                     Sent::Broken => return Poll::Ready(()),
                     Sent::All => {}
+                    Sent::Paused => {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                     Sent::Blocked => {
                         if let Some(stream) = &self.stream
                             && stream.poll_write_ready(cx).is_ready()

@@ -365,16 +365,25 @@ fn spawn_network(node: &Rc<Node>, setup: &Setup) -> Result<JoinHandle<()>, NodeE
 }
 
 async fn run_turns(node: Rc<Node>) {
-    std::future::poll_fn::<(), _>(|cx| {
-        let worker = &mut *node.worker.borrow_mut();
-        worker.turn.set_waker(cx);
-        if worker.turn.is_due() {
-            node.gathering.borrow_mut().execute(worker);
-            worker.run_turn();
-        }
-        std::task::Poll::Pending
-    })
-    .await;
+    loop {
+        let goes_on = std::future::poll_fn(|cx| {
+            let worker = &mut *node.worker.borrow_mut();
+            worker.turn.set_waker(cx);
+            if worker.turn.is_due() {
+                node.gathering.borrow_mut().execute(worker);
+                worker.run_turn();
+                if worker.has_work() {
+                    return std::task::Poll::Ready(());
+                }
+            }
+            std::task::Poll::Pending
+        });
+        goes_on.await;
+        // Unlike a task that wakes itself, this one runs again only when sockets have been looked at: what
+        // the next slice would keep waiting comes first.
+        tokio::task::yield_now().await;
+        node.worker.borrow_mut().turn.request();
+    }
 }
 
 async fn take_reports(node: Rc<Node>, mut done: mpsc::UnboundedReceiver<Report>) {
@@ -386,7 +395,7 @@ async fn take_reports(node: Rc<Node>, mut done: mpsc::UnboundedReceiver<Report>)
         while let Ok(report) = done.try_recv() {
             worker.take_report(report);
         }
-        worker.busy.end_now(began_ns, &worker.shared.metrics);
+        worker.busy.end_now("reports", began_ns, &worker.shared.metrics);
     }
 }
 

@@ -24,7 +24,8 @@ impl Worker {
     #[inline]
     pub fn end_batch(&mut self, began_ns: u64) {
         let ended_ns = boottime_ns();
-        self.busy.end((began_ns, ended_ns), &self.shared.metrics);
+        self.busy
+            .end("requests", (began_ns, ended_ns), &self.shared.metrics);
         if !self.batch.is_empty() {
             self.batch
                 .end(ended_ns.saturating_sub(began_ns), &self.shared.metrics);
@@ -159,7 +160,7 @@ impl Worker {
         self.links.tick(now);
         self.close_idle(now);
         self.publish(now);
-        self.busy.end_now(began_ns, &self.shared.metrics);
+        self.busy.end_now("tick", began_ns, &self.shared.metrics);
     }
 
     /// Disconnects clients that have been idle for longer than `timeout`; about once a second.

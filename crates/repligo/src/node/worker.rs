@@ -11,7 +11,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use repligo_core::command::Command;
-use repligo_core::contract::{Body, Event, Identity, Input, Outputs, ReadLevel, Role, Served, Status};
+use repligo_core::contract::{
+    Body, Event, Identity, Input, LongReply, Outputs, ReadLevel, Role, Served, Status,
+};
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
@@ -327,6 +329,11 @@ impl Worker {
         }
     }
 
+    /// True when the replica goes on in another turn without an input.
+    pub fn has_work(&self) -> bool {
+        self.replica.as_ref().is_some_and(Replica::has_work)
+    }
+
     /// One turn, see the module.
     pub fn run_turn(&mut self) {
         let began_ns = boottime_ns();
@@ -346,7 +353,7 @@ impl Worker {
         }
         self.links.flush(&self.shared.metrics);
         self.flush_connections();
-        self.busy.end_now(began_ns, &self.shared.metrics);
+        self.busy.end_now("turn", began_ns, &self.shared.metrics);
     }
 
     fn carry_out(&mut self, now: Now) {
@@ -368,6 +375,9 @@ impl Worker {
             self.note_event(&event);
         }
         self.answer(now, &outputs);
+        for reply in outputs.long_replies.drain(..) {
+            self.answer_long(now, reply);
+        }
         outputs.replies.clear();
         outputs.reply_bytes.clear();
         outputs.reply_bytes.shrink_to(REPLY_BYTES_KEPT);
@@ -398,6 +408,15 @@ impl Worker {
         if let Some(connection) = current {
             self.connections.put_back(connection);
         }
+    }
+
+    fn answer_long(&mut self, now: Now, reply: LongReply) {
+        let Some(mut connection) = self.connections.take((reply.ticket >> 32) as u32) else {
+            return;
+        };
+        self.flush_after_turn(&mut connection);
+        session::finish_long(&mut connection, self, now, reply);
+        self.connections.put_back(connection);
     }
 
     fn end_turn(&mut self, began_ns: u64) {

@@ -5,7 +5,7 @@
 //! queue and leaves with the worker's next turn.
 
 use repligo_core::command::{self, Command};
-use repligo_core::contract::{Body, Input, ReadLevel, Request, Served};
+use repligo_core::contract::{Body, Input, LongReply, ReadLevel, Request, Served};
 use repligo_core::time::Now;
 use repligo_proto::command::Spec;
 use repligo_proto::resp::ArgSlice;
@@ -153,6 +153,20 @@ pub(super) fn give_in(
         body,
     };
     worker.step(now, Input::Request(request));
+}
+
+/// Takes an answer of the core that may be long.
+pub fn finish_long(connection: &mut Connection, worker: &mut Worker, now: Now, reply: LongReply) {
+    let (sequence, start) = (reply.ticket as u32, reply.start);
+    if !connection.replies.waits_plainly(sequence) {
+        return finish(connection, worker, now, sequence, &reply.bytes[start..]);
+    }
+    if let Some(waiting) = connection.replies.take_waiting(sequence) {
+        worker.count_answer(waiting.command, &reply.bytes[start..]);
+        connection
+            .replies
+            .answer_long(sequence, (reply.bytes, start), &mut worker.pool);
+    }
 }
 
 /// Takes the core's answer to a request of this connection.

@@ -28,7 +28,7 @@ use crate::net::connection::Connection;
 use crate::net::window::Resolved;
 use crate::node::worker::Worker;
 
-pub use data::finish;
+pub use data::{finish, finish_long};
 pub use errors::ErrorStats;
 pub use handshake::decoder;
 pub use parameters::Parameters;

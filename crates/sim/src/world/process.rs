@@ -156,7 +156,8 @@ impl Process {
         match self.stage {
             Stage::Idle => {
                 let due = clock.read(context.queue.now()).mono_us >= self.next_tick_mono_us;
-                if self.inbox.is_empty() && !due {
+                let goes_on = self.replica().is_some_and(Replica::has_work);
+                if self.inbox.is_empty() && !due && !goes_on {
                     return false;
                 }
                 let count = self.inbox.len().min(64);
@@ -253,6 +254,7 @@ impl Process {
         for request in outputs.origin.drain(..) {
             self.effects.push_back(Effect::Origin(request));
         }
+        outputs.join_long_replies();
         let replies = std::mem::take(&mut outputs.replies);
         let bytes = std::mem::take(&mut outputs.reply_bytes);
         for reply in &replies {

@@ -20,6 +20,8 @@ use crate::random::Random;
 
 /// Operations on a key that a search judges, before clients move to the next one.
 const SEARCHED_OPERATIONS: u32 = 120;
+/// Keys between the two of a pair, at most: several slices of the core as it is built for simulations.
+const FILLERS_MAX: u64 = 30;
 /// Width of a token in an append log.
 const LOG_TOKEN_WIDTH: usize = 9;
 
@@ -168,6 +170,9 @@ impl Workload {
             self.compare_and_set(client, key, expected, now);
             return;
         }
+        if random.chance(10) {
+            return self.use_crowd(random);
+        }
         for _ in 0..random.between(1, self.pipeline_max) {
             let classes = if self.origin { CLASSES.len() } else { 5 };
             let class = *random.pick(&CLASSES[..classes]);
@@ -282,28 +287,52 @@ impl Workload {
     }
 
     fn use_pair(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
-        let (one, other) = (name(key, "x"), name(key, "y"));
-        match random.below(4) {
-            0 | 1 => {
-                let operation = self.record(client, key, Action::Read, now);
-                self.ask(request(&["MGET", &one, &other]), Expected::Operation(operation));
-            }
-            2 => {
-                let token = self.token();
-                let operation = self.record(client, key, Action::Write(token), now);
-                let value = Self::value(token, false, random);
-                let request = request(&["MSET", &one, &value, &other, &value]);
-                self.ask(request, Expected::Operation(operation));
-            }
-            _ => {
-                let token = self.token();
-                let operation = self.record(client, key, Action::Write(token), now);
-                let value = Self::value(token, false, random);
-                let block = vec![request(&["SET", &one, &value]), request(&["SET", &other, &value])];
-                self.thought
-                    .push((Ask::Transaction(block), Expected::Operation(operation)));
-            }
+        // Fillers between the two make the command take several turns.
+        let width = if random.chance(300) {
+            random.between(1, FILLERS_MAX)
+        } else {
+            0
+        };
+        let fillers = (0..width).map(|number| name(key, &format!("f{number}")));
+        let keys: Vec<String> = [name(key, "x")]
+            .into_iter()
+            .chain(fillers)
+            .chain([name(key, "y")])
+            .collect();
+        if random.chance(500) {
+            let words: Vec<&str> = ["MGET"]
+                .into_iter()
+                .chain(keys.iter().map(String::as_str))
+                .collect();
+            let operation = self.record(client, key, Action::Read, now);
+            return self.ask(request(&words), Expected::Operation(operation));
         }
+        let token = self.token();
+        let operation = self.record(client, key, Action::Write(token), now);
+        let value = Self::value(token, false, random);
+        if random.chance(500) {
+            let pairs = keys.iter().flat_map(|key| [key.as_str(), value.as_str()]);
+            let words: Vec<&str> = ["MSET"].into_iter().chain(pairs).collect();
+            self.ask(request(&words), Expected::Operation(operation));
+        } else {
+            let block = keys.iter().map(|key| request(&["SET", key, &value])).collect();
+            self.thought
+                .push((Ask::Transaction(block), Expected::Operation(operation)));
+        }
+    }
+
+    /// A crowd of keys that expire together, which nobody judges but the comparison of replicas.
+    fn use_crowd(&mut self, random: &mut Random) {
+        let lifetime = random.skewed(1, 500).to_string();
+        let first = random.below(1000);
+        let names: Vec<String> = (first..first + 20)
+            .map(|number| format!("crowd:{number}"))
+            .collect();
+        let block = names
+            .iter()
+            .map(|name| request(&["SET", name, "z", "PX", &lifetime]))
+            .collect();
+        self.thought.push((Ask::Transaction(block), Expected::Accepted));
     }
 
     /// Reads of every key that was ever used.
@@ -408,9 +437,9 @@ fn outcome(operation: &Operation, value: &Value) -> Result<Outcome, String> {
         Action::Read if class == Class::Pair => {
             let both = value
                 .as_array()
-                .filter(|both| both.len() == 2)
+                .filter(|both| both.len() >= 2)
                 .ok_or_else(wrong)?;
-            let (one, other) = (single(&both[0])?, single(&both[1])?);
+            let (one, other) = (single(&both[0])?, single(&both[both.len() - 1])?);
             if one != other {
                 return Err(format!("half of a block is visible: {value:?} to [{operation}]"));
             }

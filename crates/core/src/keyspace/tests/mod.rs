@@ -4,6 +4,7 @@
 mod origin_rows;
 mod replicas;
 mod shard_time;
+mod slices;
 mod transactions;
 
 use repligo_proto::command::resolve;
