@@ -22,7 +22,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   soak [--minutes N|--seconds N]  three nodes at full load, 10 minutes unless told; prints a verdict as JSON
   bench [ARGUMENTS…]          the goals table against installed peers, into docs/benchmarks.md
   instructions [--record [DECISION]]  instructions per GET and SET, against tests/instruction-counts.tsv
-  asan, tsan                  tests of core and codec, and of the disk's threads, under a sanitizer
+  asan                        tests of core and codec under the address sanitizer
   install                     only install what the tests need";
 
 fn main() -> ExitCode {
@@ -36,7 +36,6 @@ fn main() -> ExitCode {
         Some("soak") => soak::soak(rest),
         Some("bench") => bench::bench(rest),
         Some("asan") => lanes::address(),
-        Some("tsan") => lanes::thread(),
         Some("instructions") => instructions::command(rest),
         Some("install") => install::install(),
         _ => {
