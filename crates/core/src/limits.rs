@@ -32,6 +32,20 @@ pub const APPEND_BYTES_MAX: u64 = 1 << 20;
 pub const INFLIGHT_APPENDS_MAX: usize = 256;
 /// Bytes proposed by this leader and not yet committed; above it proposals wait in the node.
 pub const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
+/// The gap between two entries of few ops, in microseconds per op of the first: what an entry costs beside
+/// its ops, spread over them.
+pub const GAP_PER_OP_US: u64 = 20;
+/// The longest such gap, in microseconds; so long an op may wait for company.
+pub const GAP_US_MAX: u64 = 500;
+/// After an entry with fewer ops there is no gap: nobody would come.
+pub const CROWD_OPS_MIN: u64 = 4;
+/// So many ops leave at once, whatever the gap.
+pub const GATHERED_OPS_MAX: u64 = 64;
+/// The same in bytes.
+pub const GATHERED_BYTES_MAX: usize = 64 << 10;
+/// A leader tells its followers at once that an entry with at most so many ops is committed; of a larger
+/// one they hear with the next append, at the latest with the next tick, unless their own clients wait.
+pub const PROMPT_OPS_MAX: u64 = 8;
 /// Bytes of committed entries handed to apply at once.
 pub const COMMITTED_BYTES_PER_READY_MAX: u64 = 16 << 20;
 /// Bytes of one snapshot chunk.
@@ -78,6 +92,12 @@ const _: () = {
     assert!(SNAPSHOT_PIECE_BYTES_MAX + ENVELOPE_BYTES <= PAYLOAD_BYTES_MAX);
     // Bits of the largest op at 1 Gbit/s, against the shortest election timeout.
     assert!((REPLICATED_OP_BYTES_MAX as u64 * 8) / 1_000 < ELECTION_TICKS as u64 * TICK_US);
+    assert!(GATHERED_BYTES_MAX <= ENTRY_BYTES_MAX);
+    // Gathering must be nothing against what decides about leaders, or against a tick, which ends it where
+    // the driver has no finer clock.
+    assert!(10 * GAP_US_MAX < TICK_US);
+    assert!(CROWD_OPS_MIN * GAP_PER_OP_US < GAP_US_MAX);
+    assert!(PROMPT_OPS_MAX < GATHERED_OPS_MAX);
     // A held request must outlive an election and the lease wait after it.
     assert!(FORWARD_HOLD_US > 2 * ELECTION_TICKS as u64 * TICK_US + LEASE_US);
 };

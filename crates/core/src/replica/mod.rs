@@ -9,9 +9,11 @@
 //!
 //! It knows nothing of sockets, disks, RESP parsing, or how the consensus library works.
 
+mod announce;
 mod apply;
 mod clock;
 mod execute;
+mod flight;
 mod lease;
 mod loads;
 mod origin;
@@ -33,6 +35,7 @@ use repligo_proto::words;
 
 use self::apply::Applying;
 use self::clock::ShardClock;
+use self::flight::Flight;
 use self::lease::Lease;
 use self::loads::OriginWaits;
 use self::outbox::Outbox;
@@ -58,6 +61,8 @@ use crate::time::Now;
 struct Peer {
     connected: bool,
     heard_us: u64,
+    /// Waits to be told that everything up to this index is committed; 0 for nothing.
+    awaits_commit: u64,
 }
 
 /// Latest batch of a node that was applied: copies at or below it are discarded.
@@ -95,6 +100,10 @@ pub struct Replica {
     inbound: VecDeque<Batch>,
     /// Ops of the leader itself, not yet proposed.
     system: VecDeque<Vec<u8>>,
+    /// What this leader has proposed and not seen committed.
+    flight: Flight,
+    /// Commit index of which followers have been thought.
+    commit_seen: u64,
     lease: Lease,
     reads: Reads,
     snapshots: Snapshots,
@@ -150,6 +159,8 @@ impl Replica {
             outbox: Outbox::new(me, settings.identity.incarnation),
             inbound: VecDeque::new(),
             system: VecDeque::new(),
+            flight: Flight::default(),
+            commit_seen: 0,
             lease: Lease::new(lone),
             reads: Reads::default(),
             snapshots: Snapshots::default(),
@@ -220,8 +231,12 @@ impl Replica {
         self.settle(now, outputs);
         self.drop_refused_snapshot(outputs);
         if turn {
+            outputs.turn_at_us = None;
             self.pump(now, outputs);
             self.settle(now, outputs);
+            if self.announce_commits() {
+                self.settle(now, outputs);
+            }
         }
     }
 
@@ -385,6 +400,7 @@ impl Replica {
         self.confirm_state(now);
         self.propose_due_deadlines(now);
         self.snapshot_tick(now, outputs);
+        self.await_commit(None, self.consensus.commit_index());
     }
 
     fn on_peer(&mut self, now: Now, from: PeerId, message: Bytes, outputs: &mut Outputs) {

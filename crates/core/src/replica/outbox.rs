@@ -179,6 +179,15 @@ impl Outbox {
         });
     }
 
+    /// Ops and their bytes that have not left.
+    pub fn waiting(&self) -> (u64, usize) {
+        let open = (self.open.count, self.open.ops.len());
+        let unsent = self.sealed.iter().rev().take_while(|sealed| !sealed.sent);
+        unsent.fold(open, |(ops, bytes), sealed| {
+            (ops + sealed.batch.count, bytes + sealed.batch.ops.len())
+        })
+    }
+
     /// Unsent batches in order.
     pub fn unsent(&self) -> impl Iterator<Item = &Batch> {
         self.sealed

@@ -33,6 +33,7 @@ impl Replica {
                 break;
             }
         }
+        self.note_commits();
         self.apply_held(now, outputs);
         self.begin_serving(now, outputs);
         self.run_ready_reads(now, outputs);
@@ -86,6 +87,7 @@ impl Replica {
             self.lease.lost();
             self.inbound.clear();
             self.system.clear();
+            self.flight.clear();
             self.flusher.on_lost();
             self.stop_transfers();
         }
@@ -118,6 +120,7 @@ impl Replica {
     pub(super) fn begin_serving(&mut self, now: Now, outputs: &mut Outputs) {
         if self.lease.end_hold(now.mono_us) {
             self.consensus.cap_commit(None);
+            self.await_commit(None, self.consensus.commit_index());
             self.apply_held(now, outputs);
         }
         let all_applied = self.held.is_empty() && self.applying.is_none() && self.inherited_applied();

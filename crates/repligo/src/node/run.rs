@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use super::alarm::Alarm;
 use super::drivers::{Report, Reports};
 use super::formation::{Formation, Start};
 use super::metrics::for_all_commands;
@@ -331,7 +332,13 @@ async fn serve(mut setup: Setup) -> Result<Option<DirectoryLock>, NodeError> {
         let state = worker.links.hello().forming;
         worker.forming_announced(me, state);
     }
-    tokio::task::spawn_local(run_turns(node.clone()));
+    let alarm = Alarm::new().map_err(|source| NodeError::System {
+        what: "cannot make a timer",
+        source,
+    })?;
+    let alarm = Rc::new(alarm);
+    tokio::task::spawn_local(run_turns(node.clone(), alarm.clone()));
+    tokio::task::spawn_local(ring_for_turns(node.clone(), alarm));
     tokio::task::spawn_local(take_reports(node.clone(), done));
     let accepting = spawn_network(&node, &setup)?;
     let stop = Stop::new(&mut setup.config)?;
@@ -364,14 +371,16 @@ fn spawn_network(node: &Rc<Node>, setup: &Setup) -> Result<JoinHandle<()>, NodeE
     )))
 }
 
-async fn run_turns(node: Rc<Node>) {
+async fn run_turns(node: Rc<Node>, alarm: Rc<Alarm>) {
     loop {
         let goes_on = std::future::poll_fn(|cx| {
             let worker = &mut *node.worker.borrow_mut();
             worker.turn.set_waker(cx);
             if worker.turn.is_due() {
                 node.gathering.borrow_mut().execute(worker);
-                worker.run_turn();
+                if let Some(at_us) = worker.run_turn() {
+                    alarm.set(at_us);
+                }
                 if worker.has_work() {
                     return std::task::Poll::Ready(());
                 }
@@ -382,6 +391,13 @@ async fn run_turns(node: Rc<Node>) {
         // Unlike a task that wakes itself, this one runs again only when sockets have been looked at: what
         // the next slice would keep waiting comes first.
         tokio::task::yield_now().await;
+        node.worker.borrow_mut().turn.request();
+    }
+}
+
+async fn ring_for_turns(node: Rc<Node>, alarm: Rc<Alarm>) {
+    loop {
+        alarm.rung().await;
         node.worker.borrow_mut().turn.request();
     }
 }

@@ -319,6 +319,7 @@ impl Worker {
                 for send in sends {
                     self.links.send(send.to, &send.message);
                 }
+                self.drivers.persisted(number);
                 self.step(now, Input::Persisted { number });
             }
             Report::Disk(DiskDone::SnapshotSaved { index }) => self.step(now, Input::SnapshotSaved { index }),
@@ -334,8 +335,8 @@ impl Worker {
         self.replica.as_ref().is_some_and(Replica::has_work)
     }
 
-    /// One turn, see the module.
-    pub fn run_turn(&mut self) {
+    /// One turn, see the module. When the next is due at the latest, if it is.
+    pub fn run_turn(&mut self) -> Option<u64> {
         let began_ns = boottime_ns();
         self.busy.begin(began_ns);
         self.turn.begin(began_ns);
@@ -347,23 +348,38 @@ impl Worker {
                 replica.step(now, Input::Turn, &mut self.outputs);
             }
             self.answered.begin();
-            self.carry_out(now);
+            let mut now = now;
+            while let Some(number) = self.carry_out(now) {
+                now = self.clock.now();
+                if let Some(replica) = &mut self.replica {
+                    replica.step(now, Input::Persisted { number }, &mut self.outputs);
+                }
+            }
             self.shared.metrics.turns.add(1);
             self.end_turn(began_ns);
         }
         self.links.flush(&self.shared.metrics);
         self.flush_connections();
         self.busy.end_now("turn", began_ns, &self.shared.metrics);
+        self.outputs.turn_at_us.take()
     }
 
-    fn carry_out(&mut self, now: Now) {
+    /// Carries out what the replica asks for; the number of the last log write that was done here.
+    fn carry_out(&mut self, now: Now) -> Option<u64> {
+        let may_write = self.may_write_log();
+        let mut done = None;
         let mut outputs = std::mem::take(&mut self.outputs);
         for piece in outputs.snapshot.drain(..) {
             self.drivers.snapshot(piece);
         }
         for persist in outputs.persists.drain(..) {
             self.shared.metrics.persists.add(1);
-            self.drivers.persist(persist);
+            if let Some(persist) = self.drivers.persist(persist, may_write) {
+                for send in persist.then_send {
+                    self.links.send(send.to, &send.message);
+                }
+                done = Some(persist.number);
+            }
         }
         for send in outputs.sends.drain(..) {
             self.links.send(send.to, &send.message);
@@ -384,6 +400,13 @@ impl Worker {
         // Nothing above gives the replica an input, so nothing is lost here.
         debug_assert!(self.outputs.replies.is_empty() && self.outputs.persists.is_empty());
         self.outputs = outputs;
+        done
+    }
+
+    /// A leader never writes its log itself: a disk that stalls must keep it from nothing, least of all from
+    /// stepping down. For a follower, or a node alone, nobody waits who would not wait for the disk anyway.
+    fn may_write_log(&self) -> bool {
+        self.last_role == Role::Follower || self.links.is_alone()
     }
 
     /// Hands replies to their connections; runs of one connection are handled together.
