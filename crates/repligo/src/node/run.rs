@@ -391,7 +391,7 @@ async fn run_turns(node: Rc<Node>, alarm: Rc<Alarm>) {
         // Unlike a task that wakes itself, this one runs again only when sockets have been looked at: what
         // the next slice would keep waiting comes first.
         tokio::task::yield_now().await;
-        node.worker.borrow_mut().turn.request();
+        node.worker.borrow_mut().request_turn();
     }
 }
 

@@ -173,8 +173,7 @@ impl Worker {
         self.replica = Some(replica);
         self.phase = Phase::Running;
         self.links.set_identity(identity);
-        self.replica_due = true;
-        self.turn.request();
+        self.request_turn();
     }
 
     /// Why data commands cannot be executed at all now, as an error text.
@@ -206,8 +205,7 @@ impl Worker {
     pub fn step(&mut self, now: Now, input: Input<'_>) {
         if let Some(replica) = &mut self.replica {
             replica.step(now, input, &mut self.outputs);
-            self.replica_due = true;
-            self.turn.request();
+            self.request_turn();
         }
     }
 
@@ -328,6 +326,12 @@ impl Worker {
             }
             Report::Origin(event) => self.step(now, Input::Origin(event)),
         }
+    }
+
+    /// Asks for a turn in which the replica has its say.
+    pub fn request_turn(&mut self) {
+        self.replica_due = true;
+        self.turn.request();
     }
 
     /// True when the replica goes on in another turn without an input.
