@@ -398,7 +398,7 @@ async fn run_turns(node: Rc<Node>, alarm: Rc<Alarm>) {
 async fn ring_for_turns(node: Rc<Node>, alarm: Rc<Alarm>) {
     loop {
         alarm.rung().await;
-        node.worker.borrow_mut().turn.request();
+        node.worker.borrow_mut().request_turn();
     }
 }
 
