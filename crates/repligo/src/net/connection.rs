@@ -351,7 +351,9 @@ impl Connection {
 
     fn gather(&mut self, cx: &mut Context<'_>, worker: &mut Worker, gathering: &mut Gathering) -> Progress {
         if gathering.is_full() {
-            gathering.execute(worker);
+            // After the turn, which was asked for before.
+            cx.waker().wake_by_ref();
+            return Progress::Waits;
         }
         let Some(stream) = &mut self.stream else {
             return Progress::Waits;

@@ -21,6 +21,8 @@ const BUFFER_BYTES: usize = 256 << 10;
 pub const READ_BYTES_MAX: usize = 64 << 10;
 /// With less room than this, what was gathered is executed first.
 const ROOM_BYTES_MIN: usize = 16 << 10;
+/// Connections gathered at most: each may hold a buffer of replies until the turn sends them.
+const CHUNKS_MAX: usize = 1024;
 
 const _: () = assert!(ROOM_BYTES_MIN <= READ_BYTES_MAX && READ_BYTES_MAX <= BUFFER_BYTES / 2);
 
@@ -62,10 +64,10 @@ impl Default for Gathering {
 }
 
 impl Gathering {
-    /// True if there is too little room for another read: [`Self::execute`] first.
+    /// True if nothing more is to be read before the turn that is due.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.buffer.len() - self.used < ROOM_BYTES_MIN
+        self.buffer.len() - self.used < ROOM_BYTES_MIN || self.chunks.len() >= CHUNKS_MAX
     }
 
     /// Where a connection reads into.
