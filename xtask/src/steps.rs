@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::install::{install, python};
 use crate::run::{Counts, Failure, Outcome, root, run, run_counted};
-use crate::{audit, instructions, tidy};
+use crate::{audit, tidy};
 
 /// Seeds that every run of the tests simulates.
 const SEEDS: u64 = 2000;
@@ -20,7 +20,7 @@ const PLANTED_BUGS: [&str; 9] = [
     "expiry-by-local-clock",
     "forward-without-deduplication",
     "read-behind-commit",
-    "read-between-slices",
+    "evict-locally",
     "flush-without-compare-and-set",
     "reject-in-the-log-only",
 ];
@@ -28,12 +28,10 @@ const PLANTED_BUGS: [&str; 9] = [
 /// One step of `test`: a name for `--only`, and what it runs.
 type Step = (&'static str, fn(&mut Counts) -> Outcome);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 6] = [
     ("check", |_| check()),
     ("unit", unit),
     ("build", |_| build()),
-    ("table", table_limits),
-    ("instructions", instructions::check),
     ("simulate", simulate),
     ("bugs", planted_bugs),
     ("processes", processes),
@@ -108,7 +106,6 @@ pub fn check() -> Outcome {
         "warnings",
     ]))?;
     tidy::check()?;
-    instructions::check_record()?;
     audit::check()
 }
 
@@ -147,20 +144,6 @@ fn build() -> Outcome {
         "--features",
         "bugs",
     ]))
-}
-
-/// What the table promises at full size, which takes a debug build too long.
-fn table_limits(counts: &mut Counts) -> Outcome {
-    let example = [
-        "run",
-        "--quiet",
-        "--release",
-        "--package",
-        "repligo-core",
-        "--example",
-        "table_limits",
-    ];
-    count(counts, &mut cargo(&example))
 }
 
 fn simulate(counts: &mut Counts) -> Outcome {

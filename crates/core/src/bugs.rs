@@ -19,8 +19,8 @@ pub enum Bug {
     ForwardWithoutDeduplication,
     /// Linearizable reads are served before everything committed is applied.
     ReadBehindCommit,
-    /// Reads are served while an entry is partly applied.
-    ReadBetweenSlices,
+    /// A follower that is short of memory evicts by its own choice.
+    EvictLocally,
 }
 
 impl Bug {
@@ -33,6 +33,6 @@ impl Bug {
         ("expiry-by-local-clock", Self::ExpiryByLocalClock),
         ("forward-without-deduplication", Self::ForwardWithoutDeduplication),
         ("read-behind-commit", Self::ReadBehindCommit),
-        ("read-between-slices", Self::ReadBetweenSlices),
+        ("evict-locally", Self::EvictLocally),
     ];
 }

@@ -58,10 +58,8 @@ pub enum Message {
         index: u64,
         /// Number of the chunk, from 0.
         number: u64,
-        /// The chunk, or a piece of it.
+        /// The chunk.
         chunk: Bytes,
-        /// This is all of the chunk, or its last piece.
-        ends: bool,
     },
     /// The receiver has taken chunks up to and including `number`.
     SnapshotAck {
@@ -113,14 +111,8 @@ impl Message {
                 put_pair(&mut out, TAG_READ_INDEX_REPLY, *context, *index)
             }
             Self::SnapshotBegin { index, term } => put_pair(&mut out, TAG_SNAPSHOT_BEGIN, *index, *term),
-            Self::SnapshotChunk {
-                index,
-                number,
-                chunk,
-                ends,
-            } => {
+            Self::SnapshotChunk { index, number, chunk } => {
                 put_pair(&mut out, TAG_SNAPSHOT_CHUNK, *index, *number);
-                out.push(u8::from(*ends));
                 put_bytes(&mut out, chunk);
             }
             Self::SnapshotAck { index, number } => put_pair(&mut out, TAG_SNAPSHOT_ACK, *index, *number),
@@ -167,7 +159,6 @@ impl Message {
             TAG_SNAPSHOT_CHUNK => Self::SnapshotChunk {
                 index: reader.varint()?,
                 number: reader.varint()?,
-                ends: reader.u8()? != 0,
                 chunk: reader.bytes()?,
             },
             TAG_SNAPSHOT_ACK => Self::SnapshotAck {
@@ -229,7 +220,6 @@ mod tests {
                 index: 10,
                 number: 0,
                 chunk: Bytes::from_static(b"chunk"),
-                ends: true,
             },
             Message::SnapshotAck { index: 10, number: 0 },
             Message::Load {

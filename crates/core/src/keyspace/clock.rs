@@ -33,15 +33,12 @@ impl Keyspace {
         self.set_time_seen_at(time_ms, time_ms);
     }
 
-    /// As [`Keyspace::set_time`], with the present time of whoever measures how late keys are removed;
-    /// returns how many were.
+    /// As [`Keyspace::set_time`], with the present time of whoever measures how late keys are removed.
     #[inline]
-    pub fn set_time_seen_at(&mut self, time_ms: u64, wall_ms: u64) -> usize {
+    pub fn set_time_seen_at(&mut self, time_ms: u64, wall_ms: u64) {
         self.time_ms = self.time_ms.max(time_ms);
         if self.time_ms >= self.earliest_deadline_ms {
-            self.remove_expired(wall_ms)
-        } else {
-            0
+            self.remove_expired(wall_ms);
         }
     }
 
@@ -67,7 +64,7 @@ impl Keyspace {
     /// Removes keys whose deadline is not after shard time, at most [`RECLAIMED_PER_ENTRY`], and moves
     /// the deadline bound.
     #[cold]
-    fn remove_expired(&mut self, wall_ms: u64) -> usize {
+    fn remove_expired(&mut self, wall_ms: u64) {
         self.earliest_deadline_ms = u64::MAX;
         let mut rest = RECLAIMED_PER_ENTRY;
         for database in self.databases.iter_mut().flatten() {
@@ -81,7 +78,6 @@ impl Keyspace {
             let earliest = database.table().next_deadline().unwrap_or(u64::MAX);
             self.earliest_deadline_ms = self.earliest_deadline_ms.min(earliest);
         }
-        RECLAIMED_PER_ENTRY - rest
     }
 
     /// True when the command touches a key whose deadline lies after shard time and at or before

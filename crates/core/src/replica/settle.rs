@@ -33,13 +33,9 @@ impl Replica {
                 break;
             }
         }
-        self.note_commits();
         self.apply_held(now, outputs);
         self.begin_serving(now, outputs);
         self.run_ready_reads(now, outputs);
-        self.run_slow_reads(outputs);
-        // It may have waited for them.
-        self.apply_held(now, outputs);
     }
 
     pub(super) fn handle_driven(&mut self, now: Now, driven: &mut Driven, outputs: &mut Outputs) -> bool {
@@ -87,7 +83,7 @@ impl Replica {
             self.lease.lost();
             self.inbound.clear();
             self.system.clear();
-            self.flight.clear();
+            self.memory.lost();
             self.flusher.on_lost();
             self.stop_transfers();
         }
@@ -120,11 +116,13 @@ impl Replica {
     pub(super) fn begin_serving(&mut self, now: Now, outputs: &mut Outputs) {
         if self.lease.end_hold(now.mono_us) {
             self.consensus.cap_commit(None);
-            self.await_commit(None, self.consensus.commit_index());
             self.apply_held(now, outputs);
         }
-        let all_applied = self.held.is_empty() && self.applying.is_none() && self.inherited_applied();
-        if !self.lease.holds() && all_applied && self.lease.start_serving() {
+        if !self.lease.holds() && self.inherited_applied() && self.lease.start_serving() {
+            assert!(
+                self.held.is_empty(),
+                "everything committed is applied when serving begins"
+            );
             self.confirmed = true;
             self.stamped_ms = self.keyspace.time_ms();
             self.flusher.on_leader(self.consensus.term());

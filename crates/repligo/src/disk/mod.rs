@@ -15,7 +15,6 @@
 //! The formats are in `docs/storage-format.md`.
 
 mod codec;
-mod direct;
 mod error;
 mod handle;
 mod judge;

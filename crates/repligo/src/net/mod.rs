@@ -2,7 +2,6 @@
 
 pub mod connection;
 pub mod dial;
-pub mod gather;
 pub mod hello;
 pub mod links;
 pub mod listener;
@@ -12,4 +11,3 @@ pub mod replies;
 pub mod report;
 pub mod socket;
 pub mod table;
-pub mod window;

@@ -19,16 +19,15 @@ mod transaction;
 
 use repligo_core::contract::ReadLevel;
 use repligo_core::time::Now;
-use repligo_proto::command::{CommandId, Spec, flag};
+use repligo_proto::command::{CommandId, Spec, flag, resolve};
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use crate::net::connection::Connection;
-use crate::net::window::Resolved;
 use crate::node::worker::Worker;
 
-pub use data::{finish, finish_long};
+pub use data::finish;
 pub use errors::ErrorStats;
 pub use handshake::decoder;
 pub use parameters::Parameters;
@@ -155,13 +154,11 @@ impl Local<'_> {
 }
 
 /// Executes one request.
-#[inline]
-pub fn execute(connection: &mut Connection, worker: &mut Worker, now: Now, resolved: Resolved<'_>) -> Flow {
-    let request = resolved.request;
+pub fn execute(connection: &mut Connection, worker: &mut Worker, now: Now, request: ArgSlice<'_>) -> Flow {
     let session = &mut connection.session;
     let silence_before = session.silence;
     session.silence.skipping = std::mem::take(&mut session.silence.skip_next);
-    let spec = match resolved.spec {
+    let spec = match resolve(request) {
         Ok(spec) => spec,
         Err(reason) => {
             let mut text = words::unresolved(reason, request);

@@ -420,11 +420,7 @@ fn a_server_that_cannot_be_used_is_named_with_a_remedy() {
         "",
         &["Connection refused", "start the server", "--addr"],
     );
-    check(
-        "no-such-host.invalid:1",
-        "",
-        &["no-such-host.invalid:1", "--addr"],
-    );
+    check("no-such-host.invalid:1", "", &["no address"]);
     let locked = Fake::with(
         Habits {
             stall: None,
