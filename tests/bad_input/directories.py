@@ -39,6 +39,16 @@ def log_end(segment):
     return len(segment.read_bytes().rstrip(b"\0"))
 
 
+def records_end(segment):
+    """Offset behind the last record (docs/storage-format.md): 24 bytes and a payload, at multiples of eight."""
+    data = segment.read_bytes()
+    offset = _WAL_HEADER_BYTES
+    while any(data[offset : offset + 24]):
+        length = int.from_bytes(data[offset + 8 : offset + 12], "little")
+        offset += 24 + (length + 7) // 8 * 8
+    return offset
+
+
 def overwrite(path, offset, data):
     """Changes bytes in place."""
     with open(path, "r+b") as file:

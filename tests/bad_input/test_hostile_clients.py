@@ -1,6 +1,8 @@
 """Hostile clients: a clear error or a closed connection, bounded memory, and others unharmed."""
 
+import resource
 import socket
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,14 +14,14 @@ from support.resp import encode
 from support.waiting import wait_until
 from support.wire import Closed, Connection
 
-IDLE = 2000
+IDLE = 10_000
 _MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """One node with a small limit for unread replies."""
-    extra = ("--output-buffer-limit", "16MiB")
+    extra = ("--output-buffer-limit", "16MiB", "--proto-max-bulk-len", "4MiB")
     with Cluster(tmp_path_factory.mktemp("hostile"), nodes=1, extra=extra) as cluster:
         yield cluster.nodes[0]
 
@@ -63,7 +65,7 @@ def until_closed(connection, seconds=5):
         (b"*x\r\n", b"-ERR Protocol error: invalid multibulk length"),
         (b"*1\r\n$-2\r\n", b"-ERR Protocol error: invalid bulk length"),
         (b"*1\r\n$18446744073709551615\r\n", b"-ERR Protocol error: invalid bulk length"),
-        (b"*1\r\n$536870913\r\n", b"-ERR Protocol error: invalid bulk length"),
+        (b"*1\r\n$4194305\r\n", b"-ERR Protocol error: invalid bulk length"),
         (b"*1\r\n:1\r\n", b"-ERR Protocol error: expected '$', got ':'"),
         (b'SET a "b\r\n', b"-ERR Protocol error: unbalanced quotes in request"),
         (b"x" * _MIB, b"-ERR Protocol error: too big inline request"),
@@ -99,7 +101,7 @@ def test_announced_but_unsent_arguments_take_no_memory(server):
     with ExitStack() as stack:
         for _ in range(50):
             connection = stack.enter_context(server.connect())
-            connection.send(b"*1000000\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\nabc")
+            connection.send(b"*1000000\r\n$3\r\nSET\r\n$1\r\nk\r\n$4194304\r\nabc")
         time.sleep(0.5)
         assert memory(server) < before + 32 * _MIB
 
@@ -112,39 +114,91 @@ def test_one_byte_at_a_time(server):
         assert [reply.raw for reply in connection.read_all(2)] == [b"+OK\r\n", b"$5\r\nvalue\r\n"]
 
 
-def test_a_pipeline_whose_replies_nobody_reads(server):
+def send_unread(connection, request, bytes_max, seconds):
+    """Sends the same request over and over and reads nothing, until nobody takes it any more."""
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.socket.settimeout(0.5)
+    sent, deadline = 0, time.monotonic() + seconds
+    while sent < bytes_max and time.monotonic() < deadline:
+        try:
+            connection.send(request)
+        except OSError:
+            # Nobody reads our requests any more, or it hung up: both bound the memory.
+            break
+        sent += len(request)
+    return sent
+
+
+@pytest.mark.parametrize("behind_writes", [False, True])
+def test_a_pipeline_whose_replies_nobody_reads(server, behind_writes):
     before = memory(server)
+    with server.connect() as connection, server.connect() as other:
+        connection.ask("SET", "large", b"x" * 100_000)
+        request = encode(("GET", "large")) * 2_000
+        if behind_writes:
+            request = encode(("SET", "small", "x")) + request
+        peak, slowest, over = before, 0.0, threading.Event()
+
+        def watch():
+            nonlocal peak, slowest
+            while not over.is_set():
+                start = time.monotonic()
+                other.ask("SET", "served", "meanwhile")
+                assert other.ask("GET", "served") == b"meanwhile"
+                slowest = max(slowest, time.monotonic() - start)
+                peak = max(peak, memory(server))
+                time.sleep(0.005)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            # Up to 1 GiB of requests, for 4 TiB of replies.
+            sent = send_unread(connection, request, 1 << 30, 5)
+            time.sleep(0.5)
+        finally:
+            over.set()
+            watcher.join()
+    assert sent < 64 * _MIB, "requests are not read without an end"
+    # One round of replies that ride on a write, and the unsent bytes.
+    assert peak < before + 64 * _MIB, (before, peak, sent)
+    assert slowest < 1.0
+    wait_until("the memory is given back", lambda: memory(server) < before + 32 * _MIB)
+
+
+def test_who_waits_with_reading_gets_every_reply(server):
     with server.connect() as connection:
         connection.ask("SET", "large", b"x" * 100_000)
-        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.socket.settimeout(0.5)
-        peak, sent = before, 0
-        request = encode(("GET", "large")) * 100
-        deadline = time.monotonic() + 5
-        # 2 GiB of replies are asked for at most.
-        while sent < 20_000 and time.monotonic() < deadline:
-            try:
-                connection.send(request)
-            except OSError:
-                # Nobody reads our requests any more, or it hung up: both bound the memory.
-                break
-            sent += 100
-            peak = max(peak, memory(server))
-        time.sleep(0.5)
-        peak = max(peak, memory(server))
-    assert peak < before + 128 * _MIB, (before, peak, sent)
-    wait_until("the memory is given back", lambda: memory(server) < before + 96 * _MIB)
+        connection.send(encode(("GET", "large")) * 2_000)
+        time.sleep(1.0)
+        replies = connection.read_all(2_000, 60)
+        assert all(len(reply.raw) == 100_011 for reply in replies)
 
 
-def test_thousands_of_idle_connections(server):
-    before = memory(server)
-    with ExitStack() as stack:
-        connections = [stack.enter_context(Connection(server.address)) for _ in range(IDLE)]
-        for connection in connections:
-            connection.send(encode(("PING",)))
-        assert all(connection.read().raw == b"+PONG\r\n" for connection in connections)
-        # 16 KiB each is what an idle client may cost.
-        assert memory(server) < before + IDLE * 16 * 1024 + 8 * _MIB
+def test_a_reply_above_the_output_limit_ends_its_client_alone(server):
+    with server.connect() as connection, server.connect() as other:
+        connection.ask("SET", "large", b"x" * 100_000)
+        connection.send(encode(("MULTI",)) + encode(("GET", "large")) * 400 + encode(("EXEC",)))
+        with pytest.raises(Closed):
+            connection.read_all(402, 20)
+        assert other.ask("PING") == b"PONG"
+
+
+def test_ten_thousand_idle_connections(tmp_path):
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed[1] < IDLE + 500:
+        pytest.skip(f"this process may open {allowed[1]} files only")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed[1], allowed[1]))
+    with Cluster(tmp_path, nodes=1, extra=("--maxclients", str(IDLE + 100))) as cluster, ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, allowed)
+        node = cluster.nodes[0]
+        before = memory(node)
+        connections = [stack.enter_context(Connection(node.address)) for _ in range(IDLE)]
+        for request, reply in ((("PING",), b"+PONG\r\n"), (("SET", "k", "v"), b"+OK\r\n"), (("GET", "k"), b"$1\r\nv\r\n")):
+            for connection in connections:
+                connection.send(encode(request))
+            assert all(connection.read(30).raw == reply for connection in connections)
+        cost = memory(node) - before
+        assert cost < 20_000_000, f"{cost / IDLE:.0f} bytes per idle connection"
 
 
 def test_noise_on_the_peer_port_and_the_admin_port(tmp_path):

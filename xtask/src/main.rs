@@ -5,6 +5,8 @@
 mod audit;
 mod bench;
 mod install;
+mod instructions;
+mod lanes;
 mod run;
 mod soak;
 mod steps;
@@ -19,6 +21,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   sim ARGUMENTS…              the simulator, such as: sim --seed 7, sim --seeds 0..2000, sim --bug NAME --seeds 0..10000
   soak [--minutes N|--seconds N]  three nodes at full load, 10 minutes unless told; prints a verdict as JSON
   bench [ARGUMENTS…]          the goals table against installed peers, into docs/benchmarks.md
+  instructions [--record [DECISION]]  instructions per GET and SET, against tests/instruction-counts.tsv
+  asan                        tests of core and codec under the address sanitizer
   install                     only install what the tests need";
 
 fn main() -> ExitCode {
@@ -31,6 +35,8 @@ fn main() -> ExitCode {
         Some("sim") => steps::sim(rest),
         Some("soak") => soak::soak(rest),
         Some("bench") => bench::bench(rest),
+        Some("asan") => lanes::address(),
+        Some("instructions") => instructions::command(rest),
         Some("install") => install::install(),
         _ => {
             eprintln!("{USAGE}");

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::install::{install, python};
 use crate::run::{Counts, Failure, Outcome, root, run, run_counted};
-use crate::{audit, tidy};
+use crate::{audit, instructions, tidy};
 
 /// Seeds that every run of the tests simulates.
 const SEEDS: u64 = 2000;
@@ -20,7 +20,7 @@ const PLANTED_BUGS: [&str; 9] = [
     "expiry-by-local-clock",
     "forward-without-deduplication",
     "read-behind-commit",
-    "evict-locally",
+    "read-between-slices",
     "flush-without-compare-and-set",
     "reject-in-the-log-only",
 ];
@@ -28,10 +28,12 @@ const PLANTED_BUGS: [&str; 9] = [
 /// One step of `test`: a name for `--only`, and what it runs.
 type Step = (&'static str, fn(&mut Counts) -> Outcome);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 8] = [
     ("check", |_| check()),
     ("unit", unit),
     ("build", |_| build()),
+    ("table", table_limits),
+    ("instructions", instructions::check),
     ("simulate", simulate),
     ("bugs", planted_bugs),
     ("processes", processes),
@@ -106,6 +108,7 @@ pub fn check() -> Outcome {
         "warnings",
     ]))?;
     tidy::check()?;
+    instructions::check_record()?;
     audit::check()
 }
 
@@ -144,6 +147,20 @@ fn build() -> Outcome {
         "--features",
         "bugs",
     ]))
+}
+
+/// What the table promises at full size, which takes a debug build too long.
+fn table_limits(counts: &mut Counts) -> Outcome {
+    let example = [
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "repligo-core",
+        "--example",
+        "table_limits",
+    ];
+    count(counts, &mut cargo(&example))
 }
 
 fn simulate(counts: &mut Counts) -> Outcome {

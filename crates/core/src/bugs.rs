@@ -19,8 +19,8 @@ pub enum Bug {
     ForwardWithoutDeduplication,
     /// Linearizable reads are served before everything committed is applied.
     ReadBehindCommit,
-    /// A follower that is short of memory evicts by its own choice.
-    EvictLocally,
+    /// Reads are served while an entry is partly applied.
+    ReadBetweenSlices,
 }
 
 impl Bug {
@@ -33,6 +33,6 @@ impl Bug {
         ("expiry-by-local-clock", Self::ExpiryByLocalClock),
         ("forward-without-deduplication", Self::ForwardWithoutDeduplication),
         ("read-behind-commit", Self::ReadBehindCommit),
-        ("evict-locally", Self::EvictLocally),
+        ("read-between-slices", Self::ReadBetweenSlices),
     ];
 }

@@ -17,7 +17,7 @@
 //! - a new leader must not expose inherited entries before the lease wait: [`Consensus::cap_commit`].
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use raft::eraftpb::{
@@ -183,6 +183,11 @@ pub struct Consensus {
     persist_done: u64,
     /// Nothing is ever written to a disk: every ready is durable at once.
     volatile: bool,
+    /// The commit index has moved since the hard state was last written. It is only a hint on the disk,
+    /// so it is not worth a write of its own and goes with the next entries.
+    commit_unwritten: bool,
+    /// As leader: the commit index that left last on the present stream to each peer.
+    told: BTreeMap<PeerId, u64>,
 }
 
 impl std::fmt::Debug for Consensus {
@@ -221,7 +226,8 @@ fn config(me: PeerId, voters: &[PeerId], applied: u64) -> Config {
         min_election_tick: election,
         max_election_tick: election + 1,
         read_only_option: ReadOnlyOption::Safe,
-        skip_bcast_commit: false,
+        // Told with the next append, or by [`Consensus::announce_commit`].
+        skip_bcast_commit: true,
         batch_append: false,
         priority: 0,
         max_uncommitted_size: limits::UNCOMMITTED_BYTES_MAX,
@@ -264,6 +270,8 @@ impl Consensus {
             persist_pending: 0,
             persist_done: 0,
             volatile,
+            commit_unwritten: false,
+            told: BTreeMap::new(),
         };
         if voters.len() == 1 {
             // Nobody else can be the leader: do not make a lone node wait for its own timeout.
@@ -304,6 +312,11 @@ impl Consensus {
         self.role() == Role::Leader && self.node.raft.commit_to_current_term()
     }
 
+    /// Index of the last entry, proposed ones included.
+    pub fn last_index(&self) -> u64 {
+        self.node.raft.raft_log.last_index()
+    }
+
     /// The log in memory.
     pub fn log(&self) -> &Log {
         &self.node.store().log
@@ -328,13 +341,25 @@ impl Consensus {
 
     /// One tick of the logical clock.
     pub fn tick(&mut self) {
-        self.node.tick();
+        if !self.is_installing() {
+            self.node.tick();
+        }
+    }
+
+    /// True while a follower's disk does not hold a snapshot that has replaced its state. The library cannot
+    /// know it as applied until then, and panics if it campaigns: it looks for the entries that are gone.
+    fn is_installing(&self) -> bool {
+        let replaced = self.node.store().log.first_index() > self.node.raft.raft_log.applied + 1;
+        replaced && self.role() == Role::Follower
     }
 
     /// Takes a message of a peer. Messages that do not decode are refused; what they ask is checked by
     /// the library.
     pub fn step(&mut self, from: PeerId, message: Reader) -> Result<(), Malformed> {
         let message = decode_message(from, self.me, message)?;
+        if self.is_installing() && message.get_msg_type() == MessageType::MsgTimeoutNow {
+            return Ok(());
+        }
         // The errors are "not for me" and "proposal dropped"; both are silence to the sender.
         let _ = self.node.step(message);
         Ok(())
@@ -348,6 +373,17 @@ impl Consensus {
         self.node
             .propose(Vec::new(), data)
             .map_err(|_| ProposeError::Busy)
+    }
+
+    /// Tells a peer the commit index if it was not told anything as new as `index`; true if something was
+    /// given out for it. Nothing is while its stream is being probed: the next heartbeat tells it then.
+    pub fn announce_commit(&mut self, peer: PeerId, index: u64) -> bool {
+        let known = self.told.get(&peer).is_some_and(|&told| told >= index);
+        if known || self.role() != Role::Leader {
+            return false;
+        }
+        self.node.raft.send_append(peer);
+        true
     }
 
     /// Starts a ReadIndex round; its context comes back in [`Driven::reads`], or never (then ask again).
@@ -364,6 +400,7 @@ impl Consensus {
 
     /// The stream to a peer is gone: what was in flight must be found out anew.
     pub fn peer_lost(&mut self, peer: PeerId) {
+        self.told.remove(&peer);
         self.node.report_unreachable(peer);
     }
 
@@ -461,13 +498,17 @@ impl Consensus {
             };
             let before = self.log().hard_state();
             persist.must_sync |= (before.term, before.vote) != (hard_state.term, hard_state.vote);
-            persist.hard_state = Some(hard_state);
+            self.commit_unwritten = true;
             self.node.mut_store().log.set_hard_state(hard_state);
         }
         let entries: Vec<LogEntry> = ready.take_entries().into_iter().map(from_raft_entry).collect();
         if !entries.is_empty() {
             self.node.mut_store().log.append(entries.iter());
             persist.entries = entries;
+        }
+        if self.commit_unwritten && (persist.must_sync || !persist.entries.is_empty()) {
+            self.commit_unwritten = false;
+            persist.hard_state = Some(self.log().hard_state());
         }
         driven
             .committed
@@ -494,6 +535,10 @@ impl Consensus {
     /// Gives a persist to the driver, or completes it here when there is nothing to wait for.
     fn hand_out(&mut self, mut persist: Persist, driven: &mut Driven) {
         let empty = persist.hard_state.is_none() && persist.entries.is_empty() && persist.install.is_none();
+        if empty && persist.then_send.is_empty() && self.persist_done != self.persist_pending {
+            // Nothing waits for it: the report of the pending one, or of a later one, completes it.
+            return;
+        }
         if self.volatile || (empty && self.persist_done == self.persist_pending) {
             self.persist_pending = persist.number;
             self.persist_done = persist.number;
@@ -506,12 +551,19 @@ impl Consensus {
         driven.persists.push(persist);
     }
 
-    fn route(&self, mut message: Message, driven: &mut Driven, persist: Option<&mut Persist>) {
+    fn route(&mut self, mut message: Message, driven: &mut Driven, persist: Option<&mut Persist>) {
         if let Some(cap) = self.commit_cap {
             message.commit = message.commit.min(cap);
             message.commit_term = 0;
         }
         let to = message.to;
+        if matches!(
+            message.get_msg_type(),
+            MessageType::MsgAppend | MessageType::MsgHeartbeat
+        ) {
+            let told = self.told.entry(to).or_default();
+            *told = (*told).max(message.commit);
+        }
         let mut bytes = vec![crate::message::TAG_CONSENSUS];
         encode_message(&message, &mut bytes);
         let send = Send {

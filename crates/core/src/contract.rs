@@ -13,11 +13,12 @@
 //! 4. Every [`Ticket`] handed in gets exactly one [`Reply`].
 //! 5. After any other input an [`Input::Turn`] follows soon: only then requests, questions and work for
 //!    the origin leave.
+//! 6. A turn does a bounded amount of work. While [`crate::replica::Replica::has_work`] another turn
+//!    follows soon, after what has arrived meanwhile has been given in.
 
 use bytes::Bytes;
 
 use crate::command::Command;
-use crate::eviction::MemoryLimit;
 use crate::op::Transaction;
 
 /// Number of a replica in its cluster, from 1, in the order of the cluster line sorted by name.
@@ -130,20 +131,8 @@ pub enum Input<'a> {
         /// As in [`SnapshotIo::Begin`].
         index: u64,
     },
-    /// The memory limit, and what the driver holds itself. Given at the start, whenever the limit changes,
-    /// and now and then for the rest; without it there is no limit.
-    Memory(MemoryInput),
     /// The origin driver answers; see [`crate::origin`].
     Origin(crate::origin::OriginEvent),
-}
-
-/// What the driver knows of memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MemoryInput {
-    /// The limit.
-    pub limit: MemoryLimit,
-    /// Bytes that count against it and that the core does not see: buffers of connections, links, disk.
-    pub outside_bytes: u64,
 }
 
 /// An answer to a ticket.
@@ -155,6 +144,17 @@ pub struct Reply {
     pub start: u32,
     /// End of the range.
     pub end: u32,
+}
+
+/// An answer to a ticket with bytes of its own: `bytes[start..]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LongReply {
+    /// The request's ticket.
+    pub ticket: Ticket,
+    /// Holds the encoded reply.
+    pub bytes: Vec<u8>,
+    /// Where the reply begins.
+    pub start: usize,
 }
 
 /// One entry of the replicated log as it goes to disk.
@@ -277,6 +277,9 @@ pub struct Outputs {
     pub replies: Vec<Reply>,
     /// Bytes of the answers.
     pub reply_bytes: Vec<u8>,
+    /// Answers that took several turns, decided after those above: handed over as they are, because they
+    /// may be long.
+    pub long_replies: Vec<LongReply>,
     /// Messages that may leave at once.
     pub sends: Vec<Send>,
     /// Log writes, in order. Empty in [`Durability::None`].
@@ -287,6 +290,30 @@ pub struct Outputs {
     pub origin: Vec<crate::origin::OriginRequest>,
     /// For the operator.
     pub events: Vec<Event>,
+    /// Set by each turn: ops wait for company, and the next turn is due at this time, in microseconds of
+    /// [`crate::time::Now::mono_us`], should none come before. A driver without so fine a clock gives it with the
+    /// next tick.
+    pub turn_at_us: Option<u64>,
+}
+
+impl Outputs {
+    /// Puts the long replies among the others, for a driver that does not mind copying them.
+    ///
+    /// # Panics
+    /// If all replies together are 4 GiB or more.
+    pub fn join_long_replies(&mut self) {
+        for LongReply { ticket, bytes, start } in self.long_replies.drain(..) {
+            let position = |at: usize| u32::try_from(at).expect("replies of one step stay below 4 GiB");
+            let begin = position(self.reply_bytes.len());
+            self.reply_bytes.extend_from_slice(&bytes[start..]);
+            let end = position(self.reply_bytes.len());
+            self.replies.push(Reply {
+                ticket,
+                start: begin,
+                end,
+            });
+        }
+    }
 }
 
 /// What a node found on its disk.

@@ -1,6 +1,8 @@
 //! Every limit and period of the core as a named constant; relations between them are asserted when
 //! the crate is compiled.
 
+use repligo_proto::frame::PAYLOAD_BYTES_MAX;
+
 /// One consensus tick in microseconds.
 pub const TICK_US: u64 = 25_000;
 /// Heartbeats leave every so many ticks.
@@ -20,16 +22,36 @@ pub const FORWARD_HOLD_US: u64 = 5_000_000;
 pub const HELD_BYTES_MAX: usize = 64 << 20;
 /// Bytes of ops in one entry; a turn that gathers more is cut into several entries.
 pub const ENTRY_BYTES_MAX: usize = 4 << 20;
+/// Bytes of one op in a cluster; a larger request is refused before anything is proposed. It has to reach
+/// every follower, in one frame, well within an election timeout on a link of 1 Gbit/s. A lone voter sends
+/// nothing to anybody and takes all that the protocol allows.
+pub const REPLICATED_OP_BYTES_MAX: usize = 32 << 20;
 /// Bytes of entries per append message.
 pub const APPEND_BYTES_MAX: u64 = 1 << 20;
 /// Append messages in flight per follower.
 pub const INFLIGHT_APPENDS_MAX: usize = 256;
 /// Bytes proposed by this leader and not yet committed; above it proposals wait in the node.
 pub const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
+/// The gap between two entries of few ops, in microseconds per op of the first: what an entry costs beside
+/// its ops, spread over them.
+pub const GAP_PER_OP_US: u64 = 20;
+/// The longest such gap, in microseconds; so long an op may wait for company.
+pub const GAP_US_MAX: u64 = 500;
+/// After an entry with fewer ops there is no gap: nobody would come.
+pub const CROWD_OPS_MIN: u64 = 4;
+/// So many ops leave at once, whatever the gap.
+pub const GATHERED_OPS_MAX: u64 = 64;
+/// The same in bytes.
+pub const GATHERED_BYTES_MAX: usize = 64 << 10;
+/// A leader tells its followers at once that an entry with at most so many ops is committed; of a larger
+/// one they hear with the next append, at the latest with the next tick, unless their own clients wait.
+pub const PROMPT_OPS_MAX: u64 = 8;
 /// Bytes of committed entries handed to apply at once.
 pub const COMMITTED_BYTES_PER_READY_MAX: u64 = 16 << 20;
 /// Bytes of one snapshot chunk.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
+/// A chunk that one large value makes longer than this crosses a peer link in pieces.
+pub const SNAPSHOT_PIECE_BYTES_MAX: usize = 8 << 20;
 /// Snapshot chunks sent to a follower and not yet acknowledged.
 pub const SNAPSHOT_CHUNKS_IN_FLIGHT: usize = 16;
 /// Reads that may wait for a confirmed index on one node.
@@ -44,38 +66,38 @@ pub const LONE_LOG_BYTES_MAX: u64 = 1 << 20;
 /// absent all the same and are removed by the entries that follow; while there are any the leader makes
 /// such entries itself.
 /// Small for the simulator, so that a few keys make a crowd.
-pub const RECLAIMED_PER_ENTRY: usize = if cfg!(feature = "bugs") { 3 } else { 4096 };
+pub const RECLAIMED_PER_ENTRY: usize = if cfg!(feature = "bugs") { 3 } else { 2048 };
+/// Keys that one turn looks at or writes at most, reads and writes each: a few milliseconds of work. What
+/// is longer goes on in the next turn, so that heartbeats, ticks and messages come in between.
+/// Small for the simulator, so that a few keys take several turns.
+pub const SLICE_STEPS: usize = if cfg!(feature = "bugs") { 6 } else { 2048 };
+/// Bytes of a value that cost as much as one key more.
+pub const STEP_BYTES: usize = 1024;
 /// Voters in one cluster.
 pub const VOTERS_MAX: usize = 7;
 /// Databases per shard (`SELECT 0` to `SELECT 15`).
 pub const DATABASES: usize = 16;
 /// Bytes of one string value (Redis' proto-max-bulk-len).
 pub const STRING_BYTES_MAX: usize = 512 << 20;
-/// Keys that a leader evicts in one turn. Choosing looks at eight entries for each; both together stay
-/// well below the 10 ms that a turn may take.
-pub const VICTIMS_PER_TURN_MAX: usize = 4096;
-/// Entries that a turn moves to bring free memory together.
-pub const RELOCATIONS_PER_TURN_MAX: usize = 4096;
-/// Eviction begins this part of the limit below it.
-pub const MEMORY_SLACK_DIVISOR: u64 = 64;
-/// By this part the limit may be passed while victims are under way, before writes are refused.
-pub const MEMORY_TOLERANCE_DIVISOR: u64 = 32;
-/// The part of the memory limit that the log in memory may take.
-pub const MEMORY_LOG_DIVISOR: u64 = 8;
-/// A row that was loaded is not evicted for at least this long, in microseconds: the requests for which
-/// it was loaded are to find it.
-pub const ROW_KEPT_US: u64 = 100_000;
-/// So much log is kept however small the memory is.
-pub const LOG_BYTES_MIN: u64 = 4 << 10;
 
 const _: () = {
     // A lease must have lapsed everywhere before any voter that granted it may vote again.
     assert!(LEASE_US + LEASE_DRIFT_US < ELECTION_TICKS as u64 * TICK_US);
     // Two heartbeats must fit into a lease, or one lost packet would end it.
     assert!(2 * HEARTBEAT_TICKS as u64 * TICK_US < LEASE_US);
-    // With what an allocator adds, memory must stay within a tenth of its limit.
-    assert!(MEMORY_TOLERANCE_DIVISOR >= 20 && MEMORY_SLACK_DIVISOR >= MEMORY_TOLERANCE_DIVISOR);
     assert!(ENTRY_BYTES_MAX as u64 <= UNCOMMITTED_BYTES_MAX);
+    // An entry or a forwarded message is closed once it has ENTRY_BYTES_MAX, so one op can be on top of that.
+    const ENVELOPE_BYTES: usize = 64 << 10;
+    assert!(ENTRY_BYTES_MAX + REPLICATED_OP_BYTES_MAX + ENVELOPE_BYTES <= PAYLOAD_BYTES_MAX);
+    assert!(SNAPSHOT_PIECE_BYTES_MAX + ENVELOPE_BYTES <= PAYLOAD_BYTES_MAX);
+    // Bits of the largest op at 1 Gbit/s, against the shortest election timeout.
+    assert!((REPLICATED_OP_BYTES_MAX as u64 * 8) / 1_000 < ELECTION_TICKS as u64 * TICK_US);
+    assert!(GATHERED_BYTES_MAX <= ENTRY_BYTES_MAX);
+    // Gathering must be nothing against what decides about leaders, or against a tick, which ends it where
+    // the driver has no finer clock.
+    assert!(10 * GAP_US_MAX < TICK_US);
+    assert!(CROWD_OPS_MIN * GAP_PER_OP_US < GAP_US_MAX);
+    assert!(PROMPT_OPS_MAX < GATHERED_OPS_MAX);
     // A held request must outlive an election and the lease wait after it.
     assert!(FORWARD_HOLD_US > 2 * ELECTION_TICKS as u64 * TICK_US + LEASE_US);
 };

@@ -58,8 +58,10 @@ pub enum Message {
         index: u64,
         /// Number of the chunk, from 0.
         number: u64,
-        /// The chunk.
+        /// The chunk, or a piece of it.
         chunk: Bytes,
+        /// This is all of the chunk, or its last piece.
+        ends: bool,
     },
     /// The receiver has taken chunks up to and including `number`.
     SnapshotAck {
@@ -111,8 +113,14 @@ impl Message {
                 put_pair(&mut out, TAG_READ_INDEX_REPLY, *context, *index)
             }
             Self::SnapshotBegin { index, term } => put_pair(&mut out, TAG_SNAPSHOT_BEGIN, *index, *term),
-            Self::SnapshotChunk { index, number, chunk } => {
+            Self::SnapshotChunk {
+                index,
+                number,
+                chunk,
+                ends,
+            } => {
                 put_pair(&mut out, TAG_SNAPSHOT_CHUNK, *index, *number);
+                out.push(u8::from(*ends));
                 put_bytes(&mut out, chunk);
             }
             Self::SnapshotAck { index, number } => put_pair(&mut out, TAG_SNAPSHOT_ACK, *index, *number),
@@ -159,6 +167,7 @@ impl Message {
             TAG_SNAPSHOT_CHUNK => Self::SnapshotChunk {
                 index: reader.varint()?,
                 number: reader.varint()?,
+                ends: reader.u8()? != 0,
                 chunk: reader.bytes()?,
             },
             TAG_SNAPSHOT_ACK => Self::SnapshotAck {
@@ -220,6 +229,7 @@ mod tests {
                 index: 10,
                 number: 0,
                 chunk: Bytes::from_static(b"chunk"),
+                ends: true,
             },
             Message::SnapshotAck { index: 10, number: 0 },
             Message::Load {

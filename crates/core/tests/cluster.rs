@@ -16,6 +16,7 @@ use repligo_core::origin::{
 };
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
+use repligo_proto::frame::PAYLOAD_BYTES_MAX;
 
 struct Cluster {
     now: Now,
@@ -23,6 +24,9 @@ struct Cluster {
     messages: VecDeque<(PeerId, PeerId, Bytes)>,
     replies: Vec<(Ticket, Vec<u8>)>,
     isolated: Option<PeerId>,
+    /// A node whose disk takes nothing, and what it has been given meanwhile.
+    slow_disk: Option<PeerId>,
+    unpersisted: Vec<u64>,
     /// The rows of the origin, and how many loads it has answered.
     rows: BTreeMap<Bytes, Bytes>,
     loads: usize,
@@ -83,6 +87,8 @@ impl Cluster {
             messages: VecDeque::new(),
             replies: Vec::new(),
             isolated: None,
+            slow_disk: None,
+            unpersisted: Vec::new(),
             rows: BTreeMap::new(),
             loads: 0,
         };
@@ -107,6 +113,14 @@ impl Cluster {
         if !gathers {
             self.step_once(peer, Input::Turn);
         }
+        let has_work = |cluster: &Self| {
+            cluster.replicas[peer as usize - 1]
+                .as_ref()
+                .is_some_and(Replica::has_work)
+        };
+        while has_work(self) {
+            self.step_once(peer, Input::Turn);
+        }
     }
 
     fn step_once(&mut self, peer: PeerId, input: Input<'_>) {
@@ -116,10 +130,13 @@ impl Cluster {
         let mut outputs = Outputs::default();
         replica.step(self.now, input, &mut outputs);
         replica.invariants();
+        outputs.join_long_replies();
         for reply in &outputs.replies {
             let bytes = outputs.reply_bytes[reply.start as usize..reply.end as usize].to_vec();
             self.replies.push((reply.ticket, bytes));
         }
+        let fits = |message: &Bytes| message.len() <= PAYLOAD_BYTES_MAX;
+        assert!(outputs.sends.iter().all(|send| fits(&send.message)));
         self.messages.extend(
             outputs
                 .sends
@@ -135,6 +152,11 @@ impl Cluster {
             self.step(peer, Input::Origin(answer));
         }
         for persist in outputs.persists {
+            if self.slow_disk == Some(peer) {
+                // Its messages are lost, which the library must cope with.
+                self.unpersisted.push(persist.number);
+                continue;
+            }
             self.messages.extend(
                 persist
                     .then_send
@@ -378,6 +400,98 @@ fn a_follower_that_was_away_too_long_is_brought_up_by_a_snapshot() {
         .expect("runs")
         .status(cluster.now);
     assert_eq!(status.full_resyncs, 1);
+    cluster.assert_equal();
+}
+
+#[test]
+fn a_snapshot_on_a_slow_disk_does_not_end_the_follower_that_misses_its_leader() {
+    let mut cluster = Cluster::new(3, 64 << 10);
+    cluster.run_ms(2_000);
+    let leader = cluster.leader();
+    let away = leader % 3 + 1;
+    cluster.isolated = Some(away);
+    cluster.lose(away);
+    for ticket in 0..100 {
+        cluster.request(
+            leader,
+            ticket,
+            &set(format!("key{ticket}").as_bytes(), &[b'x'; 4096]),
+        );
+    }
+    cluster.run_ms(200);
+    cluster.isolated = None;
+    cluster.slow_disk = Some(away);
+    cluster.connect(away);
+    cluster.run_ms(500);
+    let replica = cluster.replicas[away as usize - 1].as_ref().expect("runs");
+    assert_eq!(replica.status(cluster.now).full_resyncs, 1);
+    // Its disk does not have the snapshot yet, and it hears of no leader for several election timeouts.
+    cluster.isolated = Some(away);
+    cluster.lose(away);
+    cluster.run_ms(5_000);
+    cluster.slow_disk = None;
+    for number in std::mem::take(&mut cluster.unpersisted) {
+        cluster.step(away, Input::Persisted { number });
+    }
+    cluster.isolated = None;
+    cluster.connect(away);
+    cluster.run_ms(5_000);
+    cluster.assert_equal();
+}
+
+#[test]
+fn what_no_message_can_carry_is_refused_before_it_is_proposed() {
+    let mut cluster = Cluster::new(3, 64 << 20);
+    cluster.run_ms(2_000);
+    let leader = cluster.leader();
+    let away = leader % 3 + 1;
+    let value = vec![b'x'; limits::REPLICATED_OP_BYTES_MAX];
+    for (ticket, peer) in [(1, leader), (2, away)] {
+        cluster.request(peer, ticket, &set(b"big", &value));
+        let refusal = String::from_utf8_lossy(cluster.reply(ticket)).into_owned();
+        assert!(refusal.contains("replicates at once"), "{refusal}");
+    }
+    cluster.isolated = Some(away);
+    cluster.lose(away);
+    // A value that grew beyond what a message can carry reaches a follower by snapshot all the same.
+    for ticket in 3..6 {
+        let tail = &value[..value.len() - 1_024];
+        cluster.request(
+            leader,
+            ticket,
+            &Command::Append {
+                db: 0,
+                key: b"big",
+                value: tail,
+            },
+        );
+        cluster.run_ms(50);
+        assert!(cluster.reply(ticket).starts_with(b":"), "{ticket}");
+    }
+    cluster.isolated = None;
+    cluster.connect(away);
+    cluster.run_ms(2_000);
+    let status = cluster.replicas[away as usize - 1]
+        .as_ref()
+        .expect("runs")
+        .status(cluster.now);
+    assert_eq!(status.full_resyncs, 1);
+    cluster.assert_equal();
+}
+
+#[test]
+fn a_row_too_large_for_an_entry_is_an_error_for_its_readers_alone() {
+    let mut cluster = Cluster::new(3, 1 << 20);
+    cluster.run_ms(2_000);
+    let row = Bytes::from(vec![b'x'; limits::REPLICATED_OP_BYTES_MAX]);
+    cluster.rows.insert(Bytes::from_static(b"row:big"), row);
+    let leader = cluster.leader();
+    for (ticket, peer) in [(1, leader), (2, leader % 3 + 1)] {
+        cluster.request(peer, ticket, &get(b"row:big"));
+        cluster.run_ms(200);
+        let refusal = String::from_utf8_lossy(cluster.reply(ticket)).into_owned();
+        assert!(refusal.contains("can be cached"), "{refusal}");
+    }
     cluster.assert_equal();
 }
 

@@ -11,6 +11,7 @@ mod cluster;
 mod load;
 mod samples;
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -61,13 +62,14 @@ fn run(seconds: u64) -> Outcome {
     while began.elapsed() < Duration::from_secs(seconds) {
         std::thread::sleep(SAMPLE_EVERY);
         samples.take(&cluster)?;
-        eprint!(
-            "\rsoak: {} of {seconds} s, {} operations",
-            began.elapsed().as_secs(),
-            load.progress.operations.load(Ordering::Relaxed)
-        );
+        if std::io::stderr().is_terminal() {
+            eprint!(
+                "\rsoak: {} of {seconds} s, {} operations",
+                began.elapsed().as_secs(),
+                load.progress.operations.load(Ordering::Relaxed)
+            );
+        }
     }
-    eprintln!();
     let elapsed = began.elapsed();
     let progress = Arc::clone(&load.progress);
     let complaints = load.stop();

@@ -37,6 +37,13 @@ impl<'a> List<'a> {
         }
     }
 
+    fn encoded(&self) -> (usize, &'a [u8]) {
+        match *self {
+            Self::Encoded { count, bytes } => (count, bytes),
+            Self::Args(_) => panic!("only what was decoded is executed in slices"),
+        }
+    }
+
     fn decode(input: &mut &'a [u8]) -> Result<Self, Corrupt> {
         let count = take_varint(input)?;
         // Each byte string needs at least its length byte, so this bounds the walk below.
@@ -113,6 +120,14 @@ impl<'a> Keys<'a> {
         self.0.encode(out);
     }
 
+    /// Number and bytes of keys that were decoded.
+    ///
+    /// # Panics
+    /// If they come straight from a request.
+    pub(crate) fn encoded(&self) -> (usize, &'a [u8]) {
+        self.0.encoded()
+    }
+
     pub(super) fn decode(input: &mut &'a [u8]) -> Result<Self, Corrupt> {
         List::decode(input).map(Self)
     }
@@ -156,6 +171,14 @@ impl<'a> Pairs<'a> {
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         self.0.encode(out);
+    }
+
+    /// Number and bytes of keys and values in turn that were decoded.
+    ///
+    /// # Panics
+    /// If they come straight from a request.
+    pub(crate) fn encoded(&self) -> (usize, &'a [u8]) {
+        self.0.encoded()
     }
 
     pub(super) fn decode(input: &mut &'a [u8]) -> Result<Self, Corrupt> {

@@ -33,12 +33,15 @@ impl Keyspace {
         self.set_time_seen_at(time_ms, time_ms);
     }
 
-    /// As [`Keyspace::set_time`], with the present time of whoever measures how late keys are removed.
+    /// As [`Keyspace::set_time`], with the present time of whoever measures how late keys are removed;
+    /// returns how many were.
     #[inline]
-    pub fn set_time_seen_at(&mut self, time_ms: u64, wall_ms: u64) {
+    pub fn set_time_seen_at(&mut self, time_ms: u64, wall_ms: u64) -> usize {
         self.time_ms = self.time_ms.max(time_ms);
         if self.time_ms >= self.earliest_deadline_ms {
-            self.remove_expired(wall_ms);
+            self.remove_expired(wall_ms)
+        } else {
+            0
         }
     }
 
@@ -64,7 +67,7 @@ impl Keyspace {
     /// Removes keys whose deadline is not after shard time, at most [`RECLAIMED_PER_ENTRY`], and moves
     /// the deadline bound.
     #[cold]
-    fn remove_expired(&mut self, wall_ms: u64) {
+    fn remove_expired(&mut self, wall_ms: u64) -> usize {
         self.earliest_deadline_ms = u64::MAX;
         let mut rest = RECLAIMED_PER_ENTRY;
         for database in self.databases.iter_mut().flatten() {
@@ -78,6 +81,7 @@ impl Keyspace {
             let earliest = database.table().next_deadline().unwrap_or(u64::MAX);
             self.earliest_deadline_ms = self.earliest_deadline_ms.min(earliest);
         }
+        RECLAIMED_PER_ENTRY - rest
     }
 
     /// True when the command touches a key whose deadline lies after shard time and at or before

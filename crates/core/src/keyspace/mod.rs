@@ -16,13 +16,13 @@
 mod clock;
 mod database;
 mod digest;
-mod evict;
 mod extended;
 mod keys;
 mod known;
 mod lag;
 mod natural;
 mod scan;
+mod slices;
 mod snapshot;
 
 mod strings;
@@ -33,14 +33,13 @@ use std::cell::Cell;
 use repligo_proto::reply::ReplyWriter;
 
 use crate::command::Command;
-use crate::eviction::Tracking;
 use crate::limits::DATABASES;
-use crate::op::{Item, Transaction};
+use crate::op::{Item, Transaction, Watched};
 
 pub use clock::{ReadClock, ReadOutcome};
-pub use evict::{Chooser, KeyspaceMemory, Wish};
 pub use known::Known;
 pub use lag::{LAG_BOUNDS_MS, LagHistogram};
+pub use slices::{Task, steps_of};
 pub use snapshot::RestoreError;
 
 use crate::table::EntryRef;
@@ -93,8 +92,6 @@ pub struct Keyspace {
     /// Made at the first write, since most of them are never used.
     databases: [Option<Box<Database>>; DATABASES],
     hash_seed: u64,
-    /// What this node remembers of accesses.
-    tracking: Tracking,
     time_ms: u64,
     /// Version of the latest write of any key.
     version: u64,
@@ -128,7 +125,6 @@ impl Keyspace {
         Self {
             databases: [const { None }; DATABASES],
             hash_seed,
-            tracking: Tracking::Off,
             time_ms: 0,
             version: 0,
             earliest_deadline_ms: u64::MAX,
@@ -167,11 +163,6 @@ impl Keyspace {
         self.find(db, key).map_or(0, |entry| entry.version)
     }
 
-    /// Version of the latest write of any key.
-    pub fn latest_version(&self) -> u64 {
-        self.version
-    }
-
     /// Sum over all entries of a 128-bit hash of (database, key, kind, value, deadline, version). Equal
     /// on replicas that applied the same log, whatever the order of their tables; costs nothing to ask.
     pub fn digest(&self) -> u128 {
@@ -202,23 +193,22 @@ impl Keyspace {
             })
     }
 
-    /// Starts loading the part of the index that the command will look at. Meant for a batch of parsed
-    /// commands: prefetch all, prefetch all entries, execute all.
+    /// Starts loading the part of the index that a lookup of the key will read, and returns the key's hash.
+    /// Meant for a batch of requests: prefetch all keys, prefetch all entries, execute all.
     #[inline]
-    pub fn prefetch(&self, command: &Command<'_>) {
-        if let Some(database) = command.db().and_then(|db| self.database(db)) {
-            let table = database.table();
-            command.for_each_key(|key| table.prefetch(table.hash(key)));
-        }
+    pub fn prefetch_key(&self, db: u8, key: &[u8]) -> Option<u64> {
+        let table = self.database(db)?.table();
+        let hash = table.hash(key);
+        table.prefetch(hash);
+        Some(hash)
     }
 
-    /// Starts loading the entries that the command will look at; waits for what
-    /// [`Keyspace::prefetch`] asked for.
+    /// Starts loading the entry that a lookup of this hash will read; waits for what
+    /// [`Keyspace::prefetch_key`] asked for.
     #[inline]
-    pub fn prefetch_entries(&self, command: &Command<'_>) {
-        if let Some(database) = command.db().and_then(|db| self.database(db)) {
-            let table = database.table();
-            command.for_each_key(|key| table.prefetch_entry(table.hash(key)));
+    pub fn prefetch_entry(&self, db: u8, hash: u64) {
+        if let Some(database) = self.database(db) {
+            database.table().prefetch_entry(hash);
         }
     }
 
@@ -226,11 +216,17 @@ impl Keyspace {
     /// nothing was appended: the reader's clock is past a deadline that no entry has reached yet.
     #[inline]
     pub fn read(&self, command: &Command<'_>, clock: ReadClock, reply: &mut ReplyWriter<'_>) -> ReadOutcome {
-        if clock.now_ms >= self.earliest_deadline_ms && self.meets_deadline(command, clock.now_ms) {
+        if self.needs_time(command, clock) {
             return ReadOutcome::NeedsTime;
         }
         self.answer(command, clock.now_ms.max(self.time_ms), reply);
         ReadOutcome::Done
+    }
+
+    /// True if [`Keyspace::read`] would answer [`ReadOutcome::NeedsTime`].
+    #[inline]
+    pub fn needs_time(&self, command: &Command<'_>, clock: ReadClock) -> bool {
+        clock.now_ms >= self.earliest_deadline_ms && self.meets_deadline(command, clock.now_ms)
     }
 
     /// Applies a command of an entry, a read as well as a write, and writes its reply.
@@ -321,10 +317,7 @@ impl Keyspace {
         reply: &mut ReplyWriter<'_>,
         locals: &mut dyn FnMut(usize, &mut ReplyWriter<'_>),
     ) {
-        if transaction
-            .watched()
-            .any(|watched| self.version_of(watched.db, watched.key) != watched.version)
-        {
+        if self.has_changed(transaction) {
             return reply.null_array();
         }
         reply.array(transaction.len());
@@ -334,6 +327,12 @@ impl Keyspace {
                 Item::Local => locals(index, reply),
             }
         }
+    }
+
+    /// True if a key that the block watches was written since.
+    fn has_changed(&self, transaction: &Transaction<'_>) -> bool {
+        let changed = |watched: Watched<'_>| self.version_of(watched.db, watched.key) != watched.version;
+        transaction.watched().any(changed)
     }
 
     /// The reply of a read at `now_ms`, which is not before shard time.
@@ -351,8 +350,9 @@ impl Keyspace {
             Command::GetEx { db, key, expiry } => self.get_unchanged(db, key, expiry, reply),
             Command::StrLen { db, key } => self.string_length(db, key, reply),
             Command::GetRange { db, key, start, end } => self.get_range(db, key, (start, end), reply),
-            Command::Exists { db, keys } => self.count_existing(db, keys, reply),
-            Command::Touch { db, keys } => self.touch(db, keys, reply),
+            Command::Exists { db, keys } | Command::Touch { db, keys } => {
+                self.count_existing(db, keys, reply)
+            }
             Command::Ttl { db, key, form } => self.time_to_live(db, key, (form, now_ms), reply),
             Command::Type { db, key } => self.type_name(db, key, reply),
             Command::Keys { db, pattern } => self.keys_matching(db, pattern, reply),
@@ -409,25 +409,10 @@ impl Keyspace {
         entry.kind != kind::NEGATIVE && self.is_alive(entry)
     }
 
-    /// As `find`, counted for INFO and as an access to the key.
+    /// As `find`, counted for INFO.
     #[inline]
     fn find_counted(&self, db: u8, key: &[u8]) -> Option<EntryRef<'_>> {
-        let entry = self.database(db).and_then(|database| {
-            let table = database.table();
-            table
-                .get_touched(table.hash(key), key)
-                .filter(|entry| self.is_key(entry))
-        });
-        self.count(entry)
-    }
-
-    /// As `find`, counted for INFO, but no access: the command asks about the key, not for its value.
-    fn find_aside(&self, db: u8, key: &[u8]) -> Option<EntryRef<'_>> {
-        self.count(self.find(db, key))
-    }
-
-    #[inline]
-    fn count<'a>(&self, entry: Option<EntryRef<'a>>) -> Option<EntryRef<'a>> {
+        let entry = self.find(db, key);
         let counter = if entry.is_some() { &self.hits } else { &self.misses };
         counter.set(counter.get() + 1);
         entry

@@ -9,6 +9,9 @@ use crate::table::EntryRef;
 /// SCAN looks at no more than this many table cursors per entry that was asked for, so that a sparse
 /// table cannot make one call long (Redis has the same bound).
 const STEPS_PER_ENTRY: u64 = 10;
+/// SCAN gives no more entries than about this in one call, whatever COUNT says: it is a hint, and the
+/// client calls again.
+const SCANNED_MAX: u64 = 4096;
 /// RANDOMKEY draws this often before it takes the first key there is.
 const DRAWS_MAX: usize = 64;
 
@@ -42,14 +45,15 @@ impl Keyspace {
             None => cursor = 0,
             Some(database) => {
                 let mut seen = 0;
-                for _ in 0..scan.count.saturating_mul(STEPS_PER_ENTRY) {
+                let count = scan.count.min(SCANNED_MAX);
+                for _ in 0..count.saturating_mul(STEPS_PER_ENTRY) {
                     cursor = database.table().scan(cursor, &mut |entry| {
                         seen += 1;
                         if self.is_key(&entry) && scan.accepts(&entry) {
                             found.push(entry.key);
                         }
                     });
-                    if cursor == 0 || seen >= scan.count {
+                    if cursor == 0 || seen >= count {
                         break;
                     }
                 }
@@ -91,7 +95,7 @@ impl Scan<'_> {
 
 /// KEYS and SCAN take `*` for everything before they match, and Redis' matcher itself finds that an empty
 /// text matches an empty pattern only.
-fn matches(pattern: &[u8], key: &[u8]) -> bool {
+pub(super) fn matches(pattern: &[u8], key: &[u8]) -> bool {
     match (pattern, key) {
         (b"*", _) => true,
         (_, []) => pattern.is_empty(),

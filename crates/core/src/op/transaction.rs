@@ -21,6 +21,13 @@ pub enum Item<'a> {
     Local,
 }
 
+impl<'a> Item<'a> {
+    /// Takes one item off the front of [`Transaction::encoded_items`].
+    pub(crate) fn take(input: &mut &'a [u8]) -> Result<Self, Corrupt> {
+        take_item(input)
+    }
+}
+
 /// A key as WATCH saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watched<'a> {
@@ -67,16 +74,15 @@ impl<'a> Transaction<'a> {
         (0..self.item_count).map(move |_| take_item(&mut rest).expect("checked when it was made"))
     }
 
+    /// The encoded items.
+    pub(crate) fn encoded_items(&self) -> &'a [u8] {
+        self.items
+    }
+
     /// True when one of the commands may change the keyspace.
     pub fn is_write(&self) -> bool {
         self.items()
             .any(|item| matches!(item, Item::Command(command) if command.is_write()))
-    }
-
-    /// True when one of the commands may add memory.
-    pub fn may_grow(&self) -> bool {
-        self.items()
-            .any(|item| matches!(item, Item::Command(command) if command.may_grow()))
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
@@ -99,7 +105,7 @@ impl<'a> Transaction<'a> {
 }
 
 /// A count and that many elements, each checked by `take`; gives the bytes of all elements.
-pub(super) fn take_many<'a>(
+fn take_many<'a>(
     input: &mut &'a [u8],
     take: impl Fn(&mut &'a [u8]) -> Result<(), Corrupt>,
 ) -> Result<(usize, &'a [u8]), Corrupt> {

@@ -15,6 +15,7 @@ use super::map::OriginMap;
 use super::op::{Fill, OriginOp};
 use super::request::{Load, OriginError, OriginRequest};
 use super::words;
+use crate::limits::REPLICATED_OP_BYTES_MAX;
 
 /// Loads in flight per shard; others wait in the leader.
 pub const LOADS_IN_FLIGHT_MAX: usize = 4096;
@@ -24,6 +25,8 @@ pub const LOAD_WAIT_US: u64 = 5_000_000;
 /// Shortest pause after a failed load, in microseconds; doubled up to [`LOAD_PAUSE_US_MAX`].
 const LOAD_PAUSE_US_MIN: u64 = 100_000;
 const LOAD_PAUSE_US_MAX: u64 = 1_000_000;
+/// Key and row that one entry of the log can take.
+const FILL_BYTES_MAX: usize = REPLICATED_OP_BYTES_MAX - (1 << 10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Want {
@@ -161,6 +164,12 @@ impl Loads {
         let policy = map.policy(keyspace);
         let link = &mut self.links[usize::from(policy.origin)];
         match result {
+            Ok(Some(value)) if key.len() + value.len() > FILL_BYTES_MAX => {
+                *link = Link::default();
+                let error = words::row_too_large(&policy.name, value.len(), FILL_BYTES_MAX);
+                self.fail(keyspace, key, error, out);
+                None
+            }
             Ok(value) => {
                 *link = Link::default();
                 self.wants[usize::from(keyspace)].insert(key.clone(), Want::Filling);

@@ -42,6 +42,14 @@ pub fn origin_misconfigured(keyspace: &str, detail: &str) -> String {
     )
 }
 
+/// A row that is too large to be replicated; it stays in the origin and is not cached.
+pub fn row_too_large(keyspace: &str, row_bytes: usize, bytes_max: usize) -> String {
+    format!(
+        "ERR the row in the origin of keyspace {keyspace} has {row_bytes} bytes, more than the {bytes_max} that can be cached; \
+         read it from the database"
+    )
+}
+
 /// The deadline of a pending write passed before the origin had decided it (outcome: unknown).
 pub fn undecided(keyspace: &str, deadline_ms: u64) -> String {
     format!(

@@ -2,38 +2,150 @@
 //!
 //! Total and deterministic: an op that does not decode (a bug, or a newer version that the feature level
 //! should have kept away) changes nothing and answers an error, the same on every replica.
+//!
+//! A turn applies a bounded number of steps ([`limits::SLICE_STEPS`]); an entry that is longer goes on in
+//! the next turn, if need be in the middle of an op.
+//!
+//! Invariants: `applied` names the last entry that is applied as a whole, and every read but one that rides
+//! in the entry waits while one is partly applied; a turn ends an entry where its steps end, so what is
+//! visible never depends on them.
 
+use bytes::Bytes;
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
 use super::outbox::{Sealed, Waiter};
+use super::slow::SlowRead;
 use super::{Forwarder, Replica, answer, fail};
 use crate::bugs::Bug;
-use crate::contract::{LogEntry, Outputs, Ticket};
+use crate::command::Command;
+use crate::contract::{LogEntry, LongReply, Outputs, Ticket};
 use crate::entry::{Batch, EntryReader, SYSTEM_NODE, next_op};
+use crate::keyspace::{Keyspace, Task, steps_of};
 use crate::op::Op;
 use crate::origin::{OriginOp, Requester};
 use crate::time::Now;
 
+/// An entry that is partly applied.
+#[derive(Debug)]
+pub struct Applying {
+    entry: LogEntry,
+    /// `None` for the no-op of a new term.
+    reader: Option<EntryReader>,
+    batch: Option<OpenBatch>,
+    /// The state's digest before this entry: what `applied` stands for.
+    digest_before: Option<u128>,
+}
+
+impl Applying {
+    /// The state's digest before this entry.
+    pub fn digest_before(&self) -> u128 {
+        self.digest_before
+            .expect("it is noted when an entry is left in its middle")
+    }
+}
+
+/// A batch that is partly applied.
+#[derive(Debug)]
+struct OpenBatch {
+    batch: Batch,
+    /// Bytes of `batch.ops` that are done.
+    at: usize,
+    position: u64,
+    waiters: std::iter::Peekable<std::vec::IntoIter<Waiter>>,
+    reads: Vec<u8>,
+    /// The last op was a mere Time op: reads behind it ride for the time, not for an order.
+    behind_time: bool,
+    running: Option<Running>,
+}
+
+/// An op, or a read that rides, in the middle of its execution.
+#[derive(Debug)]
+struct Running {
+    task: Task,
+    client: Option<(Ticket, bool)>,
+    locals: std::vec::IntoIter<Bytes>,
+    reply: Vec<u8>,
+}
+
 impl Replica {
-    /// Applies what is committed and not held back.
+    /// Applies what is committed and not held back, as far as this turn's steps reach.
     pub(super) fn apply_held(&mut self, now: Now, outputs: &mut Outputs) {
-        if self.lease.holds() {
-            return;
-        }
-        while let Some(entry) = self.held.pop_front() {
-            self.apply_entry(now, &entry, outputs);
+        loop {
+            if self.apply_steps == 0 {
+                return;
+            }
+            let mut applying = match self.applying.take() {
+                // What has begun ends, whoever leads now: its commit was known before.
+                Some(applying) => applying,
+                // A read in slices must see one state from its begin to its end.
+                None if self.lease.holds() || self.slow.pins_state() => return,
+                None => match self.held.pop_front() {
+                    Some(entry) => self.begin_entry(now, entry, outputs),
+                    None => return,
+                },
+            };
+            if !self.advance_entry(now, &mut applying, outputs) {
+                self.applying = Some(applying);
+                return;
+            }
+            self.finish_entry(&applying.entry);
         }
     }
 
-    fn apply_entry(&mut self, now: Now, entry: &LogEntry, outputs: &mut Outputs) {
+    fn begin_entry(&mut self, now: Now, entry: LogEntry, outputs: &mut Outputs) -> Applying {
         assert_eq!(entry.index, self.applied + 1, "entries are applied without gap");
-        if !entry.data.is_empty() {
-            self.apply_payload(now, entry, outputs);
+        let mut applying = Applying {
+            reader: None,
+            batch: None,
+            digest_before: None,
+            entry,
+        };
+        self.apply_steps -= 1;
+        if applying.entry.data.is_empty() {
+            return applying;
         }
+        let reader = EntryReader::new(applying.entry.data.clone())
+            .expect("an entry that this version cannot read must not be skipped: replicas would diverge");
+        // What is replayed or caught up with was not reclaimed late here.
+        let seen_ms = if self.confirmed {
+            self.clock.estimate_ms(now)
+        } else {
+            reader.time_ms
+        };
+        // A digest by the entry's end, should it be left in its middle, is one without these keys.
+        applying.digest_before = Some(self.digest());
+        let reclaimed = self.keyspace.set_time_seen_at(reader.time_ms, seen_ms);
+        self.apply_steps = self.apply_steps.saturating_sub(reclaimed);
+        self.expire_intents(now, outputs);
+        applying.reader = Some(reader);
+        applying
+    }
+
+    fn advance_entry(&mut self, now: Now, applying: &mut Applying, outputs: &mut Outputs) -> bool {
+        let Some(reader) = &mut applying.reader else {
+            return true;
+        };
+        loop {
+            if applying.batch.is_none() {
+                let next = reader.next_batch();
+                let Some(batch) = next.expect("entries were checked when they were built") else {
+                    return true;
+                };
+                applying.batch = self.open_batch(batch, outputs);
+            }
+            if let Some(batch) = &mut applying.batch
+                && !self.advance_batch(now, batch, outputs)
+            {
+                return false;
+            }
+            applying.batch = None;
+        }
+    }
+
+    fn finish_entry(&mut self, entry: &LogEntry) {
         self.applied = entry.index;
         self.consensus.applied(entry.index);
-        self.memory.applied(entry.data.len());
         self.snapshots.applied_bytes += entry.data.len() as u64;
         if entry.term > self.applied_term {
             assert!(entry.term > 0, "terms start at one");
@@ -42,43 +154,49 @@ impl Replica {
         }
     }
 
-    fn apply_payload(&mut self, now: Now, entry: &LogEntry, outputs: &mut Outputs) {
-        let mut reader = EntryReader::new(entry.data.clone())
-            .expect("an entry that this version cannot read must not be skipped: replicas would diverge");
-        // What is replayed or caught up with was not reclaimed late here.
-        let seen_ms = if self.confirmed {
-            self.clock.estimate_ms(now)
-        } else {
-            reader.time_ms
+    /// A snapshot replaces the state in the middle of an entry, which it contains.
+    pub(super) fn abandon_entry(&mut self, outputs: &mut Outputs) {
+        let Some(batch) = self.applying.take().and_then(|applying| applying.batch) else {
+            return;
         };
-        self.keyspace.set_time_seen_at(reader.time_ms, seen_ms);
-        self.memory.refuses = false;
-        self.expire_intents(now, outputs);
-        while let Some(batch) = reader
-            .next_batch()
-            .expect("entries were checked when they were built")
-        {
-            self.apply_batch(now, &batch, outputs);
+        let begun = batch.running.and_then(|running| running.client);
+        let waiting = batch.waiters.filter_map(|waiter| match waiter {
+            Waiter::Silent => None,
+            Waiter::Write { ticket, resp3, .. } | Waiter::Read { ticket, resp3, .. } => Some((ticket, resp3)),
+        });
+        for (ticket, resp3) in begun.into_iter().chain(waiting) {
+            fail(outputs, ticket, resp3, words::UNKNOWN_SKIPPED);
         }
     }
 
-    fn apply_batch(&mut self, now: Now, batch: &Batch, outputs: &mut Outputs) {
-        if batch.node == SYSTEM_NODE {
-            return self.apply_ops(now, batch, None, outputs);
+    /// The batch with those who wait for it here; `None` for a copy that is to be skipped.
+    fn open_batch(&mut self, batch: Batch, outputs: &mut Outputs) -> Option<OpenBatch> {
+        let mut sealed = None;
+        if batch.node != SYSTEM_NODE {
+            if !self.first_copy(&batch) && !self.has(Bug::ForwardWithoutDeduplication) {
+                return None;
+            }
+            let identity = self.settings.identity;
+            if (batch.node, batch.incarnation) == (identity.peer, identity.incarnation) {
+                let mut never = Vec::new();
+                sealed = self.outbox.take_applied(batch.first_sequence, &mut never);
+                for lost in never {
+                    self.fail_batch(lost, words::OVERTAKEN, outputs);
+                }
+            }
         }
-        if !self.first_copy(batch) && !self.has(Bug::ForwardWithoutDeduplication) {
-            return;
-        }
-        let identity = self.settings.identity;
-        if (batch.node, batch.incarnation) != (identity.peer, identity.incarnation) {
-            return self.apply_ops(now, batch, None, outputs);
-        }
-        let mut never = Vec::new();
-        let sealed = self.outbox.take_applied(batch.first_sequence, &mut never);
-        for lost in never {
-            self.fail_batch(lost, words::OVERTAKEN, outputs);
-        }
-        self.apply_ops(now, batch, sealed, outputs);
+        let (waiters, reads) = sealed.map_or((Vec::new(), Vec::new()), |sealed: Sealed| {
+            (sealed.waiters, sealed.reads)
+        });
+        Some(OpenBatch {
+            batch,
+            at: 0,
+            position: 0,
+            waiters: waiters.into_iter().peekable(),
+            reads,
+            behind_time: false,
+            running: None,
+        })
     }
 
     /// Remembers the batch as applied; false for a copy of one that already was, or of a node's earlier
@@ -99,40 +217,135 @@ impl Replica {
         true
     }
 
-    fn apply_ops(&mut self, now: Now, batch: &Batch, sealed: Option<Sealed>, outputs: &mut Outputs) {
-        let (waiters, reads) =
-            sealed.map_or((Vec::new(), Vec::new()), |sealed| (sealed.waiters, sealed.reads));
-        let mut waiters = waiters.into_iter().peekable();
-        let mut ops = &batch.ops[..];
-        for position in 0..batch.count {
-            let Ok(op) = next_op(&mut ops) else { break };
-            let waiter = waiters.next().unwrap_or(Waiter::Silent);
-            if op.first().is_some_and(|&first| OriginOp::is_first(first)) {
-                let requester = Requester {
-                    node: batch.node,
-                    incarnation: batch.incarnation,
-                    sequence: batch.first_sequence + position,
-                };
-                self.apply_origin_for(now, op, requester, &waiter, outputs);
-            } else if let Waiter::Write {
-                ticket,
-                resp3,
-                locals,
-            } = waiter
-            {
-                self.apply_for_client(op, (ticket, resp3), &locals, outputs);
-            } else {
-                self.apply_op(op, &[], &mut ReplyWriter::discard());
+    /// Applies ops and executes the reads behind them; false when the steps of the turn end before.
+    fn advance_batch(&mut self, now: Now, open: &mut OpenBatch, outputs: &mut Outputs) -> bool {
+        loop {
+            if !self.advance_running(&mut open.running, outputs) {
+                return false;
             }
-            while let Some(Waiter::Read {
+            let at_read = matches!(open.waiters.peek(), Some(Waiter::Read { .. }));
+            if !at_read && open.position == open.batch.count {
+                return true;
+            }
+            if self.apply_steps == 0 {
+                return false;
+            }
+            if let Some(Waiter::Read {
                 ticket,
                 resp3,
                 start,
                 end,
-            }) = waiters.next_if(|waiter| matches!(waiter, Waiter::Read { .. }))
+            }) = open
+                .waiters
+                .next_if(|waiter| matches!(waiter, Waiter::Read { .. }))
             {
-                self.execute_riding(now, (ticket, resp3), &reads[start..end], outputs);
+                self.execute_riding(now, (ticket, resp3), (open, start..end), outputs);
+                continue;
             }
+            let ops = open.batch.ops.clone();
+            let mut rest = &ops[open.at..];
+            let Ok(op) = next_op(&mut rest) else { return true };
+            open.at = ops.len() - rest.len();
+            self.apply_steps = self.apply_steps.saturating_sub(steps_of(op.len()));
+            let waiter = open.waiters.next().unwrap_or(Waiter::Silent);
+            open.behind_time = matches!(waiter, Waiter::Silent);
+            self.apply_next(now, open, (&ops, op), waiter, outputs);
+            open.position += 1;
+        }
+    }
+
+    /// Continues what was left in its middle; true when nothing is.
+    fn advance_running(&mut self, running: &mut Option<Running>, outputs: &mut Outputs) -> bool {
+        let Some(Running {
+            task,
+            client,
+            locals,
+            reply,
+        }) = running
+        else {
+            return true;
+        };
+        let mut writer = match client {
+            Some((_, resp3)) => ReplyWriter::new(reply, *resp3),
+            None => ReplyWriter::discard(),
+        };
+        let mut local = |_item: usize, writer: &mut ReplyWriter<'_>| {
+            if let Some(bytes) = locals.next() {
+                writer.raw(&bytes);
+            }
+        };
+        if !self
+            .keyspace
+            .advance(task, &mut self.apply_steps, &mut writer, &mut local)
+        {
+            return false;
+        }
+        if let Some((ticket, _)) = *client {
+            outputs.long_replies.push(LongReply {
+                ticket,
+                bytes: std::mem::take(reply),
+                start: 0,
+            });
+        }
+        *running = None;
+        true
+    }
+
+    fn apply_next(
+        &mut self,
+        now: Now,
+        open: &mut OpenBatch,
+        (ops, op): (&Bytes, &[u8]),
+        waiter: Waiter,
+        outputs: &mut Outputs,
+    ) {
+        if op.first().is_some_and(|&first| OriginOp::is_first(first)) {
+            let requester = Requester {
+                node: open.batch.node,
+                incarnation: open.batch.incarnation,
+                sequence: open.batch.first_sequence + open.position,
+            };
+            return self.apply_origin_for(now, op, requester, &waiter, outputs);
+        }
+        let (client, locals) = match waiter {
+            Waiter::Write {
+                ticket,
+                resp3,
+                locals,
+            } => (Some((ticket, resp3)), locals),
+            Waiter::Silent | Waiter::Read { .. } => (None, Vec::new()),
+        };
+        if let Some(task) = self.task_of(ops, op, client.is_some()) {
+            let locals = locals.into_iter();
+            let reply = Vec::new();
+            open.running = Some(Running {
+                task,
+                client,
+                locals,
+                reply,
+            });
+        } else if let Some(client) = client {
+            self.apply_for_client(op, client, &locals, outputs);
+        } else {
+            self.apply_op(op, &[], &mut ReplyWriter::discard());
+        }
+    }
+
+    /// The op as a task, if it is too long to be executed at once.
+    fn task_of(&self, ops: &Bytes, op: &[u8], replies: bool) -> Option<Task> {
+        let mut rest = op;
+        let is_block = op.first() == Some(&Op::TRANSACTION_TAG);
+        if !is_block && op.len() < crate::limits::SLICE_STEPS {
+            return None;
+        }
+        match Op::decode(&mut rest).ok()? {
+            Op::Command(command) if self.keyspace.is_wide(&command) && command.is_write() => {
+                Some(Keyspace::begin(&command, ops))
+            }
+            Op::Transaction(block) if self.keyspace.is_wide_block(&block, op.len(), replies) => {
+                self.keyspace.begin_block(&block, ops)
+            }
+            _ => None,
         }
     }
 
@@ -168,11 +381,7 @@ impl Replica {
     fn apply_op(&mut self, op: &[u8], locals: &[bytes::Bytes], writer: &mut ReplyWriter<'_>) {
         let mut rest = op;
         match Op::decode(&mut rest) {
-            Ok(Op::Command(command)) if self.refuses_command(&command) => writer.error(words::OUT_OF_MEMORY),
             Ok(Op::Command(command)) => self.keyspace.apply(&command, writer),
-            Ok(Op::Transaction(transaction)) if self.refuses_transaction(&transaction) => {
-                writer.error_bytes(&words::exec_abort_because(words::OUT_OF_MEMORY.as_bytes()));
-            }
             Ok(Op::Transaction(transaction)) => {
                 let mut next = locals.iter();
                 let mut local = |_item: usize, writer: &mut ReplyWriter<'_>| {
@@ -183,23 +392,43 @@ impl Replica {
                 self.keyspace.transaction(&transaction, writer, &mut local);
             }
             Ok(Op::Time) => {}
-            Ok(Op::Evict(victims)) => self.apply_evict(victims),
-            Ok(Op::MemoryFull) => self.memory.refuses = true,
             Err(_) => writer.error(words::MALFORMED_OP),
         }
     }
 
-    pub(super) fn execute_riding(
+    /// Executes a read at its place between the ops of its connection. One that is long is executed in
+    /// slices while apply waits; where it only rode for the time, it leaves the entry and lets apply go on.
+    fn execute_riding(
         &mut self,
         now: Now,
         client: (Ticket, bool),
-        command: &[u8],
+        (open, place): (&mut OpenBatch, std::ops::Range<usize>),
         outputs: &mut Outputs,
     ) {
-        let mut rest = command;
-        match crate::command::Command::decode(&mut rest) {
-            Ok(command) => self.execute_at_apply(now, client, &command, outputs),
-            Err(_) => fail(outputs, client.0, client.1, words::MALFORMED_OP),
+        let encoded = &open.reads[place];
+        let mut rest = encoded;
+        let Ok(command) = Command::decode(&mut rest) else {
+            return fail(outputs, client.0, client.1, words::MALFORMED_OP);
+        };
+        if !self.keyspace.is_wide(&command) {
+            self.apply_steps = self.apply_steps.saturating_sub(1);
+            return self.execute_at_apply(now, client, &command, outputs);
+        }
+        if self.park_read(now, client, &command) {
+            return;
+        }
+        let source = Bytes::copy_from_slice(encoded);
+        let command = Command::decode(&mut &source[..]).expect("it was decoded above");
+        let task = Keyspace::begin(&command, &source);
+        if open.behind_time && task.is_walk() {
+            self.slow.push(SlowRead::new(client, &command, source.clone()));
+        } else {
+            open.running = Some(Running {
+                task,
+                client: Some(client),
+                locals: Vec::new().into_iter(),
+                reply: Vec::new(),
+            });
         }
     }
 }

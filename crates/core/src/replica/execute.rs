@@ -1,9 +1,11 @@
 //! Executing reads whose turn has come: under the lease, after a confirmed index, or at apply.
 
+use bytes::Bytes;
 use repligo_proto::words;
 
 use super::outbox::Waiter;
 use super::reads::WaitingRead;
+use super::slow::SlowRead;
 use super::{Replica, answer, fail};
 use crate::command::Command;
 use crate::contract::{Outputs, Ticket};
@@ -14,8 +16,10 @@ use crate::time::Now;
 impl Replica {
     /// Executes reads whose confirmed index is applied.
     pub(super) fn run_ready_reads(&mut self, now: Now, outputs: &mut Outputs) {
-        let ready = self.reads.take_ready(self.applied);
-        self.execute_all(now, ready, outputs);
+        if self.is_whole() && self.reads.has_ready() {
+            let ready = self.reads.take_ready(self.applied);
+            self.execute_all(now, ready, outputs);
+        }
     }
 
     /// Executes reads that may be answered from the applied state.
@@ -26,9 +30,9 @@ impl Replica {
                 self.confirming = false;
                 continue;
             };
-            let mut rest = &read.command[..];
-            match Command::decode(&mut rest) {
-                Ok(command) => self.execute(now, (ticket, read.resp3), &command, outputs),
+            let source = Bytes::from(read.command);
+            match Command::decode(&mut &source[..]) {
+                Ok(command) => self.execute(now, (ticket, read.resp3), (&command, &source), outputs),
                 Err(_) => fail(outputs, ticket, read.resp3, words::MALFORMED_OP),
             }
         }
@@ -36,7 +40,13 @@ impl Replica {
 
     /// On a serving leader a deadline between shard time and now is decided by the log: the read rides
     /// on a time op. Elsewhere shard time alone decides.
-    fn execute(&mut self, now: Now, client: (Ticket, bool), command: &Command<'_>, outputs: &mut Outputs) {
+    fn execute(
+        &mut self,
+        now: Now,
+        client: (Ticket, bool),
+        (command, source): (&Command<'_>, &Bytes),
+        outputs: &mut Outputs,
+    ) {
         if self.park_read(now, client, command) {
             return;
         }
@@ -45,10 +55,15 @@ impl Replica {
         } else {
             self.keyspace.time_ms()
         };
-        if self.answer_read(client, command, ReadClock { now_ms }, outputs) == ReadOutcome::Done {
+        let clock = ReadClock { now_ms };
+        if self.keyspace.is_wide(command) {
+            if !self.keyspace.needs_time(command, clock) {
+                return self.slow.push(SlowRead::new(client, command, source.clone()));
+            }
+        } else if self.answer_read(client, command, clock, outputs) == ReadOutcome::Done {
             return;
         }
-        self.submit(now, &Op::Time, Waiter::Silent);
+        self.submit(now, &Op::Time, Waiter::Silent, outputs);
         let rides = self
             .outbox
             .push_read(client.0, client.1, |out| command.encode(out));

@@ -4,23 +4,25 @@
 //! allows to be answered at once. The parts, each with its own invariants: `outbox` (this node's writes
 //! until they are applied), `requests` (how they come in and give up), `reads` (reads until they may be answered), `lease` (who may answer them),
 //! `pump` (what leaves at the end of a step), `apply` (entries to state and replies), `snapshots`,
-//! `memory` (the limit, and who goes when it is reached), `transfers` (snapshots to and from peers), `loads` and `origin` (what waits for the origin), `settle`
+//! `transfers` (snapshots to and from peers), `loads` and `origin` (what waits for the origin), `slow` (reads over several turns), `settle`
 //! (consensus and roles after every input), `clock` (the stamp of the next entry).
 //!
 //! It knows nothing of sockets, disks, RESP parsing, or how the consensus library works.
 
+mod announce;
 mod apply;
 mod clock;
 mod execute;
+mod flight;
 mod lease;
 mod loads;
-mod memory;
 mod origin;
 mod outbox;
 mod pump;
 mod reads;
 mod requests;
 mod settle;
+mod slow;
 mod snapshots;
 mod status;
 mod transfers;
@@ -31,13 +33,14 @@ use bytes::Bytes;
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
+use self::apply::Applying;
 use self::clock::ShardClock;
+use self::flight::Flight;
 use self::lease::Lease;
 use self::loads::OriginWaits;
-use self::memory::Memory;
-pub use self::memory::MemoryStatus;
 use self::outbox::Outbox;
 use self::reads::{Question, Reads};
+use self::slow::SlowReads;
 use self::snapshots::Snapshots;
 use crate::bugs::Bug;
 use crate::command::Command;
@@ -58,6 +61,8 @@ use crate::time::Now;
 struct Peer {
     connected: bool,
     heard_us: u64,
+    /// Waits to be told that everything up to this index is committed; 0 for nothing.
+    awaits_commit: u64,
 }
 
 /// Latest batch of a node that was applied: copies at or below it are discarded.
@@ -76,8 +81,17 @@ pub struct Replica {
     forwarders: BTreeMap<PeerId, Forwarder>,
     applied: u64,
     applied_term: u64,
-    /// Committed entries that a new leader must not expose yet.
+    /// Committed entries that are not applied: a new leader must not expose them yet, or the turn's steps
+    /// did not reach so far.
     held: VecDeque<LogEntry>,
+    /// The entry behind `applied`, when it is partly applied.
+    applying: Option<Applying>,
+    /// Reads that take several turns.
+    slow: SlowReads,
+    /// Steps that apply may still make in this turn.
+    apply_steps: usize,
+    /// Steps that long reads may still make in this turn.
+    read_steps: usize,
     clock: ShardClock,
     /// Stamp of the latest entry this leader proposed.
     stamped_ms: u64,
@@ -86,6 +100,10 @@ pub struct Replica {
     inbound: VecDeque<Batch>,
     /// Ops of the leader itself, not yet proposed.
     system: VecDeque<Vec<u8>>,
+    /// What this leader has proposed and not seen committed.
+    flight: Flight,
+    /// Commit index of which followers have been thought.
+    commit_seen: u64,
     lease: Lease,
     reads: Reads,
     snapshots: Snapshots,
@@ -93,7 +111,6 @@ pub struct Replica {
     flusher: Flusher,
     flusher_output: FlusherOutput,
     waits: OriginWaits,
-    memory: Memory,
     peers: BTreeMap<PeerId, Peer>,
     seen: (Role, u64, PeerId),
     last_tick_us: u64,
@@ -133,11 +150,17 @@ impl Replica {
             applied: 0,
             applied_term: 0,
             held: VecDeque::new(),
+            applying: None,
+            slow: SlowReads::default(),
+            apply_steps: limits::SLICE_STEPS,
+            read_steps: limits::SLICE_STEPS,
             clock: ShardClock::new(now),
             stamped_ms: 0,
             outbox: Outbox::new(me, settings.identity.incarnation),
             inbound: VecDeque::new(),
             system: VecDeque::new(),
+            flight: Flight::default(),
+            commit_seen: 0,
             lease: Lease::new(lone),
             reads: Reads::default(),
             snapshots: Snapshots::default(),
@@ -145,7 +168,6 @@ impl Replica {
             flusher: Flusher::new(settings.origin.clone()),
             flusher_output: FlusherOutput::default(),
             waits: OriginWaits::default(),
-            memory: Memory::new(settings.seed),
             peers: peers.collect(),
             seen: (Role::Follower, 0, 0),
             last_tick_us: now.mono_us,
@@ -190,10 +212,13 @@ impl Replica {
             self.observe_role(now, outputs);
         }
         let turn = matches!(input, Input::Turn);
+        if turn {
+            self.apply_steps = limits::SLICE_STEPS;
+            self.read_steps = limits::SLICE_STEPS;
+        }
         match input {
             // Requests of a turn only gather; the turn's end lets them leave together.
             Input::Request(request) => return self.on_request(now, request, outputs),
-            Input::Memory(input) => return self.on_memory(input),
             Input::Turn => {}
             Input::Tick => self.on_tick(now, outputs),
             Input::Peer { from, message } => self.on_peer(now, from, message, outputs),
@@ -206,10 +231,12 @@ impl Replica {
         self.settle(now, outputs);
         self.drop_refused_snapshot(outputs);
         if turn {
-            self.look_after_memory();
+            outputs.turn_at_us = None;
             self.pump(now, outputs);
             self.settle(now, outputs);
-            self.judge_memory_again();
+            if self.announce_commits() {
+                self.settle(now, outputs);
+            }
         }
     }
 
@@ -230,7 +257,7 @@ impl Replica {
             ReadLevel::Linearizable if self.current(now) => ReadClock {
                 now_ms: self.clock.estimate_ms(now),
             },
-            ReadLevel::Eventual if self.confirmed => {
+            ReadLevel::Eventual if self.confirmed && self.is_whole() => {
                 if let Some(age_ms) = self.too_stale_ms(now) {
                     ReplyWriter::new(reply, resp3).error(&words::stale(age_ms));
                     return Served::Done;
@@ -242,6 +269,9 @@ impl Replica {
             _ => return Served::NotYet,
         };
         if !self.settings.origin.is_empty() && self.needs_origin(command) {
+            return Served::NotYet;
+        }
+        if self.keyspace.is_wide(command) {
             return Served::NotYet;
         }
         match self
@@ -300,7 +330,7 @@ impl Replica {
             "serves without leading"
         );
         assert!(
-            !self.lease.serving() || self.held.is_empty(),
+            !(self.lease.serving() && self.lease.holds()),
             "serves while it holds entries back"
         );
         assert!(
@@ -310,7 +340,7 @@ impl Replica {
         if let Some(first) = self.held.front() {
             assert_eq!(
                 first.index,
-                self.applied + 1,
+                self.applied + 1 + u64::from(self.applying.is_some()),
                 "held entries continue what is applied"
             );
         }
@@ -328,6 +358,11 @@ impl Replica {
         let age_us = now.mono_us.saturating_sub(self.leader_heard_us);
         let lone = self.settings.voters.len() == 1;
         (!lone && age_us > limits::STALENESS_US_MAX).then_some(age_us / 1000)
+    }
+
+    /// True unless an entry is partly applied: a state that nobody may see.
+    fn is_whole(&self) -> bool {
+        self.applying.is_none() || self.has(Bug::ReadBetweenSlices)
     }
 
     /// True when the applied state may answer linearizable reads. An entry can be committed by the
@@ -358,7 +393,6 @@ impl Replica {
 
     fn on_tick(&mut self, now: Now, outputs: &mut Outputs) {
         self.clock.advance(now);
-        self.age_versions(now);
         self.give_up_overdue(now, outputs);
         self.give_up_origin_waits(now, outputs);
         self.reads
@@ -366,6 +400,7 @@ impl Replica {
         self.confirm_state(now);
         self.propose_due_deadlines(now);
         self.snapshot_tick(now, outputs);
+        self.await_commit(None, self.consensus.commit_index());
     }
 
     fn on_peer(&mut self, now: Now, from: PeerId, message: Bytes, outputs: &mut Outputs) {
@@ -396,9 +431,12 @@ impl Replica {
             }
             Message::ReadIndexReply { context, index } => self.reads.answered(context, index),
             Message::SnapshotBegin { index, term } => self.on_snapshot_begin(from, index, term, outputs),
-            Message::SnapshotChunk { index, number, chunk } => {
-                self.on_snapshot_chunk(from, (index, number), chunk, outputs);
-            }
+            Message::SnapshotChunk {
+                index,
+                number,
+                chunk,
+                ends,
+            } => self.on_snapshot_chunk(from, (index, number), (chunk, ends), outputs),
             Message::SnapshotAck { index, number } => self.on_snapshot_ack(from, index, number, outputs),
             Message::Load { index, keyspace, key } => self.on_load(from, index, (keyspace, key)),
             Message::LoadFailed { keyspace, key, error } => self.fail_load(&(keyspace, key), &error, outputs),

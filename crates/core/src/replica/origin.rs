@@ -94,7 +94,7 @@ impl Replica {
                     resp3,
                     locals: Vec::new(),
                 };
-                self.submit(now, &Op::Command(*command), waiter);
+                self.submit(now, &Op::Command(*command), waiter, outputs);
             }
             Route::Refused(text) => fail(outputs, ticket, resp3, &text),
             Route::Write(intent) => self.submit_intent(now, intent, client, outputs),
@@ -109,6 +109,9 @@ impl Replica {
         let missing = self.unknown_rows(&intent);
         let mut op = Vec::new();
         OriginOp::Intent(intent).encode(&mut op);
+        if !self.may_replicate(op.len(), client, outputs) {
+            return;
+        }
         if missing.is_empty() {
             let waiter = Waiter::Write {
                 ticket,
@@ -198,12 +201,6 @@ impl Replica {
         client: Option<(Ticket, bool)>,
         outputs: &mut Outputs,
     ) {
-        if self.refuses_intent(intent) {
-            if let Some((ticket, resp3)) = client {
-                fail(outputs, ticket, resp3, words::OUT_OF_MEMORY);
-            }
-            return;
-        }
         let time_ms = self.keyspace.time_ms();
         let applied = self
             .lanes
@@ -339,6 +336,11 @@ impl Replica {
         let leader = self.consensus.leader();
         if self.waits.has_unasked() && self.peers.get(&leader).is_some_and(|peer| peer.connected) {
             for (keyspace, key) in self.waits.take_unasked() {
+                if key.len() > limits::REPLICATED_OP_BYTES_MAX {
+                    let text = words::too_large_to_replicate(key.len(), limits::REPLICATED_OP_BYTES_MAX);
+                    self.fail_load(&(keyspace, key), text.as_bytes(), outputs);
+                    continue;
+                }
                 outputs.sends.push(Send {
                     to: leader,
                     message: Message::Load {

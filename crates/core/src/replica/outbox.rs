@@ -179,17 +179,21 @@ impl Outbox {
         });
     }
 
+    /// Ops and their bytes that have not left.
+    pub fn waiting(&self) -> (u64, usize) {
+        let open = (self.open.count, self.open.ops.len());
+        let unsent = self.sealed.iter().rev().take_while(|sealed| !sealed.sent);
+        unsent.fold(open, |(ops, bytes), sealed| {
+            (ops + sealed.batch.count, bytes + sealed.batch.ops.len())
+        })
+    }
+
     /// Unsent batches in order.
     pub fn unsent(&self) -> impl Iterator<Item = &Batch> {
         self.sealed
             .iter()
             .filter(|sealed| !sealed.sent)
             .map(|sealed| &sealed.batch)
-    }
-
-    /// Bytes of all ops that have not left, those of the open batch included.
-    pub fn unsent_bytes(&self) -> usize {
-        self.open.ops.len() + self.unsent().map(|batch| batch.ops.len()).sum::<usize>()
     }
 
     /// The first `count` unsent batches left in `term`.

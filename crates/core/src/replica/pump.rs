@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::Replica;
+use super::flight::Flying;
 use super::reads::{Question, WaitingRead};
 use crate::codec::put_bytes;
 use crate::contract::{Outputs, PeerId, Role, Send};
@@ -21,10 +22,8 @@ impl Replica {
             self.serve_fresh_reads(now, outputs);
             self.start_round_if_needed(now);
             self.pump_origin(now, outputs);
-            self.outbox.seal();
             if self.lease.serving() {
-                self.make_room();
-                self.propose_waiting(now);
+                self.propose_waiting(now, outputs);
             }
         } else {
             self.pump_origin(now, outputs);
@@ -63,6 +62,7 @@ impl Replica {
             peer: to, context, ..
         } in peers
         {
+            self.await_commit(Some(to), index);
             let message = Message::ReadIndexReply { context, index }.encode();
             outputs.sends.push(Send { to, message });
         }
@@ -82,19 +82,54 @@ impl Replica {
         }
     }
 
-    fn propose_waiting(&mut self, now: Now) {
+    /// Group commit: an entry costs its messages and its log writes whatever is in it, so when many clients
+    /// write, an entry does not follow the last one at once but after a gap that grows with the crowd.
+    /// Until when ops wait for company, or `None` if what waits is to leave now.
+    fn gathers_until(&self, now: Now) -> Option<u64> {
+        let lone = self.settings.voters.len() == 1;
+        let until_us = self.flight.next_us();
+        if lone || !self.system.is_empty() || now.mono_us >= until_us {
+            return None;
+        }
+        let (mut ops, mut bytes) = self.outbox.waiting();
+        for batch in &self.inbound {
+            ops += batch.count;
+            bytes += batch.ops.len();
+        }
+        let few = (1..limits::GATHERED_OPS_MAX).contains(&ops) && bytes < limits::GATHERED_BYTES_MAX;
+        few.then_some(until_us)
+    }
+
+    fn propose_waiting(&mut self, now: Now, outputs: &mut Outputs) {
+        outputs.turn_at_us = self.gathers_until(now);
+        if outputs.turn_at_us.is_some() {
+            return;
+        }
+        self.outbox.seal();
         while let Some((entry, taken)) = self.build_entry(now) {
             let stamped_ms = self.stamp(now);
-            let bytes = entry.len();
             if self.consensus.propose(entry).is_err() {
                 return;
             }
             self.stamped_ms = stamped_ms;
-            self.memory.proposed(bytes);
+            self.note_flight(now, &taken);
             self.system.drain(..taken.system);
             self.outbox.mark_sent(taken.own, self.consensus.term());
             self.inbound.drain(..taken.inbound);
         }
+    }
+
+    fn note_flight(&mut self, now: Now, taken: &Taken) {
+        let nodes = self.inbound.iter().take(taken.inbound).map(|batch| batch.node);
+        let mut waiting: Vec<PeerId> = nodes.collect();
+        waiting.dedup();
+        self.flight.left(Flying {
+            index: self.consensus.last_index(),
+            ops: taken.ops,
+            waiting,
+            left_us: now.mono_us,
+            system: taken.system > 0,
+        });
     }
 
     fn stamp(&self, now: Now) -> u64 {
@@ -108,9 +143,10 @@ impl Replica {
             system: self.system.len(),
             own: 0,
             inbound: 0,
+            ops: self.system.len() as u64,
         };
-        let waits = !self.inbound.is_empty() || self.outbox.unsent().next().is_some();
-        if let Some(batch) = self.system_batch(waits && self.is_full()) {
+        if let Some(batch) = self.system_batch() {
+            taken.system = batch.count as usize;
             builder.push(&batch);
         }
         for batch in self.outbox.unsent() {
@@ -119,6 +155,7 @@ impl Replica {
             }
             builder.push(batch);
             taken.own += 1;
+            taken.ops += batch.count;
         }
         for batch in &self.inbound {
             if builder.len() >= limits::ENTRY_BYTES_MAX {
@@ -126,22 +163,24 @@ impl Replica {
             }
             builder.push(batch);
             taken.inbound += 1;
+            taken.ops += batch.count;
         }
         (!builder.is_empty()).then(|| (builder.finish(), taken))
     }
 
-    fn system_batch(&self, full: bool) -> Option<Batch> {
-        if self.system.is_empty() && !full {
+    fn system_batch(&self) -> Option<Batch> {
+        if self.system.is_empty() {
             return None;
         }
-        let mut ops = Vec::new();
-        self.system.iter().for_each(|op| put_bytes(&mut ops, op));
-        if full {
-            let mut op = Vec::new();
-            Op::MemoryFull.encode(&mut op);
-            put_bytes(&mut ops, &op);
+        // Rows that were loaded at once can come to more than an entry may hold.
+        let (mut ops, mut count) = (Vec::new(), 0);
+        for op in &self.system {
+            if ops.len() >= limits::ENTRY_BYTES_MAX {
+                break;
+            }
+            put_bytes(&mut ops, op);
+            count += 1;
         }
-        let count = self.system.len() as u64 + u64::from(full);
         Some(Batch {
             node: SYSTEM_NODE,
             incarnation: 0,
@@ -167,10 +206,15 @@ impl Replica {
     /// Every entry removes a bounded number of expired keys. While some are left, there is always one on
     /// its way.
     fn propose_reclaim(&mut self) {
-        let idle = self.applied == self.consensus.log().last_index();
-        if self.keyspace.has_expired_keys() && self.lease.serving() && idle {
+        if self.wants_reclaim() {
             self.propose_time();
         }
+    }
+
+    /// True when expired keys wait for an entry and there is none on its way.
+    pub(super) fn wants_reclaim(&self) -> bool {
+        let idle = self.applied == self.consensus.log().last_index();
+        self.keyspace.has_expired_keys() && self.lease.serving() && idle
     }
 
     fn propose_time(&mut self) {
@@ -242,4 +286,5 @@ struct Taken {
     system: usize,
     own: usize,
     inbound: usize,
+    ops: u64,
 }

@@ -139,6 +139,16 @@ impl Reads {
         peers
     }
 
+    /// True if the index of some read is known.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// A read that waits for nothing but an index.
+    pub fn push_ready(&mut self, index: u64, read: WaitingRead) {
+        self.ready.push((index, vec![read]));
+    }
+
     /// Reads whose index is applied.
     pub fn take_ready(&mut self, applied: u64) -> Vec<WaitingRead> {
         let mut taken = Vec::new();

@@ -4,9 +4,8 @@ use repligo_proto::words;
 
 use super::outbox::{Sealed, Waiter};
 use super::reads::WaitingRead;
-use super::{Replica, answer, fail};
-use crate::command::Command;
-use crate::contract::{Body, Outputs, Request};
+use super::{Replica, fail};
+use crate::contract::{Body, Outputs, ReadLevel, Request, Ticket};
 use crate::limits;
 use crate::op::Op;
 use crate::origin::Route;
@@ -32,35 +31,62 @@ impl Replica {
                         command: encoded,
                         since_us: now.mono_us,
                     };
-                    self.reads.push(read);
+                    // At this level only the middle of an entry and many keys make a read wait.
+                    if request.level == ReadLevel::Eventual
+                        && self.confirmed
+                        && self.settings.origin.is_empty()
+                    {
+                        let index = self.applied + u64::from(self.applying.is_some());
+                        self.reads.push_ready(index, read);
+                    } else {
+                        self.reads.push(read);
+                    }
                 }
-            }
-            Body::Command(command) if command.may_grow() && self.has_no_room_for(grown_bytes(command)) => {
-                fail(outputs, ticket, resp3, words::OUT_OF_MEMORY);
             }
             Body::Command(command) => self.submit_write(now, command, (ticket, resp3), outputs),
             Body::Transaction { transaction, locals } => {
                 if let Some(text) = self.settings.origin.refuse_transaction(transaction) {
                     return fail(outputs, ticket, resp3, &text);
                 }
-                if transaction.may_grow() && self.refuses_growth() {
-                    let text = words::exec_abort_because(words::OUT_OF_MEMORY.as_bytes());
-                    return answer(outputs, ticket, resp3, |writer| writer.error_bytes(&text));
-                }
                 let waiter = Waiter::Write {
                     ticket,
                     resp3,
                     locals: locals.to_vec(),
                 };
-                self.submit(now, &Op::Transaction(*transaction), waiter);
+                self.submit(now, &Op::Transaction(*transaction), waiter, outputs);
             }
         }
     }
 
-    pub(super) fn submit(&mut self, now: Now, op: &Op<'_>, waiter: Waiter) {
+    pub(super) fn submit(&mut self, now: Now, op: &Op<'_>, waiter: Waiter, outputs: &mut Outputs) {
+        /// Room that is kept for the next op; one large value must not hold its size forever.
+        const KEPT_BYTES_MAX: usize = 64 << 10;
         self.scratch.clear();
         op.encode(&mut self.scratch);
-        self.outbox.push_op(&self.scratch, waiter, now.mono_us);
+        match waiter {
+            Waiter::Write { ticket, resp3, .. }
+                if !self.may_replicate(self.scratch.len(), (ticket, resp3), outputs) => {}
+            waiter => self.outbox.push_op(&self.scratch, waiter, now.mono_us),
+        }
+        if self.scratch.capacity() > KEPT_BYTES_MAX {
+            self.scratch = Vec::new();
+        }
+    }
+
+    /// Whether an op is small enough for this cluster; if it is not, its client is told, and nothing is
+    /// proposed: a message that is too large for the links would cost the leader, again after every start.
+    pub(super) fn may_replicate(
+        &self,
+        op_bytes: usize,
+        (ticket, resp3): (Ticket, bool),
+        outputs: &mut Outputs,
+    ) -> bool {
+        let fits = self.settings.voters.len() == 1 || op_bytes <= limits::REPLICATED_OP_BYTES_MAX;
+        if !fits {
+            let text = words::too_large_to_replicate(op_bytes, limits::REPLICATED_OP_BYTES_MAX);
+            fail(outputs, ticket, resp3, &text);
+        }
+        fits
     }
 
     /// Answers what has waited for too long, with the outcome that is known.
@@ -97,19 +123,5 @@ impl Replica {
                 }
             }
         }
-    }
-}
-
-/// How much memory a command can add, about; for one that does not fit at all.
-fn grown_bytes(command: &Command<'_>) -> usize {
-    match *command {
-        Command::Set { value, .. } | Command::Append { value, .. } => value.len(),
-        Command::SetRange { offset, value, .. } => {
-            value.len() + usize::try_from(offset).unwrap_or(usize::MAX / 2)
-        }
-        Command::MSet { pairs, .. } | Command::MSetNx { pairs, .. } => {
-            pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
-        }
-        _ => 0,
     }
 }

@@ -33,9 +33,13 @@ impl Replica {
                 break;
             }
         }
+        self.note_commits();
         self.apply_held(now, outputs);
         self.begin_serving(now, outputs);
         self.run_ready_reads(now, outputs);
+        self.run_slow_reads(outputs);
+        // It may have waited for them.
+        self.apply_held(now, outputs);
     }
 
     pub(super) fn handle_driven(&mut self, now: Now, driven: &mut Driven, outputs: &mut Outputs) -> bool {
@@ -83,7 +87,7 @@ impl Replica {
             self.lease.lost();
             self.inbound.clear();
             self.system.clear();
-            self.memory.lost();
+            self.flight.clear();
             self.flusher.on_lost();
             self.stop_transfers();
         }
@@ -116,13 +120,11 @@ impl Replica {
     pub(super) fn begin_serving(&mut self, now: Now, outputs: &mut Outputs) {
         if self.lease.end_hold(now.mono_us) {
             self.consensus.cap_commit(None);
+            self.await_commit(None, self.consensus.commit_index());
             self.apply_held(now, outputs);
         }
-        if !self.lease.holds() && self.inherited_applied() && self.lease.start_serving() {
-            assert!(
-                self.held.is_empty(),
-                "everything committed is applied when serving begins"
-            );
+        let all_applied = self.held.is_empty() && self.applying.is_none() && self.inherited_applied();
+        if !self.lease.holds() && all_applied && self.lease.start_serving() {
             self.confirmed = true;
             self.stamped_ms = self.keyspace.time_ms();
             self.flusher.on_leader(self.consensus.term());

@@ -35,7 +35,15 @@ pub struct Walk {
     pub to_disk: bool,
     pub keep: bool,
     pub bytes: u64,
-    pub chunks: Vec<Bytes>,
+    pub pieces: Vec<Piece>,
+}
+
+/// What one message to a follower carries.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    pub bytes: Bytes,
+    /// The last one of its chunk.
+    pub ends: bool,
 }
 
 /// A finished walk whose chunks followers can have.
@@ -43,7 +51,7 @@ pub struct Walk {
 pub struct Prepared {
     pub index: u64,
     pub term: u64,
-    pub chunks: Vec<Bytes>,
+    pub pieces: Vec<Piece>,
     pub used_us: u64,
 }
 
@@ -64,6 +72,8 @@ pub struct Incoming {
     pub index: u64,
     pub term: u64,
     pub next: u64,
+    /// The pieces so far of a chunk that has not ended.
+    pub unfinished: Vec<u8>,
     pub header: Option<Header>,
     pub keyspace: Keyspace,
     /// Complete, and given to consensus.
@@ -172,7 +182,7 @@ impl Replica {
     }
 
     fn start_walk_if_needed(&mut self, _now: Now, outputs: &mut Outputs) {
-        if self.snapshots.walk.is_some() || self.snapshots.incoming.is_some() {
+        if self.snapshots.walk.is_some() || self.snapshots.incoming.is_some() || self.applying.is_some() {
             return;
         }
         let keep = !self.snapshots.wanted.is_empty()
@@ -200,7 +210,7 @@ impl Replica {
             to_disk,
             keep,
             bytes: 0,
-            chunks: Vec::new(),
+            pieces: Vec::new(),
         };
         if to_disk {
             self.snapshots.applied_bytes = 0;
@@ -238,7 +248,7 @@ impl Replica {
             let prepared = Prepared {
                 index,
                 term,
-                chunks: walk.chunks,
+                pieces: walk.pieces,
                 used_us: now.mono_us,
             };
             self.snapshots.prepared = Some(prepared);
@@ -267,13 +277,12 @@ impl Replica {
     }
 
     /// Keeps about half of the bound for followers that lag; a lone voter needs none.
-    pub(super) fn compact_log(&mut self) {
-        let max = self.log_bytes_max();
-        let trigger = self.log_trigger_bytes();
-        let keep = if self.settings.voters.len() == 1 {
-            0
+    fn compact_log(&mut self) {
+        let max = self.settings.log_bytes_max;
+        let (trigger, keep) = if self.settings.voters.len() == 1 {
+            (limits::LONE_LOG_BYTES_MAX, 0)
         } else {
-            max / 2
+            (max, max / 2)
         };
         if self.consensus.log().bytes() <= trigger {
             return;
@@ -295,6 +304,41 @@ fn take_chunk(walk: &mut Walk, chunk: Bytes, outputs: &mut Outputs) {
         outputs.snapshot.push(SnapshotIo::Chunk(chunk.clone()));
     }
     if walk.keep {
-        walk.chunks.push(chunk);
+        walk.pieces.extend(cut(&chunk, limits::SNAPSHOT_PIECE_BYTES_MAX));
+    }
+}
+
+/// The pieces of a chunk, which share its memory.
+fn cut(chunk: &Bytes, piece_bytes: usize) -> impl Iterator<Item = Piece> {
+    let starts = (0..chunk.len().max(1)).step_by(piece_bytes);
+    starts.map(move |start| {
+        let end = (start + piece_bytes).min(chunk.len());
+        Piece {
+            bytes: chunk.slice(start..end),
+            ends: end == chunk.len(),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_make_up_their_chunk_and_only_the_last_one_ends_it() {
+        for (chunk_bytes, count) in [(0, 1), (1, 1), (4, 1), (5, 2), (8, 2), (9, 3)] {
+            let chunk = Bytes::from_iter(0..chunk_bytes);
+            let pieces: Vec<Piece> = cut(&chunk, 4).collect();
+            assert_eq!(pieces.len(), count);
+            assert!(
+                pieces
+                    .iter()
+                    .rev()
+                    .enumerate()
+                    .all(|(at, piece)| piece.ends == (at == 0))
+            );
+            let whole: Vec<u8> = pieces.iter().flat_map(|piece| piece.bytes.to_vec()).collect();
+            assert_eq!(whole, chunk);
+        }
     }
 }

@@ -31,13 +31,17 @@ impl Replica {
             } else {
                 age_ms(heard(leader))
             },
-            requests_waiting: (self.outbox.len() + self.reads.len() + self.waits.len()) as u64,
+            requests_waiting: (self.outbox.len() + self.reads.len() + self.slow.len() + self.waits.len())
+                as u64,
             full_resyncs: self.snapshots.installed,
         }
     }
 
     /// Order-free digest of the replicated state at the applied index.
     pub fn digest(&self) -> u128 {
-        self.keyspace.digest().wrapping_add(self.lanes.digest())
+        match &self.applying {
+            Some(applying) => applying.digest_before(),
+            None => self.keyspace.digest().wrapping_add(self.lanes.digest()),
+        }
     }
 }

@@ -52,14 +52,15 @@ impl Replica {
         else {
             return;
         };
-        let count = prepared.chunks.len() as u64;
+        let count = prepared.pieces.len() as u64;
         let window = limits::SNAPSHOT_CHUNKS_IN_FLIGHT as u64;
         while transfer.next < count && transfer.next < transfer.acknowledged + window {
-            let chunk = prepared.chunks[transfer.next as usize].clone();
+            let piece = &prepared.pieces[transfer.next as usize];
             let message = Message::SnapshotChunk {
                 index: transfer.index,
                 number: transfer.next,
-                chunk,
+                chunk: piece.bytes.clone(),
+                ends: piece.ends,
             };
             outputs.sends.push(Send {
                 to: peer,
@@ -116,6 +117,7 @@ impl Replica {
             index,
             term,
             next: 0,
+            unfinished: Vec::new(),
             header: None,
             keyspace,
             offered: false,
@@ -139,12 +141,12 @@ impl Replica {
         }
     }
 
-    /// The next chunk of it.
+    /// The next chunk of it, or a piece of one.
     pub(super) fn on_snapshot_chunk(
         &mut self,
         from: PeerId,
         position: (u64, u64),
-        chunk: Bytes,
+        (piece, ends): (Bytes, bool),
         outputs: &mut Outputs,
     ) {
         let (index, number) = position;
@@ -158,7 +160,22 @@ impl Replica {
         else {
             return;
         };
-        let taken = if number == 0 {
+        let acknowledge = Send {
+            to: from,
+            message: Message::SnapshotAck { index, number }.encode(),
+        };
+        if !ends {
+            incoming.next += 1;
+            incoming.unfinished.extend_from_slice(&piece);
+            return outputs.sends.push(acknowledge);
+        }
+        let chunk = if incoming.unfinished.is_empty() {
+            piece
+        } else {
+            incoming.unfinished.extend_from_slice(&piece);
+            Bytes::from(std::mem::take(&mut incoming.unfinished))
+        };
+        let taken = if incoming.header.is_none() {
             Header::decode(chunk.clone())
                 .map(|header| incoming.header = Some(header))
                 .is_ok()
@@ -175,10 +192,7 @@ impl Replica {
         if self.settings.durability != Durability::None {
             outputs.snapshot.push(SnapshotIo::Chunk(chunk));
         }
-        outputs.sends.push(Send {
-            to: from,
-            message: Message::SnapshotAck { index, number }.encode(),
-        });
+        outputs.sends.push(acknowledge);
     }
 
     /// A consensus message; one that carries a snapshot counts only if its chunks are all here.
@@ -235,8 +249,9 @@ impl Replica {
                 drop_log_to: index,
             });
         }
+        self.abandon_entry(outputs);
         self.keyspace = incoming.keyspace;
-        self.keyspace.track(self.memory.limit.tracking());
+        self.slow.restart();
         self.lanes = self.decode_lanes(&header.lanes);
         self.forwarders = header.forwarders;
         self.held.clear();

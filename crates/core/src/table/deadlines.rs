@@ -20,10 +20,12 @@ use std::collections::VecDeque;
 
 use super::arena::Arena;
 
-/// Handles in one leaf.
-const LEAF_MAX: usize = 256;
-/// Leaves grow by so many handles; doubling would leave a quarter of the memory unused.
-const LEAF_STEP: usize = 8;
+/// Handles in one leaf; with one more it is split, which just fits into its capacity.
+const LEAF_MAX: usize = 8 * LEAF_STEP - 1;
+/// Capacities are multiples of so many handles. Doubling would leave a quarter of the memory unused, and
+/// steps much finer than this leave holes of every size in the allocator's memory: with steps of 8 and
+/// ascending deadlines they came to 20 bytes per entry.
+const LEAF_STEP: usize = 32;
 /// A leaf with fewer handles is merged with the one before it if both fit well into one.
 const LEAF_SMALL: usize = 64;
 /// Handles in a merged leaf: well below the maximum, or the next addition would split it again.
@@ -112,30 +114,6 @@ impl Deadlines {
             })
     }
 
-    /// All entries: those of the front in their order, the others in the order of their leaves.
-    pub(super) fn handles(&self) -> impl Iterator<Item = u32> {
-        let front = self.front.iter().rev();
-        front
-            .chain(self.leaves.iter().flat_map(|leaf| &leaf.handles))
-            .copied()
-    }
-
-    /// A few neighbours, chosen by `draw`.
-    pub(super) fn sample(&self, draw: u64) -> &[u32] {
-        /// Handles that are taken from one leaf.
-        const NEIGHBOURS: usize = 8;
-        let leaf = (draw as u32 as usize) % (self.leaves.len() + 1);
-        let handles = match leaf.checked_sub(1) {
-            Some(index) => &self.leaves[index].handles,
-            None => &self.front,
-        };
-        if handles.len() <= NEIGHBOURS {
-            return handles;
-        }
-        let start = (draw >> 32) as usize % (handles.len() - NEIGHBOURS + 1);
-        &handles[start..start + NEIGHBOURS]
-    }
-
     /// Adds an entry that has a deadline.
     pub(super) fn insert(&mut self, arena: &Arena, handle: u32) {
         self.len += 1;
@@ -162,8 +140,8 @@ impl Deadlines {
         self.front.insert(at, handle);
         let mut later = Vec::new();
         if self.front.len() > LEAF_MAX {
-            later = self.front.drain(..LEAF_MAX / 2).collect();
-            self.front.shrink_to_fit();
+            later = with_room_for(&self.front[..LEAF_MAX / 2]);
+            self.front = with_room_for(&self.front[LEAF_MAX / 2..]);
         }
         self.capacity = self.capacity - before + self.front.capacity();
         if let Some(&earliest) = later.last() {
@@ -246,23 +224,22 @@ impl Deadlines {
     fn split(&mut self, arena: &Arena, index: usize) {
         // Deadlines mostly arrive in ascending order, where the earlier leaf never grows again.
         let is_last = index + 1 == self.leaves.len();
-        let later_count = if is_last { LEAF_MAX / 8 } else { LEAF_MAX / 2 };
+        let later_count = if is_last { LEAF_MAX / 16 } else { LEAF_MAX / 2 };
         let leaf = &mut self.leaves[index].handles;
         let mut parted = with_deadlines(arena, leaf);
         parted.select_nth_unstable_by(later_count, |left, right| latest_first(arena, left, right));
         let (later, earlier) = parted.split_at(later_count);
         self.capacity -= leaf.capacity();
-        leaf.clear();
-        leaf.shrink_to(earlier.len());
-        leaf.extend(earlier.iter().map(|&(_, handle)| handle));
+        let earlier_handles: Vec<u32> = earlier.iter().map(|&(_, handle)| handle).collect();
+        *leaf = with_room_for(&earlier_handles);
         self.capacity += leaf.capacity();
         let (_, latest_before) = earlier[0];
         let earliest = later
             .iter()
             .max_by(|left, right| latest_first(arena, left, right));
         let &(_, earliest) = earliest.expect("a part has entries");
-        let later = later.iter().map(|&(_, handle)| handle).collect();
-        self.insert_leaf(arena, index + 1, later, [latest_before, earliest]);
+        let later: Vec<u32> = later.iter().map(|&(_, handle)| handle).collect();
+        self.insert_leaf(arena, index + 1, with_room_for(&later), [latest_before, earliest]);
     }
 
     /// Adds a leaf; `border` are the last entry before it, and its own first one.
@@ -353,6 +330,13 @@ fn latest_first(arena: &Arena, left: &(u64, u32), right: &(u64, u32)) -> Orderin
         .0
         .cmp(&left.0)
         .then_with(|| arena.key(right.1).cmp(arena.key(left.1)))
+}
+
+/// A copy of the handles in an allocation of its own, of one of the few sizes that leaves have.
+fn with_room_for(handles: &[u32]) -> Vec<u32> {
+    let mut leaf = Vec::with_capacity(handles.len().next_multiple_of(LEAF_STEP));
+    leaf.extend_from_slice(handles);
+    leaf
 }
 
 /// Appends a handle; returns by how many handles the capacity grew.

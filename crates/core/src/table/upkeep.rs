@@ -10,8 +10,6 @@ use super::{Store, Table};
 const RELOCATIONS_PER_CHANGE: usize = 4;
 /// Allocations of a cleared table that one change frees, up to 64 KiB each.
 pub(super) const DISCARDS_PER_CHANGE: usize = 8;
-/// The same for a turn in which memory is short: tens of megabytes, within a millisecond or two.
-pub(super) const DISCARDS_PER_COMPACTION: usize = 512;
 /// The same for the clearing itself: all of a small table.
 pub(super) const DISCARDS_PER_CLEAR: usize = 64;
 
@@ -27,7 +25,7 @@ impl Table {
             self.migrate();
         }
         if self.store.arena.is_evacuating() {
-            self.evacuate(RELOCATIONS_PER_CHANGE);
+            self.evacuate();
         }
         if !self.discarded.is_empty() {
             self.discard(DISCARDS_PER_CHANGE);
@@ -44,12 +42,12 @@ impl Table {
         }
     }
 
-    /// Moves up to `count` entries out of a page that is mostly free; returns how many it has moved.
-    pub(super) fn evacuate(&mut self, count: usize) -> usize {
+    /// One step of emptying a page that is mostly free.
+    fn evacuate(&mut self) {
         let Store { hasher, index, arena } = &mut self.store;
-        for moved_count in 0..count {
+        for _ in 0..RELOCATIONS_PER_CHANGE {
             let Some(handle) = arena.next_to_relocate() else {
-                return moved_count;
+                return;
             };
             let moved = arena.relocate(handle);
             let entry = arena.entry(moved);
@@ -59,7 +57,6 @@ impl Table {
                 self.deadlines.rename((deadline_ms, entry.key), handle, moved);
             }
         }
-        count
     }
 
     /// Frees about `count` allocations of cleared tables.
@@ -88,7 +85,6 @@ impl Table {
         if edited != handle {
             index.set_handle(place, edited);
         }
-        arena.touch(edited);
         self.reorder(key, (old_deadline_ms, handle), (deadline_ms, edited));
     }
 

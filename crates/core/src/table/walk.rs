@@ -52,13 +52,10 @@ impl Table {
     /// Visits one bucket's entries and returns the next cursor; 0 when the scan is complete.
     ///
     /// Start with 0. As with Redis' SCAN, every entry that is there during the whole scan is visited
-    /// at least once, whatever else changes meanwhile; an entry may be visited twice, and a call may
-    /// visit none. A cursor that no call returned starts at some bucket or ends the scan.
+    /// at least once, whatever else changes meanwhile, growth and shrinking included; only an entry that
+    /// was removed and came back is in practice visited twice (two entries whose hashes share 48 bits can
+    /// be, too), and a call may visit none. A cursor that no call returned starts at some bucket or ends the scan.
     pub fn scan<'a>(&'a self, cursor: u64, on_entry: &mut dyn FnMut(EntryRef<'a>)) -> u64 {
-        self.scan_handles(cursor, &mut |handle| on_entry(self.store.arena.entry(handle)))
-    }
-
-    pub(super) fn scan_handles(&self, cursor: u64, on_handle: &mut dyn FnMut(u32)) -> u64 {
         if cursor >> (u64::BITS - CURSOR_SHIFT) != 0 {
             return 0;
         }
@@ -67,8 +64,9 @@ impl Table {
         loop {
             let (spot, end) = self.store.index.span(at);
             for handle in self.store.index.chain(spot) {
-                if self.hash(self.store.arena.key(handle)) >= first {
-                    on_handle(handle);
+                let entry = self.store.arena.entry(handle);
+                if self.hash(entry.key) >= first {
+                    on_entry(entry);
                 }
             }
             let next = (end >> CURSOR_SHIFT) as u64;
@@ -82,6 +80,20 @@ impl Table {
             }
             at = end as u64;
         }
+    }
+
+    /// Visits the entries of one bucket whose hash is `from` or higher; returns where to go on, or `None`
+    /// at the end. Start with 0. Every entry that is there during the whole walk is visited exactly once,
+    /// whatever else changes meanwhile.
+    pub fn visit<'a>(&'a self, from: u64, on_entry: &mut dyn FnMut(EntryRef<'a>)) -> Option<u64> {
+        let (spot, end) = self.store.index.span(from);
+        for handle in self.store.index.chain(spot) {
+            let entry = self.store.arena.entry(handle);
+            if (u128::from(from)..end).contains(&u128::from(self.hash(entry.key))) {
+                on_entry(entry);
+            }
+        }
+        u64::try_from(end).ok()
     }
 
     /// One entry chosen by `seed`, about evenly; `None` if the table is empty. Which entry a seed

@@ -70,6 +70,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// True if the process goes on in another turn.
+    pub fn has_work(&self) -> bool {
+        !self.frozen && self.replica.as_ref().is_some_and(Replica::has_work)
+    }
+
     /// True if it runs and is not frozen.
     pub fn acts(&self) -> bool {
         self.replica.is_some() && !self.frozen

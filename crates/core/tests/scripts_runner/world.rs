@@ -227,6 +227,9 @@ impl World {
     pub(super) fn step(&mut self, peer: PeerId, input: Input<'_>) {
         self.step_once(peer, input);
         self.step_once(peer, Input::Turn);
+        while self.node(peer).has_work() {
+            self.step_once(peer, Input::Turn);
+        }
     }
 
     fn step_once(&mut self, peer: PeerId, input: Input<'_>) {
@@ -239,6 +242,7 @@ impl World {
         replica.step(now, input, &mut outputs);
         replica.invariants();
         self.say_decisions(peer, &outputs);
+        outputs.join_long_replies();
         for reply in &outputs.replies {
             let bytes = &outputs.reply_bytes[reply.start as usize..reply.end as usize];
             self.on_reply(reply.ticket, bytes);

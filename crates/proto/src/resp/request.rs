@@ -124,6 +124,20 @@ impl RequestDecoder {
         };
     }
 
+    /// Forgets how far it came into an incomplete request: the next buffer starts with another one. For a
+    /// caller that decoded ahead and then has to go back.
+    pub fn restart(&mut self) {
+        self.progress = START;
+        self.partial.clear();
+        self.bytes_missing = 0;
+    }
+
+    /// True unless the connection must authenticate first.
+    #[inline]
+    pub fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
     /// After `Ok(None)`: how many bytes at least are missing. Large while a large argument arrives, so
     /// that the connection may grow its buffer in few steps; it should still cap each step, since the
     /// number is the peer's claim.

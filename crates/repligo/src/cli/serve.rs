@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use clap::ArgMatches;
-use repligo_core::eviction::EvictionPolicy;
 
 use crate::admin;
 use crate::config::{self, NodeSettings};
@@ -12,7 +11,6 @@ use crate::origin::OriginConfig;
 
 /// `repligo serve …`.
 pub fn run(matches: &ArgMatches) -> ExitCode {
-    node::memory::prepare_allocator();
     let sources = match super::args::node_sources(matches) {
         Ok(sources) => sources,
         Err(text) => return super::fail(super::WRONG_USAGE, text),
@@ -56,8 +54,8 @@ fn warn_about(settings: &NodeSettings) {
             "an even number of nodes survives no more failures than one node less; three or five are usual"
         );
     }
-    if settings.memory.bytes_max == 0 && settings.memory.policy != EvictionPolicy::NoEviction {
-        tracing::warn!("a maxmemory-policy does nothing without maxmemory");
+    if settings.maxmemory_bytes > 0 {
+        tracing::warn!("maxmemory is reported to clients but not enforced until eviction exists");
     }
 }
 
@@ -77,7 +75,7 @@ fn node_config(settings: NodeSettings) -> NodeConfig {
         data_dir: settings.data_dir,
         durability: settings.durability,
         cluster,
-        memory: settings.memory,
+        maxmemory_bytes: settings.maxmemory_bytes,
         maxclients: settings.maxclients,
         output_bytes_max: settings.output_bytes_max,
         proto_max_bulk_bytes: settings.proto_max_bulk_bytes,

@@ -4,7 +4,7 @@
 //! of no use, because replies could be matched to the wrong requests; drop it.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use repligo_proto::resp::{ReplyDecoder, Value, encode_request};
@@ -134,6 +134,14 @@ impl Connection {
             (Ok(own), Ok(peer)) => own.ip() == peer.ip(),
             _ => false,
         }
+    }
+
+    /// The other end: of several addresses of a name, the one that answered.
+    ///
+    /// # Errors
+    /// The connection has broken.
+    pub fn peer_addr(&self) -> std::io::Result<SocketAddr> {
+        self.stream.peer_addr()
     }
 
     /// The bare connection, for a caller that has received all replies and goes on by itself.

@@ -1,13 +1,12 @@
 //! The running disk: three threads and the handle through which the worker feeds them.
 //!
 //! - `disk-log` writes persists in groups: whatever is queued goes into one write and, where the mode or a
-//!   persist demands it, one sync.
+//!   persist demands it, one sync. [`super::direct`] lets the worker write in its place, without a sync.
 //! - `disk-snapshot` writes snapshot pieces, so that the sync of a large snapshot does not hold up the log.
 //! - `disk-sync` (durability `os` only) syncs the log every second, so that writes do not wait for it.
 //!
-//! Order between the two queues: a persist with `install` waits until the snapshot that it names is
-//! durable; segments go only after the snapshot that covers them is durable.
-//! After the first error everything stops, is reported once, and nothing more is written.
+//! A persist with `install` waits until the snapshot that it names is durable; segments go only after the
+//! snapshot that covers them is durable. After the first error all stops, is reported once, and nothing is written.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,6 +16,7 @@ use std::time::Duration;
 
 use repligo_core::contract::{Durability, Persist, Send, SnapshotIo};
 
+use super::direct::Direct;
 use super::error::DiskError;
 use super::lock::DirectoryLock;
 use super::meta::{self, Forming, Meta};
@@ -82,13 +82,15 @@ enum Mode {
     Abandon,
 }
 
-enum Job {
+pub(super) enum Job {
     Persist(Persist),
     DropLog(u64),
+    /// Extend the active segment ahead of the writer.
+    FillAhead,
 }
 
-struct Queues {
-    jobs: Vec<Job>,
+pub(super) struct Queues {
+    pub(super) jobs: Vec<Job>,
     pieces: VecDeque<SnapshotIo>,
     log_mode: Mode,
     snapshot_mode: Mode,
@@ -98,32 +100,35 @@ struct Queues {
     snapshot_saved: u64,
 }
 
-struct Shared {
+pub(super) struct Shared {
     queues: Mutex<Queues>,
-    /// The log thread has something to do, or the snapshot that it waits for is there.
-    log_work: Condvar,
+    /// Held by whoever writes; none once closed.
+    pub(super) wal: Mutex<Option<Wal>>,
+    pub(super) progress: Arc<Progress>,
+    /// The log thread has something to do, or its snapshot is there.
+    pub(super) log_work: Condvar,
     snapshot_work: Condvar,
     /// Wakes the syncing thread before its period is over: it is to end.
     end: Condvar,
     failed: AtomicBool,
     snapshot_backlog: AtomicU64,
     on_done: OnDone,
-    counters: Arc<Counters>,
+    pub(super) counters: Arc<Counters>,
     storage: Arc<dyn Storage>,
-    meta: Meta,
+    pub(super) meta: Meta,
 }
 
 impl Shared {
-    fn queues(&self) -> MutexGuard<'_, Queues> {
+    pub(super) fn queues(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failed(&self) -> bool {
+    pub(super) fn failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
     }
 
     /// Poisons the disk and reports the first error.
-    fn fail(&self, error: DiskError) {
+    pub(super) fn fail(&self, error: DiskError) {
         if self.failed.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -215,61 +220,64 @@ impl Shared {
 /// The log thread's own state.
 struct LogThread {
     shared: Arc<Shared>,
-    wal: Wal,
     fsync: bool,
     group: Vec<Persist>,
 }
 
 impl LogThread {
-    /// Runs until told to end; gives the log back unless it failed.
-    fn run(mut self) -> Option<Wal> {
-        let mut jobs = Vec::new();
-        while self.shared.take_jobs(&mut jobs, self.wal.unmarked()) {
-            self.shared.counters.begin();
-            if let Err(error) = self.execute(&mut jobs) {
-                self.shared.fail(error);
+    /// Runs until told to end. Where the worker writes too, it looks every period for something to mark.
+    fn run(mut self) {
+        let (shared, mut jobs) = (self.shared.clone(), Vec::new());
+        let mut pause = !self.fsync;
+        while shared.take_jobs(&mut jobs, pause) {
+            let mut wal = shared.wal.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(wal) = wal.as_mut() else { break };
+            shared.counters.begin();
+            if let Err(error) = self.execute(wal, &mut jobs) {
+                shared.fail(error);
             }
-            self.shared.counters.idle();
+            pause = !self.fsync || wal.unmarked();
+            shared.counters.idle();
         }
-        (!self.shared.failed()).then_some(self.wal)
     }
 
-    fn execute(&mut self, jobs: &mut Vec<Job>) -> Result<(), DiskError> {
+    fn execute(&mut self, wal: &mut Wal, jobs: &mut Vec<Job>) -> Result<(), DiskError> {
         if jobs.is_empty() {
-            return self.wal.mark_synced();
+            return wal.mark_synced();
         }
         for job in jobs.drain(..) {
             match job {
                 Job::Persist(persist) => match persist.install {
                     None => self.group.push(persist),
                     Some(index) => {
-                        self.commit()?;
+                        self.commit(wal)?;
                         if !self.shared.wait_for_snapshot(index) {
                             return Ok(());
                         }
                         self.group.push(persist);
-                        self.commit()?;
-                        self.wal.drop_to(index)?;
+                        self.commit(wal)?;
+                        wal.drop_to(index)?;
                     }
                 },
                 Job::DropLog(index) => {
-                    self.commit()?;
-                    self.wal.drop_to(index)?;
+                    self.commit(wal)?;
+                    wal.drop_to(index)?;
                 }
+                Job::FillAhead => wal.fill_ahead()?,
             }
         }
-        self.commit()
+        self.commit(wal)
     }
 
     /// Writes the gathered persists, syncs where demanded, and reports.
-    fn commit(&mut self) -> Result<(), DiskError> {
+    fn commit(&mut self, wal: &mut Wal) -> Result<(), DiskError> {
         let Some(last) = self.group.last() else {
             return Ok(());
         };
         let number = last.number;
-        self.wal.append(&self.group)?;
+        wal.append(&self.group)?;
         if self.fsync || self.group.iter().any(|persist| persist.must_sync) {
-            self.wal.sync()?;
+            wal.sync()?;
         }
         if self.shared.failed() {
             // Another thread has reported the end meanwhile; nothing is reported after it.
@@ -330,16 +338,17 @@ fn piece_bytes(piece: &SnapshotIo) -> u64 {
 
 /// Takes the core's persists and snapshot pieces; owned by the worker.
 pub struct DiskHandle {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) direct: Direct,
     lock: Option<DirectoryLock>,
-    log: Option<JoinHandle<Option<Wal>>>,
+    log: Option<JoinHandle<()>>,
     snapshots: Option<JoinHandle<()>>,
     syncs: Option<JoinHandle<()>>,
 }
 
 impl DiskHandle {
     pub(super) fn start(parts: Parts, on_done: OnDone) -> Result<DiskHandle, DiskError> {
-        let writer = parts.snapshot_writer();
+        let (writer, progress) = (parts.snapshot_writer(), parts.wal.progress());
         let queues = Queues {
             jobs: Vec::new(),
             pieces: VecDeque::new(),
@@ -350,6 +359,8 @@ impl DiskHandle {
         };
         let shared = Arc::new(Shared {
             queues: Mutex::new(queues),
+            wal: Mutex::new(Some(parts.wal)),
+            progress: progress.clone(),
             log_work: Condvar::new(),
             snapshot_work: Condvar::new(),
             end: Condvar::new(),
@@ -361,10 +372,10 @@ impl DiskHandle {
             meta: parts.meta,
         });
         let fsync = shared.meta.durability == Durability::Fsync;
-        let progress = parts.wal.progress();
         // Made first: should a thread not start, dropping it ends those that did.
         let mut handle = DiskHandle {
             shared: shared.clone(),
+            direct: Direct::default(),
             lock: parts.lock,
             log: None,
             snapshots: None,
@@ -372,7 +383,6 @@ impl DiskHandle {
         };
         let log = LogThread {
             shared: shared.clone(),
-            wal: parts.wal,
             fsync,
             group: Vec::new(),
         };
@@ -403,6 +413,7 @@ impl DiskHandle {
         if self.shared.failed() {
             return;
         }
+        self.direct.queued(persist.number);
         queues.jobs.push(Job::Persist(persist));
         drop(queues);
         self.shared.log_work.notify_one();
@@ -425,8 +436,7 @@ impl DiskHandle {
         self.shared.snapshot_work.notify_one();
     }
 
-    /// Bytes of snapshot pieces queued and not yet written: a producer that reads from memory faster
-    /// than the disk writes should pause above some limit.
+    /// Bytes of snapshot pieces not yet written; a producer should pause above some limit.
     pub fn snapshot_backlog_bytes(&self) -> u64 {
         self.shared.snapshot_backlog.load(Ordering::Relaxed)
     }
@@ -465,8 +475,10 @@ impl DiskHandle {
         self.shared.queues().log_mode = mode;
         self.shared.wake_all();
         let syncs = self.syncs.take().map_or(Ok(()), JoinHandle::join);
-        let wal = self.log.take()?.join();
-        snapshots.and(syncs).and(wal).ok()?
+        let log = self.log.take()?.join();
+        snapshots.and(syncs).and(log).ok()?;
+        let wal = self.shared.wal.lock().ok()?.take();
+        wal.filter(|_| !self.shared.failed())
     }
 }
 

@@ -15,6 +15,7 @@
 //! The formats are in `docs/storage-format.md`.
 
 mod codec;
+mod direct;
 mod error;
 mod handle;
 mod judge;

@@ -4,7 +4,8 @@
 //! A [`Storage`] knows nothing of formats. Names are flat: there are no subdirectories.
 
 use std::fs::{self, File};
-use std::io::{self, IoSlice, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -116,6 +117,18 @@ impl Storage for Directory {
 
 struct OsFile(File);
 
+impl OsFile {
+    /// The standard library has no positioned vectored write, and a seek costs a system call per write.
+    fn write_vectored_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        let count = libc::c_int::try_from(slices.len()).map_err(io::Error::other)?;
+        let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
+        // SAFETY: the descriptor is open for as long as the file lives, and an `IoSlice` is guaranteed to
+        // have the layout of an `iovec` whose bytes live through the call.
+        let written = unsafe { libc::pwritev(self.0.as_raw_fd(), slices.as_ptr().cast(), count, offset) };
+        usize::try_from(written).map_err(|_| io::Error::last_os_error())
+    }
+}
+
 impl StorageFile for OsFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
@@ -134,14 +147,14 @@ impl StorageFile for OsFile {
         if let [slice] = slices {
             return self.0.write_all_at(slice, offset);
         }
-        // The standard library has no positioned vectored write; the cursor is ours alone, because only
-        // one thread writes to a file.
-        let mut file = &self.0;
-        file.seek(SeekFrom::Start(offset))?;
+        let mut offset = offset;
         while !slices.is_empty() {
-            match file.write_vectored(slices) {
+            match self.write_vectored_at(slices, offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => IoSlice::advance_slices(&mut slices, count),
+                Ok(count) => {
+                    offset += count as u64;
+                    IoSlice::advance_slices(&mut slices, count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

@@ -15,7 +15,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -75,6 +75,7 @@ pub(super) struct Active {
 /// How far the log is written and synced; shared with the syncing thread.
 pub(super) struct Progress {
     active: Mutex<Active>,
+    syncing: AtomicBool,
     synced: AtomicU64,
     counters: Arc<Counters>,
 }
@@ -83,6 +84,11 @@ impl Progress {
     /// Log position up to which everything is durable.
     pub(super) fn synced(&self) -> u64 {
         self.synced.load(Ordering::Acquire)
+    }
+
+    /// A sync is under way, and writes might wait for it.
+    pub(super) fn is_syncing(&self) -> bool {
+        self.syncing.load(Ordering::Acquire)
     }
 
     /// Syncs what is written when it is called, unless that is synced already.
@@ -95,13 +101,31 @@ impl Progress {
             return Ok(());
         }
         let begun = Instant::now();
-        file.sync()
-            .map_err(|source| DiskError::SyncFailed { path, source })?;
+        self.syncing.store(true, Ordering::Release);
+        let synced = file.sync();
+        self.syncing.store(false, Ordering::Release);
+        synced.map_err(|source| DiskError::SyncFailed { path, source })?;
         self.counters.sync(begun.elapsed());
         // Never back: the other thread may have synced more meanwhile. What lies before this segment was
         // synced before the segment existed.
         self.synced.fetch_max(written, Ordering::AcqRel);
         Ok(())
+    }
+}
+
+/// Bytes of the active segment that are not written yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Zero-filled, or left from an earlier use.
+    filled: u64,
+    /// Those that the file does not have yet.
+    unfilled: u64,
+}
+
+impl Room {
+    /// Time to extend the file.
+    pub(super) fn is_low(self) -> bool {
+        self.filled < FILL_BYTES / 2 && self.unfilled > 0
     }
 }
 
@@ -210,6 +234,7 @@ impl Wal {
         };
         let progress = Progress {
             active: Mutex::new(active),
+            syncing: AtomicBool::new(false),
             synced: AtomicU64::new(written),
             counters: counters.clone(),
         };
@@ -241,6 +266,31 @@ impl Wal {
     /// There are persists that no later record calls synced: [`Wal::mark_synced`] will have something to do.
     pub(super) fn unmarked(&self) -> bool {
         self.unmarked
+    }
+
+    /// Room in the active segment.
+    pub(super) fn room(&self) -> Room {
+        Room {
+            filled: self.filled - self.tail.end,
+            unfilled: self.tail.header.size.saturating_sub(self.filled),
+        }
+    }
+
+    /// Whether a persist can be written with nothing but one write to bytes that the file has.
+    pub(super) fn fits(&self, persist: &Persist) -> bool {
+        let end = self.tail.end + Plan::new(persist, self.tail.next_index).bytes;
+        end <= self.filled.min(self.tail.header.size)
+    }
+
+    /// Extends the file ahead of the writer by one step, if it may grow.
+    pub(super) fn fill_ahead(&mut self) -> Result<(), DiskError> {
+        if !self.room().is_low() {
+            return Ok(());
+        }
+        let size = self.tail.header.size;
+        self.filled = fill(&*self.file, self.filled, (self.filled + 1).min(size), size)
+            .map_err(|error| DiskError::io("extend the log", &self.path, error))?;
+        Ok(())
     }
 
     /// Writes persists, in order, with as few calls as segments allow. Does not sync.

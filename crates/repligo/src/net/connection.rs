@@ -12,22 +12,25 @@ use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use repligo_proto::resp::{Args, ProtocolError, RequestDecoder};
+use repligo_core::time::Now;
+use repligo_proto::resp::{ProtocolError, RequestDecoder};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::gather::{Gathering, READ_BYTES_MAX};
 use super::order::Unanswered;
 use super::replies::ReplyQueue;
-use crate::node::clock::boottime_ns;
+use super::window::{Ending, REQUESTS_MAX, Window};
 use crate::node::worker::Worker;
 use crate::session::{self, Flow, Session};
 
 /// Unsent bytes above which no further request of the connection is executed until they are sent.
 const BACK_PRESSURE_BYTES: usize = 1 << 20;
+/// Bytes that one connection sends before others have a turn: a client that reads as fast as this node
+/// writes would otherwise hold the thread until all of a long reply is sent.
+const SENT_AT_ONCE_BYTES: usize = 1 << 20;
 /// Requests of one connection that may wait for the core at once; the rest stays unparsed.
 const WAITING_MAX: usize = 16_384;
-/// Bytes of the read buffer that all connections share.
-pub const SCRATCH_BYTES: usize = 64 << 10;
 /// Largest step by which a buffer for an incomplete request grows on the client's word alone.
 const GROWTH_BYTES: usize = 1 << 20;
 
@@ -65,29 +68,19 @@ pub struct Connection {
     input: Vec<u8>,
     input_start: usize,
     stall: Stall,
+    /// What it has read waits for its execution; until then it reads nothing more.
+    gathered: bool,
+    /// The socket may have more than was gathered.
+    has_more: bool,
     write_blocked: bool,
     waker: Option<Waker>,
-}
-
-/// Buffers that all connections of a worker use in turn.
-#[derive(Debug)]
-pub struct Reader {
-    scratch: Box<[u8]>,
-    args: Args,
-}
-
-impl Default for Reader {
-    fn default() -> Self {
-        Self {
-            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
-            args: Args::new(),
-        }
-    }
 }
 
 enum Sent {
     All,
     Blocked,
+    /// There is more to send, and others come first.
+    Paused,
     Broken,
 }
 
@@ -133,6 +126,8 @@ impl Connection {
             input: Vec::new(),
             input_start: 0,
             stall: Stall::None,
+            gathered: false,
+            has_more: false,
             write_blocked: false,
             waker: None,
         }
@@ -198,7 +193,8 @@ impl Connection {
             Stall::Answers => self.replies.waiting() == 0,
             Stall::Output => true,
         };
-        if self.killed || self.closing || self.write_blocked || resumes {
+        let reads_on = std::mem::take(&mut self.has_more);
+        if self.killed || self.closing || self.write_blocked || resumes || reads_on {
             self.wake();
         }
     }
@@ -216,9 +212,16 @@ impl Connection {
         let Some(stream) = &self.stream else {
             return Sent::All;
         };
+        let mut rest = SENT_AT_ONCE_BYTES;
         while !self.replies.sendable().is_empty() {
-            match stream.try_write(self.replies.sendable()) {
+            if rest == 0 {
+                self.write_blocked = true;
+                return Sent::Paused;
+            }
+            let sendable = self.replies.sendable();
+            match stream.try_write(&sendable[..sendable.len().min(rest)]) {
                 Ok(count) => {
+                    rest -= count;
                     worker.shared.metrics.bytes_out.add(count as u64);
                     self.replies.consume(count, &mut worker.pool);
                 }
@@ -235,11 +238,14 @@ impl Connection {
     }
 
     /// Drives the connection as far as the socket and the core allow; ready when it is over.
-    pub fn poll(&mut self, cx: &mut Context<'_>, worker: &mut Worker, reader: &mut Reader) -> Poll<()> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, worker: &mut Worker, gathering: &mut Gathering) -> Poll<()> {
         self.remember(cx);
         loop {
             if self.killed {
                 return Poll::Ready(());
+            }
+            if self.gathered {
+                return Poll::Pending;
             }
             if self.replies.waiting() > 0 && worker.turn.is_due() {
                 // The turn that comes next has more to send: one system call instead of two.
@@ -248,6 +254,10 @@ impl Connection {
                 match self.send(worker) {
                     Sent::Broken => return Poll::Ready(()),
                     Sent::All => {}
+                    Sent::Paused => {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                     Sent::Blocked => {
                         if let Some(stream) = &self.stream
                             && stream.poll_write_ready(cx).is_ready()
@@ -271,10 +281,10 @@ impl Connection {
             }
             if self.stall != Stall::None {
                 self.stall = Stall::None;
-                self.execute_input(worker, reader);
+                self.execute_input(worker, gathering);
                 continue;
             }
-            match self.read(cx, worker, reader) {
+            match self.read(cx, worker, gathering) {
                 Progress::Made => {}
                 Progress::Ended => self.closing = true,
                 Progress::Waits => return Poll::Pending,
@@ -311,32 +321,19 @@ impl Connection {
         self.replies.pending_bytes() > BACK_PRESSURE_BYTES || self.replies.waiting() >= WAITING_MAX
     }
 
-    /// Reads once and executes what is complete.
-    fn read(&mut self, cx: &mut Context<'_>, worker: &mut Worker, reader: &mut Reader) -> Progress {
+    /// Reads once. Without an incomplete request before it, what was read is gathered for the next turn,
+    /// else it is executed at once.
+    fn read(&mut self, cx: &mut Context<'_>, worker: &mut Worker, gathering: &mut Gathering) -> Progress {
+        if self.stream.is_none() {
+            return Progress::Waits;
+        }
+        if self.input.is_empty() {
+            return self.gather(cx, worker, gathering);
+        }
         let Some(stream) = &mut self.stream else {
             return Progress::Waits;
         };
-        if self.input.is_empty() {
-            let mut buffer = ReadBuf::new(&mut reader.scratch);
-            let result = Pin::new(stream).poll_read(cx, &mut buffer);
-            let count = buffer.filled().len();
-            if let Some(progress) = not_read(result, count) {
-                return progress;
-            }
-            worker.shared.metrics.bytes_in.add(count as u64);
-            let Reader { scratch, args } = reader;
-            let consumed = self.execute(&scratch[..count], args, worker);
-            if consumed < count {
-                self.input = worker.pool.take();
-                self.input.extend_from_slice(&scratch[consumed..count]);
-            }
-            return if count == SCRATCH_BYTES {
-                Progress::Yields
-            } else {
-                Progress::Made
-            };
-        }
-        let missing = self.decoder.bytes_missing().max(SCRATCH_BYTES);
+        let missing = self.decoder.bytes_missing().max(READ_BYTES_MAX);
         self.input
             .reserve(missing.min(self.input.len().max(GROWTH_BYTES)));
         let mut buffer = ReadBuf::uninit(self.input.spare_capacity_mut());
@@ -348,15 +345,50 @@ impl Connection {
         // SAFETY: the read buffer filled exactly `count` bytes of the spare capacity.
         unsafe { self.input.set_len(self.input.len() + count) };
         worker.shared.metrics.bytes_in.add(count as u64);
-        self.execute_input(worker, reader);
+        self.execute_input(worker, gathering);
         if full { Progress::Yields } else { Progress::Made }
     }
 
+    fn gather(&mut self, cx: &mut Context<'_>, worker: &mut Worker, gathering: &mut Gathering) -> Progress {
+        if gathering.is_full() {
+            // After the turn, which was asked for before.
+            cx.waker().wake_by_ref();
+            return Progress::Waits;
+        }
+        let Some(stream) = &mut self.stream else {
+            return Progress::Waits;
+        };
+        let mut buffer = ReadBuf::new(gathering.room());
+        let result = Pin::new(&mut *stream).poll_read(cx, &mut buffer);
+        let count = buffer.filled().len();
+        if let Some(progress) = not_read(result, count) {
+            return progress;
+        }
+        worker.shared.metrics.bytes_in.add(count as u64);
+        gathering.add(self.slot, self.session.id, count);
+        self.gathered = true;
+        // Only asks to be woken, unless the socket is known to have more: after a short read it is not.
+        self.has_more = stream.poll_read_ready(cx).is_ready();
+        worker.turn.request();
+        Progress::Waits
+    }
+
+    /// Executes what was gathered from this connection, and keeps what is incomplete.
+    pub fn execute_gathered(&mut self, bytes: &[u8], with: (&mut Window, Now), worker: &mut Worker) {
+        self.gathered = false;
+        let consumed = self.execute(bytes, with, worker);
+        if consumed < bytes.len() {
+            self.input = worker.pool.take();
+            self.input.extend_from_slice(&bytes[consumed..]);
+        }
+        worker.flush_after_turn(self);
+    }
+
     /// Executes the buffered input and gives the buffer back when it is used up.
-    fn execute_input(&mut self, worker: &mut Worker, reader: &mut Reader) {
+    fn execute_input(&mut self, worker: &mut Worker, gathering: &mut Gathering) {
         let input = std::mem::take(&mut self.input);
         let start = self.input_start;
-        let consumed = self.execute(&input[start..], &mut reader.args, worker);
+        let consumed = gathering.execute_alone(self, &input[start..], worker);
         self.input = input;
         self.input_start = start + consumed;
         if self.input_start == self.input.len() {
@@ -369,57 +401,67 @@ impl Connection {
     }
 
     /// Executes the complete requests at the start of `bytes`; returns how many bytes they took. The
-    /// clock is sampled here, once for all of them, after their bytes were read.
-    pub fn execute(&mut self, bytes: &[u8], args: &mut Args, worker: &mut Worker) -> usize {
-        let began_ns = boottime_ns();
-        worker.busy.begin(began_ns);
-        let now = worker.clock.at(began_ns / 1000);
+    /// clock was sampled after their bytes were read.
+    pub fn execute(&mut self, bytes: &[u8], (window, now): (&mut Window, Now), worker: &mut Worker) -> usize {
         self.session.active_us = now.mono_us;
-        worker.batch.begin();
         let mut position = 0;
         while position < bytes.len() {
-            let taken = match self.decoder.decode(&bytes[position..], args) {
-                Ok(Some(taken)) => taken,
-                Ok(None) => break,
-                Err(ProtocolError::CrossProtocol) => {
-                    // A browser was tricked into sending it: nothing is answered that a page could read.
-                    worker.shared.metrics.protocol_errors.add(1);
-                    tracing::warn!(client = %self.session.address(), "a client speaks HTTP: disconnected");
-                    self.killed = true;
-                    break;
-                }
-                Err(error) => {
-                    worker.shared.metrics.protocol_errors.add(1);
-                    session::reply_error(self, worker, error.wire().as_bytes());
-                    self.closing = true;
-                    position = bytes.len();
-                    break;
-                }
+            // What an unauthenticated client may send depends on the request before.
+            let ahead = if self.session.authenticated {
+                REQUESTS_MAX
+            } else {
+                1
             };
-            if !args.is_empty() {
-                match session::execute(self, worker, now, args.view(&bytes[position..])) {
-                    Flow::Done => {}
-                    Flow::Wait => {
-                        self.stall = Stall::Answers;
-                        break;
+            window.fill(&mut self.decoder, (bytes, position), ahead);
+            if let Some(replica) = worker.replica() {
+                window.prefetch(replica.keyspace(), self.session.database, bytes);
+            }
+            for index in 0..window.count() {
+                let (start, end) = window.range(index);
+                position = end;
+                if let Some(resolved) = window.get(index, bytes) {
+                    match session::execute(self, worker, now, resolved) {
+                        Flow::Done => {}
+                        Flow::Wait => {
+                            self.stall = Stall::Answers;
+                            position = start;
+                        }
+                        Flow::Close => {
+                            self.closing = true;
+                            return bytes.len();
+                        }
                     }
-                    Flow::Close => {
-                        self.closing = true;
-                        position = bytes.len();
-                        break;
+                    if self.stall == Stall::None && self.holds_back() {
+                        self.stall = Stall::Output;
                     }
                 }
+                if self.stall != Stall::None {
+                    self.decoder.restart();
+                    return position;
+                }
             }
-            position += taken;
-            if self.stall != Stall::None {
-                break;
-            }
-            if self.holds_back() {
-                self.stall = Stall::Output;
-                break;
+            match *window.ending() {
+                Ending::Full => {}
+                Ending::Incomplete => break,
+                Ending::Broken(error) => {
+                    self.break_off(error, worker);
+                    return bytes.len();
+                }
             }
         }
-        worker.end_batch(began_ns);
         position
+    }
+
+    #[cold]
+    fn break_off(&mut self, error: ProtocolError, worker: &mut Worker) {
+        worker.shared.metrics.protocol_errors.add(1);
+        if error == ProtocolError::CrossProtocol {
+            // A browser was tricked into sending it: nothing is answered that a page could read.
+            tracing::warn!(client = %self.session.address(), "a client speaks HTTP: disconnected");
+            self.killed = true;
+        } else {
+            session::reply_error(self, worker, error.wire().as_bytes());
+            self.closing = true;
+        }
     }
 }

@@ -127,6 +127,11 @@ impl Links {
         }
     }
 
+    /// There are no other nodes.
+    pub fn is_alone(&self) -> bool {
+        self.links.is_empty()
+    }
+
     /// The other nodes.
     pub fn iter(&self) -> impl Iterator<Item = &Link> {
         self.links.iter()

@@ -66,11 +66,11 @@ impl Future for ConnectionTask {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let worker = &mut *self.node.worker.borrow_mut();
-        let reader = &mut *self.node.reader.borrow_mut();
+        let gathering = &mut *self.node.gathering.borrow_mut();
         let Some(mut connection) = worker.connections.take(self.slot) else {
             return Poll::Ready(());
         };
-        match connection.poll(cx, worker, reader) {
+        match connection.poll(cx, worker, gathering) {
             Poll::Pending => {
                 worker.connections.put_back(connection);
                 Poll::Pending

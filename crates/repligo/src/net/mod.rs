@@ -2,6 +2,7 @@
 
 pub mod connection;
 pub mod dial;
+pub mod gather;
 pub mod hello;
 pub mod links;
 pub mod listener;
@@ -11,3 +12,4 @@ pub mod replies;
 pub mod report;
 pub mod socket;
 pub mod table;
+pub mod window;

@@ -140,6 +140,18 @@ impl ReplyQueue {
         }
     }
 
+    /// True if the request with this sequence number waits for an answer to be sent as it is.
+    pub fn waits_plainly(&self, sequence: u32) -> bool {
+        let position = sequence.wrapping_sub(self.front) as usize;
+        matches!(
+            self.slots.get(position),
+            Some(Slot::Waiting {
+                shape: Shape::Plain,
+                ..
+            })
+        )
+    }
+
     /// Fills the slot found by [`Self::take_waiting`] with its rendered reply.
     pub fn answer(&mut self, sequence: u32, reply: &[u8], pool: &mut BufferPool) {
         let position = sequence.wrapping_sub(self.front) as usize;
@@ -161,6 +173,29 @@ impl ReplyQueue {
         }
     }
 
+    /// As [`Self::answer`], with a reply that is `reply[start..]` and may be long: it is not copied unless
+    /// something before it is unsent.
+    pub fn answer_long(
+        &mut self,
+        sequence: u32,
+        (mut reply, start): (Vec<u8>, usize),
+        pool: &mut BufferPool,
+    ) {
+        let position = sequence.wrapping_sub(self.front) as usize;
+        if position > 0 {
+            reply.drain(..start);
+            self.waiting -= 1;
+            self.parked_bytes += reply.len();
+            self.slots[position] = Slot::Ready(reply);
+        } else if self.sent == self.out.len() {
+            pool.give(std::mem::replace(&mut self.out, reply));
+            self.sent = start;
+            self.answer(sequence, b"", pool);
+        } else {
+            self.answer(sequence, &reply[start..], pool);
+        }
+    }
+
     fn pop_front(&mut self) {
         self.slots.pop_front();
         self.front = self.front.wrapping_add(1);
@@ -177,7 +212,8 @@ impl ReplyQueue {
         if self.sent == self.out.len() {
             self.sent = 0;
             pool.give(std::mem::take(&mut self.out));
-        } else if self.sent > 1 << 20 {
+        } else if self.sent > 1 << 20 && self.out.len() - self.sent < self.sent / 4 {
+            // Moving the rest is paid for by what was sent, however long the whole is.
             self.out.drain(..self.sent);
             self.sent = 0;
         }
@@ -244,6 +280,29 @@ mod tests {
         assert_eq!(queue.sendable(), b"abcdef");
         assert_eq!(queue.pending_bytes(), 6);
         assert!(queue.take_waiting(fifth).is_none());
+    }
+
+    #[test]
+    fn a_long_reply_keeps_its_place_and_is_not_copied() {
+        let (mut queue, mut pool) = (ReplyQueue::default(), BufferPool::default());
+        let first = queue.expect(Shape::Plain, 0);
+        let second = queue.expect(Shape::Plain, 0);
+        say(&mut queue, &mut pool, "c");
+        assert!(queue.waits_plainly(second));
+        queue.answer_long(second, (b"..second".to_vec(), 2), &mut pool);
+        assert_eq!(queue.sendable(), b"");
+        queue.answer_long(first, (b"..first".to_vec(), 2), &mut pool);
+        assert_eq!(queue.sendable(), b"firstsecondc");
+        queue.consume(12, &mut pool);
+        let third = queue.expect(Shape::Plain, 0);
+        let long = vec![b'x'; 3 << 20];
+        let kept = long.as_ptr();
+        queue.answer_long(third, (long, 0), &mut pool);
+        assert_eq!(queue.sendable().as_ptr(), kept);
+        queue.consume((2 << 20) + 5, &mut pool);
+        assert_eq!(queue.pending_bytes(), (1 << 20) - 5);
+        queue.consume((1 << 20) - 6, &mut pool);
+        assert_eq!(queue.sendable(), b"x");
     }
 
     #[test]

@@ -12,7 +12,9 @@
 use super::clock::{boottime_ns, thread_cpu_ns};
 use super::metrics::Metrics;
 
-/// Bounds in nanoseconds above which stretches are counted. The goal is that none passes the third one.
+/// No stretch should take more CPU time than this, nanoseconds.
+const BUSY_GOAL_NS: u64 = 10_000_000;
+/// Bounds in nanoseconds above which stretches are counted.
 pub const BUSY_BOUNDS_NS: [u64; 7] = [
     2_000_000,
     5_000_000,
@@ -44,25 +46,34 @@ impl Busy {
     }
 
     /// A stretch that began at `began_ns` ends at `ended_ns`.
+    /// `what` it was is for the log.
     #[inline]
-    pub fn end(&mut self, (began_ns, ended_ns): (u64, u64), metrics: &Metrics) {
+    pub fn end(&mut self, what: &'static str, (began_ns, ended_ns): (u64, u64), metrics: &Metrics) {
         let wall_ns = ended_ns.saturating_sub(began_ns);
         if wall_ns > metrics.busy_nanoseconds_max.get() || wall_ns > BUSY_BOUNDS_NS[0] {
-            self.end_long(wall_ns, ended_ns, metrics);
+            self.end_long(what, (wall_ns, ended_ns), metrics);
         }
     }
 
     /// As [`Busy::end`], now.
     #[inline]
-    pub fn end_now(&mut self, began_ns: u64, metrics: &Metrics) {
-        self.end((began_ns, boottime_ns()), metrics);
+    pub fn end_now(&mut self, what: &'static str, began_ns: u64, metrics: &Metrics) {
+        self.end(what, (began_ns, boottime_ns()), metrics);
     }
 
     #[cold]
-    fn end_long(&mut self, wall_ns: u64, ended_ns: u64, metrics: &Metrics) {
+    fn end_long(&mut self, what: &'static str, (wall_ns, ended_ns): (u64, u64), metrics: &Metrics) {
         let before_ns = std::mem::replace(&mut self.cpu_ns, thread_cpu_ns());
         self.read_ns = ended_ns;
         let cpu_ns = (self.cpu_ns - before_ns).min(wall_ns);
+        if cpu_ns > BUSY_GOAL_NS {
+            tracing::debug!(
+                what,
+                cpu_us = cpu_ns / 1000,
+                wall_us = wall_ns / 1000,
+                "a long turn"
+            );
+        }
         metrics.busy_nanoseconds_max.raise(wall_ns);
         metrics.busy_cpu_nanoseconds_max.raise(cpu_ns);
         for (bound, bound_ns) in BUSY_BOUNDS_NS.into_iter().enumerate() {
@@ -84,7 +95,7 @@ mod tests {
         let began_ns = boottime_ns();
         busy.begin(began_ns);
         std::thread::sleep(Duration::from_millis(30));
-        busy.end_now(began_ns, &metrics);
+        busy.end_now("test", began_ns, &metrics);
         assert!(metrics.busy_nanoseconds_max.get() >= 30_000_000);
         assert!(metrics.busy_cpu_nanoseconds_max.get() < 10_000_000);
         assert_eq!(
@@ -97,7 +108,7 @@ mod tests {
         let cpu_ns = thread_cpu_ns();
         let patience = Instant::now();
         while thread_cpu_ns() - cpu_ns < 11_000_000 && patience.elapsed() < Duration::from_secs(30) {}
-        busy.end_now(began_ns, &metrics);
+        busy.end_now("test", began_ns, &metrics);
         assert!(metrics.busy_cpu_nanoseconds_max.get() >= 11_000_000);
         assert_eq!(metrics.busy_cpu_longer[2].get(), 1);
     }
@@ -108,7 +119,7 @@ mod tests {
         busy.begin(5_000_000_000);
         metrics.busy_nanoseconds_max.set(1_000_000);
         let read = busy.cpu_ns;
-        busy.end((5_000_000_000, 5_000_900_000), &metrics);
+        busy.end("test", (5_000_000_000, 5_000_900_000), &metrics);
         busy.begin(5_000_900_000);
         assert_eq!(busy.cpu_ns, read);
     }

@@ -28,11 +28,23 @@ pub struct Drivers {
 }
 
 impl Drivers {
-    /// Passes a log write on.
-    pub fn persist(&self, persist: Persist) {
+    /// Carries a log write out at once if `may_write` and if that is quick, else passes it on. Gives it
+    /// back when it is done, and nothing will be reported.
+    pub fn persist(&self, persist: Persist, may_write: bool) -> Option<Persist> {
         let disk = self.disk.as_ref();
-        disk.expect("without a disk the core persists nothing")
-            .submit(persist);
+        let disk = disk.expect("without a disk the core persists nothing");
+        if may_write && disk.write_now(&persist) {
+            return Some(persist);
+        }
+        disk.submit(persist);
+        None
+    }
+
+    /// The report of all log writes up to `number` has arrived.
+    pub fn persisted(&self, number: u64) {
+        if let Some(disk) = &self.disk {
+            disk.taken(number);
+        }
     }
 
     /// Passes a piece of a snapshot on.

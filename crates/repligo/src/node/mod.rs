@@ -3,13 +3,14 @@
 //! [`run`] blocks until the node has stopped. It is what `serve` calls after the command line and the
 //! configuration have been turned into a [`NodeConfig`]; it reads no flag, file or environment itself.
 
+mod alarm;
 pub mod batch;
 pub mod busy;
 pub mod clock;
 mod config;
 pub mod drivers;
 pub mod formation;
-pub mod memory;
+mod heap;
 mod metrics;
 pub mod process;
 pub mod rates;

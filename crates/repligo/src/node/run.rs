@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use super::alarm::Alarm;
 use super::drivers::{Report, Reports};
 use super::formation::{Formation, Start};
 use super::metrics::for_all_commands;
@@ -25,7 +26,7 @@ use super::shutdown::Shutdown;
 use super::worker::{Facts, Worker};
 use super::{NodeConfig, NodeError, Phase, Ready, Shared, clock, process};
 use crate::disk::{DirectoryLock, Disk, Forming, OpenOptions};
-use crate::net::connection::Reader;
+use crate::net::gather::Gathering;
 use crate::net::hello::{FEATURE_LEVEL, Hello};
 use crate::net::links::Links;
 use crate::net::{dial, listener, options};
@@ -39,8 +40,8 @@ const OWN_FILES: u64 = 128;
 pub struct Node {
     /// Everything of the worker.
     pub worker: RefCell<Worker>,
-    /// Read buffers, apart so that both can be borrowed together.
-    pub reader: RefCell<Reader>,
+    /// What clients have sent since the last turn, apart so that both can be borrowed together.
+    pub gathering: RefCell<Gathering>,
 }
 
 /// Names and addresses of the cluster, by number.
@@ -323,7 +324,7 @@ async fn serve(mut setup: Setup) -> Result<Option<DirectoryLock>, NodeError> {
     let (worker, lock) = build(&mut setup, reports);
     let node = Rc::new(Node {
         worker: RefCell::new(worker),
-        reader: RefCell::default(),
+        gathering: RefCell::default(),
     });
     let me = setup.topology.me;
     {
@@ -331,7 +332,13 @@ async fn serve(mut setup: Setup) -> Result<Option<DirectoryLock>, NodeError> {
         let state = worker.links.hello().forming;
         worker.forming_announced(me, state);
     }
-    tokio::task::spawn_local(run_turns(node.clone()));
+    let alarm = Alarm::new().map_err(|source| NodeError::System {
+        what: "cannot make a timer",
+        source,
+    })?;
+    let alarm = Rc::new(alarm);
+    tokio::task::spawn_local(run_turns(node.clone(), alarm.clone()));
+    tokio::task::spawn_local(ring_for_turns(node.clone(), alarm));
     tokio::task::spawn_local(take_reports(node.clone(), done));
     let accepting = spawn_network(&node, &setup)?;
     let stop = Stop::new(&mut setup.config)?;
@@ -364,16 +371,35 @@ fn spawn_network(node: &Rc<Node>, setup: &Setup) -> Result<JoinHandle<()>, NodeE
     )))
 }
 
-async fn run_turns(node: Rc<Node>) {
-    std::future::poll_fn::<(), _>(|cx| {
-        let worker = &mut *node.worker.borrow_mut();
-        worker.turn.set_waker(cx);
-        if worker.turn.is_due() {
-            worker.run_turn();
-        }
-        std::task::Poll::Pending
-    })
-    .await;
+async fn run_turns(node: Rc<Node>, alarm: Rc<Alarm>) {
+    loop {
+        let goes_on = std::future::poll_fn(|cx| {
+            let worker = &mut *node.worker.borrow_mut();
+            worker.turn.set_waker(cx);
+            if worker.turn.is_due() {
+                node.gathering.borrow_mut().execute(worker);
+                if let Some(at_us) = worker.run_turn() {
+                    alarm.set(at_us);
+                }
+                if worker.has_work() {
+                    return std::task::Poll::Ready(());
+                }
+            }
+            std::task::Poll::Pending
+        });
+        goes_on.await;
+        // Unlike a task that wakes itself, this one runs again only when sockets have been looked at: what
+        // the next slice would keep waiting comes first.
+        tokio::task::yield_now().await;
+        node.worker.borrow_mut().request_turn();
+    }
+}
+
+async fn ring_for_turns(node: Rc<Node>, alarm: Rc<Alarm>) {
+    loop {
+        alarm.rung().await;
+        node.worker.borrow_mut().request_turn();
+    }
 }
 
 async fn take_reports(node: Rc<Node>, mut done: mpsc::UnboundedReceiver<Report>) {
@@ -385,7 +411,7 @@ async fn take_reports(node: Rc<Node>, mut done: mpsc::UnboundedReceiver<Report>)
         while let Ok(report) = done.try_recv() {
             worker.take_report(report);
         }
-        worker.busy.end_now(began_ns, &worker.shared.metrics);
+        worker.busy.end_now("reports", began_ns, &worker.shared.metrics);
     }
 }
 

@@ -33,7 +33,7 @@ impl Shutdown {
         let elapsed_us = worker.clock.now().mono_us.saturating_sub(self.began_us);
         if !self.draining {
             let handed_over = worker.replica().is_none_or(|replica| replica.prepare_shutdown());
-            worker.turn.request();
+            worker.request_turn();
             if !handed_over && elapsed_us < HANDOVER_US {
                 return false;
             }

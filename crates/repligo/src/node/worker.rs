@@ -11,7 +11,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use repligo_core::command::Command;
-use repligo_core::contract::{Body, Event, Identity, Input, Outputs, ReadLevel, Role, Served, Status};
+use repligo_core::contract::{
+    Body, Event, Identity, Input, LongReply, Outputs, ReadLevel, Role, Served, Status,
+};
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
@@ -24,7 +26,7 @@ use super::busy::Busy;
 use super::clock::{Clock, boottime_ns};
 use super::drivers::{Drivers, Report};
 use super::formation::Formation;
-use super::memory::Buffers;
+use super::heap::Heap;
 use super::rates::Rates;
 use super::shared::{Phase, Shared};
 use super::turn::TurnSignal;
@@ -72,6 +74,8 @@ pub(super) struct Candidate {
 pub struct Worker {
     pub facts: Facts,
     pub clock: Clock,
+    /// Asks for huge pages as memory grows.
+    pub heap: Heap,
     pub shared: Arc<Shared>,
     pub connections: Connections,
     pub links: Links,
@@ -97,6 +101,8 @@ pub struct Worker {
     refusal: String,
     pub(super) identity: Identity,
     outputs: Outputs,
+    /// The replica was given something since its last turn.
+    replica_due: bool,
     /// Requests answered in the present turn.
     pub(super) answered: Batch,
     pub(super) candidates: Vec<Candidate>,
@@ -104,9 +110,7 @@ pub struct Worker {
     next_client: u64,
     pub(super) used_memory_bytes: u64,
     pub(super) used_memory_peak_bytes: u64,
-    pub(super) buffers: Buffers,
     pub(super) keyspace_base: (u64, u64, u64),
-    pub(super) evicted_base: u64,
     last_term: u64,
     pub(super) last_role: Role,
     pub(super) idle_checked_us: u64,
@@ -123,6 +127,7 @@ impl Worker {
         Self {
             facts,
             clock: Clock::new(),
+            heap: Heap::new(),
             shared,
             connections: Connections::default(),
             links,
@@ -148,15 +153,14 @@ impl Worker {
                 incarnation: 0,
             },
             outputs: Outputs::default(),
+            replica_due: false,
             answered: Batch::default(),
             candidates: Vec::new(),
             flush: Vec::new(),
             next_client: 1,
             used_memory_bytes: 0,
             used_memory_peak_bytes: 0,
-            buffers: Buffers::default(),
             keyspace_base: (0, 0, 0),
-            evicted_base: 0,
             last_term: 0,
             last_role: Role::Follower,
             idle_checked_us: 0,
@@ -167,10 +171,9 @@ impl Worker {
     pub fn start_replica(&mut self, identity: Identity, replica: Replica) {
         self.identity = identity;
         self.replica = Some(replica);
-        self.tell_memory();
         self.phase = Phase::Running;
         self.links.set_identity(identity);
-        self.turn.request();
+        self.request_turn();
     }
 
     /// Why data commands cannot be executed at all now, as an error text.
@@ -202,7 +205,7 @@ impl Worker {
     pub fn step(&mut self, now: Now, input: Input<'_>) {
         if let Some(replica) = &mut self.replica {
             replica.step(now, input, &mut self.outputs);
-            self.turn.request();
+            self.request_turn();
         }
     }
 
@@ -220,11 +223,6 @@ impl Worker {
             Some(replica) => replica.read(now, command, level, resp3, out),
             None => Served::NotYet,
         }
-    }
-
-    /// True when the replica refuses what would add memory.
-    pub fn refuses_growth(&self) -> bool {
-        self.replica.as_ref().is_some_and(Replica::refuses_growth)
     }
 
     /// What the replica says of itself.
@@ -319,6 +317,7 @@ impl Worker {
                 for send in sends {
                     self.links.send(send.to, &send.message);
                 }
+                self.drivers.persisted(number);
                 self.step(now, Input::Persisted { number });
             }
             Report::Disk(DiskDone::SnapshotSaved { index }) => self.step(now, Input::SnapshotSaved { index }),
@@ -329,33 +328,62 @@ impl Worker {
         }
     }
 
-    /// One turn, see the module.
-    pub fn run_turn(&mut self) {
+    /// Asks for a turn in which the replica has its say.
+    pub fn request_turn(&mut self) {
+        self.replica_due = true;
+        self.turn.request();
+    }
+
+    /// True when the replica goes on in another turn without an input.
+    pub fn has_work(&self) -> bool {
+        self.replica.as_ref().is_some_and(Replica::has_work)
+    }
+
+    /// One turn, see the module. When the next is due at the latest, if it is.
+    pub fn run_turn(&mut self) -> Option<u64> {
         let began_ns = boottime_ns();
         self.busy.begin(began_ns);
         self.turn.begin(began_ns);
         let now = self.clock.at(began_ns / 1000);
         self.open_links();
-        if let Some(replica) = &mut self.replica {
-            replica.step(now, Input::Turn, &mut self.outputs);
+        // A turn that only sends the replies of reads leaves the replica alone.
+        if std::mem::take(&mut self.replica_due) {
+            if let Some(replica) = &mut self.replica {
+                replica.step(now, Input::Turn, &mut self.outputs);
+            }
+            self.answered.begin();
+            let mut now = now;
+            while let Some(number) = self.carry_out(now) {
+                now = self.clock.now();
+                if let Some(replica) = &mut self.replica {
+                    replica.step(now, Input::Persisted { number }, &mut self.outputs);
+                }
+            }
+            self.shared.metrics.turns.add(1);
+            self.end_turn(began_ns);
         }
-        self.answered.begin();
-        self.carry_out(now);
-        self.shared.metrics.turns.add(1);
-        self.end_turn(began_ns);
         self.links.flush(&self.shared.metrics);
         self.flush_connections();
-        self.busy.end_now(began_ns, &self.shared.metrics);
+        self.busy.end_now("turn", began_ns, &self.shared.metrics);
+        self.outputs.turn_at_us.take()
     }
 
-    fn carry_out(&mut self, now: Now) {
+    /// Carries out what the replica asks for; the number of the last log write that was done here.
+    fn carry_out(&mut self, now: Now) -> Option<u64> {
+        let may_write = self.may_write_log();
+        let mut done = None;
         let mut outputs = std::mem::take(&mut self.outputs);
         for piece in outputs.snapshot.drain(..) {
             self.drivers.snapshot(piece);
         }
         for persist in outputs.persists.drain(..) {
             self.shared.metrics.persists.add(1);
-            self.drivers.persist(persist);
+            if let Some(persist) = self.drivers.persist(persist, may_write) {
+                for send in persist.then_send {
+                    self.links.send(send.to, &send.message);
+                }
+                done = Some(persist.number);
+            }
         }
         for send in outputs.sends.drain(..) {
             self.links.send(send.to, &send.message);
@@ -367,12 +395,22 @@ impl Worker {
             self.note_event(&event);
         }
         self.answer(now, &outputs);
+        for reply in outputs.long_replies.drain(..) {
+            self.answer_long(now, reply);
+        }
         outputs.replies.clear();
         outputs.reply_bytes.clear();
         outputs.reply_bytes.shrink_to(REPLY_BYTES_KEPT);
         // Nothing above gives the replica an input, so nothing is lost here.
         debug_assert!(self.outputs.replies.is_empty() && self.outputs.persists.is_empty());
         self.outputs = outputs;
+        done
+    }
+
+    /// A leader never writes its log itself: a disk that stalls must keep it from nothing, least of all from
+    /// stepping down. For a follower, or a node alone, nobody waits who would not wait for the disk anyway.
+    fn may_write_log(&self) -> bool {
+        self.last_role == Role::Follower || self.links.is_alone()
     }
 
     /// Hands replies to their connections; runs of one connection are handled together.
@@ -397,6 +435,15 @@ impl Worker {
         if let Some(connection) = current {
             self.connections.put_back(connection);
         }
+    }
+
+    fn answer_long(&mut self, now: Now, reply: LongReply) {
+        let Some(mut connection) = self.connections.take((reply.ticket >> 32) as u32) else {
+            return;
+        };
+        self.flush_after_turn(&mut connection);
+        session::finish_long(&mut connection, self, now, reply);
+        self.connections.put_back(connection);
     }
 
     fn end_turn(&mut self, began_ns: u64) {

@@ -5,7 +5,7 @@
 //! queue and leaves with the worker's next turn.
 
 use repligo_core::command::{self, Command};
-use repligo_core::contract::{Body, Input, ReadLevel, Request, Served};
+use repligo_core::contract::{Body, Input, LongReply, ReadLevel, Request, Served};
 use repligo_core::time::Now;
 use repligo_proto::command::Spec;
 use repligo_proto::resp::ArgSlice;
@@ -15,6 +15,11 @@ use crate::net::connection::Connection;
 use crate::net::order::Kind;
 use crate::net::replies::Shape;
 use crate::node::worker::Worker;
+
+/// Requests of one connection behind which no further read rides: their replies are rendered together, when
+/// the writes before them are applied, and only then seen by the output limit. A read that waits instead is
+/// answered at once afterwards, under back-pressure.
+const RIDDEN_MAX: usize = 128;
 
 /// Executes one data command outside of MULTI.
 pub(super) fn execute(
@@ -73,11 +78,8 @@ fn read(
 ) -> Flow {
     if connection.replies.waiting() > 0 {
         let kind = worker.kind(&Body::Command(command));
-        if connection
-            .unanswered()
-            .admits(kind, worker.turn.number())
-            .is_none()
-        {
+        let admitted = connection.unanswered().admits(kind, worker.turn.number());
+        if admitted.is_none() || connection.replies.waiting() >= RIDDEN_MAX {
             return Flow::Wait;
         }
         let shape = shape(&connection.session);
@@ -151,6 +153,20 @@ pub(super) fn give_in(
         body,
     };
     worker.step(now, Input::Request(request));
+}
+
+/// Takes an answer of the core that may be long.
+pub fn finish_long(connection: &mut Connection, worker: &mut Worker, now: Now, reply: LongReply) {
+    let (sequence, start) = (reply.ticket as u32, reply.start);
+    if !connection.replies.waits_plainly(sequence) {
+        return finish(connection, worker, now, sequence, &reply.bytes[start..]);
+    }
+    if let Some(waiting) = connection.replies.take_waiting(sequence) {
+        worker.count_answer(waiting.command, &reply.bytes[start..]);
+        connection
+            .replies
+            .answer_long(sequence, (reply.bytes, start), &mut worker.pool);
+    }
 }
 
 /// Takes the core's answer to a request of this connection.

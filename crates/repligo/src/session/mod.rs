@@ -19,15 +19,16 @@ mod transaction;
 
 use repligo_core::contract::ReadLevel;
 use repligo_core::time::Now;
-use repligo_proto::command::{CommandId, Spec, flag, resolve};
+use repligo_proto::command::{CommandId, Spec, flag};
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use crate::net::connection::Connection;
+use crate::net::window::Resolved;
 use crate::node::worker::Worker;
 
-pub use data::finish;
+pub use data::{finish, finish_long};
 pub use errors::ErrorStats;
 pub use handshake::decoder;
 pub use parameters::Parameters;
@@ -154,11 +155,13 @@ impl Local<'_> {
 }
 
 /// Executes one request.
-pub fn execute(connection: &mut Connection, worker: &mut Worker, now: Now, request: ArgSlice<'_>) -> Flow {
+#[inline]
+pub fn execute(connection: &mut Connection, worker: &mut Worker, now: Now, resolved: Resolved<'_>) -> Flow {
+    let request = resolved.request;
     let session = &mut connection.session;
     let silence_before = session.silence;
     session.silence.skipping = std::mem::take(&mut session.silence.skip_next);
-    let spec = match resolve(request) {
+    let spec = match resolved.spec {
         Ok(spec) => spec,
         Err(reason) => {
             let mut text = words::unresolved(reason, request);

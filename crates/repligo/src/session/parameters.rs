@@ -4,7 +4,6 @@
 //! changed takes effect at once; one that cannot says so. Nothing here is written back to a file.
 
 use repligo_core::contract::Durability;
-use repligo_core::eviction::{EvictionPolicy, MemoryLimit};
 use repligo_proto::glob;
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
@@ -22,8 +21,6 @@ enum Form {
     Integer(i64, i64),
     /// Bytes, with an optional unit.
     Memory,
-    /// The name of an eviction policy.
-    Policy,
     Text,
 }
 
@@ -43,7 +40,7 @@ pub struct Parameters {
     maxclients: usize,
     timeout_seconds: u64,
     proto_max_bulk_bytes: usize,
-    memory: MemoryLimit,
+    maxmemory_bytes: u64,
 }
 
 const DURABILITY_REMEDY: &str = "durability is chosen at start with --durability";
@@ -89,12 +86,7 @@ impl Parameters {
             config.maxclients.to_string(),
             Form::Integer(1, u32::MAX as i64),
         );
-        add("maxmemory", config.memory.bytes_max.to_string(), Form::Memory);
-        add(
-            "maxmemory-policy",
-            config.memory.policy.name().into(),
-            Form::Policy,
-        );
+        add("maxmemory", config.maxmemory_bytes.to_string(), Form::Memory);
         add("port", port.to_string(), Form::Fixed);
         add(
             "proto-max-bulk-len",
@@ -134,7 +126,7 @@ impl Parameters {
             maxclients: config.maxclients,
             timeout_seconds: 0,
             proto_max_bulk_bytes: config.proto_max_bulk_bytes,
-            memory: config.memory,
+            maxmemory_bytes: config.maxmemory_bytes,
         }
     }
 
@@ -146,7 +138,11 @@ impl Parameters {
     /// Unsent bytes above which a client is disconnected.
     #[inline]
     pub fn output_bytes_max(&self) -> usize {
+        /// What may be unsent before the reply with the value, and what is around the value itself.
+        const AROUND_BYTES: usize = 2 << 20;
+        // A value that was taken must be readable, whatever else the limit is.
         self.output_bytes_max
+            .max(self.proto_max_bulk_bytes.saturating_add(AROUND_BYTES))
     }
 
     /// Most clients at once.
@@ -164,9 +160,9 @@ impl Parameters {
         self.proto_max_bulk_bytes
     }
 
-    /// Memory limit and policy.
-    pub fn memory(&self) -> MemoryLimit {
-        self.memory
+    /// Memory limit as reported; 0 for none.
+    pub fn maxmemory_bytes(&self) -> u64 {
+        self.maxmemory_bytes
     }
 
     /// Value of a parameter, as CONFIG GET shows it.
@@ -188,13 +184,6 @@ impl Parameters {
                 Some(bytes) => Ok(bytes.to_string()),
                 None => Err("argument must be a memory value".to_owned()),
             },
-            Form::Policy => match EvictionPolicy::named(&text) {
-                Some(policy) => Ok(policy.name().to_owned()),
-                None => {
-                    let names = EvictionPolicy::ALL.map(|(name, _)| name).join(", ");
-                    Err(format!("argument(s) must be one of the following: {names}"))
-                }
-            },
             Form::Integer(least, most) => match text.parse::<i64>() {
                 Err(_) => Err("argument couldn't be parsed into an integer".to_owned()),
                 Ok(number) if (least..=most).contains(&number) => Ok(number.to_string()),
@@ -210,8 +199,7 @@ impl Parameters {
             "maxclients" => self.maxclients = number as usize,
             "timeout" => self.timeout_seconds = number,
             "proto-max-bulk-len" => self.proto_max_bulk_bytes = number as usize,
-            "maxmemory" => self.memory.bytes_max = number,
-            "maxmemory-policy" => self.memory.policy = EvictionPolicy::named(&value).unwrap_or_default(),
+            "maxmemory" => self.maxmemory_bytes = number,
             _ => {}
         }
         self.table[position].value = value;
@@ -283,6 +271,11 @@ const STATIC: &[(&str, &str, Form)] = &[
     ("lfu-log-factor", "10", Form::Fixed),
     ("logfile", "", Form::Fixed),
     ("loglevel", "notice", Form::Fixed),
+    (
+        "maxmemory-policy",
+        "noeviction",
+        Form::Constant("only noeviction is supported"),
+    ),
     ("maxmemory-samples", "5", Form::Fixed),
     ("min-replicas-max-lag", "10", Form::Fixed),
     (

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use repligo_core::contract::{Boot, Durability, Identity, Settings};
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
-use repligo_proto::resp::{Args, request};
+use repligo_proto::resp::request;
 
+use crate::net::gather::Gathering;
 use crate::net::hello::{FEATURE_LEVEL, Hello};
 use crate::net::links::Links;
 use crate::node::worker::{Facts, Worker};
@@ -16,6 +17,7 @@ use crate::session::Parameters;
 /// A worker with a lone replica that serves, and no runtime around it.
 struct Bench {
     worker: Worker,
+    gathering: Gathering,
     clients: Vec<u32>,
 }
 
@@ -75,6 +77,7 @@ impl Bench {
         let worker = Worker::new(facts, Parameters::new(&config, 6379), shared, links);
         Self {
             worker,
+            gathering: Gathering::default(),
             clients: Vec::new(),
         }
     }
@@ -91,7 +94,9 @@ impl Bench {
             .connections
             .take(self.clients[client])
             .expect("it is open");
-        let consumed = connection.execute(bytes, &mut Args::new(), &mut self.worker);
+        let consumed = self
+            .gathering
+            .execute_alone(&mut connection, bytes, &mut self.worker);
         self.worker.connections.put_back(connection);
         consumed
     }

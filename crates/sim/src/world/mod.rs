@@ -11,7 +11,6 @@ use std::sync::Arc;
 use repligo_core::contract::{
     Boot, Durability, Event as CoreEvent, Identity, PeerId, Role, Settings, Status,
 };
-use repligo_core::eviction::MemoryLimit;
 use repligo_core::origin::OriginMap;
 
 use crate::check::{Violation, replicas::Digests};
@@ -72,8 +71,6 @@ pub struct Counts {
     pub faults: u64,
     /// Searches given up at their limit.
     pub given_up: u64,
-    /// Keys that were evicted, counted by one node.
-    pub evicted: u64,
 }
 
 /// What everybody in the world shares.
@@ -117,7 +114,6 @@ pub struct Starter {
     seed: u64,
     origin: Arc<OriginMap>,
     log_bytes_max: u64,
-    memory: MemoryLimit,
     boot: Option<Boot>,
 }
 

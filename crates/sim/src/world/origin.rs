@@ -50,6 +50,10 @@ pub fn map(plan: &Plan) -> OriginMap {
     OriginMap::new(vec![config]).expect("the mapping is right")
 }
 
+/// Slowest answer of a healthy database, and of one in doubt.
+const PROMPT_US: Micros = 20_000;
+const SLOW_US: Micros = 5_000_000;
+
 /// A lane's row.
 #[derive(Clone, Copy, Debug)]
 struct LaneRow {
@@ -282,8 +286,11 @@ impl World {
             return;
         }
         let doubtful = now < self.origin.doubtful_until;
-        let slowest = if doubtful { 5_000_000 } else { 20_000 };
-        let delay = random.skewed(100, slowest);
+        let slowest = if doubtful { SLOW_US } else { PROMPT_US };
+        // Once everything is healed, nothing is slow: a single request that is out to see whether the origin
+        // is back would hold up the judge's patience.
+        let healed = self.context.plan.faults_us.saturating_sub(now) + PROMPT_US;
+        let delay = random.skewed(100, slowest).min(healed);
         let abandoned = doubtful && random.chance(300);
         if abandoned {
             // The node hears that it does not know, maybe before the transaction does anything.
@@ -292,7 +299,7 @@ impl World {
                 _ => OriginError::Down("the connection broke".to_owned()),
             };
             let event = failed(&request, error);
-            let heard = random.skewed(100, slowest);
+            let heard = random.skewed(100, slowest).min(healed);
             self.context
                 .queue
                 .after(heard, Event::OriginAnswer { node, life, event });

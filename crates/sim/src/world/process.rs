@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 use repligo_core::codec::Reader;
-use repligo_core::contract::{Input, MemoryInput, Outputs, PeerId, Persist, Request, Send, Ticket};
+use repligo_core::contract::{Input, Outputs, PeerId, Persist, Request, Send, Ticket};
 use repligo_core::forming::{Forming, FormingOutput, FormingState};
 use repligo_core::limits;
 use repligo_core::origin::OriginRequest;
@@ -156,7 +156,8 @@ impl Process {
         match self.stage {
             Stage::Idle => {
                 let due = clock.read(context.queue.now()).mono_us >= self.next_tick_mono_us;
-                if self.inbox.is_empty() && !due {
+                let goes_on = self.replica().is_some_and(Replica::has_work);
+                if self.inbox.is_empty() && !due && !goes_on {
                     return false;
                 }
                 let count = self.inbox.len().min(64);
@@ -253,6 +254,7 @@ impl Process {
         for request in outputs.origin.drain(..) {
             self.effects.push_back(Effect::Origin(request));
         }
+        outputs.join_long_replies();
         let replies = std::mem::take(&mut outputs.replies);
         let bytes = std::mem::take(&mut outputs.reply_bytes);
         for reply in &replies {
@@ -409,14 +411,13 @@ impl Process {
         if let Some(cluster_id) = forming.formed() {
             self.starter.cluster_id = cluster_id;
             let (settings, boot) = self.starter.replica();
+            #[cfg_attr(
+                not(feature = "bugs"),
+                expect(unused_mut, reason = "bugs are planted into it")
+            )]
             let mut replica = Box::new(Replica::new(settings, boot, now));
             #[cfg(feature = "bugs")]
             crate::bugs::plant(&mut replica);
-            let memory = Input::Memory(MemoryInput {
-                limit: self.starter.memory,
-                outside_bytes: 0,
-            });
-            replica.step(now, memory, &mut self.outputs);
             self.core = Core::Running(replica);
         }
     }

@@ -281,6 +281,7 @@ impl Client {
             }
             if let Err(why) = used {
                 self.break_off(context, &why);
+                return;
             }
             if self.move_on && self.pending.is_empty() {
                 self.hang_up(context, RETRY_NS);

@@ -58,8 +58,7 @@ impl<'a> Bench<'a> {
         target: &'a Target,
         stop: &'a StopFlag,
     ) -> Result<Bench<'a>, BenchError> {
-        let addresses = server::resolve(&target.addresses)?;
-        let server = server::inspect(target)?;
+        let (server, addresses) = server::inspect(target)?;
         let dataset =
             Dataset::new(settings).map_err(|text| BenchError::new(text, "run: repligo bench --help"))?;
         Ok(Bench {

@@ -4,7 +4,7 @@
 //! if the connection stays on this machine and that process holds the port: behind a forwarded port, a pid belongs to
 //! another world.
 
-use std::net::ToSocketAddrs as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -83,11 +83,12 @@ pub fn explain(address: &str, error: &WireError) -> BenchError {
     BenchError::new(format!("{address}: {error}"), remedy)
 }
 
-/// Asks every node what it is. Fails where the first node cannot be used.
+/// Asks every node what it is, and finds which of the addresses of its name it listens on.
 ///
 /// # Errors
 /// Nobody listens, the password is wrong, or it is no RESP server.
-pub fn inspect(target: &Target) -> Result<Server, BenchError> {
+pub fn inspect(target: &Target) -> Result<(Server, Vec<SocketAddr>), BenchError> {
+    let mut found = Vec::with_capacity(target.addresses.len());
     let mut server = Server {
         addresses: target.addresses.clone(),
         name: "unknown".into(),
@@ -97,6 +98,8 @@ pub fn inspect(target: &Target) -> Result<Server, BenchError> {
     };
     for address in &target.addresses {
         let mut connection = open(address, target.password.as_deref())?;
+        let peer = connection.peer_addr();
+        found.push(peer.map_err(|error| explain(address, &error.into()))?);
         let info = match connection.call(&["INFO", "server"]) {
             Ok(value) if value.as_error().is_none() => value.as_str().unwrap_or_default().to_owned(),
             Ok(value) => {
@@ -129,7 +132,7 @@ pub fn inspect(target: &Target) -> Result<Server, BenchError> {
             "give the pids of running processes on this machine with --cpu-pid",
         ));
     }
-    Ok(server)
+    Ok((server, found))
 }
 
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
@@ -195,25 +198,6 @@ fn ticks_of(stat: &str) -> Option<u64> {
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
     Some(user + system)
-}
-
-/// The first address of each name.
-///
-/// # Errors
-/// A name has none.
-pub fn resolve(addresses: &[String]) -> Result<Vec<std::net::SocketAddr>, BenchError> {
-    addresses
-        .iter()
-        .map(|address| {
-            let found = address.to_socket_addrs().ok().and_then(|mut found| found.next());
-            found.ok_or_else(|| {
-                BenchError::new(
-                    format!("{address}: the name has no address"),
-                    "give a name or an address that can be looked up",
-                )
-            })
-        })
-        .collect()
 }
 
 #[cfg(test)]

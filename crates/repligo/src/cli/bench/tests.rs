@@ -420,7 +420,11 @@ fn a_server_that_cannot_be_used_is_named_with_a_remedy() {
         "",
         &["Connection refused", "start the server", "--addr"],
     );
-    check("no-such-host.invalid:1", "", &["no address"]);
+    check(
+        "no-such-host.invalid:1",
+        "",
+        &["no-such-host.invalid:1", "--addr"],
+    );
     let locked = Fake::with(
         Habits {
             stall: None,

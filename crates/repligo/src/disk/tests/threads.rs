@@ -321,3 +321,51 @@ fn what_the_threads_reported_survives_a_power_loss_at_any_moment() {
         );
     }
 }
+
+/// Writes as the worker does. The thread reports before it lets go of the log, so it may still hold it.
+fn write_soon(handle: &DiskHandle, persist: &Persist) {
+    let begun = std::time::Instant::now();
+    while !handle.write_now(persist) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is never written");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_worker_writes_only_what_keeps_the_order_and_needs_no_sync() {
+    let disk = FakeDisk::default();
+    let (handle, done) = start(&disk, Durability::Os);
+    assert!(
+        !handle.write_now(&numbered(1, vote(1, 1, 0))),
+        "a vote is synced by the thread"
+    );
+    handle.submit(numbered(1, vote(1, 1, 0)));
+    assert!(
+        !handle.write_now(&numbered(2, append(vec![entry(1, 1, "a")]))),
+        "the first one is not known to be done"
+    );
+    wait_for(&done, 1, 1);
+    handle.taken(1);
+    write_soon(&handle, &numbered(2, append(vec![entry(1, 1, "a")])));
+    handle.submit(numbered(3, append(vec![entry(2, 1, "b")])));
+    wait_for(&done, 3, 3);
+    handle.taken(3);
+    write_soon(&handle, &numbered(4, append(vec![entry(3, 1, "c")])));
+    handle.close().unwrap();
+    let (_, recovered) = open(&disk, &single(Durability::Os), "boot").unwrap();
+    let data: Vec<&[u8]> = recovered
+        .boot
+        .entries
+        .iter()
+        .map(|entry| &entry.data[..])
+        .collect();
+    assert_eq!(data, [b"a", b"b", b"c"]);
+}
+
+#[test]
+fn with_fsync_the_worker_never_writes() {
+    let disk = FakeDisk::default();
+    let (handle, _done) = start(&disk, Durability::Fsync);
+    assert!(!handle.write_now(&numbered(1, append(vec![entry(1, 1, "a")]))));
+    handle.close().unwrap();
+}

@@ -1,0 +1,413 @@
+//! Long work in slices: commands with thousands of keys, KEYS, and MULTI blocks, so that whoever executes
+//! them can do something else in between.
+//!
+//! A [`Task`] is such a command and how far it has come. Between two slices of a task its effects are
+//! visible in half, so the caller must let nobody read, and nothing else write. The exception is a walk
+//! (KEYS): it only looks, goes by the hash of the keys, and gives each key that is there from its begin to
+//! its end exactly once, whatever is written in between.
+//!
+//! A slice is counted in steps: one per key that is looked at or written, and one more for each
+//! [`STEP_BYTES`] of a value. Ends and results depend on the task alone, never on how it was cut.
+
+use bytes::Bytes;
+use repligo_proto::reply::ReplyWriter;
+
+use super::Keyspace;
+use super::scan::matches;
+use super::write::NewValue;
+use crate::command::Command;
+use crate::limits::{SLICE_STEPS, STEP_BYTES};
+use crate::op::{Item, Transaction};
+use crate::packed::take_bytes;
+
+/// Ops and commands shorter than this have too few keys to be wide.
+const WIDE_BYTES: usize = 2 * SLICE_STEPS;
+
+/// Room for the header of a walk's reply, which is known at the end.
+const HEADER_BYTES: usize = 24;
+
+/// Byte strings with their length in front, of which some are done.
+#[derive(Clone, Debug)]
+struct List {
+    bytes: Bytes,
+    at: usize,
+    rest: usize,
+}
+
+impl List {
+    fn new(source: &Bytes, (count, bytes): (usize, &[u8])) -> Self {
+        Self {
+            bytes: source.slice_ref(bytes),
+            at: 0,
+            rest: count,
+        }
+    }
+
+    fn next(&mut self) -> Option<Bytes> {
+        self.rest = self.rest.checked_sub(1)?;
+        let mut bytes = &self.bytes[self.at..];
+        let item = take_bytes(&mut bytes).expect("the list was checked when it was decoded");
+        self.at = self.bytes.len() - bytes.len();
+        Some(self.bytes.slice_ref(item))
+    }
+}
+
+/// What is done with each key of a list.
+#[derive(Clone, Copy, Debug)]
+enum Each {
+    Delete,
+    Count,
+    Get,
+    Version,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Keys {
+        db: u8,
+        each: Each,
+        keys: List,
+        tally: i64,
+    },
+    /// With `looking`: first none of the keys may exist.
+    Set {
+        db: u8,
+        pairs: List,
+        looking: Option<List>,
+        only_if_absent: bool,
+    },
+    Walk {
+        db: u8,
+        pattern: Bytes,
+        from: u64,
+        /// Room for the header, then the keys.
+        found: Vec<u8>,
+        count: usize,
+        /// Where the reply begins in `found`, once it is complete.
+        start: usize,
+        /// The reply is taken with [`Task::into_found`] instead of being copied.
+        alone: bool,
+    },
+    Block(Box<Block>),
+}
+
+/// A MULTI … EXEC block.
+#[derive(Debug)]
+struct Block {
+    source: Bytes,
+    items: Bytes,
+    at: usize,
+    index: usize,
+    count: usize,
+    begun: bool,
+    current: Option<Task>,
+}
+
+/// A command that is executed in slices; see the module.
+#[derive(Debug)]
+pub struct Task(Kind);
+
+impl Task {
+    /// True for a task that others may write past.
+    pub fn is_walk(&self) -> bool {
+        matches!(self.0, Kind::Walk { .. })
+    }
+
+    /// The same task; if it is a walk, its reply is to be taken with [`Task::into_found`].
+    pub fn alone(mut self) -> Self {
+        if let Kind::Walk { alone, .. } = &mut self.0 {
+            *alone = true;
+        }
+        self
+    }
+
+    /// The reply of a walk that is done and was executed [`Task::alone`], and where it begins.
+    pub fn into_found(self) -> Option<(Vec<u8>, usize)> {
+        match self.0 {
+            Kind::Walk { found, start, .. } => Some((found, start)),
+            _ => None,
+        }
+    }
+}
+
+/// The steps that a value costs.
+#[inline]
+pub fn steps_of(bytes: usize) -> usize {
+    1 + bytes / STEP_BYTES
+}
+
+impl Keyspace {
+    /// True for a command that is to be executed in slices: it looks at more keys than one slice has
+    /// steps.
+    #[inline]
+    pub fn is_wide(&self, command: &Command<'_>) -> bool {
+        match command {
+            Command::Get { .. } | Command::Set { .. } => false,
+            Command::MGet { keys, .. }
+            | Command::Del { keys, .. }
+            | Command::Exists { keys, .. }
+            | Command::Touch { keys, .. }
+            | Command::Watch { keys, .. } => keys.len() > SLICE_STEPS,
+            Command::MSet { pairs, .. } | Command::MSetNx { pairs, .. } => pairs.len() > SLICE_STEPS,
+            Command::Keys { db, .. } => self
+                .database(*db)
+                .is_some_and(|database| database.table().len() > SLICE_STEPS),
+            _ => false,
+        }
+    }
+
+    /// True for a block that is to be executed in slices. Nobody who waits for no reply needs its reads.
+    pub fn is_wide_block(&self, transaction: &Transaction<'_>, bytes: usize, replies: bool) -> bool {
+        let wide = |item| matches!(item, Item::Command(command) if self.is_wide(&command));
+        bytes > WIDE_BYTES || (replies && transaction.items().any(wide))
+    }
+
+    /// A command that [`Keyspace::is_wide`], decoded from `source`, as a task.
+    ///
+    /// # Panics
+    /// If the command does not borrow from `source`, or is not wide.
+    pub fn begin(command: &Command<'_>, source: &Bytes) -> Task {
+        let list = |keys: crate::command::Keys<'_>| List::new(source, keys.encoded());
+        let keys = |db, each, keys| Kind::Keys {
+            db,
+            each,
+            keys: list(keys),
+            tally: 0,
+        };
+        Task(match *command {
+            Command::MGet { db, keys: names } => keys(db, Each::Get, names),
+            Command::Del { db, keys: names } => keys(db, Each::Delete, names),
+            Command::Exists { db, keys: names } | Command::Touch { db, keys: names } => {
+                keys(db, Each::Count, names)
+            }
+            Command::Watch { db, keys: names } => keys(db, Each::Version, names),
+            Command::MSet { db, pairs } => Kind::Set {
+                db,
+                pairs: List::new(source, pairs.encoded()),
+                looking: None,
+                only_if_absent: false,
+            },
+            Command::MSetNx { db, pairs } => {
+                let pairs = List::new(source, pairs.encoded());
+                Kind::Set {
+                    db,
+                    looking: Some(pairs.clone()),
+                    pairs,
+                    only_if_absent: true,
+                }
+            }
+            Command::Keys { db, pattern } => Kind::Walk {
+                db,
+                pattern: source.slice_ref(pattern),
+                from: 0,
+                found: Vec::new(),
+                count: 0,
+                start: 0,
+                alone: false,
+            },
+            _ => panic!("{} is never executed in slices", command.name()),
+        })
+    }
+
+    /// A MULTI … EXEC block, decoded from `source`, as a task.
+    ///
+    /// # Panics
+    /// If the block does not borrow from `source`.
+    pub fn begin_block(&self, transaction: &Transaction<'_>, source: &Bytes) -> Option<Task> {
+        if self.has_changed(transaction) {
+            return None;
+        }
+        Some(Task(Kind::Block(Box::new(Block {
+            source: source.clone(),
+            items: source.slice_ref(transaction.encoded_items()),
+            at: 0,
+            index: 0,
+            count: transaction.len(),
+            begun: false,
+            current: None,
+        }))))
+    }
+
+    /// Executes up to `steps` steps, or a few more, and takes them off; true when the task is done and its
+    /// reply complete. `locals` is asked as in [`Keyspace::transaction`].
+    pub fn advance(
+        &mut self,
+        task: &mut Task,
+        steps: &mut usize,
+        reply: &mut ReplyWriter<'_>,
+        locals: &mut dyn FnMut(usize, &mut ReplyWriter<'_>),
+    ) -> bool {
+        match &mut task.0 {
+            Kind::Block(block) => self.advance_block(block, steps, reply, locals),
+            Kind::Walk { .. } => self.advance_walk(&mut task.0, steps, reply),
+            Kind::Set { .. } => self.advance_set(&mut task.0, steps, reply),
+            Kind::Keys { .. } => self.advance_keys(&mut task.0, steps, reply),
+        }
+    }
+
+    fn advance_keys(&mut self, kind: &mut Kind, steps: &mut usize, reply: &mut ReplyWriter<'_>) -> bool {
+        let Kind::Keys {
+            db,
+            each,
+            keys,
+            tally,
+        } = kind
+        else {
+            unreachable!("dispatched by kind")
+        };
+        if keys.at == 0 && *steps > 0 && matches!(each, Each::Get) {
+            reply.array(keys.rest);
+        }
+        while *steps > 0 {
+            let Some(key) = keys.next() else {
+                match each {
+                    Each::Delete | Each::Count => reply.integer(*tally),
+                    Each::Get | Each::Version => {}
+                }
+                return true;
+            };
+            let mut cost = 1;
+            match each {
+                Each::Delete => *tally += i64::from(self.erase(*db, &key)),
+                Each::Count => *tally += i64::from(self.find_counted(*db, &key).is_some()),
+                Each::Version => reply.raw(&self.version_of(*db, &key).to_le_bytes()),
+                Each::Get => match self.find_counted(*db, &key) {
+                    Some(entry) => {
+                        cost = steps_of(entry.value.len());
+                        reply.bulk(entry.value);
+                    }
+                    None => reply.null(),
+                },
+            }
+            *steps = steps.saturating_sub(cost);
+        }
+        false
+    }
+
+    fn advance_set(&mut self, kind: &mut Kind, steps: &mut usize, reply: &mut ReplyWriter<'_>) -> bool {
+        let Kind::Set {
+            db,
+            pairs,
+            looking,
+            only_if_absent,
+        } = kind
+        else {
+            unreachable!("dispatched by kind")
+        };
+        while let Some(unseen) = looking {
+            if *steps == 0 {
+                return false;
+            }
+            let (key, _) = (unseen.next(), unseen.next());
+            match key {
+                Some(key) if self.find(*db, &key).is_some() => {
+                    reply.integer(0);
+                    return true;
+                }
+                Some(_) => *steps -= 1,
+                None => *looking = None,
+            }
+        }
+        while *steps > 0 {
+            let (Some(key), Some(value)) = (pairs.next(), pairs.next()) else {
+                if *only_if_absent {
+                    reply.integer(1);
+                } else {
+                    reply.ok();
+                }
+                return true;
+            };
+            self.put(*db, &key, NewValue::string(&value, None));
+            *steps = steps.saturating_sub(steps_of(value.len()));
+        }
+        false
+    }
+
+    fn advance_walk(&mut self, kind: &mut Kind, steps: &mut usize, reply: &mut ReplyWriter<'_>) -> bool {
+        let Kind::Walk {
+            db,
+            pattern,
+            from,
+            found,
+            count,
+            start,
+            alone,
+        } = kind
+        else {
+            unreachable!("dispatched by kind")
+        };
+        let database = self.database(*db);
+        let mut next = database.map(|_| *from);
+        while let (Some(at), Some(database)) = (next, database) {
+            if *steps == 0 {
+                *from = at;
+                return false;
+            }
+            let mut visited = 1;
+            next = database.table().visit(at, &mut |entry| {
+                visited += 1;
+                if self.is_key(&entry) && matches(pattern, entry.key) {
+                    *count += 1;
+                    if found.is_empty() {
+                        found.resize(HEADER_BYTES, 0);
+                    }
+                    ReplyWriter::new(found, false).bulk(entry.key);
+                }
+            });
+            *steps = steps.saturating_sub(visited);
+        }
+        if found.is_empty() {
+            found.resize(HEADER_BYTES, 0);
+        }
+        let mut header = Vec::with_capacity(HEADER_BYTES);
+        ReplyWriter::new(&mut header, false).array(*count);
+        *start = HEADER_BYTES - header.len();
+        found[*start..HEADER_BYTES].copy_from_slice(&header);
+        if !*alone {
+            reply.raw(&found[*start..]);
+        }
+        true
+    }
+
+    fn advance_block(
+        &mut self,
+        block: &mut Block,
+        steps: &mut usize,
+        reply: &mut ReplyWriter<'_>,
+        locals: &mut dyn FnMut(usize, &mut ReplyWriter<'_>),
+    ) -> bool {
+        if !std::mem::replace(&mut block.begun, true) {
+            reply.array(block.count);
+        }
+        loop {
+            if let Some(task) = &mut block.current {
+                if !self.advance(task, steps, reply, locals) {
+                    return false;
+                }
+                block.current = None;
+            }
+            if block.index == block.count {
+                return true;
+            }
+            if *steps == 0 {
+                return false;
+            }
+            let source = block.items.clone();
+            let mut rest = &source[block.at..];
+            let item = Item::take(&mut rest).expect("checked when the block was decoded");
+            let bytes = source.len() - block.at - rest.len();
+            block.at += bytes;
+            let index = block.index;
+            block.index += 1;
+            *steps = steps.saturating_sub(steps_of(bytes));
+            match item {
+                Item::Local => locals(index, reply),
+                Item::Command(command) if self.is_wide(&command) => {
+                    let is_skipped = reply.is_discard() && !command.is_write();
+                    block.current = (!is_skipped).then(|| Self::begin(&command, &block.source));
+                }
+                Item::Command(command) => self.apply(&command, reply),
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A command in slices does what it does at once, however it is cut.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use repligo_proto::command::resolve;
+use repligo_proto::reply::ReplyWriter;
+
+use super::{Command, Fixture, Keyspace, parse, requests};
+use crate::keyspace::Task;
+use crate::op::{Op, TransactionBuffer};
+
+fn encoded(script: &str) -> Bytes {
+    let request = requests(script).remove(0);
+    let spec = resolve(request.view()).expect("a command");
+    let command = parse(spec, 0, request.view()).expect("well-formed");
+    let mut out = Vec::new();
+    command.encode(&mut out);
+    Bytes::from(out)
+}
+
+/// Executes a task in slices of so many steps; its reply.
+fn run_sliced(keyspace: &mut Keyspace, mut task: Task, steps_per_slice: usize) -> Vec<u8> {
+    let mut reply = Vec::new();
+    let mut slices = 0;
+    loop {
+        let mut steps = steps_per_slice;
+        let mut writer = ReplyWriter::new(&mut reply, false);
+        let done = keyspace.advance(&mut task, &mut steps, &mut writer, &mut |item, writer| {
+            writer.integer(item as i64);
+        });
+        slices += 1;
+        assert!(slices < 10_000, "each slice gets further");
+        if done {
+            return reply;
+        }
+        assert_eq!(steps, 0, "a slice ends early only when its steps are used up");
+    }
+}
+
+fn prepared() -> Fixture {
+    let mut fixture = Fixture::new();
+    fixture.run("MSET a 1 b 2 c 3 d 4 e 5 ; SET volatile x PX 100 ; SET gone x PX 1");
+    fixture.run(&format!("SET large {}", "y".repeat(5000)));
+    fixture.keyspace.set_time(fixture.keyspace.time_ms() + 1);
+    fixture
+}
+
+#[test]
+fn a_command_in_slices_does_what_it_does_at_once() {
+    for script in [
+        "MSET a 9 new 8 b 7 a 6 gone 5",
+        "MSETNX x 1 y 2 gone 3 x 4",
+        "MSETNX x 1 y 2 c 3",
+        "DEL a nothing b a gone large volatile",
+        "EXISTS a nothing b a gone",
+        "TOUCH a nothing b",
+        "MGET a nothing large b gone volatile",
+        "KEYS [a-c]",
+        "KEYS *",
+    ] {
+        let source = encoded(script);
+        for steps in [1, 2, 3, 7, 1000] {
+            let command = Command::decode(&mut &source[..]).expect("just encoded");
+            let (mut at_once, mut in_slices) = (prepared(), prepared());
+            let mut expected = Vec::new();
+            at_once
+                .keyspace
+                .apply(&command, &mut ReplyWriter::new(&mut expected, false));
+            let task = Keyspace::begin(&command, &source);
+            assert_eq!(
+                run_sliced(&mut in_slices.keyspace, task, steps),
+                expected,
+                "{script} by {steps}"
+            );
+            assert_eq!(
+                in_slices.keyspace.digest(),
+                at_once.keyspace.digest(),
+                "{script} by {steps}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_block_in_slices_does_what_it_does_at_once() {
+    let mut buffer = TransactionBuffer::default();
+    for script in [
+        "SET a 2",
+        "GET a",
+        "MSET q 1 r 2 s 3",
+        "DEL a q",
+        "KEYS *",
+        "INCR r",
+    ] {
+        let source = encoded(script);
+        buffer.push(&Command::decode(&mut &source[..]).expect("just encoded"));
+        buffer.push_local();
+    }
+    let mut out = Vec::new();
+    Op::Transaction(buffer.transaction()).encode(&mut out);
+    let source = Bytes::from(out);
+    for steps in [1, 3, 1000] {
+        let Ok(Op::Transaction(block)) = Op::decode(&mut &source[..]) else {
+            panic!("a block was encoded");
+        };
+        let (mut at_once, mut in_slices) = (prepared(), prepared());
+        let mut expected = Vec::new();
+        let mut writer = ReplyWriter::new(&mut expected, false);
+        at_once
+            .keyspace
+            .transaction(&block, &mut writer, &mut |item, writer| {
+                writer.integer(item as i64);
+            });
+        let task = in_slices
+            .keyspace
+            .begin_block(&block, &source)
+            .expect("nothing is watched");
+        assert_eq!(run_sliced(&mut in_slices.keyspace, task, steps), expected);
+        assert_eq!(in_slices.keyspace.digest(), at_once.keyspace.digest());
+    }
+}
+
+#[test]
+fn a_walk_gives_every_lasting_key_once_while_others_come_and_go() {
+    let mut fixture = Fixture::new();
+    for number in 0..2000 {
+        fixture.run(&format!("MSET lasting:{number} x old:{number} x"));
+    }
+    let source = encoded("KEYS *");
+    let command = Command::decode(&mut &source[..]).expect("just encoded");
+    let mut task = Keyspace::begin(&command, &source);
+    let (mut reply, mut round) = (Vec::new(), 0);
+    loop {
+        let mut writer = ReplyWriter::new(&mut reply, false);
+        if fixture
+            .keyspace
+            .advance(&mut task, &mut 50, &mut writer, &mut |_, _| ())
+        {
+            break;
+        }
+        for number in round * 40..(round + 1) * 40 {
+            fixture.run(&format!("SET new:{number} x ; DEL old:{number}"));
+        }
+        round += 1;
+    }
+    assert!(round > 20, "the walk took its time");
+    let text = String::from_utf8(reply).expect("keys are text");
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let keys: Vec<&str> = text.lines().filter(|line| line.contains(':')).collect();
+    keys.iter().for_each(|key| *seen.entry(key).or_default() += 1);
+    assert!(seen.values().all(|&count| count == 1));
+    assert_eq!(
+        seen.keys().filter(|key| key.starts_with("lasting:")).count(),
+        2000
+    );
+    assert!(text.starts_with(&format!("*{}\r\n", keys.len())));
+}

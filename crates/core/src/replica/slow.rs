@@ -1,0 +1,103 @@
+//! Reads that take several turns: KEYS, and others with thousands of keys.
+//!
+//! They are executed one after the other, a slice per turn. While one that must see one state is under way
+//! nothing is applied: the log goes on, is written and acknowledged, and only what becomes of it waits. A
+//! walk does not hold apply up.
+//!
+//! Invariant: one that must see one state is not executed while an entry is partly applied, and no entry is
+//! begun while it is executed.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use repligo_proto::reply::ReplyWriter;
+
+use super::Replica;
+use crate::command::Command;
+use crate::contract::{LongReply, Outputs, Ticket};
+use crate::keyspace::{Keyspace, Task};
+
+/// A read under execution.
+#[derive(Debug)]
+pub struct SlowRead {
+    client: (Ticket, bool),
+    /// The encoded command.
+    source: Bytes,
+    task: Task,
+    reply: Vec<u8>,
+}
+
+impl SlowRead {
+    /// Nothing of it is done.
+    pub fn new(client: (Ticket, bool), command: &Command<'_>, source: Bytes) -> Self {
+        Self {
+            client,
+            task: Keyspace::begin(command, &source).alone(),
+            source,
+            reply: Vec::new(),
+        }
+    }
+}
+
+/// All of them, in the order in which they are executed.
+#[derive(Debug, Default)]
+pub struct SlowReads(VecDeque<SlowRead>);
+
+impl SlowReads {
+    /// One more.
+    pub fn push(&mut self, read: SlowRead) {
+        self.0.push_back(read);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True if no entry may be begun now: the first one sees one state until its end.
+    pub fn pins_state(&self) -> bool {
+        self.0.front().is_some_and(|read| !read.task.is_walk())
+    }
+
+    /// The state was replaced: what had begun begins again.
+    pub fn restart(&mut self) {
+        if let Some(read) = self.0.front_mut() {
+            let command = Command::decode(&mut &read.source[..]).expect("it was decoded before");
+            read.task = Keyspace::begin(&command, &read.source).alone();
+            read.reply.clear();
+        }
+    }
+}
+
+impl Replica {
+    /// Executes the slice of this turn.
+    pub(super) fn run_slow_reads(&mut self, outputs: &mut Outputs) {
+        while self.read_steps > 0
+            && (self.is_whole() || !self.slow.pins_state())
+            && let Some(read) = self.slow.0.front_mut()
+        {
+            let mut writer = ReplyWriter::new(&mut read.reply, read.client.1);
+            let steps = &mut self.read_steps;
+            if !self
+                .keyspace
+                .advance(&mut read.task, steps, &mut writer, &mut |_, _| ())
+            {
+                return;
+            }
+            let read = self.slow.0.pop_front().expect("it is in front");
+            let (bytes, start) = read.task.into_found().unwrap_or((read.reply, 0));
+            outputs.long_replies.push(LongReply {
+                ticket: read.client.0,
+                bytes,
+                start,
+            });
+        }
+    }
+
+    /// True when there is something to do that no input announces: give another turn soon, after what is
+    /// ready to be read.
+    pub fn has_work(&self) -> bool {
+        let applies = self.applying.is_some() || !(self.held.is_empty() || self.lease.holds());
+        applies || self.slow.len() > 0 || self.wants_reclaim()
+    }
+}
