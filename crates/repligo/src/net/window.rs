@@ -28,19 +28,6 @@ pub struct Resolved<'a> {
     pub spec: Result<&'static Spec, Unresolved>,
 }
 
-impl<'a> Resolved<'a> {
-    /// Looks the command up.
-    ///
-    /// # Panics
-    /// If the request is empty.
-    pub fn new(request: ArgSlice<'a>) -> Self {
-        Self {
-            request,
-            spec: resolve(request),
-        }
-    }
-}
-
 /// Why a window has no more requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
