@@ -13,7 +13,7 @@ const SEEDS: u64 = 2000;
 const BUG_SEEDS: u64 = 10_000;
 /// What `crates/core/src/bugs.rs` and the origin's plan can plant, but for `no-lease-wait`, which takes
 /// thousands of seeds: too long for every run.
-const PLANTED_BUGS: [&str; 9] = [
+const PLANTED_BUGS: [&str; 10] = [
     "ack-before-durability",
     "missing-noop",
     "lease-without-quorum",
@@ -21,6 +21,7 @@ const PLANTED_BUGS: [&str; 9] = [
     "forward-without-deduplication",
     "read-behind-commit",
     "read-between-slices",
+    "evict-locally",
     "flush-without-compare-and-set",
     "reject-in-the-log-only",
 ];

@@ -21,11 +21,13 @@ pub enum Bug {
     ReadBehindCommit,
     /// Reads are served while an entry is partly applied.
     ReadBetweenSlices,
+    /// A follower that is short of memory evicts by its own choice.
+    EvictLocally,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 8] = [
+    pub const ALL: [(&'static str, Self); 9] = [
         ("ack-before-durability", Self::AckBeforeDurability),
         ("missing-noop", Self::MissingNoop),
         ("lease-without-quorum", Self::LeaseWithoutQuorum),
@@ -34,5 +36,6 @@ impl Bug {
         ("forward-without-deduplication", Self::ForwardWithoutDeduplication),
         ("read-behind-commit", Self::ReadBehindCommit),
         ("read-between-slices", Self::ReadBetweenSlices),
+        ("evict-locally", Self::EvictLocally),
     ];
 }

@@ -19,6 +19,7 @@
 use bytes::Bytes;
 
 use crate::command::Command;
+use crate::eviction::MemoryLimit;
 use crate::op::Transaction;
 
 /// Number of a replica in its cluster, from 1, in the order of the cluster line sorted by name.
@@ -131,8 +132,20 @@ pub enum Input<'a> {
         /// As in [`SnapshotIo::Begin`].
         index: u64,
     },
+    /// The memory limit, and what the driver holds itself. Given at the start, whenever the limit changes,
+    /// and now and then for the rest; without it there is no limit.
+    Memory(MemoryInput),
     /// The origin driver answers; see [`crate::origin`].
     Origin(crate::origin::OriginEvent),
+}
+
+/// What the driver knows of memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryInput {
+    /// The limit.
+    pub limit: MemoryLimit,
+    /// Bytes that count against it and that the core does not see: buffers of connections, links, disk.
+    pub outside_bytes: u64,
 }
 
 /// An answer to a ticket.

@@ -15,6 +15,7 @@ pub mod command;
 mod consensus;
 pub mod contract;
 pub mod entry;
+pub mod eviction;
 pub mod forming;
 pub mod keyspace;
 pub mod limits;

@@ -79,12 +79,30 @@ pub const VOTERS_MAX: usize = 7;
 pub const DATABASES: usize = 16;
 /// Bytes of one string value (Redis' proto-max-bulk-len).
 pub const STRING_BYTES_MAX: usize = 512 << 20;
+/// Keys that a leader evicts in one turn. Choosing looks at eight entries for each; both together stay
+/// well below the 10 ms that a turn may take.
+pub const VICTIMS_PER_TURN_MAX: usize = 4096;
+/// Entries that a turn moves to bring free memory together.
+pub const RELOCATIONS_PER_TURN_MAX: usize = 4096;
+/// Eviction begins this part of the limit below it.
+pub const MEMORY_SLACK_DIVISOR: u64 = 64;
+/// By this part the limit may be passed while victims are under way, before writes are refused.
+pub const MEMORY_TOLERANCE_DIVISOR: u64 = 32;
+/// The part of the memory limit that the log in memory may take.
+pub const MEMORY_LOG_DIVISOR: u64 = 8;
+/// A row that was loaded is not evicted for at least this long, in microseconds: the requests for which
+/// it was loaded are to find it.
+pub const ROW_KEPT_US: u64 = 100_000;
+/// So much log is kept however small the memory is.
+pub const LOG_BYTES_MIN: u64 = 4 << 10;
 
 const _: () = {
     // A lease must have lapsed everywhere before any voter that granted it may vote again.
     assert!(LEASE_US + LEASE_DRIFT_US < ELECTION_TICKS as u64 * TICK_US);
     // Two heartbeats must fit into a lease, or one lost packet would end it.
     assert!(2 * HEARTBEAT_TICKS as u64 * TICK_US < LEASE_US);
+    // With what an allocator adds, memory must stay within a tenth of its limit.
+    assert!(MEMORY_TOLERANCE_DIVISOR >= 20 && MEMORY_SLACK_DIVISOR >= MEMORY_TOLERANCE_DIVISOR);
     assert!(ENTRY_BYTES_MAX as u64 <= UNCOMMITTED_BYTES_MAX);
     // An entry or a forwarded message is closed once it has ENTRY_BYTES_MAX, so one op can be on top of that.
     const ENVELOPE_BYTES: usize = 64 << 10;

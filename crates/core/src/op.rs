@@ -10,18 +10,25 @@
 //! |---|---|
 //! | 0x80 | Time |
 //! | 0x81 | Transaction |
+//! | 0x82 | Evict |
+//! | 0x83 | MemoryFull |
 //! | 0x90–0x9f | [`crate::origin::OriginOp`], which decodes itself |
 
 use crate::command::{Command, FIRST_OP_TAG};
 use crate::packed::{Corrupt, corrupt};
 
 mod transaction;
+mod victims;
 
+use transaction::take_many;
 pub use transaction::{Item, Transaction, TransactionBuffer, Watched};
+pub use victims::{Victim, Victims, VictimsBuffer};
 
 mod tag {
     pub const TIME: u8 = super::FIRST_OP_TAG;
     pub const TRANSACTION: u8 = 0x81;
+    pub const EVICT: u8 = 0x82;
+    pub const MEMORY_FULL: u8 = 0x83;
 }
 
 /// One op of the log.
@@ -33,6 +40,12 @@ pub enum Op<'a> {
     Transaction(Transaction<'a>),
     /// Nothing but the time of the entry around it: keys whose deadline has come are gone.
     Time,
+    /// These keys go, to make room: each one that still has the version the leader saw, and no pending
+    /// write to its origin.
+    Evict(Victims<'a>),
+    /// The leader has no room: whatever would add memory and stands behind this in the same entry is
+    /// refused and changes nothing.
+    MemoryFull,
 }
 
 impl<'a> Op<'a> {
@@ -48,6 +61,11 @@ impl<'a> Op<'a> {
                 transaction.encode(out);
             }
             Self::Time => out.push(tag::TIME),
+            Self::Evict(victims) => {
+                out.push(tag::EVICT);
+                victims.encode(out);
+            }
+            Self::MemoryFull => out.push(tag::MEMORY_FULL),
         }
     }
 
@@ -67,6 +85,8 @@ impl<'a> Op<'a> {
         match first {
             tag::TIME => Ok(Self::Time),
             tag::TRANSACTION => Transaction::decode(input).map(Self::Transaction),
+            tag::EVICT => Victims::decode(input).map(Self::Evict),
+            tag::MEMORY_FULL => Ok(Self::MemoryFull),
             _ => corrupt("an op tag"),
         }
     }

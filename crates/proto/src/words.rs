@@ -39,6 +39,9 @@ pub const EXPIRE_GT_WITH_LT: &str = "ERR GT and LT options at the same time are 
 /// OBJECT FREQ without an LFU policy.
 pub const NO_LFU_POLICY: &str = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. \
     Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+/// OBJECT IDLETIME with an LFU policy.
+pub const LFU_POLICY: &str = "ERR An LFU maxmemory policy is selected, idle time not tracked. \
+    Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
 /// A write while memory is used up.
 pub const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 

@@ -68,9 +68,9 @@ fn wrong_usage_exits_with_2_and_says_what_was_meant() {
         &["no password", "--requirepass"],
     );
     check(
-        &["serve", "--maxmemory-policy", "allkeys-lru"],
+        &["serve", "--maxmemory-policy", "allkeys-lfru"],
         2,
-        &["does not have yet", "noeviction"],
+        &["none of noeviction, allkeys-lfu", "did you mean"],
     );
     check(&["serve", "--join", "127.0.0.1:1"], 2, &["not yet", "--cluster"]);
     check(

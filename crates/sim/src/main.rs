@@ -81,6 +81,7 @@ struct Totals {
     snapshots: u64,
     faults: u64,
     given_up: u64,
+    evicted: u64,
     failed: Vec<u64>,
 }
 
@@ -133,6 +134,7 @@ fn work(arguments: &Arguments, next: &AtomicU64, totals: &Mutex<Totals>) {
         totals.snapshots += outcome.counts.snapshots;
         totals.faults += outcome.counts.faults;
         totals.given_up += outcome.counts.given_up;
+        totals.evicted += outcome.counts.evicted;
         if let Some(failure) = outcome.failure {
             totals.failed.push(seed);
             println!("seed {seed}: {failure}");
@@ -147,7 +149,7 @@ fn work(arguments: &Arguments, next: &AtomicU64, totals: &Mutex<Totals>) {
 fn report(arguments: &Arguments, totals: &Totals, seconds: f64) -> ExitCode {
     println!(
         "{} seeds in {seconds:.1} s ({:.1} seeds/s on {} threads): {} operations, {} elections, {} snapshots \
-         installed, {} faults, {} searches given up, {} violations",
+         installed, {} faults, {} keys evicted, {} searches given up, {} violations",
         totals.seeds,
         totals.seeds as f64 / seconds,
         arguments.threads,
@@ -155,6 +157,7 @@ fn report(arguments: &Arguments, totals: &Totals, seconds: f64) -> ExitCode {
         totals.elections,
         totals.snapshots,
         totals.faults,
+        totals.evicted,
         totals.given_up,
         totals.failed.len()
     );

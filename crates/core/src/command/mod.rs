@@ -313,6 +313,20 @@ impl<'a> Command<'a> {
         }
     }
 
+    /// True when applying it may add memory: what Redis flags `denyoom` and refuses at `maxmemory`.
+    pub fn may_grow(&self) -> bool {
+        matches!(
+            self,
+            Self::Set { .. }
+                | Self::MSet { .. }
+                | Self::MSetNx { .. }
+                | Self::IncrBy { .. }
+                | Self::IncrByFloat { .. }
+                | Self::Append { .. }
+                | Self::SetRange { .. }
+        )
+    }
+
     /// The database it works on; `None` for FLUSHALL, which works on all of them.
     #[inline]
     pub fn db(&self) -> Option<u8> {

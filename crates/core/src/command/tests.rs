@@ -10,6 +10,53 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 0..20)
 }
 
+/// What Redis' table flags `denyoom` is what is refused when memory is full.
+#[test]
+fn what_may_grow_is_what_redis_denies_without_memory() {
+    use repligo_proto::command::{flag, resolve};
+
+    let requests = [
+        "SET k v",
+        "SET k v XX GET",
+        "SETNX k v",
+        "SETEX k 1 v",
+        "PSETEX k 1 v",
+        "GETSET k v",
+        "MSET k v",
+        "MSETNX k v",
+        "INCR k",
+        "DECR k",
+        "INCRBY k 1",
+        "DECRBY k 1",
+        "INCRBYFLOAT k 1",
+        "APPEND k v",
+        "SETRANGE k 1 v",
+        "GETDEL k",
+        "GETEX k",
+        "GETEX k PERSIST",
+        "DEL k",
+        "UNLINK k",
+        "EXPIRE k 1",
+        "PEXPIREAT k 1",
+        "PERSIST k",
+        "RENAME k l",
+        "RENAMENX k l",
+        "FLUSHDB",
+        "FLUSHALL",
+        "GET k",
+        "MGET k",
+        "STRLEN k",
+        "GETRANGE k 0 1",
+        "TOUCH k",
+    ];
+    for text in requests {
+        let request = OwnedRequest::new(text.split(' '));
+        let spec = resolve(request.view()).expect("a command");
+        let command = parse(spec, 0, request.view()).expect("a valid one");
+        assert_eq!(command.may_grow(), spec.has(flag::DENYOOM), "{text}");
+    }
+}
+
 /// Every variant, its options drawn from `numbers`.
 fn commands<'a>(request: &'a OwnedRequest, db: u8, numbers: (u64, i64)) -> Vec<Command<'a>> {
     let view = request.view();

@@ -5,6 +5,7 @@
 
 use super::digest::KeyDigest;
 use super::kind;
+use crate::eviction::Tracking;
 use crate::table::{EntryRef, Meta, Table};
 
 /// One of the sixteen.
@@ -21,10 +22,12 @@ pub(super) struct Database {
 
 impl Database {
     #[cold]
-    pub fn new(number: u8, hash_seed: u64) -> Box<Self> {
+    pub fn new(number: u8, hash_seed: u64, tracking: Tracking) -> Box<Self> {
+        let mut table = Table::new(hash_seed);
+        table.track(tracking);
         Box::new(Self {
             number,
-            table: Table::new(hash_seed),
+            table,
             negative_count: 0,
             digest: 0,
         })
@@ -131,6 +134,21 @@ impl Database {
         self.negative_count -= usize::from(old.kind == kind::NEGATIVE);
         self.table.remove(hash, key);
         true
+    }
+
+    /// Removes an entry, a negative row too, that still has this version; true when it was removed.
+    pub fn evict(&mut self, key: &[u8], version: u64) -> bool {
+        self.remove_if(key, |old| old.version == version)
+    }
+
+    /// What is remembered of accesses, see [`Table::track`].
+    pub fn track(&mut self, tracking: Tracking) {
+        self.table.track(tracking);
+    }
+
+    /// See [`Table::compact`].
+    pub fn compact(&mut self, count: usize) -> usize {
+        self.table.compact(count)
     }
 
     /// Removes every entry, negative rows too.

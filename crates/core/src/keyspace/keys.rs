@@ -5,6 +5,8 @@ use repligo_proto::words;
 
 use crate::command::{Deadline, DeadlineCondition, Keys, ObjectField, TtlForm, parse_i64};
 
+use crate::eviction::Tracking;
+
 use super::write::BuiltMeta;
 use super::{Keyspace, kind};
 
@@ -30,6 +32,14 @@ impl Keyspace {
     }
 
     pub(super) fn count_existing(&self, db: u8, keys: Keys<'_>, reply: &mut ReplyWriter<'_>) {
+        let count = keys
+            .iter()
+            .filter(|key| self.find_aside(db, key).is_some())
+            .count();
+        reply.integer(count as i64);
+    }
+
+    pub(super) fn touch(&self, db: u8, keys: Keys<'_>, reply: &mut ReplyWriter<'_>) {
         let count = keys
             .iter()
             .filter(|key| self.find_counted(db, key).is_some())
@@ -84,7 +94,7 @@ impl Keyspace {
         (form, now_ms): (TtlForm, u64),
         reply: &mut ReplyWriter<'_>,
     ) {
-        let Some(entry) = self.find_counted(db, key) else {
+        let Some(entry) = self.find_aside(db, key) else {
             return reply.integer(-2);
         };
         let Some(deadline) = entry.deadline_ms.filter(|_| entry.kind != kind::ROW) else {
@@ -102,7 +112,7 @@ impl Keyspace {
     }
 
     pub(super) fn type_name(&self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
-        reply.simple(if self.find_counted(db, key).is_some() {
+        reply.simple(if self.find_aside(db, key).is_some() {
             "string"
         } else {
             "none"
@@ -141,7 +151,7 @@ impl Keyspace {
     }
 
     pub(super) fn object(&self, db: u8, key: &[u8], field: ObjectField, reply: &mut ReplyWriter<'_>) {
-        let Some(entry) = self.find_counted(db, key) else {
+        let Some(entry) = self.find_aside(db, key) else {
             return reply.null();
         };
         match field {
@@ -151,7 +161,15 @@ impl Keyspace {
                     && parse_i64(entry.value).is_some_and(|value| (0..SHARED_INTEGERS).contains(&value));
                 reply.integer(if shared { SHARED_REFERENCE_COUNT } else { 1 });
             }
+            ObjectField::IdleTime if self.tracking == Tracking::Frequency => {
+                reply.error(words::LFU_POLICY);
+            }
             ObjectField::IdleTime => reply.integer(0),
+            ObjectField::Frequency if self.tracking == Tracking::Frequency => {
+                let table = self.database(db).map(super::database::Database::table);
+                let frequency = table.and_then(|table| table.frequency(table.hash(key), key));
+                reply.integer(i64::from(frequency.unwrap_or(0)));
+            }
             ObjectField::Frequency => reply.error(words::NO_LFU_POLICY),
         }
     }

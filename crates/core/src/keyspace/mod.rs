@@ -16,6 +16,7 @@
 mod clock;
 mod database;
 mod digest;
+mod evict;
 mod extended;
 mod keys;
 mod known;
@@ -33,10 +34,12 @@ use std::cell::Cell;
 use repligo_proto::reply::ReplyWriter;
 
 use crate::command::Command;
+use crate::eviction::Tracking;
 use crate::limits::DATABASES;
 use crate::op::{Item, Transaction, Watched};
 
 pub use clock::{ReadClock, ReadOutcome};
+pub use evict::{Chooser, KeyspaceMemory, Wish};
 pub use known::Known;
 pub use lag::{LAG_BOUNDS_MS, LagHistogram};
 pub use slices::{Task, steps_of};
@@ -92,6 +95,8 @@ pub struct Keyspace {
     /// Made at the first write, since most of them are never used.
     databases: [Option<Box<Database>>; DATABASES],
     hash_seed: u64,
+    /// What this node remembers of accesses.
+    tracking: Tracking,
     time_ms: u64,
     /// Version of the latest write of any key.
     version: u64,
@@ -125,6 +130,7 @@ impl Keyspace {
         Self {
             databases: [const { None }; DATABASES],
             hash_seed,
+            tracking: Tracking::Off,
             time_ms: 0,
             version: 0,
             earliest_deadline_ms: u64::MAX,
@@ -161,6 +167,11 @@ impl Keyspace {
     /// Version of a key; 0 when it is absent.
     pub fn version_of(&self, db: u8, key: &[u8]) -> u64 {
         self.find(db, key).map_or(0, |entry| entry.version)
+    }
+
+    /// Version of the latest write of any key.
+    pub fn latest_version(&self) -> u64 {
+        self.version
     }
 
     /// Sum over all entries of a 128-bit hash of (database, key, kind, value, deadline, version). Equal
@@ -350,9 +361,8 @@ impl Keyspace {
             Command::GetEx { db, key, expiry } => self.get_unchanged(db, key, expiry, reply),
             Command::StrLen { db, key } => self.string_length(db, key, reply),
             Command::GetRange { db, key, start, end } => self.get_range(db, key, (start, end), reply),
-            Command::Exists { db, keys } | Command::Touch { db, keys } => {
-                self.count_existing(db, keys, reply)
-            }
+            Command::Exists { db, keys } => self.count_existing(db, keys, reply),
+            Command::Touch { db, keys } => self.touch(db, keys, reply),
             Command::Ttl { db, key, form } => self.time_to_live(db, key, (form, now_ms), reply),
             Command::Type { db, key } => self.type_name(db, key, reply),
             Command::Keys { db, pattern } => self.keys_matching(db, pattern, reply),
@@ -409,10 +419,25 @@ impl Keyspace {
         entry.kind != kind::NEGATIVE && self.is_alive(entry)
     }
 
-    /// As `find`, counted for INFO.
+    /// As `find`, counted for INFO and as an access to the key.
     #[inline]
     fn find_counted(&self, db: u8, key: &[u8]) -> Option<EntryRef<'_>> {
-        let entry = self.find(db, key);
+        let entry = self.database(db).and_then(|database| {
+            let table = database.table();
+            table
+                .get_touched(table.hash(key), key)
+                .filter(|entry| self.is_key(entry))
+        });
+        self.count(entry)
+    }
+
+    /// As `find`, counted for INFO, but no access: the command asks about the key, not for its value.
+    fn find_aside(&self, db: u8, key: &[u8]) -> Option<EntryRef<'_>> {
+        self.count(self.find(db, key))
+    }
+
+    #[inline]
+    fn count<'a>(&self, entry: Option<EntryRef<'a>>) -> Option<EntryRef<'a>> {
         let counter = if entry.is_some() { &self.hits } else { &self.misses };
         counter.set(counter.get() + 1);
         entry

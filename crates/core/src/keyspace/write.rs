@@ -45,9 +45,9 @@ impl Keyspace {
     /// Writes an entry with a version that is given: [`Keyspace::put`] and restoring a snapshot.
     #[inline]
     pub(super) fn put_entry(&mut self, db: u8, key: &[u8], (value, meta): (&[u8], Meta)) {
-        let hash_seed = self.hash_seed;
+        let (hash_seed, tracking) = (self.hash_seed, self.tracking);
         self.databases[usize::from(db)]
-            .get_or_insert_with(|| Database::new(db, hash_seed))
+            .get_or_insert_with(|| Database::new(db, hash_seed, tracking))
             .put(key, value, meta);
         self.note_deadline(meta.deadline_ms);
     }

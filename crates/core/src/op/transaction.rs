@@ -85,6 +85,12 @@ impl<'a> Transaction<'a> {
             .any(|item| matches!(item, Item::Command(command) if command.is_write()))
     }
 
+    /// True when one of the commands may add memory.
+    pub fn may_grow(&self) -> bool {
+        self.items()
+            .any(|item| matches!(item, Item::Command(command) if command.may_grow()))
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, self.watched_count as u64);
         out.extend_from_slice(self.watched);
@@ -105,7 +111,7 @@ impl<'a> Transaction<'a> {
 }
 
 /// A count and that many elements, each checked by `take`; gives the bytes of all elements.
-fn take_many<'a>(
+pub(super) fn take_many<'a>(
     input: &mut &'a [u8],
     take: impl Fn(&mut &'a [u8]) -> Result<(), Corrupt>,
 ) -> Result<(usize, &'a [u8]), Corrupt> {

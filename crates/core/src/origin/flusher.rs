@@ -170,6 +170,11 @@ impl Flusher {
         }
     }
 
+    /// The key was evicted.
+    pub fn on_evict(&mut self, keyspace: u16, key: &[u8]) {
+        self.loads.void(keyspace, key);
+    }
+
     /// A fill was applied, whether it cached the row or not.
     pub fn on_fill(&mut self, fill: &Fill) {
         self.loads.settle(fill.keyspace, &fill.key);

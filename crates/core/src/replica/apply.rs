@@ -117,6 +117,7 @@ impl Replica {
         applying.digest_before = Some(self.digest());
         let reclaimed = self.keyspace.set_time_seen_at(reader.time_ms, seen_ms);
         self.apply_steps = self.apply_steps.saturating_sub(reclaimed);
+        self.memory.refuses = false;
         self.expire_intents(now, outputs);
         applying.reader = Some(reader);
         applying
@@ -146,6 +147,7 @@ impl Replica {
     fn finish_entry(&mut self, entry: &LogEntry) {
         self.applied = entry.index;
         self.consensus.applied(entry.index);
+        self.memory.applied(entry.data.len());
         self.snapshots.applied_bytes += entry.data.len() as u64;
         if entry.term > self.applied_term {
             assert!(entry.term > 0, "terms start at one");
@@ -339,6 +341,9 @@ impl Replica {
             return None;
         }
         match Op::decode(&mut rest).ok()? {
+            // What is refused is answered at once.
+            Op::Command(command) if self.refuses_command(&command) => None,
+            Op::Transaction(block) if self.refuses_transaction(&block) => None,
             Op::Command(command) if self.keyspace.is_wide(&command) && command.is_write() => {
                 Some(Keyspace::begin(&command, ops))
             }
@@ -381,7 +386,11 @@ impl Replica {
     fn apply_op(&mut self, op: &[u8], locals: &[bytes::Bytes], writer: &mut ReplyWriter<'_>) {
         let mut rest = op;
         match Op::decode(&mut rest) {
+            Ok(Op::Command(command)) if self.refuses_command(&command) => writer.error(words::OUT_OF_MEMORY),
             Ok(Op::Command(command)) => self.keyspace.apply(&command, writer),
+            Ok(Op::Transaction(transaction)) if self.refuses_transaction(&transaction) => {
+                writer.error_bytes(&words::exec_abort_because(words::OUT_OF_MEMORY.as_bytes()));
+            }
             Ok(Op::Transaction(transaction)) => {
                 let mut next = locals.iter();
                 let mut local = |_item: usize, writer: &mut ReplyWriter<'_>| {
@@ -392,6 +401,8 @@ impl Replica {
                 self.keyspace.transaction(&transaction, writer, &mut local);
             }
             Ok(Op::Time) => {}
+            Ok(Op::Evict(victims)) => self.apply_evict(victims),
+            Ok(Op::MemoryFull) => self.memory.refuses = true,
             Err(_) => writer.error(words::MALFORMED_OP),
         }
     }

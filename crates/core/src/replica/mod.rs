@@ -1,10 +1,10 @@
 //! The replica: one node's copy of a shard, and every decision about it.
 //!
 //! `step` is the only way in for anything that changes it; `read` is the fast path for what the level
-//! allows to be answered at once. The parts, each with its own invariants: `outbox` (this node's writes
+//! allows to be answered at once. The parts, each with its own invariants: `reply` (answers to tickets), `outbox` (this node's writes
 //! until they are applied), `requests` (how they come in and give up), `reads` (reads until they may be answered), `lease` (who may answer them),
 //! `pump` (what leaves at the end of a step), `apply` (entries to state and replies), `snapshots`,
-//! `transfers` (snapshots to and from peers), `loads` and `origin` (what waits for the origin), `slow` (reads over several turns), `settle`
+//! `memory` (the limit, and who goes when it is reached), `transfers` (snapshots to and from peers), `loads` and `origin` (what waits for the origin), `slow` (reads over several turns), `settle`
 //! (consensus and roles after every input), `clock` (the stamp of the next entry).
 //!
 //! It knows nothing of sockets, disks, RESP parsing, or how the consensus library works.
@@ -16,10 +16,12 @@ mod execute;
 mod flight;
 mod lease;
 mod loads;
+mod memory;
 mod origin;
 mod outbox;
 mod pump;
 mod reads;
+mod reply;
 mod requests;
 mod settle;
 mod slow;
@@ -38,16 +40,18 @@ use self::clock::ShardClock;
 use self::flight::Flight;
 use self::lease::Lease;
 use self::loads::OriginWaits;
+use self::memory::Memory;
+pub use self::memory::MemoryStatus;
 use self::outbox::Outbox;
 use self::reads::{Question, Reads};
+use self::reply::{answer, fail};
 use self::slow::SlowReads;
 use self::snapshots::Snapshots;
 use crate::bugs::Bug;
 use crate::command::Command;
 use crate::consensus::{Consensus, Driven};
 use crate::contract::{
-    Boot, Durability, Event, Input, LogEntry, Outputs, PeerId, ReadLevel, Reply, Role, Served, Settings,
-    Ticket,
+    Boot, Durability, Event, Input, LogEntry, Outputs, PeerId, ReadLevel, Role, Served, Settings,
 };
 use crate::entry::Batch;
 use crate::keyspace::{Keyspace, ReadClock, ReadOutcome};
@@ -111,6 +115,7 @@ pub struct Replica {
     flusher: Flusher,
     flusher_output: FlusherOutput,
     waits: OriginWaits,
+    memory: Memory,
     peers: BTreeMap<PeerId, Peer>,
     seen: (Role, u64, PeerId),
     last_tick_us: u64,
@@ -168,6 +173,7 @@ impl Replica {
             flusher: Flusher::new(settings.origin.clone()),
             flusher_output: FlusherOutput::default(),
             waits: OriginWaits::default(),
+            memory: Memory::new(settings.seed),
             peers: peers.collect(),
             seen: (Role::Follower, 0, 0),
             last_tick_us: now.mono_us,
@@ -219,6 +225,7 @@ impl Replica {
         match input {
             // Requests of a turn only gather; the turn's end lets them leave together.
             Input::Request(request) => return self.on_request(now, request, outputs),
+            Input::Memory(input) => return self.on_memory(input),
             Input::Turn => {}
             Input::Tick => self.on_tick(now, outputs),
             Input::Peer { from, message } => self.on_peer(now, from, message, outputs),
@@ -232,11 +239,13 @@ impl Replica {
         self.drop_refused_snapshot(outputs);
         if turn {
             outputs.turn_at_us = None;
+            self.look_after_memory();
             self.pump(now, outputs);
             self.settle(now, outputs);
             if self.announce_commits() {
                 self.settle(now, outputs);
             }
+            self.judge_memory_again();
         }
     }
 
@@ -393,6 +402,7 @@ impl Replica {
 
     fn on_tick(&mut self, now: Now, outputs: &mut Outputs) {
         self.clock.advance(now);
+        self.age_versions(now);
         self.give_up_overdue(now, outputs);
         self.give_up_origin_waits(now, outputs);
         self.reads
@@ -471,28 +481,4 @@ impl Replica {
             self.leader_changed();
         }
     }
-}
-
-/// Answers a ticket with an error.
-fn fail(outputs: &mut Outputs, ticket: Ticket, resp3: bool, text: &str) {
-    answer(outputs, ticket, resp3, |writer| writer.error(text));
-}
-
-/// Answers a ticket with whatever `write` writes.
-fn answer<T>(
-    outputs: &mut Outputs,
-    ticket: Ticket,
-    resp3: bool,
-    write: impl FnOnce(&mut ReplyWriter<'_>) -> T,
-) -> T {
-    let start = outputs.reply_bytes.len();
-    let result = write(&mut ReplyWriter::new(&mut outputs.reply_bytes, resp3));
-    let end = outputs.reply_bytes.len();
-    let position = |at: usize| u32::try_from(at).expect("replies of one step stay below 4 GiB");
-    outputs.replies.push(Reply {
-        ticket,
-        start: position(start),
-        end: position(end),
-    });
-    result
 }

@@ -201,6 +201,12 @@ impl Replica {
         client: Option<(Ticket, bool)>,
         outputs: &mut Outputs,
     ) {
+        if self.refuses_intent(intent) {
+            if let Some((ticket, resp3)) = client {
+                fail(outputs, ticket, resp3, words::OUT_OF_MEMORY);
+            }
+            return;
+        }
         let time_ms = self.keyspace.time_ms();
         let applied = self
             .lanes

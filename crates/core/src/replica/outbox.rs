@@ -196,6 +196,11 @@ impl Outbox {
             .map(|sealed| &sealed.batch)
     }
 
+    /// Bytes of all ops that have not left, those of the open batch included.
+    pub fn unsent_bytes(&self) -> usize {
+        self.open.ops.len() + self.unsent().map(|batch| batch.ops.len()).sum::<usize>()
+    }
+
     /// The first `count` unsent batches left in `term`.
     pub fn mark_sent(&mut self, count: usize, term: u64) {
         assert!(term > 0, "nothing is sent before there is a term");

@@ -106,13 +106,16 @@ impl Replica {
             return;
         }
         self.outbox.seal();
+        self.make_room();
         while let Some((entry, taken)) = self.build_entry(now) {
             let stamped_ms = self.stamp(now);
+            let bytes = entry.len();
             if self.consensus.propose(entry).is_err() {
                 return;
             }
             self.stamped_ms = stamped_ms;
             self.note_flight(now, &taken);
+            self.memory.proposed(bytes);
             self.system.drain(..taken.system);
             self.outbox.mark_sent(taken.own, self.consensus.term());
             self.inbound.drain(..taken.inbound);
@@ -145,8 +148,9 @@ impl Replica {
             inbound: 0,
             ops: self.system.len() as u64,
         };
-        if let Some(batch) = self.system_batch() {
-            taken.system = batch.count as usize;
+        let waits = !self.inbound.is_empty() || self.outbox.unsent().next().is_some();
+        if let Some((batch, system)) = self.system_batch(waits && self.is_full()) {
+            taken.system = system;
             builder.push(&batch);
         }
         for batch in self.outbox.unsent() {
@@ -168,26 +172,34 @@ impl Replica {
         (!builder.is_empty()).then(|| (builder.finish(), taken))
     }
 
-    fn system_batch(&self) -> Option<Batch> {
-        if self.system.is_empty() {
+    /// The ops of no client, and how many of those that wait they are: that there is no room is said
+    /// behind them, for all that follows in the entry.
+    fn system_batch(&self, full: bool) -> Option<(Batch, usize)> {
+        if self.system.is_empty() && !full {
             return None;
         }
         // Rows that were loaded at once can come to more than an entry may hold.
-        let (mut ops, mut count) = (Vec::new(), 0);
+        let (mut ops, mut system) = (Vec::new(), 0);
         for op in &self.system {
             if ops.len() >= limits::ENTRY_BYTES_MAX {
                 break;
             }
             put_bytes(&mut ops, op);
-            count += 1;
+            system += 1;
         }
-        Some(Batch {
+        if full {
+            let mut op = Vec::new();
+            Op::MemoryFull.encode(&mut op);
+            put_bytes(&mut ops, &op);
+        }
+        let batch = Batch {
             node: SYSTEM_NODE,
             incarnation: 0,
             first_sequence: 0,
-            count,
+            count: system as u64 + u64::from(full),
             ops: Bytes::from(ops),
-        })
+        };
+        Some((batch, system))
     }
 
     /// Deadlines fall due on an idle shard too.

@@ -4,7 +4,8 @@ use repligo_proto::words;
 
 use super::outbox::{Sealed, Waiter};
 use super::reads::WaitingRead;
-use super::{Replica, fail};
+use super::{Replica, answer, fail};
+use crate::command::Command;
 use crate::contract::{Body, Outputs, ReadLevel, Request, Ticket};
 use crate::limits;
 use crate::op::Op;
@@ -43,10 +44,17 @@ impl Replica {
                     }
                 }
             }
+            Body::Command(command) if command.may_grow() && self.has_no_room_for(grown_bytes(command)) => {
+                fail(outputs, ticket, resp3, words::OUT_OF_MEMORY);
+            }
             Body::Command(command) => self.submit_write(now, command, (ticket, resp3), outputs),
             Body::Transaction { transaction, locals } => {
                 if let Some(text) = self.settings.origin.refuse_transaction(transaction) {
                     return fail(outputs, ticket, resp3, &text);
+                }
+                if transaction.may_grow() && self.refuses_growth() {
+                    let text = words::exec_abort_because(words::OUT_OF_MEMORY.as_bytes());
+                    return answer(outputs, ticket, resp3, |writer| writer.error_bytes(&text));
                 }
                 let waiter = Waiter::Write {
                     ticket,
@@ -123,5 +131,19 @@ impl Replica {
                 }
             }
         }
+    }
+}
+
+/// How much memory a command can add, about; for one that does not fit at all.
+fn grown_bytes(command: &Command<'_>) -> usize {
+    match *command {
+        Command::Set { value, .. } | Command::Append { value, .. } => value.len(),
+        Command::SetRange { offset, value, .. } => {
+            value.len() + usize::try_from(offset).unwrap_or(usize::MAX / 2)
+        }
+        Command::MSet { pairs, .. } | Command::MSetNx { pairs, .. } => {
+            pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
+        }
+        _ => 0,
     }
 }

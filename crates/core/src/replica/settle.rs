@@ -88,6 +88,7 @@ impl Replica {
             self.inbound.clear();
             self.system.clear();
             self.flight.clear();
+            self.memory.lost();
             self.flusher.on_lost();
             self.stop_transfers();
         }

@@ -277,12 +277,13 @@ impl Replica {
     }
 
     /// Keeps about half of the bound for followers that lag; a lone voter needs none.
-    fn compact_log(&mut self) {
-        let max = self.settings.log_bytes_max;
-        let (trigger, keep) = if self.settings.voters.len() == 1 {
-            (limits::LONE_LOG_BYTES_MAX, 0)
+    pub(super) fn compact_log(&mut self) {
+        let max = self.log_bytes_max();
+        let trigger = self.log_trigger_bytes();
+        let keep = if self.settings.voters.len() == 1 {
+            0
         } else {
-            (max, max / 2)
+            max / 2
         };
         if self.consensus.log().bytes() <= trigger {
             return;

@@ -252,6 +252,7 @@ impl Replica {
         self.abandon_entry(outputs);
         self.keyspace = incoming.keyspace;
         self.slow.restart();
+        self.keyspace.track(self.memory.limit.tracking());
         self.lanes = self.decode_lanes(&header.lanes);
         self.forwarders = header.forwarders;
         self.held.clear();

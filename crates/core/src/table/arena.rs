@@ -3,10 +3,14 @@
 //! A small entry is one record (see `record.rs`) in a slot of a page (see `pages.rs`). A large entry
 //! has its own allocations; its handle has the top bit set.
 
+use std::cell::Cell;
+
 use super::class::{SMALL_BYTES_MAX, class_bytes, class_of};
+use super::marks::Marker;
 use super::pages::Pages;
 use super::record::{self, Shape};
 use super::{EntryRef, Meta};
+use crate::eviction::Tracking;
 
 /// Bit of a handle that marks a large entry; the others then are its number.
 const LARGE: u32 = 1 << 31;
@@ -17,6 +21,7 @@ pub(super) struct LargeEntry {
     meta: Meta,
     key: Box<[u8]>,
     value: Vec<u8>,
+    mark: Cell<u8>,
 }
 
 impl LargeEntry {
@@ -43,9 +48,81 @@ pub(super) struct Arena {
     large: Vec<Option<Box<LargeEntry>>>,
     unused_large: Vec<u32>,
     large_bytes: usize,
+    marker: Marker,
 }
 
 impl Arena {
+    /// An empty arena.
+    pub(super) fn new(marker: Marker) -> Self {
+        let mut new = Self {
+            marker,
+            ..Self::default()
+        };
+        new.pages.keep_marks(new.marker.is_on());
+        new
+    }
+
+    /// What is remembered of accesses.
+    pub(super) fn tracking(&self) -> Tracking {
+        self.marker.tracking()
+    }
+
+    /// Remembers something else of accesses from now on. What was remembered before means little then,
+    /// until the entries have been used again.
+    pub(super) fn track(&mut self, tracking: Tracking) {
+        self.marker = Marker::new(tracking);
+        self.pages.keep_marks(self.marker.is_on());
+    }
+
+    /// Notes an access to an entry.
+    #[inline]
+    pub(super) fn touch(&self, handle: u32) {
+        if self.marker.is_on()
+            && let Some(mark) = self.mark(handle)
+        {
+            self.marker.touch(mark);
+        }
+    }
+
+    /// How soon the entry is to be evicted.
+    pub(super) fn rank(&self, handle: u32) -> u8 {
+        self.mark(handle).map_or(0, |mark| self.marker.rank(mark))
+    }
+
+    /// How often the entry was accessed of late.
+    pub(super) fn frequency(&self, handle: u32) -> u8 {
+        self.mark(handle).map_or(0, |mark| self.marker.frequency(mark))
+    }
+
+    /// The table has a new entry and is of `len` now.
+    pub(super) fn note_inserted(&mut self, len: usize) {
+        self.marker.note_inserted(len);
+    }
+
+    #[inline]
+    fn mark(&self, handle: u32) -> Option<&Cell<u8>> {
+        if handle & LARGE != 0 {
+            return Some(&self.large(handle).mark);
+        }
+        self.pages.mark(handle)
+    }
+
+    fn set_mark(&self, handle: u32, value: u8) {
+        if let Some(mark) = self.mark(handle) {
+            mark.set(value);
+        }
+    }
+
+    /// Bytes in slots that no entry uses.
+    pub(super) fn free_bytes(&self) -> usize {
+        self.pages.free_bytes()
+    }
+
+    /// Looks for a page that is worth evacuating when memory is short; true if one is being evacuated.
+    pub(super) fn press(&mut self) -> bool {
+        self.pages.press()
+    }
+
     /// Bytes allocated, free slots included.
     pub(super) fn memory_bytes(&self) -> usize {
         self.pages.memory_bytes()
@@ -70,12 +147,14 @@ impl Arena {
             && let Some(handle) = self.pages.take(bytes)
         {
             record::write(self.pages.slot_mut(handle), key, value, meta);
+            self.set_mark(handle, self.marker.fresh());
             return handle;
         }
         self.insert_large(LargeEntry {
             meta,
             key: key.into(),
             value: value.to_vec(),
+            mark: Cell::new(self.marker.fresh()),
         })
     }
 
@@ -169,8 +248,11 @@ impl Arena {
             record::write(self.pages.slot_mut(handle), key, value, meta);
             return handle;
         }
+        let mark = self.mark(handle).map(Cell::get);
         self.remove(handle);
-        self.insert(key, value, meta)
+        let handle = self.insert(key, value, meta);
+        mark.into_iter().for_each(|mark| self.set_mark(handle, mark));
+        handle
     }
 
     /// Replaces the meta data; returns the entry's handle from now on.
@@ -226,11 +308,12 @@ impl Arena {
     /// # Panics
     /// If the entry is a small one.
     pub(super) fn copy_large(&self, handle: u32) -> LargeEntry {
-        let LargeEntry { meta, key, value } = self.large(handle);
+        let LargeEntry { meta, key, value, .. } = self.large(handle);
         LargeEntry {
             meta: *meta,
             key: key.clone(),
             value: value.clone(),
+            mark: Cell::new(0),
         }
     }
 
@@ -259,7 +342,9 @@ impl Arena {
     /// Frees about `count` allocations, whatever they hold, of an arena that is no longer in use.
     /// True when none is left.
     pub(super) fn discard(&mut self, count: usize) -> bool {
-        self.large.truncate(self.large.len().saturating_sub(count));
+        for entry in self.large.drain(self.large.len().saturating_sub(count)..) {
+            self.large_bytes -= entry.map_or(0, |entry| entry.heap_bytes());
+        }
         self.pages.discard(count) && self.large.is_empty()
     }
 

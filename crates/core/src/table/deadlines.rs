@@ -114,6 +114,30 @@ impl Deadlines {
             })
     }
 
+    /// All entries: those of the front in their order, the others in the order of their leaves.
+    pub(super) fn handles(&self) -> impl Iterator<Item = u32> {
+        let front = self.front.iter().rev();
+        front
+            .chain(self.leaves.iter().flat_map(|leaf| &leaf.handles))
+            .copied()
+    }
+
+    /// A few neighbours, chosen by `draw`.
+    pub(super) fn sample(&self, draw: u64) -> &[u32] {
+        /// Handles that are taken from one leaf.
+        const NEIGHBOURS: usize = 8;
+        let leaf = (draw as u32 as usize) % (self.leaves.len() + 1);
+        let handles = match leaf.checked_sub(1) {
+            Some(index) => &self.leaves[index].handles,
+            None => &self.front,
+        };
+        if handles.len() <= NEIGHBOURS {
+            return handles;
+        }
+        let start = (draw >> 32) as usize % (handles.len() - NEIGHBOURS + 1);
+        &handles[start..start + NEIGHBOURS]
+    }
+
     /// Adds an entry that has a deadline.
     pub(super) fn insert(&mut self, arena: &Arena, handle: u32) {
         self.len += 1;

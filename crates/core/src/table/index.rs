@@ -16,6 +16,7 @@
 use std::ops::Range;
 
 use super::bucket::Bucket;
+use super::region::{Region, SEGMENT_BUCKETS, new_buckets};
 
 /// Entries per bucket at which the table grows. Chains then are 11 entries long on average, and about
 /// a third of the buckets has an overflow bucket; memory per entry is flat around this load.
@@ -24,23 +25,11 @@ const LOAD_MAX: usize = 11;
 const LOAD_MIN: usize = 3;
 /// Entries per bucket after shrinking.
 const LOAD_SHRUNK: usize = 8;
-/// Buckets per segment: 16 KiB.
-const SEGMENT_BUCKETS: usize = 1 << SEGMENT_BITS;
-const SEGMENT_BITS: usize = 8;
 /// Segments left behind that are kept to be filled again: allocators cannot put one into another's hole.
 const SPARE_SEGMENTS_MAX: usize = 4;
 /// Overflow buckets per allocation: few, because small tables need few.
 const OVERFLOW_BUCKETS: usize = 1 << OVERFLOW_BITS;
 const OVERFLOW_BITS: usize = 6;
-
-/// One division of the hashes into buckets.
-#[derive(Debug)]
-struct Region {
-    /// Buckets that the hashes are divided into; 0: this region is not in use.
-    bucket_count: u64,
-    /// Segments outside of what the migration has reached, or not yet left, are empty.
-    segments: Vec<Box<[Bucket]>>,
-}
 
 /// Which bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,59 +62,6 @@ pub(super) struct Index {
     overflow_fresh: u32,
     overflow_used: usize,
     len: usize,
-}
-
-impl Region {
-    fn new(bucket_count: u64) -> Self {
-        let segment_count = (bucket_count as usize).div_ceil(SEGMENT_BUCKETS);
-        Self {
-            bucket_count,
-            segments: (0..segment_count).map(|_| Box::default()).collect(),
-        }
-    }
-
-    /// Bucket and tag of a hash.
-    #[inline]
-    fn locate(&self, hash: u64) -> (usize, u8) {
-        let product = u128::from(hash) * u128::from(self.bucket_count);
-        ((product >> 64) as usize, (product as u64 >> 56) as u8)
-    }
-
-    /// The lowest hash of a bucket; 2⁶⁴ for the one behind the last.
-    fn lowest_hash(&self, bucket: u64) -> u128 {
-        (u128::from(bucket) << 64).div_ceil(u128::from(self.bucket_count))
-    }
-
-    #[inline]
-    fn bucket(&self, index: usize) -> &Bucket {
-        &self.segments[index >> SEGMENT_BITS][index & (SEGMENT_BUCKETS - 1)]
-    }
-
-    #[inline]
-    fn bucket_mut(&mut self, index: usize) -> &mut Bucket {
-        &mut self.segments[index >> SEGMENT_BITS][index & (SEGMENT_BUCKETS - 1)]
-    }
-
-    /// Makes sure that this bucket's segment exists, which is one of the spare ones if possible.
-    fn allocate(&mut self, index: usize, spare: &mut Vec<Box<[Bucket]>>) {
-        let segment = index >> SEGMENT_BITS;
-        if self.segments[segment].is_empty() {
-            let behind = self.bucket_count as usize - segment * SEGMENT_BUCKETS;
-            self.segments[segment] = match spare.pop() {
-                Some(spare) if behind >= SEGMENT_BUCKETS => spare,
-                _ => new_buckets(behind.min(SEGMENT_BUCKETS)),
-            };
-        }
-    }
-
-    fn memory_bytes(&self) -> usize {
-        let buckets: usize = self.segments.iter().map(|segment| segment.len()).sum();
-        buckets * size_of::<Bucket>() + self.segments.capacity() * size_of::<Box<[Bucket]>>()
-    }
-}
-
-fn new_buckets(count: usize) -> Box<[Bucket]> {
-    vec![Bucket::default(); count].into_boxed_slice()
 }
 
 impl Index {
@@ -320,8 +256,7 @@ impl Index {
             }
         }
         if self.migrated as usize & (SEGMENT_BUCKETS - 1) == 0 {
-            self.spare
-                .push(std::mem::take(&mut self.current.segments[source >> SEGMENT_BITS]));
+            self.spare.push(self.current.take(source));
             self.spare.truncate(SPARE_SEGMENTS_MAX);
         }
         if self.migrated == self.current.bucket_count {
@@ -404,14 +339,10 @@ impl Index {
     /// Frees up to `count` segments of an index that is no longer in use; true when none is left.
     pub(super) fn discard(&mut self, count: usize) -> bool {
         // Most of an index is one region or the other, and overflow buckets are a sixth of it.
-        for segments in [
-            &mut self.current.segments,
-            &mut self.target.segments,
-            &mut self.overflow,
-        ] {
-            segments.truncate(segments.len().saturating_sub(count));
-        }
-        self.current.segments.is_empty() && self.target.segments.is_empty() && self.overflow.is_empty()
+        self.current.truncate(count);
+        self.target.truncate(count);
+        self.overflow.truncate(self.overflow.len().saturating_sub(count));
+        self.current.is_discarded() && self.target.is_discarded() && self.overflow.is_empty()
     }
 
     /// The chain that holds `hash`, and the lowest hash behind that chain's range (2⁶⁴ at the end).

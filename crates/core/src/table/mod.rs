@@ -4,9 +4,10 @@
 //! number that says what kind of value it is. The table knows nothing of commands, of replication or
 //! of a clock: an entry past its deadline stays until [`Table::expire_due`] takes it.
 //!
-//! - `hash` hashes keys, `index` with `bucket` maps hashes to handles and grows bucket by bucket,
+//! - `hash` hashes keys, `index` with `region` and `bucket` maps hashes to handles and grows bucket by bucket,
 //!   `arena` with `pages`, `class` and `record` holds the entries, `deadlines` orders the volatile ones,
-//!   `snapshot` keeps pre-images, `upkeep` goes on with each change, `walk` reads many entries.
+//!   `snapshot` keeps pre-images, `upkeep` goes on with each change, `walk` reads many entries, `marks`
+//!   remembers how entries are used, `sample` shows what may be evicted.
 //! - Deterministic: layout and order of a scan depend on the seed and the history alone. Contents,
 //!   order of expiry and validity of cursors do not even depend on the history.
 //! - No operation stalls: an insertion or removal moves the entries of at most two buckets, a clear
@@ -21,9 +22,12 @@ mod class;
 mod deadlines;
 mod hash;
 mod index;
+mod marks;
 mod pages;
 mod prefetch;
 mod record;
+mod region;
+mod sample;
 mod snapshot;
 mod upkeep;
 mod walk;
@@ -35,6 +39,8 @@ use arena::Arena;
 use deadlines::Deadlines;
 use hash::KeyHasher;
 use index::{Index, Place, Spot};
+use marks::Marker;
+pub use sample::Candidate;
 use snapshot::Snapshot;
 
 /// The largest version an entry can have: 48 bits are stored.
@@ -88,11 +94,11 @@ struct Store {
 }
 
 impl Store {
-    fn new(hasher: KeyHasher) -> Self {
+    fn new(hasher: KeyHasher, marker: Marker) -> Self {
         Self {
             hasher,
             index: Index::new(),
-            arena: Arena::default(),
+            arena: Arena::new(marker),
         }
     }
 
@@ -127,7 +133,7 @@ impl Table {
     /// An empty table. Replicas of one shard must use one seed, which clients must not know.
     pub fn new(seed: u64) -> Self {
         Self {
-            store: Store::new(KeyHasher::new(seed)),
+            store: Store::new(KeyHasher::new(seed), Marker::default()),
             deadlines: Deadlines::default(),
             snapshot: None,
             discarded: Vec::new(),
@@ -182,13 +188,26 @@ impl Table {
     /// The entry of a key.
     #[inline]
     pub fn get(&self, hash: u64, key: &[u8]) -> Option<EntryRef<'_>> {
+        self.get_with_handle(hash, key).map(|(_, entry)| entry)
+    }
+
+    /// As [`Table::get`], and it counts as an access to the entry (see [`Table::track`]).
+    #[inline]
+    pub fn get_touched(&self, hash: u64, key: &[u8]) -> Option<EntryRef<'_>> {
+        let (handle, entry) = self.get_with_handle(hash, key)?;
+        self.store.arena.touch(handle);
+        Some(entry)
+    }
+
+    #[inline]
+    fn get_with_handle(&self, hash: u64, key: &[u8]) -> Option<(u32, EntryRef<'_>)> {
         let Store { index, arena, .. } = &self.store;
         let mut found = None;
         // The head of an entry is read once for comparing and returning it.
         index.find(hash, |handle| {
             let entry = arena.entry(handle);
             let is_wanted = entry.key == key;
-            found = is_wanted.then_some(entry);
+            found = is_wanted.then_some((handle, entry));
             is_wanted
         });
         found
@@ -221,6 +240,7 @@ impl Table {
             let mut on_replaced = Some(on_replaced);
             let mut show = |entry: EntryRef<'_>| on_replaced.take().into_iter().for_each(|show| show(entry));
             if let Some(old_deadline_ms) = self.store.arena.overwrite(handle, value, meta, &mut show) {
+                self.store.arena.touch(handle);
                 self.reorder(key, (old_deadline_ms, handle), (meta.deadline_ms, handle));
             } else {
                 show(self.store.arena.entry(handle));
@@ -232,6 +252,7 @@ impl Table {
         }
         let handle = self.store.arena.insert(key, value, meta);
         self.store.index.insert(hash, handle);
+        self.store.arena.note_inserted(self.store.index.len());
         if meta.deadline_ms.is_some() {
             self.deadlines.insert(&self.store.arena, handle);
         }
@@ -300,12 +321,13 @@ impl Table {
     /// Removes all entries at once.
     pub fn clear(&mut self) {
         let hasher = self.store.hasher;
-        let old = std::mem::replace(&mut self.store, Store::new(hasher));
+        let marker = Marker::new(self.store.arena.tracking());
+        let old = std::mem::replace(&mut self.store, Store::new(hasher, marker));
         let old = match &mut self.snapshot {
             Some(snapshot) => snapshot.keep(old),
             None => Some(old),
         };
-        let store = old.unwrap_or_else(|| Store::new(hasher));
+        let store = old.unwrap_or_else(|| Store::new(hasher, Marker::default()));
         self.discarded.push((store, std::mem::take(&mut self.deadlines)));
         self.discard(upkeep::DISCARDS_PER_CLEAR);
     }
@@ -379,7 +401,8 @@ impl Table {
         expired
     }
 
-    /// Bytes of memory that the table has allocated, free slots and pre-images included.
+    /// Bytes of memory that the table has allocated: free slots, pre-images and what a clear has left to
+    /// be freed included.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
             + self.store.memory_bytes()
@@ -388,20 +411,28 @@ impl Table {
                 .snapshot
                 .as_ref()
                 .map_or(0, |snapshot| snapshot.memory_bytes())
+            + self.discarded_bytes()
+    }
+
+    fn discarded_bytes(&self) -> usize {
+        let cleared = self.discarded.iter();
+        cleared
+            .map(|(store, deadlines)| store.memory_bytes() + deadlines.memory_bytes())
+            .sum()
     }
 
     /// Bytes of memory that one entry takes, its share of the index included.
     pub fn entry_bytes(&self, hash: u64, key: &[u8]) -> Option<usize> {
-        /// About what an entry takes in the index, and in the order of deadlines.
+        let handle = self.store.index.handle(self.store.find(hash, key)?);
+        let share = Self::share_bytes(self.store.arena.deadline_ms(handle));
+        Some(self.store.arena.entry_bytes(handle) + share)
+    }
+
+    /// About what an entry takes in the index, and in the order of deadlines.
+    fn share_bytes(deadline_ms: Option<u64>) -> usize {
         const INDEX_SHARE_BYTES: usize = 8;
         const DEADLINE_SHARE_BYTES: usize = 5;
-        let handle = self.store.index.handle(self.store.find(hash, key)?);
-        let deadline = self
-            .store
-            .arena
-            .deadline_ms(handle)
-            .map_or(0, |_| DEADLINE_SHARE_BYTES);
-        Some(self.store.arena.entry_bytes(handle) + INDEX_SHARE_BYTES + deadline)
+        INDEX_SHARE_BYTES + deadline_ms.map_or(0, |_| DEADLINE_SHARE_BYTES)
     }
 
     /// Most entries that one change had to move because the table was growing or shrinking.

@@ -9,6 +9,8 @@
 //! the live bit. A page is in its class's list of open pages exactly while it has a free slot and is
 //! not being evacuated. Nothing here depends on addresses: the same calls give the same handles.
 
+use std::cell::Cell;
+
 use super::class::{CLASSES, SMALL_BYTES_MAX, class_bytes, class_of};
 use super::record::LIVE;
 
@@ -31,6 +33,8 @@ const NOT_OPEN: u32 = u32::MAX;
 /// One in so many slots of a class must be free before pages are evacuated. At a quarter, a table that
 /// only loses entries moves at most three for each it has lost.
 const EVACUATION_FREE_DIVISOR: usize = 4;
+/// The same when memory is short: each page that becomes free costs the moves of up to fifteen others.
+const EVACUATION_FREE_DIVISOR_PRESSED: usize = 16;
 /// Open pages of which the emptiest is evacuated.
 const EVACUATION_CANDIDATES: usize = 8;
 
@@ -40,6 +44,8 @@ const _: () = assert!(PAGE_BYTES_MAX / SMALL_BYTES_MAX >= 8 && PAGE_SLOTS_MAX < 
 struct Page {
     /// Empty if this page number is not in use.
     data: Box<[u8]>,
+    /// One per slot, or none: how the entry there was used, see `marks.rs`.
+    marks: Box<[Cell<u8>]>,
     slot_bytes: u16,
     class: u16,
     slot_count: u16,
@@ -56,6 +62,7 @@ impl Page {
     fn unused() -> Self {
         Self {
             data: Box::default(),
+            marks: Box::default(),
             slot_bytes: 0,
             class: 0,
             slot_count: 0,
@@ -98,22 +105,45 @@ pub(super) struct Pages {
     unused_pages: Vec<u32>,
     classes: Box<[Class]>,
     evacuation: Option<Evacuation>,
+    /// Bytes of all pages, marks included.
     data_bytes: usize,
+    /// Bytes of slots that are free.
+    free_bytes: usize,
+    keeps_marks: bool,
+    /// The class that [`Pages::press`] looks at next.
+    pressed_class: usize,
 }
 
 impl Pages {
     /// Bytes allocated, free slots included.
     pub(super) fn memory_bytes(&self) -> usize {
-        let open: usize = self
-            .classes
-            .iter()
-            .map(|class| class.open_pages.capacity() * 4)
-            .sum();
+        // A page can be in one list of open pages.
         self.data_bytes
-            + open
             + self.classes.len() * size_of::<Class>()
-            + self.pages.capacity() * size_of::<Page>()
+            + self.pages.capacity() * (size_of::<Page>() + 4)
             + self.unused_pages.capacity() * 4
+    }
+
+    /// Bytes of slots that are free.
+    pub(super) fn free_bytes(&self) -> usize {
+        self.free_bytes
+    }
+
+    /// Whether pages have marks from now on.
+    pub(super) fn keep_marks(&mut self, keeps_marks: bool) {
+        self.keeps_marks = keeps_marks;
+        for page in &mut self.pages {
+            self.data_bytes -= page.marks.len();
+            page.marks = new_marks(if keeps_marks { page.slot_count } else { 0 });
+            self.data_bytes += page.marks.len();
+        }
+    }
+
+    /// The mark of the entry in a slot, if marks are kept.
+    #[inline]
+    pub(super) fn mark(&self, handle: u32) -> Option<&Cell<u8>> {
+        let page = &self.pages[(handle >> SLOT_BITS) as usize];
+        page.marks.get(handle as usize & SLOT_MASK)
     }
 
     /// The slot of a handle in use.
@@ -163,6 +193,7 @@ impl Pages {
         };
         page.used_count += 1;
         class.free_slots -= 1;
+        self.free_bytes -= usize::from(page.slot_bytes);
         if page.used_count == page.slot_count {
             page.open_position = NOT_OPEN;
             let closed = class.open_pages.pop();
@@ -192,9 +223,12 @@ impl Pages {
         class.slot_count += slot_count;
         class.free_slots += slot_count;
         class.open_pages.push(number);
-        self.data_bytes += slot_bytes * slot_count;
+        let marks = new_marks(if self.keeps_marks { slot_count as u16 } else { 0 });
+        self.data_bytes += slot_bytes * slot_count + marks.len();
+        self.free_bytes += slot_bytes * slot_count;
         self.pages[number as usize] = Page {
             data: vec![0; slot_bytes * slot_count].into_boxed_slice(),
+            marks,
             slot_bytes: slot_bytes as u16,
             class: class_index as u16,
             slot_count: slot_count as u16,
@@ -224,6 +258,7 @@ impl Pages {
         }
         page.used_count -= 1;
         class.free_slots += 1;
+        self.free_bytes += usize::from(page.slot_bytes);
         if page.used_count == 0 {
             // Half a page of free slots stays, or a single entry could allocate and free a page with
             // every change.
@@ -232,7 +267,7 @@ impl Pages {
                 self.release_page(number);
             }
         }
-        self.consider_evacuation(class_index);
+        self.consider_evacuation(class_index, EVACUATION_FREE_DIVISOR);
     }
 
     /// Gives an empty page back to the allocator.
@@ -249,7 +284,8 @@ impl Pages {
         let class = &mut self.classes[usize::from(page.class)];
         class.free_slots -= usize::from(page.slot_count);
         class.slot_count -= usize::from(page.slot_count);
-        self.data_bytes -= page.data.len();
+        self.data_bytes -= page.data.len() + page.marks.len();
+        self.free_bytes -= page.data.len();
         self.unused_pages.push(number);
     }
 
@@ -265,13 +301,10 @@ impl Pages {
     }
 
     /// Chooses a page to evacuate if none is being evacuated and too much of this class is free.
-    fn consider_evacuation(&mut self, class_index: usize) {
+    fn consider_evacuation(&mut self, class_index: usize, free_divisor: usize) {
         let class = &mut self.classes[class_index];
         let open_count = class.open_pages.len();
-        if self.evacuation.is_some()
-            || class.free_slots * EVACUATION_FREE_DIVISOR < class.slot_count
-            || open_count < 2
-        {
+        if self.evacuation.is_some() || class.free_slots * free_divisor < class.slot_count || open_count < 2 {
             return;
         }
         let first = class.evacuation_cursor;
@@ -288,13 +321,26 @@ impl Pages {
         let free_elsewhere = class.free_slots + used_count - usize::from(page.slot_count);
         if used_count == 0 {
             self.release_page(number);
-        } else if free_elsewhere >= used_count + usize::from(page.slot_count) / EVACUATION_FREE_DIVISOR {
+        } else if free_elsewhere >= used_count + usize::from(page.slot_count) / free_divisor {
             self.close_page(class_index, position as u32);
             self.evacuation = Some(Evacuation {
                 page: number,
                 slot: 0,
             });
         }
+    }
+
+    /// Chooses a page to evacuate, in the next class where a small part is free; true if one is being
+    /// evacuated.
+    pub(super) fn press(&mut self) -> bool {
+        for _ in 0..self.classes.len() {
+            if self.evacuation.is_some() {
+                return true;
+            }
+            self.pressed_class = (self.pressed_class + 1) % self.classes.len();
+            self.consider_evacuation(self.pressed_class, EVACUATION_FREE_DIVISOR_PRESSED);
+        }
+        self.evacuation.is_some()
     }
 
     /// True while entries have to be moved elsewhere.
@@ -334,6 +380,10 @@ impl Pages {
             .expect("an evacuated page is not open");
         let (source, target) = (from.slot_range(handle), to.slot_range(moved));
         to.data[target].copy_from_slice(&from.data[source]);
+        let [old, new] = [handle, moved].map(|handle| handle as usize & SLOT_MASK);
+        if let (Some(from), Some(to)) = (from.marks.get(old), to.marks.get(new)) {
+            to.set(from.get());
+        }
         self.free(handle);
         moved
     }
@@ -341,9 +391,15 @@ impl Pages {
     /// Frees up to `count` pages whatever they hold, for storage that is no longer in use. True when
     /// none is left.
     pub(super) fn discard(&mut self, count: usize) -> bool {
-        self.pages.truncate(self.pages.len().saturating_sub(count));
+        for page in self.pages.drain(self.pages.len().saturating_sub(count)..) {
+            self.data_bytes -= page.data.len() + page.marks.len();
+        }
         self.pages.is_empty()
     }
+}
+
+fn new_marks(count: u16) -> Box<[Cell<u8>]> {
+    vec![Cell::new(0); usize::from(count)].into_boxed_slice()
 }
 
 #[cfg(test)]
@@ -351,6 +407,7 @@ impl Pages {
     /// Checks the bookkeeping; for tests.
     pub(super) fn check(&self) {
         let mut data_bytes = 0;
+        let mut free_bytes = 0;
         let mut free_slots = vec![0; self.classes.len()];
         let evacuated = self.evacuation.map(|evacuation| evacuation.page as usize);
         for (number, page) in self
@@ -362,7 +419,8 @@ impl Pages {
             let slots = page.data.chunks_exact(usize::from(page.slot_bytes));
             let used = slots.filter(|slot| slot[0] & LIVE != 0).count();
             assert_eq!(used, usize::from(page.used_count));
-            data_bytes += page.data.len();
+            data_bytes += page.data.len() + page.marks.len();
+            free_bytes += page.data.len() - used * usize::from(page.slot_bytes);
             let class = usize::from(page.class);
             free_slots[class] += usize::from(page.slot_count) - used;
             let position = self.classes[class]
@@ -376,7 +434,7 @@ impl Pages {
                 page.open_position
             );
         }
-        assert_eq!(data_bytes, self.data_bytes);
+        assert_eq!((data_bytes, free_bytes), (self.data_bytes, self.free_bytes));
         assert!(self.classes.iter().map(|class| class.free_slots).eq(free_slots));
     }
 }

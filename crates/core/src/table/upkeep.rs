@@ -10,6 +10,8 @@ use super::{Store, Table};
 const RELOCATIONS_PER_CHANGE: usize = 4;
 /// Allocations of a cleared table that one change frees, up to 64 KiB each.
 pub(super) const DISCARDS_PER_CHANGE: usize = 8;
+/// The same for a turn in which memory is short: tens of megabytes, within a millisecond or two.
+pub(super) const DISCARDS_PER_COMPACTION: usize = 512;
 /// The same for the clearing itself: all of a small table.
 pub(super) const DISCARDS_PER_CLEAR: usize = 64;
 
@@ -25,7 +27,7 @@ impl Table {
             self.migrate();
         }
         if self.store.arena.is_evacuating() {
-            self.evacuate();
+            self.evacuate(RELOCATIONS_PER_CHANGE);
         }
         if !self.discarded.is_empty() {
             self.discard(DISCARDS_PER_CHANGE);
@@ -42,12 +44,12 @@ impl Table {
         }
     }
 
-    /// One step of emptying a page that is mostly free.
-    fn evacuate(&mut self) {
+    /// Moves up to `count` entries out of a page that is mostly free; returns how many it has moved.
+    pub(super) fn evacuate(&mut self, count: usize) -> usize {
         let Store { hasher, index, arena } = &mut self.store;
-        for _ in 0..RELOCATIONS_PER_CHANGE {
+        for moved_count in 0..count {
             let Some(handle) = arena.next_to_relocate() else {
-                return;
+                return moved_count;
             };
             let moved = arena.relocate(handle);
             let entry = arena.entry(moved);
@@ -57,6 +59,7 @@ impl Table {
                 self.deadlines.rename((deadline_ms, entry.key), handle, moved);
             }
         }
+        count
     }
 
     /// Frees about `count` allocations of cleared tables.
@@ -85,6 +88,7 @@ impl Table {
         if edited != handle {
             index.set_handle(place, edited);
         }
+        arena.touch(edited);
         self.reorder(key, (old_deadline_ms, handle), (deadline_ms, edited));
     }
 

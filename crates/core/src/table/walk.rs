@@ -56,6 +56,10 @@ impl Table {
     /// was removed and came back is in practice visited twice (two entries whose hashes share 48 bits can
     /// be, too), and a call may visit none. A cursor that no call returned starts at some bucket or ends the scan.
     pub fn scan<'a>(&'a self, cursor: u64, on_entry: &mut dyn FnMut(EntryRef<'a>)) -> u64 {
+        self.scan_handles(cursor, &mut |handle| on_entry(self.store.arena.entry(handle)))
+    }
+
+    pub(super) fn scan_handles(&self, cursor: u64, on_handle: &mut dyn FnMut(u32)) -> u64 {
         if cursor >> (u64::BITS - CURSOR_SHIFT) != 0 {
             return 0;
         }
@@ -64,9 +68,8 @@ impl Table {
         loop {
             let (spot, end) = self.store.index.span(at);
             for handle in self.store.index.chain(spot) {
-                let entry = self.store.arena.entry(handle);
-                if self.hash(entry.key) >= first {
-                    on_entry(entry);
+                if self.hash(self.store.arena.key(handle)) >= first {
+                    on_handle(handle);
                 }
             }
             let next = (end >> CURSOR_SHIFT) as u64;

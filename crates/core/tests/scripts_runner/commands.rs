@@ -1,6 +1,7 @@
 //! The commands of scripts; `scripts/README.txt` describes them for their authors.
 
-use repligo_core::contract::PeerId;
+use repligo_core::contract::{Input, MemoryInput, PeerId};
+use repligo_core::eviction::{EvictionPolicy, MemoryLimit};
 use repligo_proto::resp::OwnedRequest;
 
 use super::describe;
@@ -30,6 +31,7 @@ pub fn execute(world: &mut World, command: &str) -> Outcome {
         "hold" | "release" | "cut" | "connect" => on_links(world, verb, rest),
         "crash" | "power-loss" | "restart" | "pause" | "resume" | "hand-over" => on_nodes(world, verb, rest),
         "disk" => on_disk(world, rest),
+        "memory" => memory(world, rest),
         "origin" => on_origin(world, rest),
         "trace" if rest == ["votes"] => {
             world.votes = true;
@@ -190,6 +192,24 @@ fn on_disk(world: &mut World, words: &[&str]) -> Outcome {
             }
             other => return Err(format!("{other}: a disk cannot do that")),
         }
+    }
+    world.settle();
+    Ok(())
+}
+
+/// `memory 20000 allkeys-lru n1`: a limit and its policy.
+fn memory(world: &mut World, words: &[&str]) -> Outcome {
+    let [bytes, policy, nodes @ ..] = words else {
+        return Err("like: memory 20000 allkeys-lru n1".to_owned());
+    };
+    let limit = MemoryLimit {
+        bytes_max: number(bytes)?,
+        policy: EvictionPolicy::named(policy).ok_or("no such policy")?,
+    };
+    let outside_bytes = 0;
+    for peer in peers(world, nodes)? {
+        let input = MemoryInput { limit, outside_bytes };
+        world.step(peer, Input::Memory(input));
     }
     world.settle();
     Ok(())

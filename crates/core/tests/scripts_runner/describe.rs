@@ -83,6 +83,11 @@ fn op(mut bytes: &[u8]) -> String {
         Op::Command(command) => command.name().to_ascii_uppercase(),
         Op::Transaction(_) => "MULTI".to_owned(),
         Op::Time => "time".to_owned(),
+        Op::Evict(victims) => {
+            let keys = victims.iter().map(|victim| text(victim.key));
+            format!("evict {}", keys.collect::<Vec<_>>().join(" "))
+        }
+        Op::MemoryFull => "memory-full".to_owned(),
     }
 }
 

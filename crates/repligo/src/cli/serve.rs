@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::ArgMatches;
+use repligo_core::eviction::EvictionPolicy;
 
 use crate::admin;
 use crate::config::{self, NodeSettings};
@@ -54,8 +55,8 @@ fn warn_about(settings: &NodeSettings) {
             "an even number of nodes survives no more failures than one node less; three or five are usual"
         );
     }
-    if settings.maxmemory_bytes > 0 {
-        tracing::warn!("maxmemory is reported to clients but not enforced until eviction exists");
+    if settings.memory.bytes_max == 0 && settings.memory.policy != EvictionPolicy::NoEviction {
+        tracing::warn!("a maxmemory-policy does nothing without maxmemory");
     }
 }
 
@@ -75,7 +76,7 @@ fn node_config(settings: NodeSettings) -> NodeConfig {
         data_dir: settings.data_dir,
         durability: settings.durability,
         cluster,
-        maxmemory_bytes: settings.maxmemory_bytes,
+        memory: settings.memory,
         maxclients: settings.maxclients,
         output_bytes_max: settings.output_bytes_max,
         proto_max_bulk_bytes: settings.proto_max_bulk_bytes,

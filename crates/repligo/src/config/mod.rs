@@ -19,6 +19,8 @@ pub mod value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use repligo_core::eviction::MemoryLimit;
+
 use repligo_core::contract::Durability;
 
 use cluster::Member;
@@ -56,8 +58,8 @@ pub struct NodeSettings {
     pub durability: Durability,
     /// All nodes, sorted by name; empty for a single node.
     pub members: Vec<Member>,
-    /// Reported limit of the data; 0 for none.
-    pub maxmemory_bytes: u64,
+    /// What data and buffers may use, and what goes then.
+    pub memory: MemoryLimit,
     /// Client connections at most.
     pub maxclients: usize,
     /// Form of log lines.

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use repligo_core::contract::Durability;
+use repligo_core::eviction::{EvictionPolicy, MemoryLimit};
 
 use super::cluster::Member;
 use super::error::{Origin, Problem, Problems};
@@ -49,7 +50,12 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
             _ => Durability::Os,
         },
         members: members(layered),
-        maxmemory_bytes: number(layered, "maxmemory"),
+        memory: MemoryLimit {
+            bytes_max: number(layered, "maxmemory"),
+            policy: text(layered, "maxmemory-policy")
+                .and_then(|name| EvictionPolicy::named(&name))
+                .expect("it has a default, and other words are refused"),
+        },
         maxclients: number(layered, "maxclients") as usize,
         log_format: match text(layered, "log-format").as_deref() {
             Some("json") => LogFormat::Json,

@@ -130,20 +130,6 @@ fn parse_choice(text: &str, words: &[&str]) -> Result<Value, BadValue> {
     if words.contains(&text) {
         return Ok(Value::Text(text.to_string()));
     }
-    // Redis' other policies are real words that people carry over; "unknown" would mislead them.
-    let redis_policies = [
-        "allkeys-lru",
-        "allkeys-lfu",
-        "allkeys-random",
-        "volatile-lru",
-        "volatile-lfu",
-    ];
-    if words == ["noeviction"] && (redis_policies.contains(&text) || text.starts_with("volatile-")) {
-        return Err(BadValue::new(
-            format!("policy `{text}` needs eviction, which this version does not have yet"),
-            "use noeviction, and give keys a TTL to bound the data",
-        ));
-    }
     Err(BadValue::new(
         format!("`{text}` is none of {}", words.join(", ")),
         super::suggest::remedy(text, words.iter().copied(), "write one of these words"),
@@ -193,11 +179,6 @@ mod tests {
             Kind::Choice(&["none", "os", "fsync"]),
             "fsnyc",
             Err("did you mean `fsync`"),
-        );
-        check(
-            Kind::Choice(&["noeviction"]),
-            "allkeys-lru",
-            Err("does not have yet"),
         );
         check(Kind::Switch, "yes", Ok(Value::Switch(true)));
         check(Kind::Switch, "maybe", Err("true or false"));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use repligo_core::contract::Durability;
+use repligo_core::eviction::MemoryLimit;
 use repligo_core::origin::OriginMap;
 
 use super::Shared;
@@ -72,8 +73,8 @@ pub struct NodeConfig {
     pub durability: Durability,
     /// `(name, peer address)` of every node, this one included; empty for a single node.
     pub cluster: Vec<(String, String)>,
-    /// Memory limit in bytes as reported by INFO and CONFIG; 0 for none.
-    pub maxmemory_bytes: u64,
+    /// What data and buffers may use, and what goes then; CONFIG SET changes it.
+    pub memory: MemoryLimit,
     /// Most client connections at once.
     pub maxclients: usize,
     /// Unsent reply bytes above which a client is disconnected; 0 for no limit.
@@ -108,7 +109,7 @@ impl Default for NodeConfig {
             data_dir: PathBuf::from("repligo-data"),
             durability: Durability::Os,
             cluster: Vec::new(),
-            maxmemory_bytes: 0,
+            memory: MemoryLimit::default(),
             maxclients: 10_000,
             output_bytes_max: 256 << 20,
             proto_max_bulk_bytes: 512 << 20,

@@ -68,6 +68,15 @@ impl Default for Heap {
     }
 }
 
+/// Gives what is free inside of the heap back to the system.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it returns free pages to the system and touches nothing that is in use; any thread may.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 fn heap_end() -> usize {
     // SAFETY: an increment of zero only tells the end of the heap.
     unsafe { libc::sbrk(0) }.expose_provenance()

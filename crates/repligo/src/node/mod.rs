@@ -11,6 +11,7 @@ mod config;
 pub mod drivers;
 pub mod formation;
 mod heap;
+mod memory;
 mod metrics;
 pub mod process;
 pub mod rates;

@@ -5,6 +5,7 @@
 
 use repligo_core::contract::Input;
 use repligo_core::limits::DATABASES;
+use repligo_core::replica::Replica;
 use repligo_core::time::Now;
 use repligo_proto::command::{CommandId, Spec, flag};
 use repligo_proto::resp::{ArgSlice, OwnedRequest};
@@ -98,6 +99,7 @@ impl Worker {
         let number = |name| self.parameters.value(name).and_then(|value| value.parse().ok());
         self.slowlog.threshold_us = number("slowlog-log-slower-than").unwrap_or(-1);
         self.slowlog.entries_max = number("slowlog-max-len").unwrap_or(0) as usize;
+        self.tell_memory();
     }
 
     /// CONFIG RESETSTAT.
@@ -108,6 +110,7 @@ impl Worker {
             replica.forget_reclaim_lag();
             let counters = replica.keyspace().counters();
             self.keyspace_base = (counters.hits, counters.misses, counters.expired);
+            self.evicted_base = replica.memory().evicted_keys;
         }
     }
 
@@ -116,12 +119,9 @@ impl Worker {
         now.mono_us.saturating_sub(self.facts.started_us) / 1000
     }
 
-    /// Bytes of the tables, as of now.
+    /// What counts against `maxmemory`, as of now.
     pub fn used_memory_bytes(&self) -> u64 {
-        let Some(replica) = &self.replica else { return 0 };
-        (0..DATABASES as u8)
-            .map(|number| replica.keyspace().summary(number).bytes)
-            .sum()
+        self.replica.as_ref().map_or(0, Replica::count_memory)
     }
 
     /// Most of it since start.
@@ -156,6 +156,7 @@ impl Worker {
         self.busy.begin(began_ns);
         let now = self.clock.at(began_ns / 1000);
         self.step(now, Input::Tick);
+        self.look_after_memory(now);
         self.rates.sample(now.mono_us, &self.shared.metrics);
         self.links.tick(now);
         self.close_idle(now);
@@ -202,6 +203,10 @@ impl Worker {
             metrics.reclaim_lag_ms_sum.set(lag.sum_ms);
             metrics.reclaim_lag_ms_max.set(lag.max_ms);
             metrics.reclaim_lag_ms_p99.set(lag.percentile_ms(0.99));
+            let evicted = replica.memory().evicted_keys;
+            metrics
+                .evicted_keys
+                .set(evicted.saturating_sub(self.evicted_base));
         }
         let databases = (0..DATABASES as u8)
             .map(|number| self.database(number))
@@ -226,7 +231,7 @@ impl Worker {
             target.databases = databases;
             target.used_memory_bytes = self.used_memory_bytes;
             target.used_memory_peak_bytes = self.used_memory_peak_bytes;
-            target.maxmemory_bytes = self.parameters.maxmemory_bytes();
+            target.maxmemory_bytes = self.parameters.memory().bytes_max;
             target.maxclients = self.parameters.maxclients() as u64;
             target.started_wall_ms = self.facts.started_wall_ms;
             target.uptime_ms = self.uptime_ms(now);

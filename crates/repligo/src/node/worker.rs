@@ -27,6 +27,7 @@ use super::clock::{Clock, boottime_ns};
 use super::drivers::{Drivers, Report};
 use super::formation::Formation;
 use super::heap::Heap;
+use super::memory::Buffers;
 use super::rates::Rates;
 use super::shared::{Phase, Shared};
 use super::turn::TurnSignal;
@@ -110,7 +111,9 @@ pub struct Worker {
     next_client: u64,
     pub(super) used_memory_bytes: u64,
     pub(super) used_memory_peak_bytes: u64,
+    pub(super) buffers: Buffers,
     pub(super) keyspace_base: (u64, u64, u64),
+    pub(super) evicted_base: u64,
     last_term: u64,
     pub(super) last_role: Role,
     pub(super) idle_checked_us: u64,
@@ -160,7 +163,9 @@ impl Worker {
             next_client: 1,
             used_memory_bytes: 0,
             used_memory_peak_bytes: 0,
+            buffers: Buffers::default(),
             keyspace_base: (0, 0, 0),
+            evicted_base: 0,
             last_term: 0,
             last_role: Role::Follower,
             idle_checked_us: 0,
@@ -171,6 +176,7 @@ impl Worker {
     pub fn start_replica(&mut self, identity: Identity, replica: Replica) {
         self.identity = identity;
         self.replica = Some(replica);
+        self.tell_memory();
         self.phase = Phase::Running;
         self.links.set_identity(identity);
         self.request_turn();

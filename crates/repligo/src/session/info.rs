@@ -131,7 +131,7 @@ fn memory(local: &Local<'_>, _status: &Status, text: &mut String) {
     let (used, peak) = (worker.used_memory_bytes(), worker.used_memory_peak_bytes());
     let resident = process::resident_bytes();
     let total = process::system_memory_bytes();
-    let limit = worker.parameters.maxmemory_bytes();
+    let limit = worker.parameters.memory().bytes_max;
     let share = if peak == 0 {
         100.0
     } else {
@@ -155,14 +155,7 @@ fn memory(local: &Local<'_>, _status: &Status, text: &mut String) {
     line(text, "used_memory_lua", 0);
     line(text, "maxmemory", limit);
     line(text, "maxmemory_human", human(limit));
-    line(
-        text,
-        "maxmemory_policy",
-        worker
-            .parameters
-            .value("maxmemory-policy")
-            .unwrap_or("noeviction"),
-    );
+    line(text, "maxmemory_policy", worker.parameters.memory().policy.name());
     line(text, "mem_fragmentation_ratio", format_args!("{ratio:.2}"));
     line(text, "mem_fragmentation_bytes", resident as i64 - used as i64);
     line(text, "mem_not_counted_for_evict", 0);

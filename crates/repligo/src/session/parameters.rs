@@ -4,6 +4,7 @@
 //! changed takes effect at once; one that cannot says so. Nothing here is written back to a file.
 
 use repligo_core::contract::Durability;
+use repligo_core::eviction::{EvictionPolicy, MemoryLimit};
 use repligo_proto::glob;
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
@@ -21,6 +22,8 @@ enum Form {
     Integer(i64, i64),
     /// Bytes, with an optional unit.
     Memory,
+    /// The name of an eviction policy.
+    Policy,
     Text,
 }
 
@@ -40,7 +43,7 @@ pub struct Parameters {
     maxclients: usize,
     timeout_seconds: u64,
     proto_max_bulk_bytes: usize,
-    maxmemory_bytes: u64,
+    memory: MemoryLimit,
 }
 
 const DURABILITY_REMEDY: &str = "durability is chosen at start with --durability";
@@ -86,7 +89,12 @@ impl Parameters {
             config.maxclients.to_string(),
             Form::Integer(1, u32::MAX as i64),
         );
-        add("maxmemory", config.maxmemory_bytes.to_string(), Form::Memory);
+        add("maxmemory", config.memory.bytes_max.to_string(), Form::Memory);
+        add(
+            "maxmemory-policy",
+            config.memory.policy.name().into(),
+            Form::Policy,
+        );
         add("port", port.to_string(), Form::Fixed);
         add(
             "proto-max-bulk-len",
@@ -126,7 +134,7 @@ impl Parameters {
             maxclients: config.maxclients,
             timeout_seconds: 0,
             proto_max_bulk_bytes: config.proto_max_bulk_bytes,
-            maxmemory_bytes: config.maxmemory_bytes,
+            memory: config.memory,
         }
     }
 
@@ -160,9 +168,9 @@ impl Parameters {
         self.proto_max_bulk_bytes
     }
 
-    /// Memory limit as reported; 0 for none.
-    pub fn maxmemory_bytes(&self) -> u64 {
-        self.maxmemory_bytes
+    /// Memory limit and policy.
+    pub fn memory(&self) -> MemoryLimit {
+        self.memory
     }
 
     /// Value of a parameter, as CONFIG GET shows it.
@@ -184,6 +192,13 @@ impl Parameters {
                 Some(bytes) => Ok(bytes.to_string()),
                 None => Err("argument must be a memory value".to_owned()),
             },
+            Form::Policy => match EvictionPolicy::named(&text) {
+                Some(policy) => Ok(policy.name().to_owned()),
+                None => {
+                    let names = EvictionPolicy::ALL.map(|(name, _)| name).join(", ");
+                    Err(format!("argument(s) must be one of the following: {names}"))
+                }
+            },
             Form::Integer(least, most) => match text.parse::<i64>() {
                 Err(_) => Err("argument couldn't be parsed into an integer".to_owned()),
                 Ok(number) if (least..=most).contains(&number) => Ok(number.to_string()),
@@ -199,7 +214,8 @@ impl Parameters {
             "maxclients" => self.maxclients = number as usize,
             "timeout" => self.timeout_seconds = number,
             "proto-max-bulk-len" => self.proto_max_bulk_bytes = number as usize,
-            "maxmemory" => self.maxmemory_bytes = number,
+            "maxmemory" => self.memory.bytes_max = number,
+            "maxmemory-policy" => self.memory.policy = EvictionPolicy::named(&value).unwrap_or_default(),
             _ => {}
         }
         self.table[position].value = value;
@@ -271,11 +287,6 @@ const STATIC: &[(&str, &str, Form)] = &[
     ("lfu-log-factor", "10", Form::Fixed),
     ("logfile", "", Form::Fixed),
     ("loglevel", "notice", Form::Fixed),
-    (
-        "maxmemory-policy",
-        "noeviction",
-        Form::Constant("only noeviction is supported"),
-    ),
     ("maxmemory-samples", "5", Form::Fixed),
     ("min-replicas-max-lag", "10", Form::Fixed),
     (

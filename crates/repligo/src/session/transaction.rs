@@ -108,6 +108,10 @@ pub(super) fn queue(
     spec: &'static Spec,
     request: ArgSlice<'_>,
 ) -> Flow {
+    // As in Redis whatever it is: a queue takes memory, too.
+    if worker.refuses_growth() {
+        return super::reject(connection, worker, Some(spec), words::OUT_OF_MEMORY.as_bytes());
+    }
     let database = connection.session.database;
     let Some(multi) = &mut connection.session.multi else {
         return Flow::Done;

@@ -35,8 +35,11 @@ impl World {
         let well = self.phase >= Phase::Calm && asked_at > self.context.plan.faults_us + WELL_AFTER_US;
         let error = value.as_error().unwrap_or_default().as_bytes();
         let skipped = words::outcome(error) == words::Outcome::Unknown;
-        // A compare-and-set that lost, or a value that the origin must not take.
-        let deserved = error.is_empty() || error.starts_with(b"ERR origin rejected the write");
+        // A compare-and-set that lost, a value that the origin must not take, or no room for more.
+        let full = [words::OUT_OF_MEMORY.as_bytes(), b"EXECABORT"];
+        let deserved = error.is_empty()
+            || error.starts_with(b"ERR origin rejected the write")
+            || (self.context.plan.memory.bytes_max > 0 && full.iter().any(|full| error.starts_with(full)));
         well && !deserved && !(skipped && self.context.plan.log_bytes_max < 1 << 20)
     }
 
@@ -135,6 +138,12 @@ impl World {
     }
 
     fn verdict(&mut self) {
+        let replicas = self
+            .machines
+            .iter()
+            .filter_map(|machine| machine.process.as_ref()?.replica());
+        let evicted = replicas.map(|replica| replica.memory().evicted_keys).max();
+        self.context.counts.evicted = evicted.unwrap_or(0);
         let verdict = self.judge_replicas().and_then(|()| self.judge_history());
         if let Err(violation) = verdict {
             self.context.fail(violation);

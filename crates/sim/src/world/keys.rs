@@ -18,6 +18,8 @@ pub enum Class {
     Log,
     /// Two keys that MSET or MULTI write together and MGET reads together: one register.
     Pair,
+    /// SET with and without PX, GET and DEL of a key that may be evicted; only where memory is limited.
+    Cached,
     /// SET and GET of a mapped key.
     Mapped,
     /// SET, GET and DEL of a mapped key.
@@ -25,12 +27,13 @@ pub enum Class {
 }
 
 /// All classes; the mapped ones last.
-pub const CLASSES: [Class; 7] = [
+pub const CLASSES: [Class; 8] = [
     Class::Register,
     Class::Mixed,
     Class::Counter,
     Class::Log,
     Class::Pair,
+    Class::Cached,
     Class::Mapped,
     Class::MappedMixed,
 ];
@@ -61,6 +64,7 @@ pub fn name(key: u32, ending: &str) -> String {
         Class::Counter => format!("c{number}"),
         Class::Log => format!("l{number}"),
         Class::Pair => format!("p{number}:{ending}"),
+        Class::Cached => format!("e{number}"),
         Class::Mapped => format!("user:{number}"),
         Class::MappedMixed => format!("user:{}", CLASS_SIZE + number),
     }

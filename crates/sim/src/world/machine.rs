@@ -241,6 +241,7 @@ impl World {
             seed: machine.seed ^ u64::from(machine.lives),
             origin: machine.map.clone(),
             log_bytes_max: plan.log_bytes_max,
+            memory: plan.memory,
             boot: Some(boot),
         };
         machine.process = Some(Process::new(starter, machine.clock.read(now), state));

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use repligo_core::contract::{
     Boot, Durability, Event as CoreEvent, Identity, PeerId, Role, Settings, Status,
 };
+use repligo_core::eviction::MemoryLimit;
 use repligo_core::origin::OriginMap;
 
 use crate::check::{Violation, replicas::Digests};
@@ -27,6 +28,7 @@ mod keys;
 mod machine;
 pub mod network;
 pub mod origin;
+mod outcome;
 pub mod plan;
 pub mod process;
 pub mod queue;
@@ -71,6 +73,8 @@ pub struct Counts {
     pub faults: u64,
     /// Searches given up at their limit.
     pub given_up: u64,
+    /// Keys that were evicted, counted by one node.
+    pub evicted: u64,
 }
 
 /// What everybody in the world shares.
@@ -114,6 +118,7 @@ pub struct Starter {
     seed: u64,
     origin: Arc<OriginMap>,
     log_bytes_max: u64,
+    memory: MemoryLimit,
     boot: Option<Boot>,
 }
 

@@ -2,6 +2,7 @@
 //! a random subset per seed finds more than all of them at once, because some faults hide others).
 
 use repligo_core::contract::Durability;
+use repligo_core::eviction::{EvictionPolicy, MemoryLimit};
 
 use super::network::Delays;
 use super::queue::Micros;
@@ -106,6 +107,8 @@ pub struct Plan {
     pub think_us_max: Micros,
     /// Requests that a client sends at once.
     pub pipeline_max: u64,
+    /// Every node's memory limit: none, or one so small that the leader evicts and refuses all the time.
+    pub memory: MemoryLimit,
     /// A driver may perform the outputs of each step at once, or those of a turn together.
     pub effects_per_step: bool,
 }
@@ -145,6 +148,7 @@ impl Plan {
             wall_error_ms_max: *random.pick(&[0, 20, 5_000]),
             think_us_max: *random.pick(&[20_000, 100_000, 300_000]),
             pipeline_max: *random.pick(&[1, 1, 4]),
+            memory: memory(seed),
             effects_per_step: random.chance(500),
         }
     }
@@ -152,6 +156,19 @@ impl Plan {
     /// True if a fault is enabled.
     pub fn has(&self, fault: Fault) -> bool {
         self.faults.contains(&fault)
+    }
+}
+
+/// Chance of its own, so that runs without a limit are what they would be if there were no limits.
+fn memory(seed: u64) -> MemoryLimit {
+    let mut random = Random::new(seed ^ 0xE71C_7001);
+    if random.chance(700) {
+        return MemoryLimit::default();
+    }
+    let (_, policy) = *random.pick(&EvictionPolicy::ALL);
+    MemoryLimit {
+        bytes_max: *random.pick(&[12 << 10, 16 << 10, 24 << 10, 40 << 10]),
+        policy,
     }
 }
 

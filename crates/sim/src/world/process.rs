@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 use repligo_core::codec::Reader;
-use repligo_core::contract::{Input, Outputs, PeerId, Persist, Request, Send, Ticket};
+use repligo_core::contract::{Input, MemoryInput, Outputs, PeerId, Persist, Request, Send, Ticket};
 use repligo_core::forming::{Forming, FormingOutput, FormingState};
 use repligo_core::limits;
 use repligo_core::origin::OriginRequest;
@@ -411,13 +411,14 @@ impl Process {
         if let Some(cluster_id) = forming.formed() {
             self.starter.cluster_id = cluster_id;
             let (settings, boot) = self.starter.replica();
-            #[cfg_attr(
-                not(feature = "bugs"),
-                expect(unused_mut, reason = "bugs are planted into it")
-            )]
             let mut replica = Box::new(Replica::new(settings, boot, now));
             #[cfg(feature = "bugs")]
             crate::bugs::plant(&mut replica);
+            let memory = Input::Memory(MemoryInput {
+                limit: self.starter.memory,
+                outside_bytes: 0,
+            });
+            replica.step(now, memory, &mut self.outputs);
             self.core = Core::Running(replica);
         }
     }

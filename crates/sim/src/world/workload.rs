@@ -10,7 +10,8 @@ use repligo_proto::resp::{OwnedRequest, Value};
 use repligo_proto::words;
 
 use super::client::Kind;
-use super::keys::{CLASSES, Class, name, token_of};
+use super::keys::{CLASSES, Class, name};
+use super::outcome::{outcome, single};
 use super::plan::Plan;
 use super::queue::Micros;
 use super::session::Ask;
@@ -22,8 +23,6 @@ use crate::random::Random;
 const SEARCHED_OPERATIONS: u32 = 120;
 /// Keys between the two of a pair, at most: several slices of the core as it is built for simulations.
 const FILLERS_MAX: u64 = 30;
-/// Width of a token in an append log.
-const LOG_TOKEN_WIDTH: usize = 9;
 
 /// What a client makes of the answer that comes next on its connection.
 #[derive(Clone, Debug)]
@@ -73,11 +72,27 @@ pub struct Workload {
     /// Reads at level eventual.
     pub eventual: Vec<EventualRead>,
     next_token: Token,
-    origin: bool,
+    /// Classes in use.
+    classes: Vec<Class>,
+    /// Keys without a deadline may be evicted, too.
+    evicts_all: bool,
+    /// Writes may be refused for want of memory.
+    limited: bool,
     pipeline_max: u64,
     /// Operations per class so far, from which the current key follows.
     used: BTreeMap<Class, u32>,
     thought: Vec<(Ask, Expected)>,
+}
+
+/// Where any key may be evicted, only what can bear it: keys that may vanish, and rows.
+fn classes(plan: &Plan) -> Vec<Class> {
+    let limited = plan.memory.bytes_max > 0;
+    let in_use = |class: &Class| match class {
+        Class::Mapped | Class::MappedMixed => plan.origin,
+        Class::Cached => limited,
+        _ => !(limited && plan.memory.policy.takes_all_keys()),
+    };
+    CLASSES.into_iter().filter(in_use).collect()
 }
 
 fn request(arguments: &[&str]) -> OwnedRequest {
@@ -91,7 +106,9 @@ impl Workload {
             history: Vec::new(),
             eventual: Vec::new(),
             next_token: 1,
-            origin: plan.origin,
+            classes: classes(plan),
+            evicts_all: plan.memory.policy.takes_all_keys(),
+            limited: plan.memory.bytes_max > 0,
             pipeline_max: plan.pipeline_max,
             used: BTreeMap::new(),
             thought: Vec::new(),
@@ -128,6 +145,7 @@ impl Workload {
             Class::Register | Class::Pair | Class::Mapped => (3, u32::MAX),
             Class::Mixed | Class::Counter | Class::MappedMixed => (2, SEARCHED_OPERATIONS),
             Class::Log => (2, 400),
+            Class::Cached => (30, SEARCHED_OPERATIONS),
         };
         let generation = *used / lifetime.saturating_mul(width);
         class.key(generation * width + random.below(u64::from(width)) as u32)
@@ -174,8 +192,7 @@ impl Workload {
             return self.use_crowd(random);
         }
         for _ in 0..random.between(1, self.pipeline_max) {
-            let classes = if self.origin { CLASSES.len() } else { 5 };
-            let class = *random.pick(&CLASSES[..classes]);
+            let class = *random.pick(&self.classes);
             let key = self.choose_key(class, random);
             match class {
                 Class::Register | Class::Mapped => self.use_register(client, key, random, now),
@@ -183,6 +200,7 @@ impl Workload {
                 Class::Counter => self.use_counter(client, key, random, now),
                 Class::Log => self.use_log(client, key, random, now),
                 Class::Pair => self.use_pair(client, key, random, now),
+                Class::Cached => self.use_cached(client, key, random, now),
             }
             // WATCH and its read stay alone: what follows them depends on the answer.
             if self
@@ -284,6 +302,30 @@ impl Workload {
             request(&["APPEND", &name(key, ""), &value]),
             Expected::Operation(operation),
         );
+    }
+
+    /// To a client an evicted key is like one that has expired.
+    fn use_cached(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
+        let wire = name(key, "");
+        match random.below(10) {
+            0..=3 => self.read(client, key, now),
+            4 => {
+                let operation = self.record(client, key, Action::Delete, now);
+                self.ask(request(&["DEL", &wire]), Expected::Operation(operation));
+            }
+            _ => {
+                let token = self.token();
+                let operation = self.record(client, key, Action::WriteVolatile(token), now);
+                let padding = random.skewed(0, 2_000) as usize;
+                let value = format!("{token}{}", "x".repeat(padding));
+                let request = if self.evicts_all && random.chance(500) {
+                    request(&["SET", &wire, &value])
+                } else {
+                    request(&["SET", &wire, &value, "PX", "600000"])
+                };
+                self.ask(request, Expected::Operation(operation));
+            }
+        }
     }
 
     fn use_pair(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
@@ -405,7 +447,11 @@ impl Workload {
         operation.returned = Some(now);
         if let Some(error) = value.as_error() {
             let own: [&[u8]; 3] = [b"NOLEADER", b"UNKNOWN", b"ORIGINDOWN"];
-            let known = own.contains(&words::code(error.as_bytes())) || Class::of(operation.key).is_mapped();
+            let of_memory: [&[u8]; 2] = [b"OOM", b"EXECABORT"];
+            let code = words::code(error.as_bytes());
+            let known = own.contains(&code)
+                || (self.limited && of_memory.contains(&code))
+                || Class::of(operation.key).is_mapped();
             if !known {
                 return Err(format!("unexpected error {error:?} to [{operation}]"));
             }
@@ -419,58 +465,4 @@ impl Workload {
         operation.outcome = outcome(operation, value)?;
         Ok(false)
     }
-}
-
-fn single(value: &Value) -> Result<Option<Token>, String> {
-    if value.is_null() {
-        return Ok(None);
-    }
-    let token = value.as_bytes().and_then(token_of);
-    token.map(Some).ok_or_else(|| format!("no token in {value:?}"))
-}
-
-fn outcome(operation: &Operation, value: &Value) -> Result<Outcome, String> {
-    let wrong = || format!("{value:?} is no answer to [{operation}]");
-    let class = Class::of(operation.key);
-    match operation.action {
-        Action::Read if class == Class::Log => log_content(value).ok_or_else(wrong).map(Outcome::List),
-        Action::Read if class == Class::Pair => {
-            let both = value
-                .as_array()
-                .filter(|both| both.len() >= 2)
-                .ok_or_else(wrong)?;
-            let (one, other) = (single(&both[0])?, single(&both[both.len() - 1])?);
-            if one != other {
-                return Err(format!("half of a block is visible: {value:?} to [{operation}]"));
-            }
-            Ok(Outcome::Value(one))
-        }
-        Action::Read => single(value).map(Outcome::Value),
-        // A key that was watched on this connection had changed.
-        Action::CompareAndSet { .. } | Action::Write(_) if value.is_null() => Ok(Outcome::Refused),
-        Action::Write(_) | Action::WriteVolatile(_) | Action::CompareAndSet { .. } => {
-            let ok = |value: &Value| value.as_str() == Some("OK");
-            let applied = ok(value) || value.as_array().is_some_and(|items| items.iter().all(ok));
-            applied.then_some(Outcome::Ok).ok_or_else(wrong)
-        }
-        Action::Delete | Action::Increment => {
-            let count = value.as_integer().and_then(|count| u64::try_from(count).ok());
-            count.map(Outcome::Count).ok_or_else(wrong)
-        }
-        Action::Append(_) => {
-            let length = value
-                .as_integer()
-                .and_then(|length| u64::try_from(length).ok())
-                .ok_or_else(wrong)?;
-            Ok(Outcome::Count(length / LOG_TOKEN_WIDTH as u64))
-        }
-    }
-}
-
-fn log_content(value: &Value) -> Option<Vec<Token>> {
-    if value.is_null() {
-        return Some(Vec::new());
-    }
-    let bytes = value.as_bytes()?;
-    bytes.chunks(LOG_TOKEN_WIDTH).map(token_of).collect()
 }

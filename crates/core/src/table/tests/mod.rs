@@ -1,5 +1,6 @@
 //! Tests of the table as a whole, from outside but for [`Table::check`].
 
+mod eviction;
 mod model;
 mod scale;
 

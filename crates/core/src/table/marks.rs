@@ -1,0 +1,187 @@
+//! One byte per entry that says how it was used, for choosing what to evict.
+//!
+//! It belongs to this node alone: readers change it through `&self`, it is in no digest, no snapshot and
+//! no log. Without a policy that asks for it the bytes do not exist.
+//!
+//! Time is counted in new entries: one epoch passes when a 64th of the table's entries has come, so that
+//! a mark says how long ago something was in units of how long entries live at all once as many go as
+//! come. A byte would soon start over; but an entry is looked at several times while the table is turned
+//! over once, and whoever looks moves a mark that is about to be overtaken ([`Marker::rank`]).
+//!
+//! - Recency: the epoch of the last access.
+//! - Frequency: in the low half the binary logarithm of the number of accesses, counted up by chance
+//!   (Morris 1978), in the upper half the time from which on it will be halved. It is halved once in
+//!   four turnovers: W-TinyLFU's period, at usual hit rates. An entry starts at zero: what is written once and
+//!   never read goes first, in the order in which it came, so a scan does not push out what is in use.
+
+use std::cell::Cell;
+
+use super::hash::split_mix;
+use crate::eviction::Tracking;
+
+/// Epochs per turnover of the table.
+const EPOCHS_PER_TURNOVER: usize = 64;
+/// The largest age that a recency mark keeps.
+const AGE_MAX: u8 = 200;
+/// Epochs per step of the clock in a frequency mark: two steps per turnover.
+const EPOCHS_PER_STEP: u16 = 32;
+/// Steps after which a frequency is halved.
+const STEPS_PER_HALVING: u8 = 8;
+/// The largest frequency, a binary logarithm.
+const FREQUENCY_MAX: u8 = 15;
+
+/// Reads and writes marks.
+#[derive(Debug, Default)]
+pub(super) struct Marker {
+    tracking: Tracking,
+    epoch: u16,
+    /// Entries that have come since the epoch began.
+    inserted: usize,
+    draws: Cell<u64>,
+}
+
+impl Marker {
+    pub(super) fn new(tracking: Tracking) -> Self {
+        Self {
+            tracking,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn tracking(&self) -> Tracking {
+        self.tracking
+    }
+
+    #[inline]
+    pub(super) fn is_on(&self) -> bool {
+        self.tracking != Tracking::Off
+    }
+
+    /// A table has a new entry and is of `len` now.
+    #[inline]
+    pub(super) fn note_inserted(&mut self, len: usize) {
+        if !self.is_on() {
+            return;
+        }
+        self.inserted += 1;
+        if self.inserted * EPOCHS_PER_TURNOVER >= len {
+            self.inserted = 0;
+            self.epoch = self.epoch.wrapping_add(1);
+        }
+    }
+
+    /// The mark of an entry that has just come.
+    pub(super) fn fresh(&self) -> u8 {
+        match self.tracking {
+            Tracking::Off => 0,
+            Tracking::Recency => self.epoch as u8,
+            Tracking::Frequency => self.step() << 4,
+        }
+    }
+
+    /// The entry was accessed.
+    #[inline]
+    pub(super) fn touch(&self, mark: &Cell<u8>) {
+        match self.tracking {
+            Tracking::Off => {}
+            Tracking::Recency => mark.set(self.epoch as u8),
+            Tracking::Frequency => self.count(mark),
+        }
+    }
+
+    fn count(&self, mark: &Cell<u8>) {
+        let frequency = mark.get() & FREQUENCY_MAX;
+        if frequency == FREQUENCY_MAX {
+            return;
+        }
+        let mut draws = self.draws.get();
+        let draw = split_mix(&mut draws);
+        self.draws.set(draws);
+        if draw & ((1 << frequency) - 1) == 0 {
+            mark.set(mark.get() + 1);
+        }
+    }
+
+    /// How soon an entry is to be evicted, compared with others: the higher, the sooner. Moves marks
+    /// that time would overtake.
+    pub(super) fn rank(&self, mark: &Cell<u8>) -> u8 {
+        match self.tracking {
+            Tracking::Off => 0,
+            Tracking::Recency => {
+                let now = self.epoch as u8;
+                let age = now.wrapping_sub(mark.get());
+                if age > AGE_MAX {
+                    mark.set(now.wrapping_sub(AGE_MAX));
+                }
+                age.min(AGE_MAX)
+            }
+            Tracking::Frequency => {
+                let mut frequency = mark.get() & FREQUENCY_MAX;
+                let mut since = mark.get() >> 4;
+                let mut age = self.step().wrapping_sub(since) & 0x0f;
+                if age >= STEPS_PER_HALVING {
+                    frequency = frequency.saturating_sub(1);
+                    since = (since + STEPS_PER_HALVING) & 0x0f;
+                    age -= STEPS_PER_HALVING;
+                    mark.set(since << 4 | frequency);
+                }
+                (FREQUENCY_MAX - frequency) << 4 | age
+            }
+        }
+    }
+
+    /// The binary logarithm of how often the entry was accessed of late.
+    pub(super) fn frequency(&self, mark: &Cell<u8>) -> u8 {
+        mark.get() & FREQUENCY_MAX
+    }
+
+    fn step(&self) -> u8 {
+        (self.epoch / EPOCHS_PER_STEP) as u8 & 0x0f
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pass(marker: &mut Marker, epochs: usize) {
+        let before = marker.epoch;
+        (0..epochs).for_each(|_| marker.note_inserted(EPOCHS_PER_TURNOVER));
+        assert_eq!(marker.epoch, before.wrapping_add(epochs as u16));
+    }
+
+    #[test]
+    fn what_was_used_longer_ago_ranks_higher_and_never_seems_young_again() {
+        let mut marker = Marker::new(Tracking::Recency);
+        let old = Cell::new(marker.fresh());
+        pass(&mut marker, 5);
+        let used = Cell::new(old.get());
+        marker.touch(&used);
+        assert_eq!((marker.rank(&old), marker.rank(&used)), (5, 0));
+        for _ in 0..20 {
+            pass(&mut marker, 40);
+            marker.rank(&old);
+        }
+        assert_eq!(marker.rank(&old), AGE_MAX);
+    }
+
+    #[test]
+    fn frequency_grows_with_the_logarithm_and_halves_with_time() {
+        let mut marker = Marker::new(Tracking::Frequency);
+        let [once, often] = [(); 2].map(|()| Cell::new(marker.fresh()));
+        marker.touch(&once);
+        (0..1000).for_each(|_| marker.touch(&often));
+        assert_eq!(marker.frequency(&once), 1);
+        let frequency = marker.frequency(&often);
+        assert!((7..=12).contains(&frequency), "{frequency}");
+        assert!(marker.rank(&once) > marker.rank(&often));
+        assert!(marker.rank(&Cell::new(marker.fresh())) > marker.rank(&once));
+        for quarter in 1..=20 {
+            for _ in 0..4 {
+                pass(&mut marker, EPOCHS_PER_TURNOVER);
+                marker.rank(&often);
+            }
+            assert_eq!(marker.frequency(&often), frequency.saturating_sub(quarter));
+        }
+    }
+}

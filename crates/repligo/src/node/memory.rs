@@ -1,0 +1,97 @@
+//! Memory as the shell sees it: what its buffers hold, and giving freed memory back to the system.
+//!
+//! The core judges and evicts; it is told here what it cannot see. The allocator keeps freed memory for
+//! itself, which the operating system still counts, so it is asked to return it while memory is limited.
+
+use repligo_core::contract::{Input, MemoryInput};
+use repligo_core::replica::Replica;
+use repligo_core::time::Now;
+
+use super::worker::Worker;
+
+/// Distance between two counts of the buffers.
+const COUNT_EVERY_US: u64 = 100_000;
+/// What the process takes without data: code, threads, pools of buffers.
+const PROCESS_BYTES: u64 = 16 << 20;
+/// So much of the limit the resident size may be beyond it before that is corrected.
+const TOLERANCE_DIVISOR: u64 = 32;
+/// Part of what is too much that is added with each count.
+const CORRECTION_STEPS: u64 = 4;
+/// The largest correction, as a part of the limit: whatever the allocator does, the rest is for data.
+const CORRECTION_DIVISOR: u64 = 4;
+/// Counts in which a correction that is not needed any more mostly goes.
+const FORGETTING_STEPS: u64 = 100;
+/// Distance between two looks at what the allocator keeps.
+const TRIM_EVERY_US: u64 = 1_000_000;
+/// Buffers of connections, links and disk, as last counted.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    bytes: u64,
+    /// What the process takes beyond the limit, as far as nothing else explains it: see
+    /// [`Worker::correct`].
+    correction_bytes: u64,
+    counted_us: u64,
+    trimmed_us: u64,
+}
+
+impl Worker {
+    /// True when the replica refuses what would add memory.
+    pub fn refuses_growth(&self) -> bool {
+        self.replica.as_ref().is_some_and(Replica::refuses_growth)
+    }
+
+    /// Tells the replica the limit, and what is held outside of it.
+    pub(super) fn tell_memory(&mut self) {
+        let input = MemoryInput {
+            limit: self.parameters.memory(),
+            outside_bytes: self.buffers.bytes + self.buffers.correction_bytes,
+        };
+        let now = self.clock.now();
+        self.step(now, Input::Memory(input));
+    }
+
+    /// With every tick: counts now and then, and returns memory where it is limited.
+    pub(super) fn look_after_memory(&mut self, now: Now) {
+        if now.mono_us.saturating_sub(self.buffers.counted_us) >= COUNT_EVERY_US {
+            self.buffers.counted_us = now.mono_us;
+            self.buffers.bytes = self.buffer_bytes();
+            self.correct(now);
+        }
+        self.tell_memory();
+    }
+
+    /// Holds what the process really takes to the limit. Values that come and go in all sizes leave gaps
+    /// in the allocator's memory that no count of ours shows, a seventh of it and more. What the system
+    /// counts beyond the limit is therefore counted here too, little by little until it is gone, and
+    /// forgotten slowly.
+    fn correct(&mut self, now: Now) {
+        let limit = self.parameters.memory().bytes_max;
+        let correction = self.buffers.correction_bytes;
+        if limit == 0 {
+            self.buffers.correction_bytes = 0;
+            return;
+        }
+        let resident = super::process::resident_bytes();
+        let over = resident.saturating_sub(limit + limit / TOLERANCE_DIVISOR + PROCESS_BYTES);
+        self.buffers.correction_bytes = if over > 0 {
+            (correction + over / CORRECTION_STEPS).min(limit / CORRECTION_DIVISOR)
+        } else {
+            correction - correction / FORGETTING_STEPS
+        };
+        let due = now.mono_us.saturating_sub(self.buffers.trimmed_us) >= TRIM_EVERY_US;
+        if over > 0 && due {
+            self.buffers.trimmed_us = now.mono_us;
+            super::heap::give_back();
+        }
+    }
+
+    fn buffer_bytes(&self) -> u64 {
+        let connections = self
+            .connections
+            .iter()
+            .map(|connection| connection.query_buffer().0 + connection.replies.pending_bytes());
+        let disk = self.drivers.disk.as_ref();
+        let disk = disk.map_or(0, crate::disk::DiskHandle::snapshot_backlog_bytes);
+        connections.sum::<usize>() as u64 + self.links.queued_bytes() as u64 + disk
+    }
+}
