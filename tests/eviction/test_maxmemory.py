@@ -19,8 +19,10 @@ POLICIES = [
     "volatile-ttl",
     "noeviction",
 ]
-# What the process takes before it holds a key, and what its allocator and buffers may take beside the data.
-BASE_BYTES_MAX = 24 * MIB
+# The program's own pages, which are resident like the data.
+PROGRAM_BYTES_MAX = 8 * MIB
+# What a node of a cluster takes beside that before it holds much: threads, and buffers of links and disk.
+NODE_BYTES_MAX = 16 * MIB
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +247,7 @@ def test_the_resident_size_stays_within_a_tenth_of_the_limit_while_sizes_change(
         print(f"{name}: rss/max {share:.3f} used/max {int(figures['used_memory']) / bytes_max:.3f} refused {refused} of {accepted}")
         assert refused <= accepted // 20
     print(f"worst rss/max {worst / bytes_max:.3f}")
-    assert worst <= bytes_max * 1.10 + BASE_BYTES_MAX
+    assert worst <= bytes_max * 1.10 + PROGRAM_BYTES_MAX
 
 
 def content(node):
@@ -258,8 +260,8 @@ def content(node):
 
 
 def test_three_nodes_hold_the_same_after_churn(tmp_path):
-    bytes_max = 32 * MIB
-    options = ["--maxmemory", "32MiB", "--maxmemory-policy", "allkeys-lru"]
+    bytes_max = 64 * MIB
+    options = ["--maxmemory", "64MiB", "--maxmemory-policy", "allkeys-lru"]
     with Cluster(tmp_path, extra=options) as cluster:
         leader = cluster.leader()
         follower = cluster.followers(leader)[0]
@@ -277,6 +279,6 @@ def test_three_nodes_hold_the_same_after_churn(tmp_path):
                 contents = [content(node) for node in cluster.nodes]
                 return contents[0] == contents[1] == contents[2] and len(contents[0]) > 1_000
 
-            wait_until("all nodes hold the same keys with the same values", is_equal, 10)
+            wait_until("all nodes hold the same keys with the same values", is_equal, 30)
         print(f"worst rss/max {worst / bytes_max:.3f}")
-        assert worst <= bytes_max * 1.10 + BASE_BYTES_MAX
+        assert worst <= bytes_max * 1.10 + PROGRAM_BYTES_MAX + NODE_BYTES_MAX

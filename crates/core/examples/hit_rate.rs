@@ -1,5 +1,5 @@
-//! Hit rates of the eviction policies, beside textbook algorithms that keep their full bookkeeping, on a
-//! Zipf trace and on one that is polluted by scans.
+//! Hit rates of the eviction policies, beside textbook algorithms that keep their full bookkeeping, on
+//! Zipf traces: steady ones, such that are polluted by scans, and such whose favourites change.
 //!
 //! Run: `cargo run --release -p repligo-core --example hit_rate`
 //!
@@ -37,8 +37,12 @@ impl Random {
     }
 }
 
-/// Zipf requests; after each [`CAPACITY`] of them `scan` keys that never come again.
-fn trace(exponent: f64, scan: usize) -> Vec<u64> {
+/// Requests after which other keys are in demand, where demand moves.
+const MOVES_EVERY: usize = 20 * CAPACITY;
+
+/// Zipf requests; after each [`CAPACITY`] of them `scan` keys that never come again. Where demand `moves`,
+/// all keys change places with others now and then: what was in demand no longer is.
+fn trace(exponent: f64, scan: usize, moves: bool) -> Vec<u64> {
     let mut sum = 0.0;
     let steps = (1..=KEYS).map(|rank| {
         sum += (rank as f64).powf(-exponent);
@@ -52,8 +56,10 @@ fn trace(exponent: f64, scan: usize) -> Vec<u64> {
         for _ in 0..CAPACITY {
             let point = (random.next() >> 11) as f64 / (1u64 << 53) as f64 * sum;
             let rank = steps.partition_point(|&step| step < point) as u64;
+            let era = if moves { requests.len() / MOVES_EVERY } else { 0 };
+            let place = (rank + (era * 7 * CAPACITY) as u64) % KEYS as u64;
             // Neighbours in rank are no neighbours in the key space.
-            requests.push(Random(rank).next() >> 32);
+            requests.push(Random(place).next() >> 32);
         }
         for _ in 0..scan {
             fresh += 1;
@@ -315,10 +321,12 @@ fn hit_rate(cache: &mut dyn Cache, requests: &[u64]) -> f64 {
 
 fn main() {
     let traces = [
-        ("Zipf 0.99", trace(0.99, 0)),
-        ("Zipf 0.99 and scans", trace(0.99, CAPACITY)),
-        ("Zipf 0.8", trace(0.8, 0)),
-        ("Zipf 0.8 and scans", trace(0.8, CAPACITY)),
+        ("Zipf 0.99", trace(0.99, 0, false)),
+        ("Zipf 0.99 and scans", trace(0.99, CAPACITY, false)),
+        ("Zipf 0.8", trace(0.8, 0, false)),
+        ("Zipf 0.8 and scans", trace(0.8, CAPACITY, false)),
+        ("Zipf 0.99 that moves", trace(0.99, 0, true)),
+        ("that moves, and scans", trace(0.99, CAPACITY, true)),
     ];
     println!("hits in % of the requests that can hit; {KEYS} keys, {CAPACITY} entries");
     let names: Vec<&str> = traces.iter().map(|(name, _)| *name).collect();

@@ -138,7 +138,13 @@ impl Database {
 
     /// Removes an entry, a negative row too, that still has this version; true when it was removed.
     pub fn evict(&mut self, key: &[u8], version: u64) -> bool {
-        self.remove_if(key, |old| old.version == version)
+        let hash = self.table.hash(key);
+        let frequency = self.table.frequency(hash, key).unwrap_or(0);
+        let is_evicted = self.remove_if(key, |old| old.version == version);
+        if is_evicted {
+            self.table.note_evicted(hash, frequency);
+        }
+        is_evicted
     }
 
     /// What is remembered of accesses, see [`Table::track`].

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 
 use super::class::{SMALL_BYTES_MAX, class_bytes, class_of};
+use super::ghosts::Ghosts;
 use super::marks::Marker;
 use super::pages::Pages;
 use super::record::{self, Shape};
@@ -49,6 +50,7 @@ pub(super) struct Arena {
     unused_large: Vec<u32>,
     large_bytes: usize,
     marker: Marker,
+    ghosts: Ghosts,
 }
 
 impl Arena {
@@ -71,6 +73,7 @@ impl Arena {
     /// until the entries have been used again.
     pub(super) fn track(&mut self, tracking: Tracking) {
         self.marker = Marker::new(tracking);
+        self.ghosts = Ghosts::default();
         self.pages.keep_marks(self.marker.is_on());
     }
 
@@ -95,8 +98,24 @@ impl Arena {
     }
 
     /// The table has a new entry and is of `len` now.
-    pub(super) fn note_inserted(&mut self, len: usize) {
-        self.marker.note_inserted(len);
+    #[inline]
+    pub(super) fn note_inserted(&mut self, hash: u64, handle: u32, len: usize) {
+        if self.marker.is_on() {
+            self.marker.note_inserted(len);
+            if let Some(frequency) = self.ghosts.recall(hash)
+                && let Some(mark) = self.mark(handle)
+            {
+                self.marker.resume(mark, frequency);
+            }
+        }
+    }
+
+    /// An entry of a table of `len` was evicted that had this frequency.
+    pub(super) fn note_evicted(&mut self, hash: u64, frequency: u8, len: usize) {
+        if self.marker.tracking() == Tracking::Frequency {
+            self.marker.note_evicted(frequency, len);
+            self.ghosts.remember(hash, frequency, len);
+        }
     }
 
     #[inline]
@@ -129,6 +148,7 @@ impl Arena {
             + self.large_bytes
             + self.large.capacity() * size_of::<Option<Box<LargeEntry>>>()
             + self.unused_large.capacity() * 4
+            + self.ghosts.memory_bytes()
     }
 
     /// Bytes that this entry takes.

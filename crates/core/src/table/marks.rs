@@ -3,16 +3,18 @@
 //! It belongs to this node alone: readers change it through `&self`, it is in no digest, no snapshot and
 //! no log. Without a policy that asks for it the bytes do not exist.
 //!
-//! Time is counted in new entries: one epoch passes when a 64th of the table's entries has come, so that
-//! a mark says how long ago something was in units of how long entries live at all once as many go as
-//! come. A byte would soon start over; but an entry is looked at several times while the table is turned
-//! over once, and whoever looks moves a mark that is about to be overtaken ([`Marker::rank`]).
-//!
-//! - Recency: the epoch of the last access.
+//! - Recency: the time of the last access. Time is counted in new entries: one epoch passes when a 64th
+//!   of the table's entries has come, so that a mark says how long ago something was in units of how long
+//!   entries live at all once as many go as come.
 //! - Frequency: in the low half the binary logarithm of the number of accesses, counted up by chance
-//!   (Morris 1978), in the upper half the time from which on it will be halved. It is halved once in
-//!   four turnovers: W-TinyLFU's period, at usual hit rates. An entry starts at zero: what is written once and
-//!   never read goes first, in the order in which it came, so a scan does not push out what is in use.
+//!   (Morris 1978), in the upper half the time from which on it will be halved. Here time is counted in
+//!   evicted entries that had been used: a frequency is halved when as many of those have gone as there
+//!   are entries, so scans, which go unused, age nothing. An entry starts at zero, or with what its ghost
+//!   remembers (`ghosts.rs`): what is written once and never read goes first, in the order in which it
+//!   came, so a scan does not push out what is in use.
+//!
+//! Half a byte or a byte would soon start over; but an entry is looked at several times while the table is
+//! turned over once, and whoever looks moves a mark that is about to be overtaken ([`Marker::rank`]).
 
 use std::cell::Cell;
 
@@ -23,8 +25,9 @@ use crate::eviction::Tracking;
 const EPOCHS_PER_TURNOVER: usize = 64;
 /// The largest age that a recency mark keeps.
 const AGE_MAX: u8 = 200;
-/// Epochs per step of the clock in a frequency mark: two steps per turnover.
-const EPOCHS_PER_STEP: u16 = 32;
+/// Epochs per step of the clock in a frequency mark. Fewer follow changes of what is in demand faster,
+/// more keep what is used seldom: `examples/hit_rate.rs` shows both.
+const EPOCHS_PER_STEP: u16 = 8;
 /// Steps after which a frequency is halved.
 const STEPS_PER_HALVING: u8 = 8;
 /// The largest frequency, a binary logarithm.
@@ -35,8 +38,8 @@ const FREQUENCY_MAX: u8 = 15;
 pub(super) struct Marker {
     tracking: Tracking,
     epoch: u16,
-    /// Entries that have come since the epoch began.
-    inserted: usize,
+    /// Entries that have come, or gone, since the epoch began.
+    passed: usize,
     draws: Cell<u64>,
 }
 
@@ -60,12 +63,22 @@ impl Marker {
     /// A table has a new entry and is of `len` now.
     #[inline]
     pub(super) fn note_inserted(&mut self, len: usize) {
-        if !self.is_on() {
-            return;
+        if self.tracking == Tracking::Recency {
+            self.pass(len);
         }
-        self.inserted += 1;
-        if self.inserted * EPOCHS_PER_TURNOVER >= len {
-            self.inserted = 0;
+    }
+
+    /// An entry of a table of `len` was evicted that had this frequency.
+    pub(super) fn note_evicted(&mut self, frequency: u8, len: usize) {
+        if self.tracking == Tracking::Frequency && frequency > 0 {
+            self.pass(len);
+        }
+    }
+
+    fn pass(&mut self, len: usize) {
+        self.passed += 1;
+        if self.passed * EPOCHS_PER_TURNOVER >= len {
+            self.passed = 0;
             self.epoch = self.epoch.wrapping_add(1);
         }
     }
@@ -77,6 +90,12 @@ impl Marker {
             Tracking::Recency => self.epoch as u8,
             Tracking::Frequency => self.step() << 4,
         }
+    }
+
+    /// An entry that was evicted with this frequency has come back, which is an access.
+    pub(super) fn resume(&self, mark: &Cell<u8>, frequency: u8) {
+        mark.set(self.step() << 4 | frequency);
+        self.count(mark);
     }
 
     /// The entry was accessed.
@@ -146,7 +165,10 @@ mod tests {
 
     fn pass(marker: &mut Marker, epochs: usize) {
         let before = marker.epoch;
-        (0..epochs).for_each(|_| marker.note_inserted(EPOCHS_PER_TURNOVER));
+        (0..epochs).for_each(|_| match marker.tracking() {
+            Tracking::Recency => marker.note_inserted(EPOCHS_PER_TURNOVER),
+            _ => marker.note_evicted(1, EPOCHS_PER_TURNOVER),
+        });
         assert_eq!(marker.epoch, before.wrapping_add(epochs as u16));
     }
 
@@ -176,12 +198,30 @@ mod tests {
         assert!((7..=12).contains(&frequency), "{frequency}");
         assert!(marker.rank(&once) > marker.rank(&often));
         assert!(marker.rank(&Cell::new(marker.fresh())) > marker.rank(&once));
-        for quarter in 1..=20 {
+        for turnover in 1..=20 {
             for _ in 0..4 {
-                pass(&mut marker, EPOCHS_PER_TURNOVER);
+                pass(&mut marker, EPOCHS_PER_TURNOVER / 4);
                 marker.rank(&often);
             }
-            assert_eq!(marker.frequency(&often), frequency.saturating_sub(quarter));
+            assert_eq!(marker.frequency(&often), frequency.saturating_sub(turnover));
         }
+    }
+
+    #[test]
+    fn what_comes_and_goes_unused_ages_nothing_and_who_returns_goes_on() {
+        let mut marker = Marker::new(Tracking::Frequency);
+        let used = Cell::new(marker.fresh());
+        (0..1000).for_each(|_| marker.touch(&used));
+        let (frequency, rank) = (marker.frequency(&used), marker.rank(&used));
+        for _ in 0..10_000 {
+            marker.note_inserted(EPOCHS_PER_TURNOVER);
+            marker.note_evicted(0, EPOCHS_PER_TURNOVER);
+        }
+        assert_eq!((marker.frequency(&used), marker.rank(&used)), (frequency, rank));
+        let back = Cell::new(marker.fresh());
+        marker.resume(&back, 0);
+        assert_eq!(marker.frequency(&back), 1);
+        marker.resume(&back, frequency);
+        assert!((frequency..=frequency + 1).contains(&marker.frequency(&back)));
     }
 }

@@ -7,7 +7,7 @@
 //! - `hash` hashes keys, `index` with `region` and `bucket` maps hashes to handles and grows bucket by bucket,
 //!   `arena` with `pages`, `class` and `record` holds the entries, `deadlines` orders the volatile ones,
 //!   `snapshot` keeps pre-images, `upkeep` goes on with each change, `walk` reads many entries, `marks`
-//!   remembers how entries are used, `sample` shows what may be evicted.
+//!   and `ghosts` remember how entries are and were used, `sample` shows what may be evicted.
 //! - Deterministic: layout and order of a scan depend on the seed and the history alone. Contents,
 //!   order of expiry and validity of cursors do not even depend on the history.
 //! - No operation stalls: an insertion or removal moves the entries of at most two buckets, a clear
@@ -20,6 +20,7 @@ mod arena;
 mod bucket;
 mod class;
 mod deadlines;
+mod ghosts;
 mod hash;
 mod index;
 mod marks;
@@ -252,7 +253,9 @@ impl Table {
         }
         let handle = self.store.arena.insert(key, value, meta);
         self.store.index.insert(hash, handle);
-        self.store.arena.note_inserted(self.store.index.len());
+        self.store
+            .arena
+            .note_inserted(hash, handle, self.store.index.len());
         if meta.deadline_ms.is_some() {
             self.deadlines.insert(&self.store.arena, handle);
         }
@@ -316,6 +319,12 @@ impl Table {
         self.store.index.remove(hash, place);
         self.store.arena.remove(handle);
         true
+    }
+
+    /// An entry that had this frequency was removed because memory is short.
+    pub fn note_evicted(&mut self, hash: u64, frequency: u8) {
+        let len = self.store.index.len();
+        self.store.arena.note_evicted(hash, frequency, len);
     }
 
     /// Removes all entries at once.

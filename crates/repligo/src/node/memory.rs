@@ -11,18 +11,22 @@ use super::worker::Worker;
 
 /// Distance between two counts of the buffers.
 const COUNT_EVERY_US: u64 = 100_000;
-/// What the process takes without data: code, threads, pools of buffers.
-const PROCESS_BYTES: u64 = 16 << 20;
-/// So much of the limit the resident size may be beyond it before that is corrected.
-const TOLERANCE_DIVISOR: u64 = 32;
-/// Part of what is too much that is added with each count.
+/// By this part of the limit the memory of the process may be beyond it before that is corrected.
+const TOLERANCE_DIVISOR: u64 = 48;
+/// The least that it may be: threads, buffers in use for a moment, and memory kept for the next ones.
+const TOLERANCE_BYTES_MIN: u64 = 8 << 20;
+/// Ticks in which what is too much would be added once.
 const CORRECTION_STEPS: u64 = 4;
 /// The largest correction, as a part of the limit: whatever the allocator does, the rest is for data.
 const CORRECTION_DIVISOR: u64 = 4;
-/// Counts in which a correction that is not needed any more mostly goes.
-const FORGETTING_STEPS: u64 = 100;
-/// Distance between two looks at what the allocator keeps.
-const TRIM_EVERY_US: u64 = 1_000_000;
+/// Ticks in which a correction that is not needed any more mostly goes: ten seconds.
+const FORGETTING_STEPS: u64 = 400;
+/// Distance between two looks at what the allocator keeps, at least.
+const TRIM_EVERY_US: u64 = 300_000;
+/// A look takes milliseconds for each 100 MiB, so the next one is this many times its duration away.
+const TRIM_SHARE: u64 = 100;
+/// What is too much by less than this part of the limit is not worth a look, which breaks huge pages up.
+const TRIM_DIVISOR: u64 = 256;
 /// Buffers of connections, links and disk, as last counted.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
@@ -31,7 +35,8 @@ pub(super) struct Buffers {
     /// [`Worker::correct`].
     correction_bytes: u64,
     counted_us: u64,
-    trimmed_us: u64,
+    /// When the allocator may be asked again to return memory.
+    trim_at_us: u64,
 }
 
 impl Worker {
@@ -55,8 +60,8 @@ impl Worker {
         if now.mono_us.saturating_sub(self.buffers.counted_us) >= COUNT_EVERY_US {
             self.buffers.counted_us = now.mono_us;
             self.buffers.bytes = self.buffer_bytes();
-            self.correct(now);
         }
+        self.correct(now);
         self.tell_memory();
     }
 
@@ -71,17 +76,17 @@ impl Worker {
             self.buffers.correction_bytes = 0;
             return;
         }
-        let resident = super::process::resident_bytes();
-        let over = resident.saturating_sub(limit + limit / TOLERANCE_DIVISOR + PROCESS_BYTES);
+        let tolerance = (limit / TOLERANCE_DIVISOR).max(TOLERANCE_BYTES_MIN);
+        let over = super::process::anonymous_bytes().saturating_sub(limit + tolerance);
         self.buffers.correction_bytes = if over > 0 {
             (correction + over / CORRECTION_STEPS).min(limit / CORRECTION_DIVISOR)
         } else {
             correction - correction / FORGETTING_STEPS
         };
-        let due = now.mono_us.saturating_sub(self.buffers.trimmed_us) >= TRIM_EVERY_US;
-        if over > 0 && due {
-            self.buffers.trimmed_us = now.mono_us;
+        if over > limit / TRIM_DIVISOR && now.mono_us >= self.buffers.trim_at_us {
             super::heap::give_back();
+            let took_us = self.clock.now().mono_us.saturating_sub(now.mono_us);
+            self.buffers.trim_at_us = now.mono_us + TRIM_EVERY_US.max(took_us * TRIM_SHARE);
         }
     }
 

@@ -26,15 +26,26 @@ pub fn usage(who: libc::c_int) -> Usage {
 
 /// Bytes of memory that are resident.
 pub fn resident_bytes() -> u64 {
+    memory_pages()[1] * page_bytes()
+}
+
+/// Bytes of memory that are resident and no mapped file, such as the program itself.
+pub fn anonymous_bytes() -> u64 {
+    let [_, resident, shared] = memory_pages();
+    resident.saturating_sub(shared) * page_bytes()
+}
+
+/// Size, resident and shared pages; zeros where the system does not say.
+fn memory_pages() -> [u64; 3] {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = text
-        .split_whitespace()
-        .nth(1)
-        .and_then(|pages| pages.parse().ok())
-        .unwrap_or(0);
+    let mut pages = text.split_whitespace().map(|word| word.parse().unwrap_or(0));
+    std::array::from_fn(|_| pages.next().unwrap_or(0))
+}
+
+fn page_bytes() -> u64 {
     // SAFETY: sysconf has no preconditions.
-    let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    pages * u64::try_from(page_bytes).unwrap_or(4096)
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(bytes).unwrap_or(4096)
 }
 
 /// Bytes of memory of the machine.
@@ -107,6 +118,7 @@ mod tests {
     #[test]
     fn the_system_answers() {
         assert!(resident_bytes() > 1 << 20);
+        assert!((1..resident_bytes()).contains(&anonymous_bytes()));
         assert!(system_memory_bytes() > resident_bytes());
         assert!(system().contains("Linux"));
         assert_ne!(random_u128(), random_u128());
