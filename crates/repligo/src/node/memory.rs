@@ -22,9 +22,9 @@ const CORRECTION_DIVISOR: u64 = 4;
 /// Ticks in which a correction that is not needed any more mostly goes: ten seconds.
 const FORGETTING_STEPS: u64 = 400;
 /// Distance between two looks at what the allocator keeps, at least.
-const TRIM_EVERY_US: u64 = 300_000;
+const TRIM_EVERY_US: u64 = 100_000;
 /// A look takes milliseconds for each 100 MiB, so the next one is this many times its duration away.
-const TRIM_SHARE: u64 = 100;
+const TRIM_SHARE: u64 = 20;
 /// What is too much by less than this part of the limit is not worth a look, which breaks huge pages up.
 const TRIM_DIVISOR: u64 = 256;
 /// Buffers of connections, links and disk, as last counted.
