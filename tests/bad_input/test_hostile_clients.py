@@ -21,7 +21,7 @@ _MIB = 1 << 20
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """One node with a small limit for unread replies."""
-    extra = ("--output-buffer-limit", "16MiB", "--proto-max-bulk-len", "4MiB")
+    extra = ("--output-buffer-limit", "16MiB", "--proto-max-bulk-len", "4MiB", "--output-stall-seconds", "3")
     with Cluster(tmp_path_factory.mktemp("hostile"), nodes=1, extra=extra) as cluster:
         yield cluster.nodes[0]
 
@@ -37,6 +37,11 @@ def others_are_unharmed(server):
         assert other.ask("GET", "other") == b"here"
         assert time.monotonic() - start < 2
     assert server.pid == pid
+
+
+def info(connection):
+    lines = connection.ask("INFO", "stats").decode().splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
 def memory(server):
@@ -172,6 +177,31 @@ def test_who_waits_with_reading_gets_every_reply(server):
         time.sleep(1.0)
         replies = connection.read_all(2_000, 60)
         assert all(len(reply.raw) == 100_011 for reply in replies)
+
+
+def test_who_reads_nothing_is_disconnected_and_nobody_else(server):
+    count = 300
+    request = encode(("GET", "large"))
+    disconnections = "client_output_buffer_limit_disconnections"
+    with server.connect() as stuck, server.connect() as slow, server.connect() as idle:
+        slow.ask("SET", "large", b"x" * 100_000)
+        before = int(info(slow)[disconnections])
+        slow.send(request * count)
+        send_unread(stuck, request * 2_000, 1 << 30, 2)
+        start = time.monotonic()
+        replies = []
+        # A little now and then is enough.
+        while int(info(idle)[disconnections]) == before and time.monotonic() < start + 15:
+            replies += slow.read_all(1, 10)
+            time.sleep(0.3)
+        print(f"disconnected {time.monotonic() - start:.1f} s after it stopped sending")
+        assert int(info(idle)[disconnections]) == before + 1
+        stuck.socket.settimeout(5)
+        with pytest.raises(OSError):
+            for _ in range(100):
+                stuck.socket.sendall(request * 2_000)
+        replies += slow.read_all(count - len(replies), 60)
+        assert len(replies) == count and all(len(reply.raw) == 100_011 for reply in replies)
 
 
 def test_a_reply_above_the_output_limit_ends_its_client_alone(server):

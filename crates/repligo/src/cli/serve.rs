@@ -79,6 +79,7 @@ fn node_config(settings: NodeSettings) -> NodeConfig {
         memory: settings.memory,
         maxclients: settings.maxclients,
         output_bytes_max: settings.output_bytes_max,
+        output_stall_seconds: settings.output_stall_seconds,
         proto_max_bulk_bytes: settings.proto_max_bulk_bytes,
         origin: settings.origins.map.clone(),
         origins: settings

@@ -261,6 +261,15 @@ pub static KEYS: &[Key] = &[
     ),
     with_default(
         key(
+            "output-stall-seconds",
+            Kind::Count { min: 0, max: 86_400 },
+            "SECONDS",
+            "A client that reads nothing of what it asked for is disconnected after so long; 0: never",
+        ),
+        "20",
+    ),
+    with_default(
+        key(
             "insecure",
             Kind::Switch,
             "",

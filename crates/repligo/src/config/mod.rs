@@ -70,6 +70,8 @@ pub struct NodeSettings {
     pub proto_max_bulk_bytes: usize,
     /// Unread reply bytes of one connection at most.
     pub output_bytes_max: usize,
+    /// Seconds after which a client that reads none of its replies is disconnected; 0: never.
+    pub output_stall_seconds: u64,
     /// Origins and the keyspaces mapped to them.
     pub origins: Origins,
     /// The configuration file, if there is one.

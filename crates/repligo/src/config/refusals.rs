@@ -64,6 +64,7 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
         log_level: text(layered, "log-level").expect("log-level has a default"),
         proto_max_bulk_bytes: number(layered, "proto-max-bulk-len") as usize,
         output_bytes_max: number(layered, "output-buffer-limit") as usize,
+        output_stall_seconds: number(layered, "output-stall-seconds"),
         origins,
         config_file: layered.file.as_ref().map(|file| file.path.clone()),
     };

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::gather::{Gathering, READ_BYTES_MAX};
+use super::options;
 use super::order::Unanswered;
 use super::replies::ReplyQueue;
 use super::window::{Ending, REQUESTS_MAX, Window};
@@ -73,6 +74,12 @@ pub struct Connection {
     /// The socket may have more than was gathered.
     has_more: bool,
     write_blocked: bool,
+    /// Something was sent since the last look of [`Connection::has_stalled`].
+    has_sent: bool,
+    /// Looks in a row at which there was something to send and nothing had been.
+    stalled_looks: u64,
+    /// Bytes that the system held for the client at the last look.
+    in_flight: usize,
     waker: Option<Waker>,
 }
 
@@ -129,6 +136,9 @@ impl Connection {
             gathered: false,
             has_more: false,
             write_blocked: false,
+            has_sent: false,
+            stalled_looks: 0,
+            in_flight: 0,
             waker: None,
         }
     }
@@ -199,6 +209,22 @@ impl Connection {
         }
     }
 
+    /// True when the client has read nothing although there was something to send, at more than
+    /// `looks_max` looks in a row.
+    pub fn has_stalled(&mut self, looks_max: u64) -> bool {
+        let has_sent = std::mem::take(&mut self.has_sent);
+        if !self.write_blocked {
+            self.stalled_looks = 0;
+            return false;
+        }
+        // The system asks for more only once much of what it holds is read.
+        let in_flight = self.stream.as_ref().map_or(0, options::bytes_in_flight);
+        let moves = has_sent || in_flight < self.in_flight;
+        self.in_flight = in_flight;
+        self.stalled_looks = if moves { 0 } else { self.stalled_looks + 1 };
+        self.stalled_looks > looks_max
+    }
+
     fn send(&mut self, worker: &mut Worker) -> Sent {
         if self.replies.pending_bytes() > worker.parameters.output_bytes_max() {
             worker.shared.metrics.output_limit_disconnections.add(1);
@@ -221,6 +247,7 @@ impl Connection {
             let sendable = self.replies.sendable();
             match stream.try_write(&sendable[..sendable.len().min(rest)]) {
                 Ok(count) => {
+                    self.has_sent = true;
                     rest -= count;
                     worker.shared.metrics.bytes_out.add(count as u64);
                     self.replies.consume(count, &mut worker.pool);

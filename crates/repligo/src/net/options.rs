@@ -57,6 +57,19 @@ fn set_user_timeout(stream: &TcpStream) -> io::Result<()> {
     }
 }
 
+/// Bytes that were sent and that the other side has not taken yet; 0 where the system does not say.
+pub fn bytes_in_flight(stream: &TcpStream) -> usize {
+    use std::os::fd::AsRawFd;
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open, and the request writes one integer.
+    let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result == 0 {
+        usize::try_from(bytes).unwrap_or(0)
+    } else {
+        0
+    }
+}
+
 /// Listens on `address` (`host:port`).
 ///
 /// # Errors

@@ -79,6 +79,8 @@ pub struct NodeConfig {
     pub maxclients: usize,
     /// Unsent reply bytes above which a client is disconnected; 0 for no limit.
     pub output_bytes_max: usize,
+    /// Seconds after which a client that reads none of its replies is disconnected; 0: never.
+    pub output_stall_seconds: u64,
     /// Longest bulk string that a request may hold.
     pub proto_max_bulk_bytes: usize,
     /// Which keys are mapped to an origin; equal on all nodes.
@@ -112,6 +114,7 @@ impl Default for NodeConfig {
             memory: MemoryLimit::default(),
             maxclients: 10_000,
             output_bytes_max: 256 << 20,
+            output_stall_seconds: 20,
             proto_max_bulk_bytes: 512 << 20,
             origin: Arc::new(OriginMap::default()),
             origins: Vec::new(),

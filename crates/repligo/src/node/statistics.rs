@@ -164,16 +164,35 @@ impl Worker {
         self.busy.end_now("tick", began_ns, &self.shared.metrics);
     }
 
-    /// Disconnects clients that have been idle for longer than `timeout`; about once a second.
+    /// Disconnects clients that have been idle for longer than `timeout`, or that read nothing of what
+    /// they asked for; looks about once a second.
     fn close_idle(&mut self, now: Now) {
-        let limit_us = self.parameters.timeout_seconds() * 1_000_000;
-        if limit_us == 0 || now.mono_us.saturating_sub(self.idle_checked_us) < 1_000_000 {
+        const LOOK_EVERY_US: u64 = 1_000_000;
+        if now.mono_us.saturating_sub(self.idle_checked_us) < LOOK_EVERY_US {
             return;
         }
         self.idle_checked_us = now.mono_us;
+        let idle_max_us = match self.parameters.timeout_seconds() {
+            0 => u64::MAX,
+            seconds => seconds * 1_000_000,
+        };
+        let stalls_max = match self.parameters.output_stall_seconds() {
+            0 => u64::MAX,
+            seconds => seconds,
+        };
         for connection in self.connections.iter_mut() {
             let idle_us = now.mono_us.saturating_sub(connection.session.active_us);
-            if idle_us > limit_us && connection.replies.waiting() == 0 {
+            if idle_us > idle_max_us && connection.replies.waiting() == 0 {
+                connection.kill();
+            }
+            if connection.has_stalled(stalls_max) {
+                self.shared.metrics.output_limit_disconnections.add(1);
+                tracing::warn!(
+                    client = %connection.session.address(),
+                    bytes = connection.replies.pending_bytes(),
+                    seconds = stalls_max,
+                    "client reads none of its replies: disconnected (output-stall-seconds)"
+                );
                 connection.kill();
             }
         }

@@ -40,6 +40,7 @@ pub struct Parameters {
     table: Vec<Parameter>,
     password: Option<Vec<u8>>,
     output_bytes_max: usize,
+    output_stall_seconds: u64,
     maxclients: usize,
     timeout_seconds: u64,
     proto_max_bulk_bytes: usize,
@@ -131,6 +132,7 @@ impl Parameters {
                 .map(String::into_bytes)
                 .filter(|secret| !secret.is_empty()),
             output_bytes_max: if hard == 0 { usize::MAX } else { hard },
+            output_stall_seconds: config.output_stall_seconds,
             maxclients: config.maxclients,
             timeout_seconds: 0,
             proto_max_bulk_bytes: config.proto_max_bulk_bytes,
@@ -151,6 +153,11 @@ impl Parameters {
         // A value that was taken must be readable, whatever else the limit is.
         self.output_bytes_max
             .max(self.proto_max_bulk_bytes.saturating_add(AROUND_BYTES))
+    }
+
+    /// Seconds after which a client that reads none of its replies is disconnected; 0: never.
+    pub fn output_stall_seconds(&self) -> u64 {
+        self.output_stall_seconds
     }
 
     /// Most clients at once.
