@@ -3,7 +3,7 @@
 //! The vocabulary is that of `packed.rs`, which reads from slices. Reading never panics and never
 //! allocates by a number that the bytes claim.
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use crate::packed::{self, Corrupt};
 pub use crate::packed::{put_bytes, put_varint};
@@ -43,7 +43,7 @@ impl Reader {
     /// One byte.
     pub fn u8(&mut self) -> Result<u8, Malformed> {
         let value = *self.rest.first().ok_or(Malformed)?;
-        self.rest = self.rest.slice(1..);
+        self.rest.advance(1);
         Ok(value)
     }
 
@@ -52,7 +52,7 @@ impl Reader {
         let mut rest: &[u8] = &self.rest;
         let value = packed::take_varint(&mut rest)?;
         let read = self.rest.len() - rest.len();
-        self.rest = self.rest.slice(read..);
+        self.rest.advance(read);
         Ok(value)
     }
 

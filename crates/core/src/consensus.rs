@@ -73,6 +73,18 @@ pub struct Driven {
     pub installed: Option<(u64, u64)>,
 }
 
+impl Driven {
+    /// True when nothing follows.
+    pub fn is_empty(&self) -> bool {
+        self.sends.is_empty()
+            && self.snapshot_sends.is_empty()
+            && self.persists.is_empty()
+            && self.committed.is_empty()
+            && self.reads.is_empty()
+            && self.installed.is_none()
+    }
+}
+
 /// Progress of one follower as the leader knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FollowerProgress {
@@ -467,6 +479,11 @@ impl Consensus {
         }
     }
 
+    /// True when [`Consensus::drive`] would do something.
+    pub fn has_ready(&self) -> bool {
+        self.node.has_ready()
+    }
+
     /// Lets the library do what is due, until it has nothing more to say.
     pub fn drive(&mut self, driven: &mut Driven) {
         while self.node.has_ready() {
@@ -501,10 +518,18 @@ impl Consensus {
             self.commit_unwritten = true;
             self.node.mut_store().log.set_hard_state(hard_state);
         }
-        let entries: Vec<LogEntry> = ready.take_entries().into_iter().map(from_raft_entry).collect();
+        let entries = ready.take_entries();
         if !entries.is_empty() {
-            self.node.mut_store().log.append(entries.iter());
-            persist.entries = entries;
+            if !self.volatile {
+                persist.entries.reserve_exact(entries.len());
+            }
+            for entry in entries {
+                let entry = from_raft_entry(entry);
+                if !self.volatile {
+                    persist.entries.push(entry.clone());
+                }
+                self.node.mut_store().log.append(entry);
+            }
         }
         if self.commit_unwritten && (persist.must_sync || !persist.entries.is_empty()) {
             self.commit_unwritten = false;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::codec::{Malformed, Reader, put_bytes, put_varint};
 use crate::contract::PeerId;
-use crate::packed::take_bytes;
+use crate::packed::{VARINT_BYTES_MAX, take_bytes};
 
 /// Version of the entry layout and of the ops in it.
 pub const ENTRY_VERSION: u8 = 1;
@@ -33,6 +33,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Bytes that the encoded batch takes at most.
+    pub fn encoded_bytes_max(&self) -> usize {
+        5 * VARINT_BYTES_MAX + self.ops.len()
+    }
+
     /// Appends the batch.
     pub fn encode(&self, out: &mut Vec<u8>) {
         assert!(self.count > 0, "a batch holds at least one op");
@@ -78,9 +83,9 @@ pub struct EntryBuilder {
 }
 
 impl EntryBuilder {
-    /// An entry stamped with shard time `time_ms`.
-    pub fn new(time_ms: u64) -> Self {
-        let mut bytes = Vec::with_capacity(256);
+    /// An entry stamped with shard time `time_ms`, for about `bytes` of batches.
+    pub fn new(time_ms: u64, bytes: usize) -> Self {
+        let mut bytes = Vec::with_capacity(1 + VARINT_BYTES_MAX + bytes);
         bytes.push(ENTRY_VERSION);
         put_varint(&mut bytes, time_ms);
         let header = bytes.len();
@@ -154,7 +159,7 @@ mod tests {
             count: 2,
             ops: Bytes::from(ops),
         };
-        let mut builder = EntryBuilder::new(1_700_000_000_000);
+        let mut builder = EntryBuilder::new(1_700_000_000_000, 0);
         assert!(builder.is_empty());
         builder.push(&batch);
         builder.push(&batch);

@@ -32,7 +32,7 @@ impl Log {
             entries: VecDeque::new(),
             bytes: 0,
         };
-        log.append(entries.iter());
+        entries.into_iter().for_each(|entry| log.append(entry));
         log
     }
 
@@ -89,26 +89,24 @@ impl Log {
             })
     }
 
-    /// Appends; everything from the first given index on is replaced.
+    /// Appends an entry; everything from its index on is replaced.
     ///
     /// # Panics
     /// If that would leave a gap or reach behind the compaction point.
-    pub fn append<'a>(&mut self, entries: impl Iterator<Item = &'a LogEntry>) {
-        for entry in entries {
-            assert!(
-                entry.index > self.compacted.0,
-                "an appended entry is behind the compaction point"
-            );
-            assert!(
-                entry.index <= self.last_index() + 1,
-                "an appended entry leaves a gap"
-            );
-            while self.last_index() >= entry.index {
-                self.drop_last();
-            }
-            self.bytes += entry.data.len() as u64 + ENTRY_OVERHEAD_BYTES;
-            self.entries.push_back(entry.clone());
+    pub fn append(&mut self, entry: LogEntry) {
+        assert!(
+            entry.index > self.compacted.0,
+            "an appended entry is behind the compaction point"
+        );
+        assert!(
+            entry.index <= self.last_index() + 1,
+            "an appended entry leaves a gap"
+        );
+        while self.last_index() >= entry.index {
+            self.drop_last();
         }
+        self.bytes += entry.data.len() as u64 + ENTRY_OVERHEAD_BYTES;
+        self.entries.push_back(entry);
     }
 
     /// Forgets everything up to and including `index`.
@@ -180,7 +178,7 @@ mod tests {
             (0, 0),
             (1..=5).map(|i| entry(i, 1)).collect(),
         );
-        log.append([entry(3, 2)].iter());
+        log.append(entry(3, 2));
         assert_eq!((log.last_index(), log.term(3), log.term(4)), (3, Some(2), None));
         assert_eq!(log.bytes(), 3 * (10 + ENTRY_OVERHEAD_BYTES));
     }

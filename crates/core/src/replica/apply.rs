@@ -71,7 +71,7 @@ struct Running {
 impl Replica {
     /// Applies what is committed and not held back, as far as this turn's steps reach.
     pub(super) fn apply_held(&mut self, now: Now, outputs: &mut Outputs) {
-        loop {
+        while self.applying.is_some() || !self.held.is_empty() {
             if self.apply_steps == 0 {
                 return;
             }

@@ -27,17 +27,20 @@ impl ShardClock {
 
     /// The estimate in milliseconds since the epoch.
     pub fn estimate_ms(&self, now: Now) -> u64 {
-        let elapsed = i64::try_from(now.mono_us.saturating_sub(self.mono_us)).unwrap_or(i64::MAX / 2);
-        let expected = i128::from(self.wall_us) + i128::from(elapsed);
-        let error = i128::from(now.wall_ms) * 1000 - expected;
-        let slew = i128::from(elapsed / SLEW_DIVISOR);
+        // Some 70,000 years, which is more than any clock shows: nothing below overflows.
+        const LONGEST_US: u64 = i64::MAX as u64 / 4;
+        let signed = |us: u64| us.min(LONGEST_US) as i64;
+        let elapsed = signed(now.mono_us.saturating_sub(self.mono_us));
+        let expected = signed(self.wall_us) + elapsed;
+        let error = signed(now.wall_ms.saturating_mul(1000)) - expected;
+        let slew = elapsed / SLEW_DIVISOR;
         // Whole milliseconds of the wall clock are all that is known: smaller errors are noise.
         let correction = if error.abs() < 2_000 {
             0
         } else {
             error.clamp(-slew, slew)
         };
-        u64::try_from((expected + correction) / 1000).unwrap_or(0)
+        (expected + correction).max(0) as u64 / 1000
     }
 
     /// Moves the anchor to `now`; called on ticks, so that slewing is spread over time.

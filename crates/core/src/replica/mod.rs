@@ -213,7 +213,8 @@ impl Replica {
 
     /// Takes one input and appends what follows from it to `outputs`.
     pub fn step(&mut self, now: Now, input: Input<'_>, outputs: &mut Outputs) {
-        if self.deliver_ticks(now) {
+        let ticked = self.deliver_ticks(now);
+        if ticked {
             // A leader that has lost its quorum must not seem to serve until the turn ends.
             self.observe_role(now, outputs);
         }
@@ -235,8 +236,11 @@ impl Replica {
             Input::SnapshotSaved { index } => self.snapshots.saved(index),
             Input::Origin(event) => self.flusher.on_event(now, event, &self.lanes),
         }
-        self.settle(now, outputs);
-        self.drop_refused_snapshot(outputs);
+        // Every other input was settled when it came.
+        if !turn || ticked || self.has_work() || self.consensus.has_ready() {
+            self.settle(now, outputs);
+            self.drop_refused_snapshot(outputs);
+        }
         if turn {
             outputs.turn_at_us = None;
             self.look_after_memory();

@@ -18,6 +18,9 @@ use crate::contract::{PeerId, Ticket};
 use crate::entry::Batch;
 use crate::limits;
 
+/// Bytes of ops for which a buffer is kept from turn to turn.
+const KEPT_BYTES: usize = 16 << 10;
+
 /// Who waits for an op, or rides behind it.
 #[derive(Debug)]
 pub enum Waiter {
@@ -160,19 +163,28 @@ impl Outbox {
         if self.open.count == 0 {
             return;
         }
-        let open = std::mem::take(&mut self.open);
+        let open = &mut self.open;
+        // The buffer stays for the next turn, unless it is large.
+        let ops = if open.ops.capacity() <= KEPT_BYTES {
+            let ops = Bytes::copy_from_slice(&open.ops);
+            open.ops.clear();
+            ops
+        } else {
+            Bytes::from(std::mem::take(&mut open.ops))
+        };
+        let count = std::mem::take(&mut open.count);
         let batch = Batch {
             node: self.node,
             incarnation: self.incarnation,
             first_sequence: self.next_sequence,
-            count: open.count,
-            ops: Bytes::from(open.ops),
+            count,
+            ops,
         };
-        self.next_sequence += open.count;
+        self.next_sequence += count;
         self.sealed.push_back(Sealed {
             batch,
-            waiters: open.waiters,
-            reads: open.reads,
+            waiters: std::mem::take(&mut open.waiters),
+            reads: std::mem::take(&mut open.reads),
             since_us: open.since_us,
             sent: false,
             last_term: 0,

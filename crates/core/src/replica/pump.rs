@@ -141,14 +141,19 @@ impl Replica {
 
     /// The next entry from what waits, and how much of it; nothing is taken out before it is proposed.
     fn build_entry(&self, now: Now) -> Option<(Vec<u8>, Taken)> {
-        let mut builder = EntryBuilder::new(self.stamp(now));
+        let waits = !self.inbound.is_empty() || self.outbox.unsent().next().is_some();
+        if !waits && self.system.is_empty() {
+            return None;
+        }
+        let batches = self.outbox.unsent().chain(&self.inbound);
+        let bytes: usize = batches.map(Batch::encoded_bytes_max).sum();
+        let mut builder = EntryBuilder::new(self.stamp(now), bytes.min(limits::ENTRY_BYTES_MAX));
         let mut taken = Taken {
             system: self.system.len(),
             own: 0,
             inbound: 0,
             ops: self.system.len() as u64,
         };
-        let waits = !self.inbound.is_empty() || self.outbox.unsent().next().is_some();
         if let Some((batch, system)) = self.system_batch(waits && self.is_full()) {
             taken.system = system;
             builder.push(&batch);

@@ -23,10 +23,13 @@ impl Replica {
     pub(super) fn settle(&mut self, now: Now, outputs: &mut Outputs) {
         loop {
             self.observe_role(now, outputs);
-            let mut driven = std::mem::take(&mut self.driven);
-            self.consensus.drive(&mut driven);
+            self.consensus.drive(&mut self.driven);
             // Before anything is applied: a replica that just became leader holds entries back.
             self.observe_role(now, outputs);
+            if self.driven.is_empty() {
+                break;
+            }
+            let mut driven = std::mem::take(&mut self.driven);
             let progressed = self.handle_driven(now, &mut driven, outputs);
             self.driven = driven;
             if !progressed {

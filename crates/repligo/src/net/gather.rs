@@ -92,10 +92,11 @@ impl Gathering {
     }
 
     /// Executes what was gathered; replies and what is left of the bytes are with the connections
-    /// afterwards, and those are flushed by the turn.
-    pub fn execute(&mut self, worker: &mut Worker) {
+    /// afterwards, and those are flushed by the turn. When it ended by the boot clock, in nanoseconds;
+    /// `None` if nothing was gathered.
+    pub fn execute(&mut self, worker: &mut Worker) -> Option<u64> {
         if self.chunks.is_empty() {
-            return;
+            return None;
         }
         let began_ns = boottime_ns();
         worker.busy.begin(began_ns);
@@ -111,9 +112,10 @@ impl Gathering {
                 worker.connections.put_back(connection);
             }
         }
-        worker.end_batch(began_ns);
+        let ended_ns = worker.end_batch(began_ns);
         self.chunks.clear();
         self.used = 0;
+        Some(ended_ns)
     }
 
     /// Executes bytes of one connection that were not gathered; returns how many were consumed.

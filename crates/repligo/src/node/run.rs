@@ -9,14 +9,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use repligo_core::contract::{Durability, PeerId};
 use repligo_core::limits;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
 
 use super::alarm::Alarm;
 use super::drivers::{Report, Reports};
@@ -332,11 +330,7 @@ async fn serve(mut setup: Setup) -> Result<Option<DirectoryLock>, NodeError> {
         let state = worker.links.hello().forming;
         worker.forming_announced(me, state);
     }
-    let alarm = Alarm::new().map_err(|source| NodeError::System {
-        what: "cannot make a timer",
-        source,
-    })?;
-    let alarm = Rc::new(alarm);
+    let alarm = Rc::new(alarm()?);
     tokio::task::spawn_local(run_turns(node.clone(), alarm.clone()));
     tokio::task::spawn_local(ring_for_turns(node.clone(), alarm));
     tokio::task::spawn_local(take_reports(node.clone(), done));
@@ -371,14 +365,21 @@ fn spawn_network(node: &Rc<Node>, setup: &Setup) -> Result<JoinHandle<()>, NodeE
     )))
 }
 
+fn alarm() -> Result<Alarm, NodeError> {
+    Alarm::new().map_err(|source| NodeError::System {
+        what: "cannot make a timer",
+        source,
+    })
+}
+
 async fn run_turns(node: Rc<Node>, alarm: Rc<Alarm>) {
     loop {
         let goes_on = std::future::poll_fn(|cx| {
             let worker = &mut *node.worker.borrow_mut();
             worker.turn.set_waker(cx);
             if worker.turn.is_due() {
-                node.gathering.borrow_mut().execute(worker);
-                if let Some(at_us) = worker.run_turn() {
+                let executed_ns = node.gathering.borrow_mut().execute(worker);
+                if let Some(at_us) = worker.run_turn(executed_ns.unwrap_or_else(clock::boottime_ns)) {
                     alarm.set(at_us);
                 }
                 if worker.has_work() {
@@ -450,12 +451,13 @@ async fn main_loop(
     mut stop: Stop,
     accepting: JoinHandle<()>,
 ) -> Result<(), NodeError> {
-    let mut ticks = tokio::time::interval(Duration::from_micros(limits::TICK_US));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // A timer of the runtime's would cost every wait for sockets two looks at the clock.
+    let ticks = alarm()?;
+    ticks.set(clock::boottime_us());
     let mut shutdown: Option<Shutdown> = None;
     loop {
         let asked = tokio::select! {
-            _ = ticks.tick() => stop.flagged() && shutdown.is_none(),
+            () = ticks.rung() => stop.flagged() && shutdown.is_none(),
             _ = stop.terminate.recv() => true,
             _ = stop.interrupt.recv() => true,
         };
@@ -471,6 +473,8 @@ async fn main_loop(
             shutdown = Some(Shutdown::begin(worker));
         }
         worker.tick();
+        // After a late one the next is a whole tick away.
+        ticks.set(clock::boottime_us() + limits::TICK_US);
         if let Some(verdict) = worker.verdict.take() {
             return verdict;
         }

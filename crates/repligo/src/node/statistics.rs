@@ -21,9 +21,9 @@ use crate::session::Slow;
 const CANDIDATES_MAX: usize = 64;
 
 impl Worker {
-    /// Ends the statistics of a batch of one connection.
+    /// Ends the statistics of a batch of requests; its end by the boot clock, in nanoseconds.
     #[inline]
-    pub fn end_batch(&mut self, began_ns: u64) {
+    pub fn end_batch(&mut self, began_ns: u64) -> u64 {
         let ended_ns = boottime_ns();
         self.busy
             .end("requests", (began_ns, ended_ns), &self.shared.metrics);
@@ -31,6 +31,7 @@ impl Worker {
             self.batch
                 .end(ended_ns.saturating_sub(began_ns), &self.shared.metrics);
         }
+        ended_ns
     }
 
     /// Counts a reply of a session command.

@@ -345,9 +345,9 @@ impl Worker {
         self.replica.as_ref().is_some_and(Replica::has_work)
     }
 
-    /// One turn, see the module. When the next is due at the latest, if it is.
-    pub fn run_turn(&mut self) -> Option<u64> {
-        let began_ns = boottime_ns();
+    /// One turn, see the module; `began_ns` is the boot clock, sampled after the last bytes were read.
+    /// When the next turn is due at the latest, if it is.
+    pub fn run_turn(&mut self, began_ns: u64) -> Option<u64> {
         self.busy.begin(began_ns);
         self.turn.begin(began_ns);
         let now = self.clock.at(began_ns / 1000);

@@ -45,7 +45,7 @@ impl Bench {
         for _ in 0..200 {
             std::thread::sleep(std::time::Duration::from_millis(1));
             bench.worker.tick();
-            bench.worker.run_turn();
+            bench.worker.run_turn(crate::node::clock::boottime_ns());
             if bench.worker.status(bench.worker.clock.now()).serving {
                 return bench;
             }
@@ -103,7 +103,7 @@ impl Bench {
 
     fn turn(&mut self) {
         if self.worker.turn.is_due() {
-            self.worker.run_turn();
+            self.worker.run_turn(crate::node::clock::boottime_ns());
         }
     }
 
