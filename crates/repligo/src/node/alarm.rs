@@ -1,6 +1,7 @@
 //! A timer that is finer than the runtime's, which counts milliseconds.
 //!
-//! It rings for the turn at which ops stop waiting for company, a fraction of a millisecond ahead.
+//! It rings for the turn at which ops stop waiting for company, a fraction of a millisecond ahead, and for
+//! the ticks: any timer of the runtime's costs every wait for sockets two looks at the clock.
 
 use std::cell::Cell;
 use std::io;
@@ -8,6 +9,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use super::NodeError;
 
 /// Rings at a time of the boot clock.
 #[derive(Debug)]
@@ -21,8 +24,15 @@ impl Alarm {
     /// Not set. Must be called inside a runtime.
     ///
     /// # Errors
-    /// Of the system: no more files.
-    pub fn new() -> io::Result<Self> {
+    /// [`NodeError::System`]: no more files.
+    pub fn new() -> Result<Self, NodeError> {
+        Self::make().map_err(|source| NodeError::System {
+            what: "cannot make a timer",
+            source,
+        })
+    }
+
+    fn make() -> io::Result<Self> {
         let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
         // SAFETY: the call takes no pointers.
         let descriptor = unsafe { libc::timerfd_create(libc::CLOCK_BOOTTIME, flags) };

@@ -330,7 +330,7 @@ async fn serve(mut setup: Setup) -> Result<Option<DirectoryLock>, NodeError> {
         let state = worker.links.hello().forming;
         worker.forming_announced(me, state);
     }
-    let alarm = Rc::new(alarm()?);
+    let alarm = Rc::new(Alarm::new()?);
     tokio::task::spawn_local(run_turns(node.clone(), alarm.clone()));
     tokio::task::spawn_local(ring_for_turns(node.clone(), alarm));
     tokio::task::spawn_local(take_reports(node.clone(), done));
@@ -363,13 +363,6 @@ fn spawn_network(node: &Rc<Node>, setup: &Setup) -> Result<JoinHandle<()>, NodeE
         node.clone(),
         listener,
     )))
-}
-
-fn alarm() -> Result<Alarm, NodeError> {
-    Alarm::new().map_err(|source| NodeError::System {
-        what: "cannot make a timer",
-        source,
-    })
 }
 
 async fn run_turns(node: Rc<Node>, alarm: Rc<Alarm>) {
@@ -452,7 +445,7 @@ async fn main_loop(
     accepting: JoinHandle<()>,
 ) -> Result<(), NodeError> {
     // A timer of the runtime's would cost every wait for sockets two looks at the clock.
-    let ticks = alarm()?;
+    let ticks = Alarm::new()?;
     ticks.set(clock::boottime_us());
     let mut shutdown: Option<Shutdown> = None;
     loop {
