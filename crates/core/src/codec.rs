@@ -56,6 +56,18 @@ impl Reader {
         Ok(value)
     }
 
+    /// LEB128 numbers, one after the other.
+    pub fn varints<const COUNT: usize>(&mut self) -> Result<[u64; COUNT], Malformed> {
+        let mut rest: &[u8] = &self.rest;
+        let mut values = [0; COUNT];
+        for value in &mut values {
+            *value = packed::take_varint(&mut rest)?;
+        }
+        let read = self.rest.len() - rest.len();
+        self.rest.advance(read);
+        Ok(values)
+    }
+
     /// The next `count` bytes, shared.
     pub fn take(&mut self, count: u64) -> Result<Bytes, Malformed> {
         let count = usize::try_from(count).map_err(|_| Malformed)?;

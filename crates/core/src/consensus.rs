@@ -24,7 +24,7 @@ use raft::eraftpb::{
     ConfState, Entry, EntryType, HardState as RaftHardState, Message, MessageType, Snapshot, SnapshotMetadata,
 };
 use raft::storage::{GetEntriesContext, RaftState, Storage};
-use raft::{Config, Error, RawNode, ReadOnlyOption, SnapshotStatus, StateRole, StorageError};
+use raft::{Config, Error, RawNode, ReadOnlyOption, Ready, SnapshotStatus, StateRole, StorageError};
 
 use crate::codec::{Malformed, Reader, put_bytes, put_varint};
 use crate::contract::{Boot, HardState, LogEntry, PeerId, Persist, Role, Send};
@@ -553,8 +553,29 @@ impl Consensus {
             let overtakes = message.get_msg_type() == MessageType::MsgHeartbeatResponse && !unsynced_term;
             self.route(message, driven, if overtakes { None } else { Some(&mut persist) });
         }
+        if self.volatile && persist.then_send.is_empty() {
+            return self.complete(ready, driven);
+        }
         self.node.advance_append_async(ready);
         self.hand_out(persist, driven);
+    }
+
+    /// Nothing is to be waited for: what the entries of this ready commit is handed out in the same round.
+    fn complete(&mut self, ready: Ready, driven: &mut Driven) {
+        self.persist_pending = ready.number();
+        self.persist_done = ready.number();
+        let mut light = self.node.advance_append(ready);
+        if let Some(commit) = light.commit_index() {
+            let log = &mut self.node.mut_store().log;
+            let before = log.hard_state();
+            log.set_hard_state(HardState { commit, ..before });
+        }
+        for message in light.take_messages() {
+            self.route(message, driven, None);
+        }
+        let committed = light.take_committed_entries().into_iter();
+        driven.committed.extend(committed.map(from_raft_entry));
+        self.tell_applied();
     }
 
     /// Gives a persist to the driver, or completes it here when there is nothing to wait for.

@@ -50,12 +50,13 @@ impl Batch {
 
     /// Takes a batch off the front.
     pub fn decode(reader: &mut Reader) -> Result<Self, Malformed> {
+        let [node, incarnation, first_sequence, count, bytes] = reader.varints()?;
         let batch = Self {
-            node: reader.varint()?,
-            incarnation: reader.varint()?,
-            first_sequence: reader.varint()?,
-            count: reader.varint()?,
-            ops: reader.bytes()?,
+            node,
+            incarnation,
+            first_sequence,
+            count,
+            ops: reader.take(bytes)?,
         };
         // Every op costs at least its length byte, so a count beyond that is a lie.
         if batch.count == 0 || batch.count > batch.ops.len() as u64 {
