@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Some("sim") => steps::sim(rest),
         Some("soak") => soak::soak(rest),
         Some("bench") => bench::bench(rest),
+        Some(bench::CONSTANT_SERVER) => bench::constant_server(rest),
         Some("asan") => lanes::address(),
         Some("instructions") => instructions::command(rest),
         Some("install") => install::install(),

@@ -22,6 +22,7 @@ use self::facts::Facts;
 use self::progress::{expect_seconds, note};
 use self::results::{Results, Row};
 use self::rows::{Definition, Extent, ROWS};
+pub use self::servers::constant::{COMMAND as CONSTANT_SERVER, serve as constant_server};
 use crate::run::{Failure, Outcome, root, run};
 
 const USAGE: &str = "usage: cargo xtask bench [--repeats N] [--only ROW[,ROW…]] [--quick] [--report-only]

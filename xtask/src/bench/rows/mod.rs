@@ -50,8 +50,8 @@ pub const ROWS: [Definition; 8] = [
     Definition {
         name: "get-set",
         title: "GET and SET on a single node",
-        seconds: 110.0,
-        seconds_quick: 20.0,
+        seconds: 150.0,
+        seconds_quick: 30.0,
         run: single::get_set,
     },
     Definition {

@@ -8,7 +8,7 @@ use crate::bench::load::{Sample, redis_benchmark};
 use crate::bench::progress::note;
 use crate::bench::resp::Client;
 use crate::bench::results::{Bound, Comparison, Goal, Row};
-use crate::bench::servers::{Group, memcached, redis, repligo};
+use crate::bench::servers::{Group, constant, memcached, redis, repligo};
 use crate::run::{Failure, Outcome};
 
 const VALUE_BYTES: usize = 32;
@@ -48,10 +48,15 @@ pub fn get_set(extent: Extent, row: &mut Row) -> Outcome {
         keys,
         value_bytes: VALUE_BYTES,
     };
-    let mut groups = [repligo::single("none")?, redis::single()?];
-    let [ours, theirs] = &groups;
-    let systems = [System::of("repligo", ours), System::of("redis", theirs)];
-    for system in &systems {
+    let mut groups = [repligo::single("none")?, redis::single()?, constant::single()?];
+    let [ours, theirs, nothing] = &groups;
+    let systems = [
+        System::of("repligo", ours),
+        System::of("redis", theirs),
+        System::of("constant", nothing),
+    ];
+    let stores = &systems[..2];
+    for system in stores {
         note(&format!("filling {}", system.name));
         fill(system.port, Kind::Set, keys, VALUE_BYTES)?;
         check_keys(row, system, keys, "after loading")?;
@@ -62,6 +67,11 @@ pub fn get_set(extent: Extent, row: &mut Row) -> Outcome {
          `redis-benchmark` would be the bottleneck; it checks every reply.",
         options("get", 1).command("PORT")
     ));
+    row.method.push(
+        "`constant` is a loop around epoll_wait, recv and send that parses nothing and answers every request with the same \
+         bytes: what it costs is the kernel's part, below which no server with these system calls can be."
+            .to_owned(),
+    );
     for (test, pipeline) in [("get", 1), ("set", 1), ("get", 16), ("set", 16)] {
         let title = format!("{}, pipeline {pipeline}", test.to_ascii_uppercase());
         let comparison = alternate(&title, extent.repeats, &systems, |system| {
@@ -69,13 +79,11 @@ pub fn get_set(extent: Extent, row: &mut Row) -> Outcome {
         })?;
         row.comparisons.push(comparison);
     }
-    row.comparisons.push(alternate(
-        "GET, pipeline 64",
-        extent.repeats,
-        &systems,
-        |system| closed::run(system.port, load(extent, Kind::Get, 64)),
-    )?);
-    for system in &systems {
+    row.comparisons
+        .push(alternate("GET, pipeline 64", extent.repeats, stores, |system| {
+            closed::run(system.port, load(extent, Kind::Get, 64))
+        })?);
+    for system in stores {
         check_keys(row, system, keys, "at the end")?;
     }
     judge(row);

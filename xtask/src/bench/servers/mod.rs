@@ -1,6 +1,7 @@
 //! The servers that are measured: ours and the installed peers, each on free ports of loopback with its
 //! data in the run's folder. Options that differ from a server's defaults stand in its file, with the reason.
 
+pub mod constant;
 pub mod etcd;
 pub mod memcached;
 pub mod redis;
