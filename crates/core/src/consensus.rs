@@ -28,6 +28,7 @@ use raft::{Config, Error, RawNode, ReadOnlyOption, Ready, SnapshotStatus, StateR
 
 use crate::codec::{Malformed, Reader, put_bytes, put_varint};
 use crate::contract::{Boot, HardState, LogEntry, PeerId, Persist, Role, Send};
+use crate::driven::{Driven, FollowerProgress};
 use crate::limits;
 use crate::log::Log;
 
@@ -54,44 +55,6 @@ pub enum ProposeError {
     NotLeader,
     /// Too much is proposed and not committed, or leadership is being handed over; try again later.
     Busy,
-}
-
-/// What a drive of the state machine produced, in the order in which the replica handles it.
-#[derive(Debug, Default)]
-pub struct Driven {
-    /// May leave at once (leader's appends, all heartbeats and their answers).
-    pub sends: Vec<Send>,
-    /// Snapshot messages, held back until the chunks before them are delivered: (peer, index, message).
-    pub snapshot_sends: Vec<(PeerId, u64, Bytes)>,
-    /// To be made durable, in order.
-    pub persists: Vec<Persist>,
-    /// Committed entries, in order, without gap.
-    pub committed: Vec<LogEntry>,
-    /// Contexts of confirmed ReadIndex rounds with their commit index.
-    pub reads: Vec<(u64, u64)>,
-    /// A snapshot that consensus accepted: (index, term). Comes before any entry in `committed`.
-    pub installed: Option<(u64, u64)>,
-}
-
-impl Driven {
-    /// True when nothing follows.
-    pub fn is_empty(&self) -> bool {
-        self.sends.is_empty()
-            && self.snapshot_sends.is_empty()
-            && self.persists.is_empty()
-            && self.committed.is_empty()
-            && self.reads.is_empty()
-            && self.installed.is_none()
-    }
-}
-
-/// Progress of one follower as the leader knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FollowerProgress {
-    /// The follower.
-    pub peer: PeerId,
-    /// It holds the log up to here.
-    pub matched: u64,
 }
 
 /// Our view of the log for the library. Interior mutability only for what `snapshot` is asked for.

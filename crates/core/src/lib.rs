@@ -14,6 +14,7 @@ pub mod codec;
 pub mod command;
 mod consensus;
 pub mod contract;
+mod driven;
 pub mod entry;
 pub mod eviction;
 pub mod forming;

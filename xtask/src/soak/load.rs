@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Keys of the mix.
 const KEYS: u64 = 200_000;
+/// Less than the keys would take.
+const MEMORY_MAX: &str = "48mb";
 /// Requests that one connection sends at once.
 const PIPELINE: usize = 32;
 /// Connections per node.
@@ -43,8 +45,12 @@ pub struct Load {
 }
 
 impl Load {
-    /// Connects to every node and begins.
-    pub fn start(addresses: &[String]) -> Self {
+    /// Limits the memory of every node, so that keys are evicted all the time, connects, and begins.
+    ///
+    /// # Errors
+    /// A node does not take its limit.
+    pub fn start(addresses: &[String]) -> Result<Self, String> {
+        addresses.iter().try_for_each(|address| limit(address))?;
         let progress = Arc::new(Progress::default());
         let mut threads = Vec::new();
         for (number, address) in addresses.iter().enumerate() {
@@ -58,7 +64,7 @@ impl Load {
                 slow(&address, 1000 + number as u64, &progress)
             }));
         }
-        Self { progress, threads }
+        Ok(Self { progress, threads })
     }
 
     /// Ends it; everything that went wrong.
@@ -71,6 +77,24 @@ impl Load {
         })
         .collect()
     }
+}
+
+fn limit(address: &str) -> Result<(), String> {
+    let mut client = Client::connect(address)?;
+    client.put(&[
+        b"CONFIG",
+        b"SET",
+        b"maxmemory",
+        MEMORY_MAX.as_bytes(),
+        b"maxmemory-policy",
+        b"allkeys-lfu",
+    ]);
+    client.send()?;
+    let reply = client.reply()?;
+    if reply.is_error() {
+        return Err(format!("{address}: {reply:?}"));
+    }
+    Ok(())
 }
 
 /// Small commands in pipelines, until the load is stopped.
@@ -141,7 +165,7 @@ fn slow(address: &str, seed: u64, progress: &Progress) -> Result<(), String> {
         for reply in &replies {
             if let Reply::Array(values) = reply
                 && values.len() == TORN_KEYS
-                && values.iter().any(|value| *value != values[0])
+                && is_torn(values)
             {
                 return Err(format!("{address}: an MSET was seen in half"));
             }
@@ -155,6 +179,13 @@ fn slow(address: &str, seed: u64, progress: &Progress) -> Result<(), String> {
         std::thread::sleep(Duration::from_millis(200));
     }
     Ok(())
+}
+
+/// True if values of more than one MSET are seen. Any of the keys may have been evicted.
+fn is_torn(values: &[Reply]) -> bool {
+    let mut present = values.iter().filter(|value| **value != Reply::Null);
+    let first = present.next();
+    present.any(|value| Some(value) != first)
 }
 
 fn slow_round(client: &mut Client, draw: &mut Draw) -> Result<(), String> {

@@ -1,4 +1,5 @@
-//! `cargo xtask soak`: three real nodes at full load, with churn, expiry and slow commands, and a verdict.
+//! `cargo xtask soak`: three real nodes at full load, with churn, expiry, eviction and slow
+//! commands, and a verdict.
 //!
 //! The load comes over several connections to every node; a sampler reads the nodes' memory and metrics
 //! meanwhile. At the end the load stops, the nodes apply the rest, and their digests are compared. The
@@ -8,6 +9,7 @@
 //! load want more processors than there are.
 
 mod cluster;
+mod control;
 mod load;
 mod samples;
 
@@ -19,6 +21,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use self::cluster::Cluster;
+use self::control::Control;
 use self::load::Load;
 use self::samples::Samples;
 use crate::run::{Failure, Outcome};
@@ -56,7 +59,8 @@ pub fn soak(arguments: &[String]) -> Outcome {
 /// Starts nodes and load, samples for so many seconds, prints the verdict.
 fn run(seconds: u64) -> Outcome {
     let cluster = Cluster::start()?;
-    let load = Load::start(&cluster.addresses());
+    let load = Load::start(&cluster.addresses()).map_err(Failure::new)?;
+    let control = Control::start();
     let began = Instant::now();
     let mut samples = Samples::new(&cluster);
     while began.elapsed() < Duration::from_secs(seconds) {
@@ -71,6 +75,7 @@ fn run(seconds: u64) -> Outcome {
         }
     }
     let elapsed = began.elapsed();
+    let control = control.stop();
     let progress = Arc::clone(&load.progress);
     let complaints = load.stop();
     let quiet = cluster.wait_until_equal(QUIET_PATIENCE);
@@ -95,6 +100,11 @@ fn run(seconds: u64) -> Outcome {
         "operations_per_second": operations / elapsed.as_secs().max(1),
         "slow_commands": progress.slow_commands.load(Ordering::Relaxed),
         "error_replies": progress.errors.load(Ordering::Relaxed),
+        "control": {
+            "pieces_of_1_ms": control.pieces,
+            "disturbed": control.disturbed,
+            "excess_cpu_seconds_max": control.excess_seconds_max,
+        },
         "nodes": samples.report(),
         "replicas": states.iter().map(|(name, applied, digest)| {
             json!({ "name": name, "applied_index": applied, "digest": digest })

@@ -141,6 +141,9 @@ impl Series {
         if self.lag_p99_ms().is_none() {
             failed.push(format!("{name} has removed no expired key"));
         }
+        if self.metric("evicted_keys").is_none_or(|keys| keys == 0.0) {
+            failed.push(format!("{name} has evicted no key"));
+        }
         let growth = self.growth_percent();
         if judges_memory && growth.abs() > MEMORY_GROWTH_PERCENT {
             failed.push(format!(
@@ -183,7 +186,7 @@ mod tests {
             ..Series::default()
         };
         series.read(&format!(
-            "repligo_turn_cpu_seconds_max {turn_cpu}\nrepligo_turns_total 7\n\
+            "repligo_turn_cpu_seconds_max {turn_cpu}\nrepligo_turns_total 7\nredis_evicted_keys_total 5\n\
              repligo_reclaim_lag_seconds_bucket{{le=\"0.05\"}} 99\nrepligo_reclaim_lag_seconds_bucket{{le=\"+Inf\"}} 100\n"
         ));
         series
@@ -204,6 +207,6 @@ mod tests {
         assert_eq!(series.judge(false).len(), 1);
         series.metrics.clear();
         series.lag.clear();
-        assert_eq!(series.judge(false).len(), 2);
+        assert_eq!(series.judge(false).len(), 3);
     }
 }

@@ -49,10 +49,11 @@ use self::slow::SlowReads;
 use self::snapshots::Snapshots;
 use crate::bugs::Bug;
 use crate::command::Command;
-use crate::consensus::{Consensus, Driven};
+use crate::consensus::Consensus;
 use crate::contract::{
     Boot, Durability, Event, Input, LogEntry, Outputs, PeerId, ReadLevel, Role, Served, Settings,
 };
+use crate::driven::Driven;
 use crate::entry::Batch;
 use crate::keyspace::{Keyspace, ReadClock, ReadOutcome};
 use crate::limits;

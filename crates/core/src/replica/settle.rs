@@ -6,8 +6,8 @@
 
 use super::Replica;
 use crate::bugs::Bug;
-use crate::consensus::Driven;
 use crate::contract::{Event, Outputs, Role};
+use crate::driven::Driven;
 use crate::time::Now;
 
 impl Replica {
