@@ -80,10 +80,10 @@ pub const DATABASES: usize = 16;
 /// Bytes of one string value (Redis' proto-max-bulk-len).
 pub const STRING_BYTES_MAX: usize = 512 << 20;
 /// Keys that a leader evicts in one turn. Choosing looks at eight entries for each; both together stay
-/// well below the 10 ms that a turn may take.
-pub const VICTIMS_PER_TURN_MAX: usize = 4096;
+/// at a millisecond or two, since a turn that may take 10 ms does more than that.
+pub const VICTIMS_PER_TURN_MAX: usize = 1024;
 /// Entries that a turn moves to bring free memory together.
-pub const RELOCATIONS_PER_TURN_MAX: usize = 4096;
+pub const RELOCATIONS_PER_TURN_MAX: usize = 1024;
 /// Eviction begins this part of the limit below it.
 pub const MEMORY_SLACK_DIVISOR: u64 = 64;
 /// By this part the limit may be passed while victims are under way, before writes are refused.
