@@ -133,11 +133,11 @@ impl Log {
         self.hard_state.commit = self.hard_state.commit.max(compacted.0);
     }
 
-    /// The index up to which compaction leaves about `keep_bytes` behind.
-    pub fn compaction_point(&self, keep_bytes: u64) -> u64 {
+    /// The index up to which compaction leaves about `keep_bytes` behind, at most `count_max` entries away.
+    pub fn compaction_point(&self, keep_bytes: u64, count_max: usize) -> u64 {
         let mut excess = self.bytes.saturating_sub(keep_bytes);
         let mut index = self.compacted.0;
-        for entry in &self.entries {
+        for entry in self.entries.iter().take(count_max) {
             let cost = entry.data.len() as u64 + ENTRY_OVERHEAD_BYTES;
             if cost > excess {
                 break;
@@ -195,7 +195,8 @@ mod tests {
             (log.first_index(), log.last_index(), log.term(3), log.term(2)),
             (4, 5, Some(1), None)
         );
-        log.compact(log.compaction_point(0));
+        assert_eq!(log.compaction_point(0, 1), log.first_index());
+        log.compact(log.compaction_point(0, usize::MAX));
         assert_eq!((log.first_index(), log.last_index(), log.bytes()), (6, 5, 0));
     }
 

@@ -441,7 +441,7 @@ fn a_snapshot_on_a_slow_disk_does_not_end_the_follower_that_misses_its_leader() 
 
 #[test]
 fn what_no_message_can_carry_is_refused_before_it_is_proposed() {
-    let mut cluster = Cluster::new(3, 64 << 20);
+    let mut cluster = Cluster::new(3, 48 << 20);
     cluster.run_ms(2_000);
     let leader = cluster.leader();
     let away = leader % 3 + 1;

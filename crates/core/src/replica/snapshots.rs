@@ -276,19 +276,14 @@ impl Replica {
         }
     }
 
-    /// Keeps about half of the bound for followers that lag; a lone voter needs none.
+    /// Forgets the oldest entries beyond the bound: what is within it is for followers that lag.
     pub(super) fn compact_log(&mut self) {
-        let max = self.log_bytes_max();
-        let trigger = self.log_trigger_bytes();
-        let keep = if self.settings.voters.len() == 1 {
-            0
-        } else {
-            max / 2
-        };
-        if self.consensus.log().bytes() <= trigger {
+        let keep = self.log_trigger_bytes();
+        if self.consensus.log().bytes() <= keep {
             return;
         }
-        let mut point = self.consensus.log().compaction_point(keep);
+        let log = self.consensus.log();
+        let mut point = log.compaction_point(keep, limits::ENTRIES_FORGOTTEN_MAX);
         if let Some(walk) = self.snapshots.walk.as_ref().filter(|walk| walk.keep) {
             point = point.min(walk.index);
         }
