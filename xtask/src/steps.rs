@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::install::{install, python};
 use crate::run::{Counts, Failure, Outcome, root, run, run_counted};
-use crate::{audit, instructions, tidy};
+use crate::{audit, instructions, soak, tidy};
 
 /// Seeds that every run of the tests simulates.
 const SEEDS: u64 = 2000;
@@ -29,7 +29,7 @@ const PLANTED_BUGS: [&str; 10] = [
 /// One step of `test`: a name for `--only`, and what it runs.
 type Step = (&'static str, fn(&mut Counts) -> Outcome);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("check", |_| check()),
     ("unit", unit),
     ("build", |_| build()),
@@ -38,6 +38,7 @@ const STEPS: [Step; 8] = [
     ("simulate", simulate),
     ("bugs", planted_bugs),
     ("processes", processes),
+    ("soak", soak_canary),
 ];
 
 /// Everything, or with `--only` some of the steps.
@@ -199,6 +200,15 @@ fn processes(counts: &mut Counts) -> Outcome {
     command.args(["-m", "pytest", "-q", "-rs", "--durations=15", "tests"]);
     command.env("REPLIGO_BINARY", root().join("target/release/repligo"));
     count(counts, &mut command)
+}
+
+fn soak_canary(counts: &mut Counts) -> Outcome {
+    let outcome = soak::canary();
+    match &outcome {
+        Ok(()) => counts.passed += 1,
+        Err(_) => counts.failed += 1,
+    }
+    outcome
 }
 
 fn count(counts: &mut Counts, command: &mut Command) -> Outcome {

@@ -23,13 +23,17 @@ use serde_json::{Value, json};
 use self::cluster::Cluster;
 use self::control::Control;
 use self::load::Load;
-use self::samples::Samples;
+use self::samples::{Judged, Samples};
 use crate::run::{Failure, Outcome};
 
 /// Length without an option.
 const MINUTES: u64 = 10;
 /// Below this length memory has not reached its steady state, so it is reported and not judged.
 const MEMORY_JUDGED_FROM_SECONDS: u64 = 300;
+/// Below this length one disturbance of the machine decides about the longest turn, so it is not judged either.
+const TURNS_JUDGED_FROM_SECONDS: u64 = 60;
+/// Seconds that belong to every test of everything.
+const CANARY_SECONDS: u64 = 20;
 /// Distance between two samples.
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 /// Patience for equal applied indexes after the load.
@@ -54,6 +58,11 @@ pub fn soak(arguments: &[String]) -> Outcome {
         _ => return Err(usage()),
     };
     run(seconds)
+}
+
+/// A short one, for wrong answers, replicas that differ, and load that evicts and expires nothing.
+pub fn canary() -> Outcome {
+    run(CANARY_SECONDS)
 }
 
 /// Starts nodes and load, samples for so many seconds, prints the verdict.
@@ -82,7 +91,10 @@ fn run(seconds: u64) -> Outcome {
     samples.take(&cluster)?;
 
     let mut failed = complaints;
-    failed.extend(samples.judge(seconds >= MEMORY_JUDGED_FROM_SECONDS));
+    failed.extend(samples.judge(Judged {
+        turns: seconds >= TURNS_JUDGED_FROM_SECONDS,
+        memory: seconds >= MEMORY_JUDGED_FROM_SECONDS,
+    }));
     let states = match quiet {
         Ok(states) => states,
         Err(text) => {

@@ -34,6 +34,15 @@ struct Series {
     lag: Vec<(f64, f64)>,
 }
 
+/// What a run is long enough for.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged {
+    /// The longest turn.
+    pub turns: bool,
+    /// Growth of memory.
+    pub memory: bool,
+}
+
 /// Samples of all nodes.
 #[derive(Debug)]
 pub struct Samples {
@@ -67,10 +76,10 @@ impl Samples {
     }
 
     /// Everything that is not as it must be.
-    pub fn judge(&self, judges_memory: bool) -> Vec<String> {
+    pub fn judge(&self, judged: Judged) -> Vec<String> {
         self.nodes
             .iter()
-            .flat_map(|series| series.judge(judges_memory))
+            .flat_map(|series| series.judge(judged))
             .collect()
     }
 
@@ -125,12 +134,12 @@ impl Series {
         (last / middle.max(1.0) - 1.0) * 100.0
     }
 
-    fn judge(&self, judges_memory: bool) -> Vec<String> {
+    fn judge(&self, judged: Judged) -> Vec<String> {
         let mut failed = Vec::new();
         let name = &self.name;
         match self.metric("turn_cpu_seconds_max") {
             None => failed.push(format!("{name} has no figure for its turns")),
-            Some(longest) if longest > TURN_CPU_SECONDS_MAX => {
+            Some(longest) if judged.turns && longest > TURN_CPU_SECONDS_MAX => {
                 failed.push(format!(
                     "{name}: a turn took {:.1} ms of CPU time",
                     longest * 1000.0
@@ -145,7 +154,7 @@ impl Series {
             failed.push(format!("{name} has evicted no key"));
         }
         let growth = self.growth_percent();
-        if judges_memory && growth.abs() > MEMORY_GROWTH_PERCENT {
+        if judged.memory && growth.abs() > MEMORY_GROWTH_PERCENT {
             failed.push(format!(
                 "{name}: memory changed by {growth:.1} % from the middle to the last third"
             ));
@@ -179,6 +188,11 @@ fn median(values: &[u64]) -> f64 {
 mod tests {
     use super::*;
 
+    const ALL: Judged = Judged {
+        turns: true,
+        memory: true,
+    };
+
     fn series(resident_kib: Vec<u64>, turn_cpu: &str) -> Series {
         let mut series = Series {
             name: "n1".to_owned(),
@@ -195,7 +209,7 @@ mod tests {
     #[test]
     fn flat_memory_and_short_turns_pass() {
         let series = series(vec![10, 90, 100, 100, 101, 102, 101, 100, 103], "0.004");
-        assert_eq!(series.judge(true), Vec::<String>::new());
+        assert_eq!(series.judge(ALL), Vec::<String>::new());
         assert_eq!(series.lag_p99_ms(), Some(50.0));
         assert_eq!(series.metric("turns"), Some(7.0));
     }
@@ -203,10 +217,10 @@ mod tests {
     #[test]
     fn growth_and_long_turns_fail() {
         let mut series = series(vec![10, 90, 100, 100, 101, 102, 110, 115, 120], "0.0101");
-        assert_eq!(series.judge(true).len(), 2);
-        assert_eq!(series.judge(false).len(), 1);
+        let few = |turns, memory| series.judge(Judged { turns, memory }).len();
+        assert_eq!([few(true, true), few(true, false), few(false, false)], [2, 1, 0]);
         series.metrics.clear();
         series.lag.clear();
-        assert_eq!(series.judge(false).len(), 3);
+        assert_eq!(series.judge(ALL).len(), 4);
     }
 }
