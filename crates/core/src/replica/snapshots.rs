@@ -276,12 +276,18 @@ impl Replica {
         }
     }
 
-    /// Forgets the oldest entries beyond the bound: what is within it is for followers that lag.
+    /// Forgets the oldest entries beyond the bound: what is within it is for followers that lag. A lone voter
+    /// has none, and forgets all.
     pub(super) fn compact_log(&mut self) {
-        let keep = self.log_trigger_bytes();
-        if self.consensus.log().bytes() <= keep {
+        let trigger = self.log_trigger_bytes();
+        if self.consensus.log().bytes() <= trigger {
             return;
         }
+        let keep = if self.settings.voters.len() == 1 {
+            0
+        } else {
+            trigger
+        };
         let log = self.consensus.log();
         let mut point = log.compaction_point(keep, limits::ENTRIES_FORGOTTEN_MAX);
         if let Some(walk) = self.snapshots.walk.as_ref().filter(|walk| walk.keep) {
