@@ -245,6 +245,7 @@ impl Replica {
         if turn {
             outputs.turn_at_us = None;
             self.look_after_memory();
+            self.snapshot_turn(now, outputs);
             self.pump(now, outputs);
             self.settle(now, outputs);
             if self.announce_commits() {

@@ -24,8 +24,9 @@ use crate::time::Now;
 const HEADER_VERSION: u8 = 1;
 /// A prepared snapshot that nobody fetches is dropped after this.
 const UNUSED_US: u64 = 30_000_000;
-/// Chunks made per tick; bounds the time that a walk takes from one turn.
-const CHUNKS_PER_TICK: usize = 8;
+/// Chunks made between two ticks: one in each turn while there are turns, so that no request waits for more
+/// than one, and the rest at the tick.
+const CHUNKS_PER_TICK: usize = 32;
 
 /// A walk over the own state.
 #[derive(Debug)]
@@ -103,6 +104,8 @@ pub struct Snapshots {
     /// Snapshots taken in since start.
     pub installed: u64,
     pub(super) saving: bool,
+    /// Chunks that turns have made since the last tick.
+    made_since_tick: usize,
 }
 
 impl Snapshots {
@@ -175,10 +178,19 @@ impl Replica {
         self.snapshots.wanted.extend(wanted);
         self.drop_unused(now);
         self.start_walk_if_needed(now, outputs);
-        for _ in 0..CHUNKS_PER_TICK {
+        let made = std::mem::take(&mut self.snapshots.made_since_tick);
+        for _ in made..CHUNKS_PER_TICK {
             self.continue_walk(now, outputs);
         }
         self.compact_log();
+    }
+
+    /// With every turn: continues a walk.
+    pub(super) fn snapshot_turn(&mut self, now: Now, outputs: &mut Outputs) {
+        if self.snapshots.walk.is_some() && self.snapshots.made_since_tick < CHUNKS_PER_TICK {
+            self.snapshots.made_since_tick += 1;
+            self.continue_walk(now, outputs);
+        }
     }
 
     fn start_walk_if_needed(&mut self, _now: Now, outputs: &mut Outputs) {
