@@ -24,6 +24,8 @@ pub struct Seen {
     pub disturbed: u64,
     /// The longest CPU time of one, beyond the usual, in seconds.
     pub excess_seconds_max: f64,
+    /// What the host took away from all processors meanwhile, as far as the kernel knows, in seconds.
+    pub stolen_seconds: f64,
 }
 
 /// The running thread.
@@ -56,6 +58,7 @@ fn observe(stop: &AtomicBool) -> Seen {
     while cost_ns(rounds) < WORK_NS {
         rounds *= 2;
     }
+    let stolen_before = stolen_seconds();
     let mut usual_ns = u64::MAX;
     let mut longest_ns = 0;
     let mut seen = Seen::default();
@@ -67,8 +70,19 @@ fn observe(stop: &AtomicBool) -> Seen {
         seen.pieces += 1;
         seen.disturbed += u64::from(took_ns > DISTURBED * usual_ns);
     }
+    seen.stolen_seconds = stolen_seconds() - stolen_before;
     seen.excess_seconds_max = longest_ns.saturating_sub(usual_ns) as f64 / 1e9;
     seen
+}
+
+/// Time that the host has taken away since boot; 0 where the kernel does not say. It counts hundredths.
+fn stolen_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let ticks = text
+        .lines()
+        .next()
+        .and_then(|line| line.split_whitespace().nth(8)?.parse::<f64>().ok());
+    ticks.unwrap_or(0.0) / 100.0
 }
 
 /// CPU time of so many rounds of work that needs no memory.

@@ -116,6 +116,7 @@ fn run(seconds: u64) -> Outcome {
             "pieces_of_1_ms": control.pieces,
             "disturbed": control.disturbed,
             "excess_cpu_seconds_max": control.excess_seconds_max,
+            "stolen_seconds": control.stolen_seconds,
         },
         "nodes": samples.report(),
         "replicas": states.iter().map(|(name, applied, digest)| {

@@ -24,9 +24,10 @@ use crate::time::Now;
 const HEADER_VERSION: u8 = 1;
 /// A prepared snapshot that nobody fetches is dropped after this.
 const UNUSED_US: u64 = 30_000_000;
-/// Chunks made between two ticks: one in each turn while there are turns, so that no request waits for more
-/// than one, and the rest at the tick.
-const CHUNKS_PER_TICK: usize = 32;
+/// Chunks made between two ticks at least; those that turns have not made are made at the tick.
+const CHUNKS_PER_TICK: usize = 16;
+/// Distance of chunks that turns make: in between, requests catch up with what one held up.
+const CHUNK_EVERY_US: u64 = limits::TICK_US / 32;
 
 /// A walk over the own state.
 #[derive(Debug)]
@@ -106,6 +107,8 @@ pub struct Snapshots {
     pub(super) saving: bool,
     /// Chunks that turns have made since the last tick.
     made_since_tick: usize,
+    /// When a turn made the last one.
+    made_us: u64,
 }
 
 impl Snapshots {
@@ -187,8 +190,10 @@ impl Replica {
 
     /// With every turn: continues a walk.
     pub(super) fn snapshot_turn(&mut self, now: Now, outputs: &mut Outputs) {
-        if self.snapshots.walk.is_some() && self.snapshots.made_since_tick < CHUNKS_PER_TICK {
-            self.snapshots.made_since_tick += 1;
+        let snapshots = &mut self.snapshots;
+        if snapshots.walk.is_some() && now.mono_us.saturating_sub(snapshots.made_us) >= CHUNK_EVERY_US {
+            snapshots.made_us = now.mono_us;
+            snapshots.made_since_tick += 1;
             self.continue_walk(now, outputs);
         }
     }
