@@ -27,6 +27,7 @@ const TRIM_EVERY_US: u64 = 100_000;
 const TRIM_SHARE: u64 = 20;
 /// What is too much by less than this part of the limit is not worth a look, which breaks huge pages up.
 const TRIM_DIVISOR: u64 = 256;
+
 /// Buffers of connections, links and disk, as last counted.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
