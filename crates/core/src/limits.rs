@@ -62,15 +62,16 @@ pub const READ_RETRY_US: u64 = 500_000;
 pub const STALENESS_US_MAX: u64 = 10_000_000;
 /// Bytes of log in memory of a lone voter, which needs it for nobody.
 pub const LONE_LOG_BYTES_MAX: u64 = 1 << 20;
-/// Expired keys that one entry removes at most: a few milliseconds of work. More that are due at once are
+/// Expired keys that one entry removes at most: a millisecond or two of work. More that are due at once are
 /// absent all the same and are removed by the entries that follow; while there are any the leader makes
 /// such entries itself.
 /// Small for the simulator, so that a few keys make a crowd.
-pub const RECLAIMED_PER_ENTRY: usize = if cfg!(feature = "bugs") { 3 } else { 2048 };
-/// Keys that one turn looks at or writes at most, reads and writes each: a few milliseconds of work. What
-/// is longer goes on in the next turn, so that heartbeats, ticks and messages come in between.
+pub const RECLAIMED_PER_ENTRY: usize = if cfg!(feature = "bugs") { 3 } else { 1024 };
+/// Keys that one turn looks at or writes at most, reads and writes each: two milliseconds of work or three
+/// where nothing is in a cache. What is longer goes on in the next turn, so that heartbeats, ticks and
+/// messages come in between.
 /// Small for the simulator, so that a few keys take several turns.
-pub const SLICE_STEPS: usize = if cfg!(feature = "bugs") { 6 } else { 2048 };
+pub const SLICE_STEPS: usize = if cfg!(feature = "bugs") { 6 } else { 1024 };
 /// Bytes of a value that cost as much as one key more.
 pub const STEP_BYTES: usize = 1024;
 /// Voters in one cluster.
@@ -80,13 +81,13 @@ pub const DATABASES: usize = 16;
 /// Bytes of one string value (Redis' proto-max-bulk-len).
 pub const STRING_BYTES_MAX: usize = 512 << 20;
 /// Keys that a leader evicts in one turn. Choosing looks at eight entries for each; both together stay
-/// at a millisecond or two, since a turn that may take 10 ms does more than that.
-pub const VICTIMS_PER_TURN_MAX: usize = 1024;
+/// at a millisecond, since a turn that may take 10 ms does more than that.
+pub const VICTIMS_PER_TURN_MAX: usize = 512;
 /// Log entries that are forgotten at once, in each turn or tick: far more than come in between, and far less
 /// than a millisecond's work. To cut a log of many small entries in half at once would hold the shard up.
 pub const ENTRIES_FORGOTTEN_MAX: usize = 4096;
 /// Entries that a turn moves to bring free memory together.
-pub const RELOCATIONS_PER_TURN_MAX: usize = 1024;
+pub const RELOCATIONS_PER_TURN_MAX: usize = 512;
 /// Eviction begins this part of the limit below it.
 pub const MEMORY_SLACK_DIVISOR: u64 = 64;
 /// By this part the limit may be passed while victims are under way, before writes are refused.

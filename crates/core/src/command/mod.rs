@@ -364,6 +364,22 @@ impl<'a> Command<'a> {
         }
     }
 
+    /// How many keys it names beside the first.
+    #[inline]
+    pub fn further_keys(&self) -> usize {
+        let keys = match self {
+            Self::MGet { keys, .. }
+            | Self::Del { keys, .. }
+            | Self::Exists { keys, .. }
+            | Self::Touch { keys, .. }
+            | Self::Watch { keys, .. } => keys.len(),
+            Self::MSet { pairs, .. } | Self::MSetNx { pairs, .. } => pairs.len(),
+            Self::Rename { .. } => 2,
+            _ => 1,
+        };
+        keys.saturating_sub(1)
+    }
+
     /// Calls `visit` with every key that the command names, in order, duplicates included.
     #[inline]
     pub fn for_each_key(&self, mut visit: impl FnMut(&'a [u8])) {

@@ -406,7 +406,10 @@ impl Keyspace {
                     let is_skipped = reply.is_discard() && !command.is_write();
                     block.current = (!is_skipped).then(|| Self::begin(&command, &block.source));
                 }
-                Item::Command(command) => self.apply(&command, reply),
+                Item::Command(command) => {
+                    self.apply(&command, reply);
+                    *steps = steps.saturating_sub(command.further_keys());
+                }
             }
         }
     }

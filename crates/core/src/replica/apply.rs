@@ -248,10 +248,11 @@ impl Replica {
             let mut rest = &ops[open.at..];
             let Ok(op) = next_op(&mut rest) else { return true };
             open.at = ops.len() - rest.len();
-            self.apply_steps = self.apply_steps.saturating_sub(steps_of(op.len()));
             let waiter = open.waiters.next().unwrap_or(Waiter::Silent);
             open.behind_time = matches!(waiter, Waiter::Silent);
+            let before = outputs.reply_bytes.len();
             self.apply_next(now, open, (&ops, op), waiter, outputs);
+            self.spend(op.len() + outputs.reply_bytes.len() - before);
             open.position += 1;
         }
     }
@@ -387,7 +388,10 @@ impl Replica {
         let mut rest = op;
         match Op::decode(&mut rest) {
             Ok(Op::Command(command)) if self.refuses_command(&command) => writer.error(words::OUT_OF_MEMORY),
-            Ok(Op::Command(command)) => self.keyspace.apply(&command, writer),
+            Ok(Op::Command(command)) => {
+                self.keyspace.apply(&command, writer);
+                self.spend_keys(&command);
+            }
             Ok(Op::Transaction(transaction)) if self.refuses_transaction(&transaction) => {
                 writer.error_bytes(&words::exec_abort_because(words::OUT_OF_MEMORY.as_bytes()));
             }
@@ -399,12 +403,25 @@ impl Replica {
                     }
                 };
                 self.keyspace.transaction(&transaction, writer, &mut local);
+                self.apply_steps = self.apply_steps.saturating_sub(transaction.len());
             }
             Ok(Op::Time) => {}
             Ok(Op::Evict(victims)) => self.apply_evict(victims),
             Ok(Op::MemoryFull) => self.memory.refuses = true,
             Err(_) => writer.error(words::MALFORMED_OP),
         }
+    }
+
+    /// An op of so many bytes, its reply counted with it, was executed in this turn.
+    #[inline]
+    fn spend(&mut self, bytes: usize) {
+        self.apply_steps = self.apply_steps.saturating_sub(steps_of(bytes));
+    }
+
+    /// It named so many keys more than its first.
+    #[inline]
+    fn spend_keys(&mut self, command: &Command<'_>) {
+        self.apply_steps = self.apply_steps.saturating_sub(command.further_keys());
     }
 
     /// Executes a read at its place between the ops of its connection. One that is long is executed in
@@ -422,8 +439,11 @@ impl Replica {
             return fail(outputs, client.0, client.1, words::MALFORMED_OP);
         };
         if !self.keyspace.is_wide(&command) {
-            self.apply_steps = self.apply_steps.saturating_sub(1);
-            return self.execute_at_apply(now, client, &command, outputs);
+            let before = outputs.reply_bytes.len();
+            self.execute_at_apply(now, client, &command, outputs);
+            self.spend(outputs.reply_bytes.len() - before);
+            self.spend_keys(&command);
+            return;
         }
         if self.park_read(now, client, &command) {
             return;

@@ -9,33 +9,41 @@ use super::slow::SlowRead;
 use super::{Replica, answer, fail};
 use crate::command::Command;
 use crate::contract::{Outputs, Ticket};
-use crate::keyspace::{ReadClock, ReadOutcome};
+use crate::keyspace::{ReadClock, ReadOutcome, steps_of};
 use crate::op::Op;
 use crate::time::Now;
 
 impl Replica {
-    /// Executes reads whose confirmed index is applied.
+    /// Executes reads whose confirmed index is applied, as far as this turn's steps reach.
     pub(super) fn run_ready_reads(&mut self, now: Now, outputs: &mut Outputs) {
-        if self.is_whole() && self.reads.has_ready() {
-            let ready = self.reads.take_ready(self.applied);
-            self.execute_all(now, ready, outputs);
+        if !self.is_whole() {
+            return;
+        }
+        self.reads.sort_out(self.applied);
+        while self.read_steps > 0
+            && let Some(read) = self.reads.take_due()
+        {
+            let before = outputs.reply_bytes.len();
+            let further_keys = self.execute_due(now, read, outputs);
+            let steps = further_keys + steps_of(outputs.reply_bytes.len() - before);
+            self.read_steps = self.read_steps.saturating_sub(steps);
         }
     }
 
-    /// Executes reads that may be answered from the applied state.
-    pub(super) fn execute_all(&mut self, now: Now, reads: Vec<WaitingRead>, outputs: &mut Outputs) {
-        for read in reads {
-            let Some(ticket) = read.ticket else {
-                self.confirmed = true;
-                self.confirming = false;
-                continue;
-            };
-            let source = Bytes::from(read.command);
-            match Command::decode(&mut &source[..]) {
-                Ok(command) => self.execute(now, (ticket, read.resp3), (&command, &source), outputs),
-                Err(_) => fail(outputs, ticket, read.resp3, words::MALFORMED_OP),
-            }
-        }
+    /// Executes a read that may be answered from the applied state; how many keys it named beside the first.
+    fn execute_due(&mut self, now: Now, read: WaitingRead, outputs: &mut Outputs) -> usize {
+        let Some(ticket) = read.ticket else {
+            self.confirmed = true;
+            self.confirming = false;
+            return 0;
+        };
+        let source = Bytes::from(read.command);
+        let Ok(command) = Command::decode(&mut &source[..]) else {
+            fail(outputs, ticket, read.resp3, words::MALFORMED_OP);
+            return 0;
+        };
+        self.execute(now, (ticket, read.resp3), (&command, &source), outputs);
+        command.further_keys()
     }
 
     /// On a serving leader a deadline between shard time and now is decided by the log: the read rides

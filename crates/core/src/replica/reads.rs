@@ -1,7 +1,7 @@
 //! Reads that could not be served on arrival: where each of them waits, and for what.
 //!
 //! fresh → asked (a ReadIndex round of the leader, or a request to it, is in flight) → ready (the
-//! confirmed index is known, apply has to reach it) → executed. A loss of leader or stream takes asked
+//! confirmed index is known, apply has to reach it) → due (apply has reached it) → executed. A loss of leader or stream takes asked
 //! reads back to fresh: reads have no effect, so asking again is always right.
 //!
 //! Invariants: a read moves to asked only with a context that was drawn after it had arrived; contexts
@@ -41,6 +41,7 @@ pub struct Reads {
     fresh: Vec<WaitingRead>,
     asked: VecDeque<(u64, u64, Vec<WaitingRead>)>,
     ready: Vec<(u64, Vec<WaitingRead>)>,
+    due: VecDeque<WaitingRead>,
     /// Followers' questions that are not yet part of a round.
     peers_fresh: Vec<Question>,
     peers_asked: VecDeque<(u64, Vec<Question>)>,
@@ -67,6 +68,7 @@ impl Reads {
         self.fresh.len()
             + self.asked.iter().map(|(_, _, reads)| reads.len()).sum::<usize>()
             + self.ready.iter().map(|(_, reads)| reads.len()).sum::<usize>()
+            + self.due.len()
     }
 
     /// The lease is valid: fresh reads wait only until `index` is applied.
@@ -139,9 +141,9 @@ impl Reads {
         peers
     }
 
-    /// True if the index of some read is known.
-    pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+    /// True if some read may be executed.
+    pub fn has_due(&self) -> bool {
+        !self.due.is_empty()
     }
 
     /// A read that waits for nothing but an index.
@@ -149,13 +151,20 @@ impl Reads {
         self.ready.push((index, vec![read]));
     }
 
-    /// Reads whose index is applied.
-    pub fn take_ready(&mut self, applied: u64) -> Vec<WaitingRead> {
-        let mut taken = Vec::new();
-        for (_, reads) in self.ready.extract_if(.., |(index, _)| *index <= applied) {
-            taken.extend(reads);
+    /// Reads whose index is applied are due.
+    #[inline]
+    pub fn sort_out(&mut self, applied: u64) {
+        if !self.ready.is_empty() {
+            for (_, reads) in self.ready.extract_if(.., |(index, _)| *index <= applied) {
+                self.due.extend(reads);
+            }
         }
-        taken
+    }
+
+    /// The next read that is to be executed.
+    #[inline]
+    pub fn take_due(&mut self) -> Option<WaitingRead> {
+        self.due.pop_front()
     }
 
     /// The leader or the stream to it is gone: ask again. Followers ask for themselves.
@@ -192,6 +201,7 @@ impl Reads {
         for (_, reads) in &mut self.ready {
             overdue.extend(reads.extract_if(.., |read| read.since_us <= since_us));
         }
+        // What is due is executed in these turns, and is answered better with what it asks for.
         overdue
     }
 }
@@ -217,8 +227,11 @@ mod tests {
         reads.push(read(2));
         reads.asked(11, 0);
         reads.answered(11, 7);
-        assert!(reads.take_ready(6).is_empty());
-        assert_eq!(reads.take_ready(7).len(), 1);
+        reads.sort_out(6);
+        assert!(!reads.has_due());
+        reads.sort_out(7);
+        assert_eq!(reads.take_due().map(|read| read.since_us), Some(2));
+        assert!(!reads.has_due());
         assert_eq!(reads.len(), 1);
         reads.ask_again();
         assert!(reads.has_fresh());
@@ -238,7 +251,8 @@ mod tests {
         reads.push(read(2));
         reads.asked(11, 0);
         assert_eq!(reads.confirmed(11, 5), vec![question]);
-        assert_eq!(reads.take_ready(5).len(), 2);
+        reads.sort_out(5);
+        assert!(reads.take_due().is_some() && reads.take_due().is_some());
     }
 
     #[test]

@@ -98,6 +98,6 @@ impl Replica {
     /// ready to be read.
     pub fn has_work(&self) -> bool {
         let applies = self.applying.is_some() || !(self.held.is_empty() || self.lease.holds());
-        applies || self.slow.len() > 0 || self.wants_reclaim()
+        applies || self.slow.len() > 0 || self.reads.has_due() || self.wants_reclaim()
     }
 }
