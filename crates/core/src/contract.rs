@@ -21,6 +21,7 @@ use bytes::Bytes;
 use crate::command::Command;
 use crate::eviction::MemoryLimit;
 use crate::op::Transaction;
+use crate::pieces::Pieces;
 
 /// Number of a replica in its cluster, from 1, in the order of the cluster line sorted by name.
 /// Never reused for another data directory.
@@ -159,15 +160,13 @@ pub struct Reply {
     pub end: u32,
 }
 
-/// An answer to a ticket with bytes of its own: `bytes[start..]`.
+/// An answer to a ticket with bytes of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LongReply {
     /// The request's ticket.
     pub ticket: Ticket,
-    /// Holds the encoded reply.
-    pub bytes: Vec<u8>,
-    /// Where the reply begins.
-    pub start: usize,
+    /// The encoded reply.
+    pub pieces: Pieces,
 }
 
 /// One entry of the replicated log as it goes to disk.
@@ -315,10 +314,12 @@ impl Outputs {
     /// # Panics
     /// If all replies together are 4 GiB or more.
     pub fn join_long_replies(&mut self) {
-        for LongReply { ticket, bytes, start } in self.long_replies.drain(..) {
+        for LongReply { ticket, pieces } in self.long_replies.drain(..) {
             let position = |at: usize| u32::try_from(at).expect("replies of one step stay below 4 GiB");
             let begin = position(self.reply_bytes.len());
-            self.reply_bytes.extend_from_slice(&bytes[start..]);
+            pieces
+                .iter()
+                .for_each(|piece| self.reply_bytes.extend_from_slice(piece));
             let end = position(self.reply_bytes.len());
             self.replies.push(Reply {
                 ticket,

@@ -25,6 +25,7 @@ pub mod message;
 pub mod op;
 pub mod origin;
 pub mod packed;
+pub mod pieces;
 pub mod replica;
 pub mod table;
 pub mod time;

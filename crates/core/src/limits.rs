@@ -62,16 +62,16 @@ pub const READ_RETRY_US: u64 = 500_000;
 pub const STALENESS_US_MAX: u64 = 10_000_000;
 /// Bytes of log in memory of a lone voter, which needs it for nobody.
 pub const LONE_LOG_BYTES_MAX: u64 = 1 << 20;
-/// Expired keys that one entry removes at most: a millisecond or two of work. More that are due at once are
+/// Expired keys that one entry removes at most: about a millisecond of work. More that are due at once are
 /// absent all the same and are removed by the entries that follow; while there are any the leader makes
 /// such entries itself.
 /// Small for the simulator, so that a few keys make a crowd.
-pub const RECLAIMED_PER_ENTRY: usize = if cfg!(feature = "bugs") { 3 } else { 1024 };
-/// Keys that one turn looks at or writes at most, reads and writes each: two milliseconds of work or three
+pub const RECLAIMED_PER_ENTRY: usize = if cfg!(feature = "bugs") { 3 } else { 512 };
+/// Keys that one turn looks at or writes at most, reads and writes each: a millisecond of work or two
 /// where nothing is in a cache. What is longer goes on in the next turn, so that heartbeats, ticks and
 /// messages come in between.
 /// Small for the simulator, so that a few keys take several turns.
-pub const SLICE_STEPS: usize = if cfg!(feature = "bugs") { 6 } else { 1024 };
+pub const SLICE_STEPS: usize = if cfg!(feature = "bugs") { 6 } else { 512 };
 /// Bytes of a value that cost as much as one key more.
 pub const STEP_BYTES: usize = 1024;
 /// Voters in one cluster.

@@ -19,7 +19,7 @@ pub struct ReadClock {
 pub enum ReadOutcome {
     /// The reply was written.
     Done,
-    /// The read touches a key whose deadline lies after shard time and at or before the reader's clock.
+    /// The read may touch a key whose deadline lies after shard time and at or before the reader's clock.
     /// Whether the key is gone is decided by the log: have a Time op applied, then read again.
     NeedsTime,
 }
@@ -85,20 +85,24 @@ impl Keyspace {
     }
 
     /// True when the command touches a key whose deadline lies after shard time and at or before
-    /// `now_ms`.
+    /// `now_ms`. One that looks at many keys is taken to touch every key of its database: to find out would
+    /// take as long as the command.
     #[cold]
     pub(super) fn meets_deadline(&self, command: &Command<'_>, now_ms: u64) -> bool {
         let Some(database) = command.db().and_then(|db| self.database(db)) else {
             return false;
         };
         let table = database.table();
+        let comes_due = || {
+            let next = table.next_deadline_after(self.time_ms);
+            next.is_some_and(|deadline_ms| deadline_ms <= now_ms)
+        };
         match command {
             Command::Keys { .. }
             | Command::Scan { .. }
             | Command::RandomKey { .. }
-            | Command::DbSize { .. } => table
-                .next_deadline_after(self.time_ms)
-                .is_some_and(|deadline| deadline <= now_ms),
+            | Command::DbSize { .. } => comes_due(),
+            _ if self.is_wide(command) => comes_due(),
             _ => {
                 let mut met = false;
                 command.for_each_key(|key| {

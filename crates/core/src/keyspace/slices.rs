@@ -19,9 +19,10 @@ use crate::command::Command;
 use crate::limits::{SLICE_STEPS, STEP_BYTES};
 use crate::op::{Item, Transaction};
 use crate::packed::take_bytes;
+use crate::pieces::Pieces;
 
-/// Ops and commands shorter than this have too few keys to be wide.
-const WIDE_BYTES: usize = 2 * SLICE_STEPS;
+/// A MULTI block of no more bytes is executed at once: it cannot name many keys.
+const WIDE_BYTES: usize = if cfg!(feature = "bugs") { 12 } else { 4096 };
 
 /// Room for the header of a walk's reply, which is known at the end.
 const HEADER_BYTES: usize = 24;
@@ -81,10 +82,8 @@ enum Kind {
         pattern: Bytes,
         from: u64,
         /// Room for the header, then the keys.
-        found: Vec<u8>,
+        found: Pieces,
         count: usize,
-        /// Where the reply begins in `found`, once it is complete.
-        start: usize,
         /// The reply is taken with [`Task::into_found`] instead of being copied.
         alone: bool,
     },
@@ -121,10 +120,10 @@ impl Task {
         self
     }
 
-    /// The reply of a walk that is done and was executed [`Task::alone`], and where it begins.
-    pub fn into_found(self) -> Option<(Vec<u8>, usize)> {
+    /// The reply of a walk that is done and was executed [`Task::alone`].
+    pub fn into_found(self) -> Option<Pieces> {
         match self.0 {
-            Kind::Walk { found, start, .. } => Some((found, start)),
+            Kind::Walk { found, .. } => Some(found),
             _ => None,
         }
     }
@@ -200,9 +199,8 @@ impl Keyspace {
                 db,
                 pattern: source.slice_ref(pattern),
                 from: 0,
-                found: Vec::new(),
+                found: Pieces::from(vec![0; HEADER_BYTES]),
                 count: 0,
-                start: 0,
                 alone: false,
             },
             _ => panic!("{} is never executed in slices", command.name()),
@@ -330,7 +328,6 @@ impl Keyspace {
             from,
             found,
             count,
-            start,
             alone,
         } = kind
         else {
@@ -338,6 +335,7 @@ impl Keyspace {
         };
         let database = self.database(*db);
         let mut next = database.map(|_| *from);
+        let room = found.room();
         while let (Some(at), Some(database)) = (next, database) {
             if *steps == 0 {
                 *from = at;
@@ -348,23 +346,18 @@ impl Keyspace {
                 visited += 1;
                 if self.is_key(&entry) && matches(pattern, entry.key) {
                     *count += 1;
-                    if found.is_empty() {
-                        found.resize(HEADER_BYTES, 0);
-                    }
-                    ReplyWriter::new(found, false).bulk(entry.key);
+                    ReplyWriter::new(room, false).bulk(entry.key);
                 }
             });
             *steps = steps.saturating_sub(visited);
         }
-        if found.is_empty() {
-            found.resize(HEADER_BYTES, 0);
-        }
         let mut header = Vec::with_capacity(HEADER_BYTES);
         ReplyWriter::new(&mut header, false).array(*count);
-        *start = HEADER_BYTES - header.len();
-        found[*start..HEADER_BYTES].copy_from_slice(&header);
+        if let Some(first) = found.first_mut() {
+            first.splice(..HEADER_BYTES, header);
+        }
         if !*alone {
-            reply.raw(&found[*start..]);
+            found.iter().for_each(|piece| reply.raw(piece));
         }
         true
     }

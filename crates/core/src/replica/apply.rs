@@ -24,6 +24,7 @@ use crate::entry::{Batch, EntryReader, SYSTEM_NODE, next_op};
 use crate::keyspace::{Keyspace, Task, steps_of};
 use crate::op::Op;
 use crate::origin::{OriginOp, Requester};
+use crate::pieces::Pieces;
 use crate::time::Now;
 
 /// An entry that is partly applied.
@@ -65,7 +66,7 @@ struct Running {
     task: Task,
     client: Option<(Ticket, bool)>,
     locals: std::vec::IntoIter<Bytes>,
-    reply: Vec<u8>,
+    reply: Pieces,
 }
 
 impl Replica {
@@ -269,7 +270,7 @@ impl Replica {
             return true;
         };
         let mut writer = match client {
-            Some((_, resp3)) => ReplyWriter::new(reply, *resp3),
+            Some((_, resp3)) => ReplyWriter::new(reply.room(), *resp3),
             None => ReplyWriter::discard(),
         };
         let mut local = |_item: usize, writer: &mut ReplyWriter<'_>| {
@@ -286,8 +287,7 @@ impl Replica {
         if let Some((ticket, _)) = *client {
             outputs.long_replies.push(LongReply {
                 ticket,
-                bytes: std::mem::take(reply),
-                start: 0,
+                pieces: std::mem::take(reply),
             });
         }
         *running = None;
@@ -320,7 +320,7 @@ impl Replica {
         };
         if let Some(task) = self.task_of(ops, op, client.is_some()) {
             let locals = locals.into_iter();
-            let reply = Vec::new();
+            let reply = Pieces::default();
             open.running = Some(Running {
                 task,
                 client,
@@ -458,7 +458,7 @@ impl Replica {
                 task,
                 client: Some(client),
                 locals: Vec::new().into_iter(),
-                reply: Vec::new(),
+                reply: Pieces::default(),
             });
         }
     }

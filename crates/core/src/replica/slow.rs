@@ -16,6 +16,7 @@ use super::Replica;
 use crate::command::Command;
 use crate::contract::{LongReply, Outputs, Ticket};
 use crate::keyspace::{Keyspace, Task};
+use crate::pieces::Pieces;
 
 /// A read under execution.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct SlowRead {
     /// The encoded command.
     source: Bytes,
     task: Task,
-    reply: Vec<u8>,
+    reply: Pieces,
 }
 
 impl SlowRead {
@@ -34,7 +35,7 @@ impl SlowRead {
             client,
             task: Keyspace::begin(command, &source).alone(),
             source,
-            reply: Vec::new(),
+            reply: Pieces::default(),
         }
     }
 }
@@ -76,7 +77,7 @@ impl Replica {
             && (self.is_whole() || !self.slow.pins_state())
             && let Some(read) = self.slow.0.front_mut()
         {
-            let mut writer = ReplyWriter::new(&mut read.reply, read.client.1);
+            let mut writer = ReplyWriter::new(read.reply.room(), read.client.1);
             let steps = &mut self.read_steps;
             if !self
                 .keyspace
@@ -85,11 +86,9 @@ impl Replica {
                 return;
             }
             let read = self.slow.0.pop_front().expect("it is in front");
-            let (bytes, start) = read.task.into_found().unwrap_or((read.reply, 0));
             outputs.long_replies.push(LongReply {
                 ticket: read.client.0,
-                bytes,
-                start,
+                pieces: read.task.into_found().unwrap_or(read.reply),
             });
         }
     }

@@ -1,8 +1,8 @@
 //! Log writes by the worker itself, where two changes of threads would cost more than the write.
 //!
 //! In the mode `os` a persist is done once the kernel has its bytes. That takes microseconds as long as the disk
-//! is well, but it may wait for as long as the disk likes. So the worker writes only what needs no sync, no
-//! new segment and no zero-filling, while no sync is under way and nothing is queued or unreported, so
+//! is well, but it may wait for as long as the disk likes. So the worker writes only what is short and needs no
+//! sync, no new segment and no zero-filling, while no sync is under way and nothing is queued or unreported, so
 //! that persists stay in order; and after one slow write it leaves the disk to the thread for a while.
 //! Whether it may write at all is the caller's choice: one that others wait for must not wait for a disk.
 
@@ -13,6 +13,8 @@ use repligo_core::contract::{Durability, Persist};
 
 use super::handle::{DiskHandle, Job};
 
+/// More bytes are a matter of a millisecond, with new pages for the kernel's copy.
+const DIRECT_BYTES_MAX: usize = 256 << 10;
 /// A write that took this long was not a copy to memory alone.
 const SLOW_WRITE: Duration = Duration::from_millis(1);
 /// For so long after a slow write, the thread writes.
@@ -56,7 +58,8 @@ impl DiskHandle {
     /// which is reported as always; then [`DiskHandle::submit`] it.
     pub fn write_now(&self, persist: &Persist) -> bool {
         let (shared, direct) = (&*self.shared, &self.direct);
-        let needs_more = persist.must_sync || persist.install.is_some();
+        let bytes: usize = persist.entries.iter().map(|entry| entry.data.len()).sum();
+        let needs_more = persist.must_sync || persist.install.is_some() || bytes > DIRECT_BYTES_MAX;
         let unreported = direct.queued.get() > direct.reported.get();
         if needs_more || unreported || shared.meta.durability == Durability::Fsync {
             return false;

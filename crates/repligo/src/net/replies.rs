@@ -5,10 +5,13 @@
 //! lets bytes out only up to the first hole.
 //!
 //! Invariants: while nothing waits, replies are rendered straight into the bytes to be sent (the fast
-//! path: no slot, no copy); the front slot is never an answered one; a sequence number names one slot and
+//! path: no slot, no copy); the front slot is never an answered one; while anything is unsent, the first
+//! buffer is not sent as a whole; a sequence number names one slot and
 //! is never reused while an answer to it can still come.
 
 use std::collections::VecDeque;
+
+use repligo_core::pieces::Pieces;
 
 /// What to do with an answer of the core.
 #[derive(Debug)]
@@ -27,6 +30,7 @@ pub enum Shape {
 enum Slot {
     Waiting { shape: Shape, command: u16 },
     Ready(Vec<u8>),
+    Long(Pieces),
 }
 
 /// What [`ReplyQueue::take_waiting`] found under a sequence number.
@@ -43,6 +47,8 @@ pub struct Waiting {
 pub struct ReplyQueue {
     out: Vec<u8>,
     sent: usize,
+    /// What is to be sent behind `out`: long replies as they came, and what followed them.
+    further: VecDeque<Vec<u8>>,
     slots: VecDeque<Slot>,
     /// Sequence number of the front slot.
     front: u32,
@@ -80,7 +86,8 @@ impl ReplyQueue {
     /// Bytes held for this connection, sendable or behind a hole.
     #[inline]
     pub fn pending_bytes(&self) -> usize {
-        self.out.len() - self.sent + self.parked_bytes
+        let further: usize = self.further.iter().map(Vec::len).sum();
+        self.out.len() - self.sent + further + self.parked_bytes
     }
 
     /// Where to render the next reply while nothing waits.
@@ -93,6 +100,15 @@ impl ReplyQueue {
             self.slots.is_empty(),
             "a direct reply would overtake one that waits"
         );
+        self.tail(pool)
+    }
+
+    /// Where bytes to be sent are appended.
+    #[inline]
+    fn tail(&mut self, pool: &mut BufferPool) -> &mut Vec<u8> {
+        if let Some(last) = self.further.back_mut() {
+            return last;
+        }
         if self.out.capacity() == 0 {
             self.out = pool.take();
         }
@@ -132,7 +148,7 @@ impl ReplyQueue {
     pub fn take_waiting(&mut self, sequence: u32) -> Option<Waiting> {
         let position = sequence.wrapping_sub(self.front) as usize;
         match self.slots.get_mut(position)? {
-            Slot::Ready(_) => None,
+            Slot::Ready(_) | Slot::Long(_) => None,
             Slot::Waiting { shape, command } => Some(Waiting {
                 shape: std::mem::replace(shape, Shape::Plain),
                 command: *command,
@@ -161,46 +177,64 @@ impl ReplyQueue {
             self.slots[position] = Slot::Ready(reply.to_vec());
             return;
         }
-        if self.out.capacity() == 0 {
-            self.out = pool.take();
-        }
-        self.out.extend_from_slice(reply);
-        self.pop_front();
-        while let Some(Slot::Ready(bytes)) = self.slots.front() {
-            self.out.extend_from_slice(bytes);
-            self.parked_bytes -= bytes.len();
-            self.pop_front();
-        }
+        self.tail(pool).extend_from_slice(reply);
+        self.release(pool);
     }
 
-    /// As [`Self::answer`], with a reply that is `reply[start..]` and may be long: it is not copied unless
-    /// something before it is unsent.
-    pub fn answer_long(
-        &mut self,
-        sequence: u32,
-        (mut reply, start): (Vec<u8>, usize),
-        pool: &mut BufferPool,
-    ) {
+    /// As [`Self::answer`], with a reply that may be long and is not copied.
+    pub fn answer_long(&mut self, sequence: u32, pieces: Pieces, pool: &mut BufferPool) {
         let position = sequence.wrapping_sub(self.front) as usize;
+        self.waiting -= 1;
         if position > 0 {
-            reply.drain(..start);
-            self.waiting -= 1;
-            self.parked_bytes += reply.len();
-            self.slots[position] = Slot::Ready(reply);
-        } else if self.sent == self.out.len() {
-            pool.give(std::mem::replace(&mut self.out, reply));
-            self.sent = start;
-            self.answer(sequence, b"", pool);
+            self.parked_bytes += bytes_of(&pieces);
+            self.slots[position] = Slot::Long(pieces);
         } else {
-            self.answer(sequence, &reply[start..], pool);
+            self.append_long(pieces, pool);
+            self.release(pool);
         }
     }
 
-    fn pop_front(&mut self) {
-        self.slots.pop_front();
+    fn append_long(&mut self, pieces: Pieces, pool: &mut BufferPool) {
+        self.further
+            .extend(pieces.into_iter().filter(|piece| !piece.is_empty()));
+        self.next_buffer(pool);
+    }
+
+    /// The front slot was answered: it goes, and with it what was answered behind it.
+    fn release(&mut self, pool: &mut BufferPool) {
+        self.pop_front();
+        while let Some(Slot::Ready(_) | Slot::Long(_)) = self.slots.front() {
+            match self.pop_front() {
+                Some(Slot::Ready(bytes)) => {
+                    self.parked_bytes -= bytes.len();
+                    self.tail(pool).extend_from_slice(&bytes);
+                }
+                Some(Slot::Long(pieces)) => {
+                    self.parked_bytes -= bytes_of(&pieces);
+                    self.append_long(pieces, pool);
+                }
+                Some(Slot::Waiting { .. }) | None => {}
+            }
+        }
+    }
+
+    fn pop_front(&mut self) -> Option<Slot> {
+        let slot = self.slots.pop_front();
         self.front = self.front.wrapping_add(1);
         if self.slots.is_empty() && self.slots.capacity() > 256 {
             self.slots = VecDeque::new();
+        }
+        slot
+    }
+
+    /// Goes on to the next buffer once the first one is sent.
+    #[inline]
+    fn next_buffer(&mut self, pool: &mut BufferPool) {
+        if self.sent == self.out.len()
+            && let Some(next) = self.further.pop_front()
+        {
+            pool.give(std::mem::replace(&mut self.out, next));
+            self.sent = 0;
         }
     }
 
@@ -212,12 +246,17 @@ impl ReplyQueue {
         if self.sent == self.out.len() {
             self.sent = 0;
             pool.give(std::mem::take(&mut self.out));
+            self.next_buffer(pool);
         } else if self.sent > 1 << 20 && self.out.len() - self.sent < self.sent / 4 {
             // Moving the rest is paid for by what was sent, however long the whole is.
             self.out.drain(..self.sent);
             self.sent = 0;
         }
     }
+}
+
+fn bytes_of(pieces: &Pieces) -> usize {
+    pieces.iter().map(<[u8]>::len).sum()
 }
 
 /// Buffers that idle connections have given back, so that an idle connection holds none and a busy one
@@ -289,20 +328,35 @@ mod tests {
         let second = queue.expect(Shape::Plain, 0);
         say(&mut queue, &mut pool, "c");
         assert!(queue.waits_plainly(second));
-        queue.answer_long(second, (b"..second".to_vec(), 2), &mut pool);
+        queue.answer_long(second, long(&[b"sec", b"ond"]), &mut pool);
         assert_eq!(queue.sendable(), b"");
-        queue.answer_long(first, (b"..first".to_vec(), 2), &mut pool);
-        assert_eq!(queue.sendable(), b"firstsecondc");
-        queue.consume(12, &mut pool);
+        assert_eq!(queue.pending_bytes(), 7);
+        queue.answer_long(first, long(&[b"first"]), &mut pool);
+        assert_eq!(queue.sendable(), b"first");
+        assert_eq!(queue.pending_bytes(), 12);
+        say(&mut queue, &mut pool, "d");
+        for expected in ["first", "sec", "ondcd"] {
+            assert_eq!(queue.sendable(), expected.as_bytes());
+            queue.consume(expected.len(), &mut pool);
+        }
+        assert_eq!(queue.pending_bytes(), 0);
         let third = queue.expect(Shape::Plain, 0);
-        let long = vec![b'x'; 3 << 20];
-        let kept = long.as_ptr();
-        queue.answer_long(third, (long, 0), &mut pool);
+        let bytes = vec![b'x'; 3 << 20];
+        let kept = bytes.as_ptr();
+        queue.answer_long(third, Pieces::from(bytes), &mut pool);
         assert_eq!(queue.sendable().as_ptr(), kept);
         queue.consume((2 << 20) + 5, &mut pool);
         assert_eq!(queue.pending_bytes(), (1 << 20) - 5);
         queue.consume((1 << 20) - 6, &mut pool);
         assert_eq!(queue.sendable(), b"x");
+    }
+
+    fn long(pieces: &[&[u8]]) -> Pieces {
+        let mut made = Pieces::default();
+        for piece in pieces {
+            made.push(piece.to_vec());
+        }
+        made
     }
 
     #[test]

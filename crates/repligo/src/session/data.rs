@@ -157,15 +157,14 @@ pub(super) fn give_in(
 
 /// Takes an answer of the core that may be long.
 pub fn finish_long(connection: &mut Connection, worker: &mut Worker, now: Now, reply: LongReply) {
-    let (sequence, start) = (reply.ticket as u32, reply.start);
+    let LongReply { ticket, pieces } = reply;
+    let sequence = ticket as u32;
     if !connection.replies.waits_plainly(sequence) {
-        return finish(connection, worker, now, sequence, &reply.bytes[start..]);
+        return finish(connection, worker, now, sequence, &pieces.join());
     }
     if let Some(waiting) = connection.replies.take_waiting(sequence) {
-        worker.count_answer(waiting.command, &reply.bytes[start..]);
-        connection
-            .replies
-            .answer_long(sequence, (reply.bytes, start), &mut worker.pool);
+        worker.count_answer(waiting.command, pieces.iter().next().unwrap_or_default());
+        connection.replies.answer_long(sequence, pieces, &mut worker.pool);
     }
 }
 
