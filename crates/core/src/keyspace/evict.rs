@@ -16,6 +16,8 @@ use crate::table::Candidate;
 const SAMPLES_PER_VICTIM: usize = 8;
 /// Candidates that are looked at even for one.
 const SAMPLES_MIN: usize = 32;
+/// Places that are looked at before it is said that nothing may go.
+const LOOKS_MAX: usize = 4096;
 /// Entries that one call looks at where those that may go are not easily found.
 const WALK_ENTRIES_MAX: usize = 4096;
 
@@ -146,9 +148,10 @@ impl Chooser {
         let wanted = (wish.bytes / mean_bytes + 1).min(wish.count_max as u64) as usize;
         let count = (wanted * SAMPLES_PER_VICTIM).max(SAMPLES_MIN);
         let mut seen = 0;
-        // A bucket shows ten entries on average, but may show none, or none that may go.
-        for _ in 0..count {
-            if seen >= count {
+        // A bucket shows ten entries on average, but may show none, or none that may go: few do where most
+        // of a table was deleted.
+        for look in 0..count.max(LOOKS_MAX) {
+            if seen >= count || (look >= count && !chosen.is_empty()) {
                 break;
             }
             let (place, draw) = (self.draw(), self.draw());

@@ -2,9 +2,10 @@
 //!
 //! A serving leader compares, once per turn, what this node holds and what this turn will add with the
 //! limit. What is too much goes: the chosen keys are an op at the front of the turn's entry, so the room
-//! is there when the writes behind them are applied. While there is no room in spite of it, the entry says
-//! so, and every replica refuses what would add memory in that entry; requests of the leader's own clients
-//! are refused before they get that far. A follower judges nothing and evicts nothing.
+//! is there when the writes behind them are applied. Writes that need more room than one turn's victims
+//! leave wait for those of the next turns. Where nothing more can go, the entry says so, and every replica
+//! refuses what would add memory in that entry; requests of the leader's own clients are refused before
+//! they get that far. A follower judges nothing and evicts nothing.
 //!
 //! Free slots count as memory in use when the node refuses, but not when it evicts: they are room for
 //! entries of sizes that were here before. Where sizes change, every replica moves entries together, by
@@ -46,6 +47,8 @@ pub(super) struct Memory {
     /// What the victims under way will make free; `None`: none are.
     evicting: Option<u64>,
     full: bool,
+    /// Writes wait for more room than the last turn could make.
+    held_back: bool,
     /// Latest versions at this moment and some time before.
     versions: [u64; 2],
     versions_at_us: u64,
@@ -65,6 +68,7 @@ impl Memory {
             unapplied_bytes: 0,
             evicting: None,
             full: false,
+            held_back: false,
             versions: [0; 2],
             versions_at_us: 0,
             refuses: false,
@@ -88,6 +92,7 @@ impl Memory {
         self.unapplied_bytes = 0;
         self.evicting = None;
         self.full = false;
+        self.held_back = false;
     }
 
     /// What is evicted down to: a little below the limit, so that a turn's writes find room at once.
@@ -225,27 +230,57 @@ impl Replica {
         let excess = (live + waiting)
             .saturating_sub(self.memory.target_bytes())
             .max(over);
+        self.memory.full = false;
         if excess > 0 && self.memory.evicting.is_none() {
             self.choose_victims(excess);
         }
-        self.memory.full = self.is_short(waiting);
+        self.memory.full = self.is_short();
     }
 
-    /// True when `waiting` bytes find no room, victims under way counted as gone. Evicted entries leave
-    /// free slots before they leave free pages.
-    fn is_short(&self, waiting: u64) -> bool {
+    /// Bytes that may be proposed now, victims under way counted as gone. Evicted entries leave free slots
+    /// before they leave free pages.
+    pub(super) fn room_bytes(&self) -> u64 {
         let memory = &self.memory;
+        if !memory.has_limit() || memory.full {
+            // What is proposed while there is no room is refused as it is applied.
+            return u64::MAX;
+        }
         let freed = memory.evicting.unwrap_or(0);
-        let growth = waiting.saturating_sub(memory.tables.free + freed);
-        memory.used_bytes + growth > memory.ceiling_bytes()
-            || (freed == 0 && memory.live_bytes() + waiting > memory.limit.bytes_max)
+        let below = |top: u64, held: u64| top.saturating_sub(held + memory.unapplied_bytes);
+        let pages = below(
+            memory.ceiling_bytes() + memory.tables.free + freed,
+            memory.used_bytes,
+        );
+        if freed > 0 {
+            pages
+        } else {
+            pages.min(below(memory.limit.bytes_max, memory.live_bytes()))
+        }
+    }
+
+    /// True when what waits finds no room, and none is being made.
+    fn is_short(&self) -> bool {
+        let next = self.outbox.unsent().chain(&self.inbound).next();
+        let bytes = next.map_or(0, |batch| batch.ops.len() as u64);
+        self.memory.evicting.is_none() && self.room_bytes() < bytes.max(1)
+    }
+
+    /// A turn has proposed what finds room.
+    pub(super) fn note_held_back(&mut self) {
+        self.memory.held_back = self.memory.has_limit() && self.waits_to_be_proposed();
+    }
+
+    /// True when writes wait for room and no victims are under way: another turn can choose some.
+    pub(super) fn can_make_room(&self) -> bool {
+        self.memory.held_back && self.memory.evicting.is_none()
     }
 
     /// At the end of a turn: what was applied in it may have made room, which the next request is to find.
     pub(super) fn judge_memory_again(&mut self) {
         if self.memory.full && self.memory.has_limit() {
             self.measure_memory();
-            self.memory.full = self.is_short(self.waiting_bytes());
+            self.memory.full = false;
+            self.memory.full = self.is_short();
         }
     }
 

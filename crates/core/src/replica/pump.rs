@@ -120,6 +120,12 @@ impl Replica {
             self.outbox.mark_sent(taken.own, self.consensus.term());
             self.inbound.drain(..taken.inbound);
         }
+        self.note_held_back();
+    }
+
+    /// Sealed batches are here that have not been proposed.
+    pub(super) fn waits_to_be_proposed(&self) -> bool {
+        !self.inbound.is_empty() || self.outbox.unsent().next().is_some()
     }
 
     fn note_flight(&mut self, now: Now, taken: &Taken) {
@@ -139,9 +145,10 @@ impl Replica {
         self.clock.estimate_ms(now).max(self.stamped_ms)
     }
 
-    /// The next entry from what waits, and how much of it; nothing is taken out before it is proposed.
+    /// The next entry from what waits and finds room, and how much of it; nothing is taken out before it is
+    /// proposed.
     fn build_entry(&self, now: Now) -> Option<(Vec<u8>, Taken)> {
-        let waits = !self.inbound.is_empty() || self.outbox.unsent().next().is_some();
+        let waits = self.waits_to_be_proposed();
         if !waits && self.system.is_empty() {
             return None;
         }
@@ -158,22 +165,20 @@ impl Replica {
             taken.system = system;
             builder.push(&batch);
         }
-        for batch in self.outbox.unsent() {
-            if builder.len() >= limits::ENTRY_BYTES_MAX {
-                break;
+        let mut room = self.room_bytes();
+        let mut take = |batch: &Batch, taken: &mut u64| {
+            let bytes = batch.ops.len() as u64;
+            let fits = builder.len() < limits::ENTRY_BYTES_MAX && bytes <= room;
+            if fits {
+                room -= bytes;
+                builder.push(batch);
+                *taken += batch.count;
             }
-            builder.push(batch);
-            taken.own += 1;
-            taken.ops += batch.count;
-        }
-        for batch in &self.inbound {
-            if builder.len() >= limits::ENTRY_BYTES_MAX {
-                break;
-            }
-            builder.push(batch);
-            taken.inbound += 1;
-            taken.ops += batch.count;
-        }
+            fits
+        };
+        let ops = &mut taken.ops;
+        taken.own = self.outbox.unsent().take_while(|batch| take(batch, ops)).count();
+        taken.inbound = self.inbound.iter().take_while(|batch| take(batch, ops)).count();
         (!builder.is_empty()).then(|| (builder.finish(), taken))
     }
 

@@ -97,6 +97,7 @@ impl Replica {
     /// ready to be read.
     pub fn has_work(&self) -> bool {
         let applies = self.applying.is_some() || !(self.held.is_empty() || self.lease.holds());
-        applies || self.slow.len() > 0 || self.reads.has_due() || self.wants_reclaim()
+        let reads = self.slow.len() > 0 || self.reads.has_due();
+        applies || reads || self.wants_reclaim() || self.can_make_room()
     }
 }

@@ -1,19 +1,13 @@
-//! The worker: everything that one thread owns, and the turn that moves it.
+//! The worker: everything that one thread owns. The turn that moves it is in [`super::turn`].
 //!
 //! Sockets put requests and messages into the replica; one turn per readiness lets them leave together
-//! and carries out what the replica asks for: replies to connections, messages to links, writes to the
-//! disk, calls to the origin. It decides nothing about correctness.
-//!
-//! Invariants: outputs are carried out in the order of the contract (snapshot pieces before persists);
-//! after a turn no reply is left behind unflushed; nothing here waits.
+//! and carries out what the replica asks for. It decides nothing about correctness, and nothing here waits.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use repligo_core::command::Command;
-use repligo_core::contract::{
-    Body, Event, Identity, Input, LongReply, Outputs, ReadLevel, Role, Served, Status,
-};
+use repligo_core::contract::{Body, Event, Identity, Input, Outputs, ReadLevel, Role, Served, Status};
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
@@ -23,7 +17,7 @@ use tokio::net::TcpStream;
 use super::NodeError;
 use super::batch::Batch;
 use super::busy::Busy;
-use super::clock::{Clock, boottime_ns};
+use super::clock::Clock;
 use super::drivers::{Drivers, Report};
 use super::formation::Formation;
 use super::heap::Heap;
@@ -37,10 +31,7 @@ use crate::net::links::Links;
 use crate::net::order::Kind;
 use crate::net::replies::BufferPool;
 use crate::net::table::Connections;
-use crate::session::{self, ErrorStats, Parameters, Session, Slow, Slowlog};
-
-/// Capacity of the reply buffer that is kept between turns.
-const REPLY_BYTES_KEPT: usize = 4 << 20;
+use crate::session::{self, ErrorStats, Parameters, Session, Slowlog};
 
 /// What does not change after the start.
 #[derive(Debug)]
@@ -101,13 +92,13 @@ pub struct Worker {
     pub(super) replica: Option<Replica>,
     refusal: String,
     pub(super) identity: Identity,
-    outputs: Outputs,
+    pub(super) outputs: Outputs,
     /// The replica was given something since its last turn.
-    replica_due: bool,
+    pub(super) replica_due: bool,
     /// Requests answered in the present turn.
     pub(super) answered: Batch,
     pub(super) candidates: Vec<Candidate>,
-    flush: Vec<u32>,
+    pub(super) flush: Vec<u32>,
     next_client: u64,
     pub(super) used_memory_bytes: u64,
     pub(super) used_memory_peak_bytes: u64,
@@ -345,147 +336,7 @@ impl Worker {
         self.replica.as_ref().is_some_and(Replica::has_work)
     }
 
-    /// One turn, see the module; `began_ns` is the boot clock, sampled after the last bytes were read.
-    /// When the next turn is due at the latest, if it is.
-    pub fn run_turn(&mut self, began_ns: u64) -> Option<u64> {
-        self.busy.begin(began_ns);
-        self.turn.begin(began_ns);
-        let now = self.clock.at(began_ns / 1000);
-        self.open_links();
-        // A turn that only sends the replies of reads leaves the replica alone.
-        if std::mem::take(&mut self.replica_due) {
-            if let Some(replica) = &mut self.replica {
-                replica.step(now, Input::Turn, &mut self.outputs);
-            }
-            self.answered.begin();
-            let mut now = now;
-            while let Some(number) = self.carry_out(now) {
-                now = self.clock.now();
-                if let Some(replica) = &mut self.replica {
-                    replica.step(now, Input::Persisted { number }, &mut self.outputs);
-                }
-            }
-            self.shared.metrics.turns.add(1);
-            self.end_turn(began_ns);
-        }
-        self.links.flush(&self.shared.metrics);
-        self.flush_connections();
-        self.busy.end_now("turn", began_ns, &self.shared.metrics);
-        self.outputs.turn_at_us.take()
-    }
-
-    /// Carries out what the replica asks for; the number of the last log write that was done here.
-    fn carry_out(&mut self, now: Now) -> Option<u64> {
-        let may_write = self.may_write_log();
-        let mut done = None;
-        let mut outputs = std::mem::take(&mut self.outputs);
-        for piece in outputs.snapshot.drain(..) {
-            self.drivers.snapshot(piece);
-        }
-        for persist in outputs.persists.drain(..) {
-            self.shared.metrics.persists.add(1);
-            if let Some(persist) = self.drivers.persist(persist, may_write) {
-                for send in persist.then_send {
-                    self.links.send(send.to, &send.message);
-                }
-                done = Some(persist.number);
-            }
-        }
-        for send in outputs.sends.drain(..) {
-            self.links.send(send.to, &send.message);
-        }
-        for request in outputs.origin.drain(..) {
-            self.drivers.origin(request);
-        }
-        for event in outputs.events.drain(..) {
-            self.note_event(&event);
-        }
-        self.answer(now, &outputs);
-        for reply in outputs.long_replies.drain(..) {
-            self.answer_long(now, reply);
-        }
-        outputs.replies.clear();
-        outputs.reply_bytes.clear();
-        outputs.reply_bytes.shrink_to(REPLY_BYTES_KEPT);
-        // Nothing above gives the replica an input, so nothing is lost here.
-        debug_assert!(self.outputs.replies.is_empty() && self.outputs.persists.is_empty());
-        self.outputs = outputs;
-        done
-    }
-
-    /// A leader never writes its log itself: a disk that stalls must keep it from nothing, least of all from
-    /// stepping down. For a follower, or a node alone, nobody waits who would not wait for the disk anyway.
-    fn may_write_log(&self) -> bool {
-        self.last_role == Role::Follower || self.links.is_alone()
-    }
-
-    /// Hands replies to their connections; runs of one connection are handled together.
-    fn answer(&mut self, now: Now, outputs: &Outputs) {
-        let mut current: Option<Box<Connection>> = None;
-        for reply in &outputs.replies {
-            let (slot, sequence) = ((reply.ticket >> 32) as u32, reply.ticket as u32);
-            if current.as_ref().is_none_or(|connection| connection.slot != slot) {
-                if let Some(connection) = current.take() {
-                    self.connections.put_back(connection);
-                }
-                current = self.connections.take(slot);
-                if let Some(connection) = &mut current {
-                    self.flush_after_turn(connection);
-                }
-            }
-            if let Some(connection) = &mut current {
-                let bytes = &outputs.reply_bytes[reply.start as usize..reply.end as usize];
-                session::finish(connection, self, now, sequence, bytes);
-            }
-        }
-        if let Some(connection) = current {
-            self.connections.put_back(connection);
-        }
-    }
-
-    fn answer_long(&mut self, now: Now, reply: LongReply) {
-        let Some(mut connection) = self.connections.take((reply.ticket >> 32) as u32) else {
-            return;
-        };
-        self.flush_after_turn(&mut connection);
-        session::finish_long(&mut connection, self, now, reply);
-        self.connections.put_back(connection);
-    }
-
-    fn end_turn(&mut self, began_ns: u64) {
-        let count = self.answered.len() as u64;
-        if self.candidates.is_empty() && count == 0 {
-            return;
-        }
-        let elapsed_ns = boottime_ns().saturating_sub(began_ns);
-        self.answered.end(elapsed_ns, &self.shared.metrics);
-        if self.candidates.is_empty() {
-            return;
-        }
-        let share_us = elapsed_ns / 1000 / count.max(1);
-        for candidate in std::mem::take(&mut self.candidates) {
-            if self.slowlog.takes(share_us) {
-                let slow = Slow {
-                    wall_seconds: self.clock.wall_us() / 1_000_000,
-                    microseconds: share_us,
-                    client_address: &candidate.address,
-                    client_name: &candidate.name,
-                };
-                self.slowlog.record(slow, candidate.request.view(), false);
-            }
-        }
-    }
-
-    fn flush_connections(&mut self) {
-        while let Some(slot) = self.flush.pop() {
-            if let Some(mut connection) = self.connections.take(slot) {
-                connection.flush_after_turn(self);
-                self.connections.put_back(connection);
-            }
-        }
-    }
-
-    fn note_event(&mut self, event: &Event) {
+    pub(super) fn note_event(&mut self, event: &Event) {
         session::log_event(event);
         if let Event::Role { role, term, .. } = event {
             let metrics = &self.shared.metrics;
