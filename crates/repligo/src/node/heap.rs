@@ -7,6 +7,10 @@
 //!
 //! It asks for address space a step ahead, so that memory is advised before it is touched. It changes
 //! nothing but speed, and where the system refuses, nothing at all.
+//!
+//! Where memory is limited and what is free is given back page by page, huge pages are broken up as soon as
+//! they are there, and a new one is cleared as a whole, which takes milliseconds on a virtual machine that
+//! has to find the memory first. So memory that was given back is taken again in small pages.
 
 use std::ops::Range;
 
@@ -24,6 +28,8 @@ const _: () = assert!(STEP_BYTES < TRIM_BYTES && MAPPED_BYTES < STEP_BYTES);
 #[derive(Debug)]
 pub struct Heap {
     advised_to: usize,
+    /// What lies below was given back to the system once.
+    given_back_to: usize,
 }
 
 impl Heap {
@@ -38,14 +44,15 @@ impl Heap {
         }
         Self {
             advised_to: heap_end(),
+            given_back_to: 0,
         }
     }
 
     /// Asks for huge pages where the heap has grown; at every tick.
     pub fn advise(&mut self) {
         let end = heap_end();
-        // What was given back and is taken again is new memory.
-        self.advised_to = self.advised_to.min(end);
+        // What the allocator let go by itself and takes again is new memory.
+        self.advised_to = self.advised_to.min(end).max(self.given_back_to);
         let range = whole_pages(self.advised_to, end);
         if range.is_empty() {
             return;
@@ -60,20 +67,21 @@ impl Heap {
         }
         self.advised_to = range.end;
     }
+
+    /// Gives what is free inside of the heap and at its end back to the system.
+    pub fn give_back(&mut self) {
+        self.given_back_to = self.given_back_to.max(heap_end());
+        #[cfg(target_env = "gnu")]
+        // SAFETY: it returns free pages to the system and touches nothing that is in use; any thread may.
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
 }
 
 impl Default for Heap {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Gives what is free inside of the heap back to the system.
-pub fn give_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: it returns free pages to the system and touches nothing that is in use; any thread may.
-    unsafe {
-        libc::malloc_trim(0);
     }
 }
 
@@ -106,6 +114,11 @@ mod tests {
         let kept: Vec<Vec<u8>> = (0..20_000).map(|_| vec![1; 1000]).collect();
         heap.advise();
         assert!(heap.advised_to >= before && heap.advised_to <= heap_end());
+        let end = heap_end();
+        heap.give_back();
+        heap.advise();
+        assert!(heap.given_back_to >= end && heap.advised_to >= heap.given_back_to);
+        heap.given_back_to = 0;
         drop(kept);
         heap.advise();
         assert!(heap.advised_to <= heap_end());

@@ -85,7 +85,7 @@ impl Worker {
             correction - correction / FORGETTING_STEPS
         };
         if over > limit / TRIM_DIVISOR && now.mono_us >= self.buffers.trim_at_us {
-            super::heap::give_back();
+            self.heap.give_back();
             let took_us = self.clock.now().mono_us.saturating_sub(now.mono_us);
             self.buffers.trim_at_us = now.mono_us + TRIM_EVERY_US.max(took_us * TRIM_SHARE);
         }
