@@ -27,6 +27,8 @@ const LAYERS: [(&str, &[&str]); 4] = [
 
 /// The only files that may name the consensus library.
 const CONSENSUS_FILE: &str = "crates/core/src/consensus.rs";
+/// Its part that reads and writes the library\'s messages.
+const CONSENSUS_ENCODING_FILE: &str = "crates/core/src/consensus/encoding.rs";
 
 /// Unfinished work, and debugging that was left behind.
 const BANNED: [&str; 6] = ["todo!(", "unimplemented!(", "dbg!(", "FIXME", "TODO", "#[ignore]"];
@@ -149,7 +151,8 @@ fn check_source(name: &str, text: &str, wrong: &mut Vec<String>) {
         ));
     }
     let names_library = text.contains("use raft") || text.contains("raft::eraftpb");
-    if name != CONSENSUS_FILE && !name.starts_with("xtask/") && names_library {
+    let is_walled_in = name == CONSENSUS_FILE || name == CONSENSUS_ENCODING_FILE;
+    if !is_walled_in && !name.starts_with("xtask/") && names_library {
         wrong.push(format!(
             "{name}: names the consensus library; only {CONSENSUS_FILE} may"
         ));

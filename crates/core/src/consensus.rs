@@ -1,7 +1,7 @@
-//! The consensus library (`raft` 0.7.0), walled in: no other file of the workspace names it.
+//! The consensus library (`raft` 0.7.0), walled in: no file of the workspace names it but this one and its
+//! `encoding.rs`, where its messages get bytes of ours.
 //!
-//! What is here: building and driving one `RawNode`, our storage view over [`Log`], and our own encoding
-//! of its messages (its protobuf parser, RUSTSEC-2024-0437, is never called). What is not here: the
+//! What is here: building and driving one `RawNode`, and our storage view over [`Log`]. What is not here: the
 //! meaning of entries, leases, requests, snapshots' content.
 //!
 //! The traps of `architecture.md`, and where each is handled:
@@ -19,34 +19,22 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use raft::eraftpb::{
-    ConfState, Entry, EntryType, HardState as RaftHardState, Message, MessageType, Snapshot, SnapshotMetadata,
+    ConfState, Entry, HardState as RaftHardState, Message, MessageType, Snapshot, SnapshotMetadata,
 };
 use raft::storage::{GetEntriesContext, RaftState, Storage};
 use raft::{Config, Error, RawNode, ReadOnlyOption, Ready, SnapshotStatus, StateRole, StorageError};
 
-use crate::codec::{Malformed, Reader, put_bytes, put_varint};
-use crate::contract::{Boot, HardState, LogEntry, PeerId, Persist, Role, Send};
+use crate::codec::{Malformed, Reader};
+use crate::contract::{Boot, HardState, PeerId, Persist, Role, Send};
 use crate::driven::{Driven, FollowerProgress};
 use crate::limits;
 use crate::log::Log;
 
-/// Message types by their number on the wire; the position is the number.
-const MESSAGE_TYPES: [MessageType; 12] = [
-    MessageType::MsgAppend,
-    MessageType::MsgAppendResponse,
-    MessageType::MsgRequestVote,
-    MessageType::MsgRequestVoteResponse,
-    MessageType::MsgSnapshot,
-    MessageType::MsgHeartbeat,
-    MessageType::MsgHeartbeatResponse,
-    MessageType::MsgTransferLeader,
-    MessageType::MsgTimeoutNow,
-    MessageType::MsgReadIndex,
-    MessageType::MsgRequestPreVote,
-    MessageType::MsgRequestPreVoteResponse,
-];
+mod encoding;
+
+pub use encoding::snapshot_index;
+use encoding::{Encoder, decode_message, from_raft_entry, to_raft_entry};
 
 /// Why a proposal was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +151,7 @@ pub struct Consensus {
     commit_unwritten: bool,
     /// As leader: the commit index that left last on the present stream to each peer.
     told: BTreeMap<PeerId, u64>,
+    encoder: Encoder,
 }
 
 impl std::fmt::Debug for Consensus {
@@ -247,6 +236,7 @@ impl Consensus {
             volatile,
             commit_unwritten: false,
             told: BTreeMap::new(),
+            encoder: Encoder::default(),
         };
         if voters.len() == 1 {
             // Nobody else can be the leader: do not make a lone node wait for its own timeout.
@@ -452,6 +442,7 @@ impl Consensus {
         while self.node.has_ready() {
             self.drive_once(driven);
         }
+        self.encoder.forget();
     }
 
     fn drive_once(&mut self, driven: &mut Driven) {
@@ -573,11 +564,9 @@ impl Consensus {
             let told = self.told.entry(to).or_default();
             *told = (*told).max(message.commit);
         }
-        let mut bytes = vec![crate::message::TAG_CONSENSUS];
-        encode_message(&message, &mut bytes);
         let send = Send {
             to,
-            message: Bytes::from(bytes),
+            message: self.encoder.encode(&message),
         };
         if message.get_msg_type() == MessageType::MsgSnapshot {
             let index = message.get_snapshot().get_metadata().index;
@@ -591,180 +580,9 @@ impl Consensus {
     }
 }
 
-/// Index of the snapshot that an encoded consensus message carries, if it is one.
-pub fn snapshot_index(message: Reader) -> Option<u64> {
-    let message = decode_message(1, 1, message).ok()?;
-    let is_snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
-    is_snapshot.then(|| message.get_snapshot().get_metadata().index)
-}
-
-fn to_raft_entry(entry: &LogEntry) -> Entry {
-    let mut theirs = Entry {
-        index: entry.index,
-        term: entry.term,
-        data: entry.data.clone(),
-        ..Default::default()
-    };
-    theirs.set_entry_type(match entry.kind {
-        0 => EntryType::EntryNormal,
-        1 => EntryType::EntryConfChange,
-        _ => EntryType::EntryConfChangeV2,
-    });
-    theirs
-}
-
-fn from_raft_entry(entry: Entry) -> LogEntry {
-    let kind = match entry.get_entry_type() {
-        EntryType::EntryNormal => 0,
-        EntryType::EntryConfChange => 1,
-        EntryType::EntryConfChangeV2 => 2,
-    };
-    LogEntry {
-        index: entry.index,
-        term: entry.term,
-        kind,
-        data: entry.data,
-    }
-}
-
-fn encode_message(message: &Message, out: &mut Vec<u8>) {
-    let kind = MESSAGE_TYPES
-        .iter()
-        .position(|&known| known == message.get_msg_type());
-    let kind = kind.expect("the library sends only peer messages");
-    out.reserve(
-        64 + message
-            .entries
-            .iter()
-            .map(|entry| entry.data.len() + 24)
-            .sum::<usize>(),
-    );
-    out.push(kind as u8);
-    out.push(u8::from(message.reject));
-    let numbers = [
-        message.term,
-        message.log_term,
-        message.index,
-        message.commit,
-        message.commit_term,
-        message.reject_hint,
-        message.request_snapshot,
-        message.priority as u64,
-    ];
-    numbers.into_iter().for_each(|number| put_varint(out, number));
-    put_bytes(out, &message.context);
-    let metadata = message.get_snapshot().get_metadata();
-    put_varint(out, metadata.index);
-    put_varint(out, metadata.term);
-    let voters = &metadata.get_conf_state().voters;
-    put_varint(out, voters.len() as u64);
-    voters.iter().for_each(|&voter| put_varint(out, voter));
-    put_varint(out, message.entries.len() as u64);
-    for entry in message.entries.iter() {
-        out.push(from_raft_kind(entry));
-        put_varint(out, entry.index);
-        put_varint(out, entry.term);
-        put_bytes(out, &entry.data);
-    }
-}
-
-fn from_raft_kind(entry: &Entry) -> u8 {
-    match entry.get_entry_type() {
-        EntryType::EntryNormal => 0,
-        EntryType::EntryConfChange => 1,
-        EntryType::EntryConfChangeV2 => 2,
-    }
-}
-
-fn decode_message(from: PeerId, to: PeerId, mut reader: Reader) -> Result<Message, Malformed> {
-    let kind = *MESSAGE_TYPES.get(usize::from(reader.u8()?)).ok_or(Malformed)?;
-    let mut message = Message {
-        from,
-        to,
-        reject: reader.u8()? != 0,
-        ..Default::default()
-    };
-    message.set_msg_type(kind);
-    message.term = reader.varint()?;
-    message.log_term = reader.varint()?;
-    message.index = reader.varint()?;
-    message.commit = reader.varint()?;
-    message.commit_term = reader.varint()?;
-    message.reject_hint = reader.varint()?;
-    message.request_snapshot = reader.varint()?;
-    message.priority = reader.varint()? as i64;
-    message.context = reader.bytes()?;
-    let mut metadata = SnapshotMetadata {
-        index: reader.varint()?,
-        term: reader.varint()?,
-        ..Default::default()
-    };
-    let voter_count = reader.varint()?;
-    if voter_count > limits::VOTERS_MAX as u64 {
-        return Err(Malformed);
-    }
-    let voters = (0..voter_count)
-        .map(|_| reader.varint())
-        .collect::<Result<Vec<_>, _>>()?;
-    if metadata.index > 0 {
-        metadata.set_conf_state(ConfState::from((voters, Vec::new())));
-        let mut snapshot = Snapshot::default();
-        snapshot.set_metadata(metadata);
-        message.set_snapshot(snapshot);
-    }
-    let entry_count = reader.varint()?;
-    let mut entries = Vec::new();
-    for _ in 0..entry_count {
-        let kind = reader.u8()?;
-        let (index, term) = (reader.varint()?, reader.varint()?);
-        entries.push(to_raft_entry(&LogEntry {
-            index,
-            term,
-            kind,
-            data: reader.bytes()?,
-        }));
-    }
-    message.set_entries(entries.into());
-    if reader.is_empty() {
-        Ok(message)
-    } else {
-        Err(Malformed)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn messages_round_trip_and_every_cut_is_refused() {
-        let mut message = Message {
-            from: 2,
-            to: 1,
-            term: 7,
-            index: 9,
-            commit: 8,
-            reject: true,
-            ..Default::default()
-        };
-        message.set_msg_type(MessageType::MsgAppend);
-        message.context = Bytes::from_static(b"context");
-        let entry = LogEntry {
-            index: 10,
-            term: 7,
-            kind: 0,
-            data: Bytes::from_static(b"payload"),
-        };
-        message.set_entries(vec![to_raft_entry(&entry)].into());
-        let mut bytes = Vec::new();
-        encode_message(&message, &mut bytes);
-        let decoded = decode_message(2, 1, Reader::new(Bytes::from(bytes.clone())));
-        assert_eq!(decoded, Ok(message));
-        for cut in 0..bytes.len() {
-            let reader = Reader::new(Bytes::from(bytes[..cut].to_vec()));
-            assert_eq!(decode_message(2, 1, reader), Err(Malformed), "cut at {cut}");
-        }
-    }
 
     #[test]
     fn election_timeouts_are_distinct() {

@@ -11,10 +11,11 @@ use repligo_core::codec::Malformed;
 use repligo_core::contract::{Identity, PeerId, Status};
 use repligo_core::forming::FormingState;
 use repligo_core::time::Now;
-use repligo_proto::frame::{self, Header, Kind};
+use repligo_proto::frame::{self, HEADER_BYTES, Header, Kind};
 use tokio::net::TcpStream;
 
 use super::hello::Hello;
+use super::outgoing::Outgoing;
 use super::report;
 use super::socket::Socket;
 use crate::node::{Metrics, PeerStatus};
@@ -56,6 +57,8 @@ pub struct Links {
     own_address: String,
     next_epoch: u64,
     ticks: u64,
+    /// The last message of the core and its frame's header, which is the same for every peer.
+    framed: Option<(Bytes, [u8; HEADER_BYTES])>,
 }
 
 impl Links {
@@ -91,6 +94,7 @@ impl Links {
             own_address,
             next_epoch: 1,
             ticks: 0,
+            framed: None,
         }
     }
 
@@ -117,6 +121,7 @@ impl Links {
     /// The cluster has formed, or was formed already.
     pub fn set_identity(&mut self, identity: Identity) {
         self.identity = identity;
+        self.framed = None;
     }
 
     /// The own forming state has changed (and is durable): every peer is told.
@@ -199,8 +204,7 @@ impl Links {
             open: false,
             stream,
             input: Vec::new(),
-            out: Vec::new(),
-            sent: 0,
+            out: Outgoing::default(),
             broken: false,
             waker: None,
         });
@@ -257,7 +261,7 @@ impl Links {
         for link in &mut self.links {
             let Some(socket) = &mut link.socket else { continue };
             if std::mem::take(&mut link.hello_due) {
-                frame::encode(&mut socket.out, &header, &self.hello.encode());
+                socket.out.push(&header, &self.hello.encode());
             }
             if !socket.open && may_open(self.hello.forming, socket.theirs) {
                 socket.open = true;
@@ -275,16 +279,23 @@ impl Links {
 
     /// Queues a message of the core; dropped while the link is not open, since the core knows.
     pub fn send(&mut self, to: PeerId, message: &Bytes) {
-        let header = self.header(Kind::CORE);
+        let framed = match &self.framed {
+            Some((last, header)) if last.as_ptr() == message.as_ptr() && last.len() == message.len() => {
+                *header
+            }
+            _ => frame::encode_header(&self.header(Kind::CORE), message),
+        };
+        self.framed = Some((message.clone(), framed));
         if let Some(socket) = self.link(to).and_then(|link| link.socket.as_mut())
             && socket.open
         {
-            frame::encode(&mut socket.out, &header, message);
+            socket.out.push_framed(&framed, message);
         }
     }
 
     /// Sends what is queued, as far as the sockets take it; once per turn.
     pub fn flush(&mut self, metrics: &Metrics) {
+        self.framed = None;
         for link in &mut self.links {
             if let Some(socket) = &mut link.socket
                 && !socket.out.is_empty()
@@ -325,7 +336,7 @@ impl Links {
             let payload = report::encode(&own);
             for socket in self.links.iter_mut().filter_map(|link| link.socket.as_mut()) {
                 if socket.open {
-                    frame::encode(&mut socket.out, &header, &payload);
+                    socket.out.push(&header, &payload);
                 }
             }
         }
@@ -369,7 +380,7 @@ impl Links {
     /// Bytes that wait to be sent to anybody.
     pub fn queued_bytes(&self) -> usize {
         let sockets = self.links.iter().filter_map(|link| link.socket.as_ref());
-        sockets.map(|socket| socket.out.len() - socket.sent).sum()
+        sockets.map(|socket| socket.out.len()).sum()
     }
 }
 
@@ -390,10 +401,7 @@ impl Link {
             connected,
             healthy: connected && self.report.healthy && age_ms <= REPORT_FRESH_MS,
             lag_ms: if self.heard_us == 0 { 0 } else { age_ms },
-            queued_bytes: self
-                .socket
-                .as_ref()
-                .map_or(0, |socket| (socket.out.len() - socket.sent) as u64),
+            queued_bytes: self.socket.as_ref().map_or(0, |socket| socket.out.len() as u64),
             ..self.report.clone()
         }
     }

@@ -8,6 +8,7 @@ pub mod links;
 pub mod listener;
 pub mod options;
 pub mod order;
+mod outgoing;
 pub mod replies;
 pub mod report;
 pub mod socket;

@@ -11,6 +11,7 @@ use repligo_proto::frame;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::outgoing::Outgoing;
 use crate::node::Metrics;
 
 /// Bytes that may wait for one peer; more than that tears the link down.
@@ -33,8 +34,7 @@ pub struct Socket {
     pub open: bool,
     pub(super) stream: TcpStream,
     pub(super) input: Vec<u8>,
-    pub(super) out: Vec<u8>,
-    pub(super) sent: usize,
+    pub(super) out: Outgoing,
     pub(super) broken: bool,
     pub(super) waker: Option<Waker>,
 }
@@ -47,11 +47,12 @@ impl Socket {
     }
 
     pub(super) fn flush(&mut self, metrics: &Metrics) {
-        while self.sent < self.out.len() {
-            match self.stream.try_write(&self.out[self.sent..]) {
+        while !self.out.is_empty() {
+            let mut slices = Outgoing::no_slices();
+            match self.stream.try_write_vectored(self.out.slices(&mut slices)) {
                 Ok(count) => {
                     metrics.peer_bytes_out.add(count as u64);
-                    self.sent += count;
+                    self.out.consume(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -61,17 +62,10 @@ impl Socket {
                 }
             }
         }
-        let left = self.out.len() - self.sent;
+        let left = self.out.len();
         if left > QUEUE_BYTES_MAX {
             tracing::warn!(bytes = left, "peer does not take its messages: link torn down");
             self.broken = true;
-        } else if left == 0 {
-            self.out.clear();
-            self.out.shrink_to(KEPT_BYTES);
-            self.sent = 0;
-        } else if self.sent > left {
-            self.out.drain(..self.sent);
-            self.sent = 0;
         }
     }
 
