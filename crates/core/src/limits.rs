@@ -81,8 +81,9 @@ pub const DATABASES: usize = 16;
 /// Bytes of one string value (Redis' proto-max-bulk-len).
 pub const STRING_BYTES_MAX: usize = 512 << 20;
 /// Keys that a leader evicts in one turn. Choosing looks at eight entries for each; both together stay
-/// at a millisecond or two, since a turn that may take 10 ms does more than that.
-pub const VICTIMS_PER_TURN_MAX: usize = 1024;
+/// at a millisecond or two, since a turn that may take 10 ms does more than that. Writes that need more
+/// room wait for the next turns.
+pub const VICTIMS_PER_TURN_MAX: usize = 512;
 /// Log entries that are forgotten at once, in each turn or tick: far more than come in between, and far less
 /// than a millisecond's work. To cut a log of many small entries in half at once would hold the shard up.
 pub const ENTRIES_FORGOTTEN_MAX: usize = 4096;

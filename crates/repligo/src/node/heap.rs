@@ -10,7 +10,8 @@
 //!
 //! Where memory is limited and what is free is given back page by page, huge pages are broken up as soon as
 //! they are there, and a new one is cleared as a whole, which takes milliseconds on a virtual machine that
-//! has to find the memory first. So memory that was given back is taken again in small pages.
+//! has to find the memory first. So with a small limit there are none, and with any limit memory that was
+//! given back is taken again in small pages.
 
 use std::ops::Range;
 
@@ -21,6 +22,8 @@ const TRIM_BYTES: libc::c_int = 16 << 20;
 /// Allocations from here on are mapped alone and go back to the system at once.
 const MAPPED_BYTES: libc::c_int = 1 << 20;
 const HUGE_PAGE_BYTES: usize = 2 << 20;
+/// With a smaller memory limit huge pages do not last.
+const LIMIT_BYTES_MIN: u64 = 1 << 30;
 
 const _: () = assert!(STEP_BYTES < TRIM_BYTES && MAPPED_BYTES < STEP_BYTES);
 
@@ -48,8 +51,12 @@ impl Heap {
         }
     }
 
-    /// Asks for huge pages where the heap has grown; at every tick.
-    pub fn advise(&mut self) {
+    /// Asks for huge pages where the heap has grown; at every tick. `limit_bytes` is the memory limit, 0 for
+    /// none.
+    pub fn advise(&mut self, limit_bytes: u64) {
+        if (1..LIMIT_BYTES_MIN).contains(&limit_bytes) {
+            return;
+        }
         let end = heap_end();
         // What the allocator let go by itself and takes again is new memory.
         self.advised_to = self.advised_to.min(end).max(self.given_back_to);
@@ -112,15 +119,17 @@ mod tests {
         let mut heap = Heap::new();
         let before = heap.advised_to;
         let kept: Vec<Vec<u8>> = (0..20_000).map(|_| vec![1; 1000]).collect();
-        heap.advise();
+        heap.advise(0);
         assert!(heap.advised_to >= before && heap.advised_to <= heap_end());
         let end = heap_end();
+        heap.advise(LIMIT_BYTES_MIN - 1);
+        assert!(heap.advised_to <= end);
         heap.give_back();
-        heap.advise();
+        heap.advise(0);
         assert!(heap.given_back_to >= end && heap.advised_to >= heap.given_back_to);
         heap.given_back_to = 0;
         drop(kept);
-        heap.advise();
+        heap.advise(0);
         assert!(heap.advised_to <= heap_end());
     }
 }

@@ -152,7 +152,7 @@ impl Worker {
     /// The regular tick: core time, statistics, status for other threads.
     pub fn tick(&mut self) {
         self.clock.measure();
-        self.heap.advise();
+        self.heap.advise(self.parameters.memory().bytes_max);
         let began_ns = boottime_ns();
         self.busy.begin(began_ns);
         let now = self.clock.at(began_ns / 1000);
