@@ -247,3 +247,22 @@ def test_noise_on_the_peer_port_and_the_admin_port(tmp_path):
         assert cluster.leader() is leader
         with cluster.followers(leader)[0].connect() as connection:
             assert connection.ask("SET", "k", "v") == b"OK"
+
+
+def test_a_key_named_again_and_again_does_not_fill_the_memory(server):
+    value = b"v" * (4 * _MIB)
+    many = encode(("MGET", *["big"] * 300))
+    with server.connect(60) as client:
+        assert client.ask("SET", "big", value) == b"OK"
+        client.send(many)
+        assert client.read(60).raw.startswith(b"-ERR the reply would have more than 1 GiB")
+        # Behind a write of its own connection it is executed in the log's order.
+        client.send(encode(("SET", "small", "1")) + many)
+        assert client.read(60).raw == b"+OK\r\n"
+        assert client.read(60).raw.startswith(b"-ERR the reply would have more than 1 GiB")
+        client.send(encode(("MULTI",)) + many + encode(("SET", "small", "2")) + encode(("EXEC",)))
+        replies = [client.read(60).raw for _ in range(4)]
+        assert replies[3].startswith(b"-UNKNOWN the reply would have more than 1 GiB")
+        assert client.ask("GET", "small") == b"2"
+        assert client.ask("DEL", "big", "small") == 2
+    wait_until("its memory is given back", lambda: memory(server) < 512 * _MIB, 20)

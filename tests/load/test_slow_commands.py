@@ -54,6 +54,16 @@ def test_wide_reads(connection, short_turns):
     assert connection.ask("TOUCH", *wanted, b"nothing") == WIDE
 
 
+def test_few_keys_with_long_values(connection, short_turns):
+    value = b"v" * 20_000
+    connection.ask("SET", "long", value)
+    assert connection.ask("MGET", *["long"] * 100, "nothing") == [value] * 100 + [None]
+    connection.send(encode(("SET", "one", "1")) + encode(("MGET", *["long"] * 100, "one")) + encode(("DEL", "one")))
+    replies = [reply.value.plain() for reply in connection.read_all(3)]
+    assert replies == [b"OK", [value] * 100 + [b"1"], 1]
+    assert connection.ask("DEL", "long") == 1
+
+
 def test_wide_writes(connection, short_turns):
     new = [b"new%07d" % number for number in range(WIDE)]
     pairs = [word for name in new for word in (name, b"1")]

@@ -13,8 +13,9 @@
 //! 4. Every [`Ticket`] handed in gets exactly one [`Reply`].
 //! 5. After any other input an [`Input::Turn`] follows soon: only then requests, questions and work for
 //!    the origin leave.
-//! 6. A turn does a bounded amount of work. While [`crate::replica::Replica::has_work`] another turn
-//!    follows soon, after what has arrived meanwhile has been given in.
+//! 6. A turn does a bounded amount of work, far less than a driver may spend at once. While
+//!    [`crate::replica::Replica::has_work`] another one follows: at once while the driver's own clock
+//!    allows, then soon, after what has arrived meanwhile has been given in.
 
 use bytes::Bytes;
 

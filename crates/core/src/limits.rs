@@ -74,6 +74,10 @@ pub const RECLAIMED_PER_ENTRY: usize = if cfg!(feature = "bugs") { 3 } else { 51
 pub const SLICE_STEPS: usize = if cfg!(feature = "bugs") { 6 } else { 512 };
 /// Bytes of a value that cost as much as one key more.
 pub const STEP_BYTES: usize = 1024;
+/// Bytes of values that a read copies at once; one that comes to more goes on in slices.
+pub const READ_AT_ONCE_BYTES: usize = 1 << 20;
+/// Bytes of one reply. A key can be named many times in one command, so that nothing else bounds it.
+pub const REPLY_BYTES_MAX: usize = 1 << 30;
 /// Voters in one cluster.
 pub const VOTERS_MAX: usize = 7;
 /// Databases per shard (`SELECT 0` to `SELECT 15`).
@@ -112,6 +116,8 @@ const _: () = {
     // An entry or a forwarded message is closed once it has ENTRY_BYTES_MAX, so one op can be on top of that.
     const ENVELOPE_BYTES: usize = 64 << 10;
     assert!(ENTRY_BYTES_MAX + REPLICATED_OP_BYTES_MAX + ENVELOPE_BYTES <= PAYLOAD_BYTES_MAX);
+    // Whatever can be stored can be read.
+    assert!(STRING_BYTES_MAX + READ_AT_ONCE_BYTES < REPLY_BYTES_MAX);
     assert!(SNAPSHOT_PIECE_BYTES_MAX + ENVELOPE_BYTES <= PAYLOAD_BYTES_MAX);
     // Bits of the largest op at 1 Gbit/s, against the shortest election timeout.
     assert!((REPLICATED_OP_BYTES_MAX as u64 * 8) / 1_000 < ELECTION_TICKS as u64 * TICK_US);

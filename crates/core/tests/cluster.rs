@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use repligo_core::command::{Command, Expiry, SetCondition, SetReply};
+use repligo_core::command::{Command, Expiry, Pairs, SetCondition, SetReply};
 use repligo_core::contract::{
     Body, Boot, Durability, Identity, Input, Outputs, PeerId, ReadLevel, Request, Role, Served, Settings,
     Ticket,
@@ -17,6 +17,7 @@ use repligo_core::origin::{
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
 use repligo_proto::frame::PAYLOAD_BYTES_MAX;
+use repligo_proto::resp::OwnedRequest;
 
 struct Cluster {
     now: Now,
@@ -30,6 +31,8 @@ struct Cluster {
     /// The rows of the origin, and how many loads it has answered.
     rows: BTreeMap<Bytes, Bytes>,
     loads: usize,
+    /// Most replies of one step.
+    replies_at_once: usize,
 }
 
 fn settings(peer: PeerId, count: u64, durability: Durability, log_bytes_max: u64) -> Settings {
@@ -91,6 +94,7 @@ impl Cluster {
             unpersisted: Vec::new(),
             rows: BTreeMap::new(),
             loads: 0,
+            replies_at_once: 0,
         };
         for peer in 1..=count {
             cluster.connect(peer);
@@ -131,6 +135,7 @@ impl Cluster {
         replica.step(self.now, input, &mut outputs);
         replica.invariants();
         outputs.join_long_replies();
+        self.replies_at_once = self.replies_at_once.max(outputs.replies.len());
         for reply in &outputs.replies {
             let bytes = outputs.reply_bytes[reply.start as usize..reply.end as usize].to_vec();
             self.replies.push((reply.ticket, bytes));
@@ -264,6 +269,12 @@ impl Cluster {
     }
 
     fn request(&mut self, peer: PeerId, ticket: Ticket, command: &Command<'_>) {
+        self.give_in(peer, ticket, command);
+        self.step(peer, Input::Turn);
+        self.deliver();
+    }
+
+    fn give_in(&mut self, peer: PeerId, ticket: Ticket, command: &Command<'_>) {
         let body = Body::Command(command);
         let request = Request {
             ticket,
@@ -273,8 +284,6 @@ impl Cluster {
             body,
         };
         self.step(peer, Input::Request(request));
-        self.step(peer, Input::Turn);
-        self.deliver();
     }
 
     fn reply(&self, ticket: Ticket) -> &[u8] {
@@ -437,6 +446,48 @@ fn a_snapshot_on_a_slow_disk_does_not_end_the_follower_that_misses_its_leader() 
     cluster.connect(away);
     cluster.run_ms(5_000);
     cluster.assert_equal();
+}
+
+#[test]
+fn reads_that_had_to_wait_are_executed_over_several_turns() {
+    let mut cluster = Cluster::new(3, 1 << 20);
+    cluster.run_ms(2_000);
+    let leader = cluster.leader();
+    cluster.request(leader, 1, &set(b"k", b"v"));
+    let count = 3 * limits::SLICE_STEPS as u64;
+    let follower = leader % 3 + 1;
+    for ticket in 10..10 + count {
+        cluster.give_in(follower, ticket, &get(b"k"));
+    }
+    cluster.step(follower, Input::Turn);
+    cluster.deliver();
+    cluster.run_ms(100);
+    for ticket in 10..10 + count {
+        assert_eq!(cluster.reply(ticket), b"$1\r\nv\r\n");
+    }
+    assert_eq!(cluster.replies_at_once, limits::SLICE_STEPS);
+}
+
+#[test]
+fn every_key_of_a_command_counts_as_a_step() {
+    let mut cluster = Cluster::new(1, 1 << 20);
+    cluster.run_ms(1_000);
+    let keys: Vec<String> = (0..limits::SLICE_STEPS / 4)
+        .map(|number| format!("k{number}"))
+        .collect();
+    let words = OwnedRequest::new(keys.iter().flat_map(|key| [key.as_bytes(), b"v"]));
+    let command = Command::MSet {
+        db: 0,
+        pairs: Pairs::new(words.view()),
+    };
+    for ticket in 0..20 {
+        cluster.give_in(1, ticket, &command);
+    }
+    cluster.step(1, Input::Turn);
+    for ticket in 0..20 {
+        assert_eq!(cluster.reply(ticket), b"+OK\r\n");
+    }
+    assert_eq!(cluster.replies_at_once, 4);
 }
 
 #[test]

@@ -49,6 +49,13 @@ impl<'a> ReplyWriter<'a> {
         self.out.as_ref().map_or(0, |out| out.len())
     }
 
+    /// Takes back everything behind `position`, as it was told by [`Self::position`].
+    pub fn rewind(&mut self, position: usize) {
+        if let Some(out) = &mut self.out {
+            out.truncate(position);
+        }
+    }
+
     /// `+OK`.
     #[inline]
     pub fn ok(&mut self) {

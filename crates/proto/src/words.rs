@@ -166,6 +166,11 @@ pub const UNKNOWN_IN_TIME: &str = "UNKNOWN the request was proposed but its comm
 /// A snapshot replaced the place in the log at which the request was applied.
 pub const UNKNOWN_SKIPPED: &str = "UNKNOWN this node caught up by a snapshot that skipped the reply; the request may or may \
     not be applied; read before you retry";
+/// The reply to a read passed what one reply may have.
+pub const REPLY_TOO_LONG: &str =
+    "ERR the reply would have more than 1 GiB; ask for less at once, or use SCAN instead of KEYS";
+/// The same of a command or block that also writes.
+pub const WRITTEN_REPLY_TOO_LONG: &str = "UNKNOWN the reply would have more than 1 GiB and was dropped; what was asked for is applied; read less at once";
 /// An op in the log does not decode; it changed nothing on any replica.
 pub const MALFORMED_OP: &str = "ERR internal: the op does not decode; not applied; report this as a bug";
 /// No leader took the request in time.

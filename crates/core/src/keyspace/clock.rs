@@ -22,6 +22,8 @@ pub enum ReadOutcome {
     /// The read may touch a key whose deadline lies after shard time and at or before the reader's clock.
     /// Whether the key is gone is decided by the log: have a Time op applied, then read again.
     NeedsTime,
+    /// The reply is long: execute it in slices, see [`Keyspace::begin`].
+    Long,
 }
 
 impl Keyspace {

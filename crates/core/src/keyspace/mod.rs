@@ -223,12 +223,15 @@ impl Keyspace {
         }
     }
 
-    /// Answers a command that [`Command::is_write`] says is none. With [`ReadOutcome::NeedsTime`]
-    /// nothing was appended: the reader's clock is past a deadline that no entry has reached yet.
+    /// Answers a command that [`Command::is_write`] says is none. With another outcome than
+    /// [`ReadOutcome::Done`] nothing was appended.
     #[inline]
     pub fn read(&self, command: &Command<'_>, clock: ReadClock, reply: &mut ReplyWriter<'_>) -> ReadOutcome {
         if self.needs_time(command, clock) {
             return ReadOutcome::NeedsTime;
+        }
+        if let Command::MGet { db, keys } = *command {
+            return self.get_many_at_once(db, keys, reply);
         }
         self.answer(command, clock.now_ms.max(self.time_ms), reply);
         ReadOutcome::Done

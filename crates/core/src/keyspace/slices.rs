@@ -120,6 +120,23 @@ impl Task {
         self
     }
 
+    /// True for one that changes nothing.
+    pub fn is_read(&self) -> bool {
+        match &self.0 {
+            Kind::Keys { each, .. } => !matches!(each, Each::Delete),
+            Kind::Walk { .. } => true,
+            Kind::Set { .. } | Kind::Block(_) => false,
+        }
+    }
+
+    /// Bytes of its reply that are not yet with the caller.
+    pub fn found_bytes(&self) -> usize {
+        match &self.0 {
+            Kind::Walk { found, .. } => found.len(),
+            _ => 0,
+        }
+    }
+
     /// The reply of a walk that is done and was executed [`Task::alone`].
     pub fn into_found(self) -> Option<Pieces> {
         match self.0 {
@@ -155,16 +172,22 @@ impl Keyspace {
         }
     }
 
+    /// True for a part of a block that is to be executed in slices: it is wide, or what it reads may be long.
+    fn may_be_long(&self, command: &Command<'_>) -> bool {
+        self.is_wide(command) || matches!(command, Command::MGet { keys, .. } if keys.len() > 1)
+    }
+
     /// True for a block that is to be executed in slices. Nobody who waits for no reply needs its reads.
     pub fn is_wide_block(&self, transaction: &Transaction<'_>, bytes: usize, replies: bool) -> bool {
-        let wide = |item| matches!(item, Item::Command(command) if self.is_wide(&command));
+        let wide = |item| matches!(item, Item::Command(command) if self.may_be_long(&command));
         bytes > WIDE_BYTES || (replies && transaction.items().any(wide))
     }
 
-    /// A command that [`Keyspace::is_wide`], decoded from `source`, as a task.
+    /// A command that [`Keyspace::is_wide`], or whose reply was [`super::ReadOutcome::Long`], decoded from
+    /// `source`, as a task.
     ///
     /// # Panics
-    /// If the command does not borrow from `source`, or is not wide.
+    /// If the command does not borrow from `source`, or is none of these.
     pub fn begin(command: &Command<'_>, source: &Bytes) -> Task {
         let list = |keys: crate::command::Keys<'_>| List::new(source, keys.encoded());
         let keys = |db, each, keys| Kind::Keys {
@@ -395,7 +418,7 @@ impl Keyspace {
             *steps = steps.saturating_sub(steps_of(bytes));
             match item {
                 Item::Local => locals(index, reply),
-                Item::Command(command) if self.is_wide(&command) => {
+                Item::Command(command) if self.may_be_long(&command) => {
                     let is_skipped = reply.is_discard() && !command.is_write();
                     block.current = (!is_skipped).then(|| Self::begin(&command, &block.source));
                 }

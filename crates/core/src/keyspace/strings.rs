@@ -7,11 +7,11 @@ use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
 use crate::command::{DeadlineError, Expiry, GetExpiry, Pairs, SetCondition, SetReply, parse_i64};
-use crate::limits::STRING_BYTES_MAX;
+use crate::limits::{READ_AT_ONCE_BYTES, STRING_BYTES_MAX};
 
 use super::extended::Extended;
 use super::write::{BuiltMeta, NewValue};
-use super::{Keyspace, kind};
+use super::{Keyspace, ReadOutcome, kind};
 
 /// The arguments of SET.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,25 @@ impl Keyspace {
     pub(super) fn get_many(&self, db: u8, keys: crate::command::Keys<'_>, reply: &mut ReplyWriter<'_>) {
         reply.array(keys.len());
         keys.iter().for_each(|key| self.get(db, key, reply));
+    }
+
+    /// As [`Keyspace::get_many`], unless that takes long.
+    pub(super) fn get_many_at_once(
+        &self,
+        db: u8,
+        keys: crate::command::Keys<'_>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> ReadOutcome {
+        let begin = reply.position();
+        reply.array(keys.len());
+        for (number, key) in keys.iter().enumerate() {
+            self.get(db, key, reply);
+            if reply.position() - begin > READ_AT_ONCE_BYTES && number + 1 < keys.len() {
+                reply.rewind(begin);
+                return ReadOutcome::Long;
+            }
+        }
+        ReadOutcome::Done
     }
 
     #[inline]

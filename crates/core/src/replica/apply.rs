@@ -22,6 +22,7 @@ use crate::command::Command;
 use crate::contract::{LogEntry, LongReply, Outputs, Ticket};
 use crate::entry::{Batch, EntryReader, SYSTEM_NODE, next_op};
 use crate::keyspace::{Keyspace, Task, steps_of};
+use crate::limits;
 use crate::op::Op;
 use crate::origin::{OriginOp, Requester};
 use crate::pieces::Pieces;
@@ -269,9 +270,10 @@ impl Replica {
         else {
             return true;
         };
+        let is_overlong = reply.len() > limits::REPLY_BYTES_MAX;
         let mut writer = match client {
-            Some((_, resp3)) => ReplyWriter::new(reply.room(), *resp3),
-            None => ReplyWriter::discard(),
+            Some((_, resp3)) if !is_overlong => ReplyWriter::new(reply.room(), *resp3),
+            _ => ReplyWriter::discard(),
         };
         let mut local = |_item: usize, writer: &mut ReplyWriter<'_>| {
             if let Some(bytes) = locals.next() {
@@ -284,11 +286,20 @@ impl Replica {
         {
             return false;
         }
-        if let Some((ticket, _)) = *client {
-            outputs.long_replies.push(LongReply {
+        match *client {
+            Some((ticket, resp3)) if reply.len() > limits::REPLY_BYTES_MAX => {
+                let text = if task.is_read() {
+                    words::REPLY_TOO_LONG
+                } else {
+                    words::WRITTEN_REPLY_TOO_LONG
+                };
+                fail(outputs, ticket, resp3, text);
+            }
+            Some((ticket, _)) => outputs.long_replies.push(LongReply {
                 ticket,
                 pieces: std::mem::take(reply),
-            });
+            }),
+            None => {}
         }
         *running = None;
         true
@@ -440,12 +451,13 @@ impl Replica {
         };
         if !self.keyspace.is_wide(&command) {
             let before = outputs.reply_bytes.len();
-            self.execute_at_apply(now, client, &command, outputs);
+            let is_done = self.execute_at_apply(now, client, &command, outputs);
             self.spend(outputs.reply_bytes.len() - before);
             self.spend_keys(&command);
-            return;
-        }
-        if self.park_read(now, client, &command) {
+            if is_done {
+                return;
+            }
+        } else if self.park_read(now, client, &command) {
             return;
         }
         let source = Bytes::copy_from_slice(encoded);

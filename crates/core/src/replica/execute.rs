@@ -64,12 +64,17 @@ impl Replica {
             self.keyspace.time_ms()
         };
         let clock = ReadClock { now_ms };
-        if self.keyspace.is_wide(command) {
-            if !self.keyspace.needs_time(command, clock) {
-                return self.slow.push(SlowRead::new(client, command, source.clone()));
-            }
-        } else if self.answer_read(client, command, clock, outputs) == ReadOutcome::Done {
-            return;
+        let outcome = if !self.keyspace.is_wide(command) {
+            self.answer_read(client, command, clock, outputs)
+        } else if self.keyspace.needs_time(command, clock) {
+            ReadOutcome::NeedsTime
+        } else {
+            ReadOutcome::Long
+        };
+        match outcome {
+            ReadOutcome::Done => return,
+            ReadOutcome::Long => return self.slow.push(SlowRead::new(client, command, source.clone())),
+            ReadOutcome::NeedsTime => {}
         }
         self.submit(now, &Op::Time, Waiter::Silent, outputs);
         let rides = self
@@ -78,26 +83,28 @@ impl Replica {
         assert!(rides, "an op was just given in");
     }
 
-    /// At apply, shard time is the time of the entry itself.
+    /// At apply, shard time is the time of the entry itself. False if the reply is long and the read is to
+    /// be executed in slices.
     pub(super) fn execute_at_apply(
         &mut self,
         now: Now,
         client: (Ticket, bool),
         command: &Command<'_>,
         outputs: &mut Outputs,
-    ) {
+    ) -> bool {
         if self.park_read(now, client, command) {
-            return;
+            return true;
         }
         let clock = ReadClock {
             now_ms: self.keyspace.time_ms(),
         };
         let outcome = self.answer_read(client, command, clock, outputs);
-        assert_eq!(
+        assert_ne!(
             outcome,
-            ReadOutcome::Done,
+            ReadOutcome::NeedsTime,
             "no deadline lies between shard time and itself"
         );
+        outcome == ReadOutcome::Done
     }
 
     fn answer_read(

@@ -265,14 +265,14 @@ impl Replica {
         self.memory.evicting.is_none() && self.room_bytes() < bytes.max(1)
     }
 
-    /// A turn has proposed what finds room.
-    pub(super) fn note_held_back(&mut self) {
-        self.memory.held_back = self.memory.has_limit() && self.waits_to_be_proposed();
+    /// A turn has proposed what finds room, or waits for something else.
+    pub(super) fn note_held_back(&mut self, room_was_short: bool) {
+        self.memory.held_back = room_was_short && self.memory.has_limit() && self.waits_to_be_proposed();
     }
 
     /// True when writes wait for room and no victims are under way: another turn can choose some.
     pub(super) fn can_make_room(&self) -> bool {
-        self.memory.held_back && self.memory.evicting.is_none()
+        self.memory.held_back && self.memory.evicting.is_none() && self.lease.serving()
     }
 
     /// At the end of a turn: what was applied in it may have made room, which the next request is to find.

@@ -298,7 +298,7 @@ impl Replica {
                 ReplyWriter::new(reply, resp3).null();
                 Served::Done
             }
-            ReadOutcome::NeedsTime => Served::NotYet,
+            ReadOutcome::NeedsTime | ReadOutcome::Long => Served::NotYet,
         }
     }
 

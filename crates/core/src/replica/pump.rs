@@ -102,6 +102,7 @@ impl Replica {
 
     fn propose_waiting(&mut self, now: Now, outputs: &mut Outputs) {
         outputs.turn_at_us = self.gathers_until(now);
+        self.note_held_back(false);
         if outputs.turn_at_us.is_some() {
             return;
         }
@@ -120,7 +121,7 @@ impl Replica {
             self.outbox.mark_sent(taken.own, self.consensus.term());
             self.inbound.drain(..taken.inbound);
         }
-        self.note_held_back();
+        self.note_held_back(true);
     }
 
     /// Sealed batches are here that have not been proposed.

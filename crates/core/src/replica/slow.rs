@@ -11,11 +11,13 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use repligo_proto::reply::ReplyWriter;
+use repligo_proto::words;
 
-use super::Replica;
+use super::{Replica, fail};
 use crate::command::Command;
 use crate::contract::{LongReply, Outputs, Ticket};
 use crate::keyspace::{Keyspace, Task};
+use crate::limits;
 use crate::pieces::Pieces;
 
 /// A read under execution.
@@ -77,6 +79,11 @@ impl Replica {
             && (self.is_whole() || !self.slow.pins_state())
             && let Some(read) = self.slow.0.front_mut()
         {
+            if read.reply.len().max(read.task.found_bytes()) > limits::REPLY_BYTES_MAX {
+                fail(outputs, read.client.0, read.client.1, words::REPLY_TOO_LONG);
+                self.slow.0.pop_front();
+                continue;
+            }
             let mut writer = ReplyWriter::new(read.reply.room(), read.client.1);
             let steps = &mut self.read_steps;
             if !self
