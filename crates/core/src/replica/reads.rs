@@ -1,8 +1,8 @@
 //! Reads that could not be served on arrival: where each of them waits, and for what.
 //!
 //! fresh → asked (a ReadIndex round of the leader, or a request to it, is in flight) → ready (the
-//! confirmed index is known, apply has to reach it) → due (apply has reached it) → executed. A loss of leader or stream takes asked
-//! reads back to fresh: reads have no effect, so asking again is always right.
+//! confirmed index is known, apply has to reach it) → due (apply has reached it) → executed. A loss of
+//! leader or stream takes asked reads back to fresh: reads have no effect, so asking again is always right.
 //!
 //! Invariants: a read moves to asked only with a context that was drawn after it had arrived; contexts
 //! grow, so answers are matched by context and never by order.
