@@ -38,6 +38,7 @@ pub fn command() -> Command {
         .subcommand(config())
         .subcommand(version())
         .subcommand(completions())
+        .subcommand(man())
 }
 
 /// Adds `--config` and one flag per configuration key.
@@ -153,8 +154,9 @@ fn demo() -> Command {
     Command::new("demo")
         .about("Three nodes, a database, a live workload, and a leader that is killed while writes go on")
         .after_help(
-            "Prints one line of JSON at the end; exit code 0 only if no acknowledged write was lost and \
-             the database agrees row by row. Keys on a terminal: k kills the leader, p pauses it, h heals, q ends.",
+            "Ends with the verdict in words on stderr and as one line of JSON on stdout; exit code 0 only if no \
+             acknowledged write was lost and the database agrees row by row. Keys on a terminal: k kills the \
+             leader, p pauses it, h heals, q ends the workload.",
         )
         .arg(
             Arg::new("seconds")
@@ -165,6 +167,7 @@ fn demo() -> Command {
                 .help("How long the workload runs"),
         )
         .arg(Arg::new("headless").long("headless").action(ArgAction::SetTrue).help("Print progress lines instead of the live view"))
+        .arg(Arg::new("stay").long("stay").action(ArgAction::SetTrue).help("Leave the cluster running after the verdict until ^C, and say what to try"))
         .arg(Arg::new("dir").long("dir").value_name("DIR").help("Keep data, logs and history.jsonl here (default: a temporary folder)"))
         .arg(Arg::new("origin").long("origin").value_name("URL").help("Database of the write-through keyspace, sqlite:PATH (default: in the folder)"))
 }
@@ -236,6 +239,17 @@ fn completions() -> Command {
                 .value_name("SHELL")
                 .required(true)
                 .value_parser(value_parser!(clap_complete::Shell)),
+        )
+}
+
+fn man() -> Command {
+    Command::new("man")
+        .about("Print the manual page, or write the pages of all commands")
+        .arg(
+            Arg::new("dir")
+                .long("dir")
+                .value_name("DIR")
+                .help("Write repligo.1, repligo-serve.1 and so on here"),
         )
 }
 

@@ -10,6 +10,7 @@ pub mod demo;
 pub mod dev;
 pub mod holder;
 pub mod logs;
+pub mod man;
 pub mod ports;
 pub mod process;
 pub mod serve;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
         Some(("config", matches)) => config_command::run(matches),
         Some(("version", matches)) => version::run(matches),
         Some(("completions", matches)) => version::completions(matches),
+        Some(("man", matches)) => man::run(matches),
         _ => unreachable!("clap requires a subcommand and knows only these"),
     }
 }

@@ -9,6 +9,24 @@ const RESTART_AFTER: Duration = Duration::from_millis(1000);
 /// No kill so short before the end, so that the last failover is seen by the workload.
 const QUIET_END: Duration = Duration::from_millis(1500);
 
+/// Who wants something: events tell a person's own kills from those of the schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The plan of the run.
+    Schedule,
+    /// A key that was pressed.
+    You,
+}
+
+impl std::fmt::Display for By {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            By::Schedule => "schedule",
+            By::You => "you",
+        })
+    }
+}
+
 /// What the schedule and the keys of the live view do.
 #[derive(Debug)]
 pub struct Chaos {
@@ -19,8 +37,10 @@ pub struct Chaos {
     restarts: Vec<(usize, Instant)>,
     /// The kill whose election is not over: when, and in which term.
     open: Option<(Instant, u64)>,
-    /// Leaders killed.
+    /// Leaders killed, by whomever.
     pub kills: u64,
+    /// Those of them that a key killed.
+    pub kills_by_you: u64,
     /// Elections after a kill.
     pub failover_ms: Vec<u64>,
     /// For people, newest last.
@@ -42,6 +62,7 @@ impl Chaos {
             restarts: Vec::new(),
             open: None,
             kills: 0,
+            kills_by_you: 0,
             failover_ms: Vec::new(),
             events: Vec::new(),
         }
@@ -55,6 +76,11 @@ impl Chaos {
     /// Time since the start.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// How long the run is meant to take.
+    pub fn length(&self) -> Duration {
+        self.length
     }
 
     /// Whether the time is over.
@@ -78,7 +104,7 @@ impl Chaos {
             self.restarts.retain(|(other, _)| *other != position);
             if cluster.condition(position) == Condition::Killed {
                 cluster.heal(position)?;
-                self.note(format!("{} restarted", cluster.layout.nodes[position].name));
+                self.note(format!("restarted {}", cluster.layout.nodes[position].name));
             }
         }
         let elapsed = self.elapsed();
@@ -87,7 +113,7 @@ impl Chaos {
         if kill_is_due
             && elapsed + QUIET_END < self.length
             && cluster.all_serve()
-            && self.kill_leader(cluster)
+            && self.kill_leader(cluster, By::Schedule)
         {
             self.due.pop();
         }
@@ -95,39 +121,47 @@ impl Chaos {
     }
 
     /// Kills the leader; false when there is none to kill, or too few other nodes.
-    pub fn kill_leader(&mut self, cluster: &mut DemoCluster) -> bool {
-        let Some((position, term)) = cluster.leader() else {
+    pub fn kill_leader(&mut self, cluster: &mut DemoCluster, by: By) -> bool {
+        let Some((position, term)) = self.leader_to_harm(cluster, "killed", by) else {
             return false;
         };
-        if cluster.up_count() < cluster.layout.nodes.len() {
-            self.note("not killed: another node is away, and the rest would be no majority".to_string());
-            return false;
-        }
         cluster.kill(position);
         self.kills += 1;
+        self.kills_by_you += u64::from(by == By::You);
         self.open = Some((Instant::now(), term));
         self.restarts.push((position, Instant::now() + RESTART_AFTER));
-        self.note(format!(
-            "{} was leader of term {term}: killed with -9",
-            cluster.layout.nodes[position].name
-        ));
+        let name = &cluster.layout.nodes[position].name;
+        self.note(format!("{by}: kill -9 {name}, leader of term {term}"));
         true
     }
 
     /// Pauses the leader until it is healed.
     pub fn pause_leader(&mut self, cluster: &mut DemoCluster) {
-        let Some((position, term)) = cluster.leader() else {
+        let Some((position, term)) = self.leader_to_harm(cluster, "paused", By::You) else {
             return;
         };
-        if cluster.up_count() < cluster.layout.nodes.len() {
-            self.note("not paused: another node is away, and the rest would be no majority".to_string());
-            return;
-        }
         cluster.pause(position);
-        self.note(format!(
-            "{} was leader of term {term}: paused",
-            cluster.layout.nodes[position].name
-        ));
+        let name = &cluster.layout.nodes[position].name;
+        self.note(format!("you: paused {name}, leader of term {term}"));
+    }
+
+    /// The leader and its term, if there is one and the others are a majority without it; else the
+    /// reason is told to whoever asked.
+    fn leader_to_harm(&mut self, cluster: &DemoCluster, verb: &str, by: By) -> Option<(usize, u64)> {
+        let away = (0..cluster.layout.nodes.len())
+            .find(|position| cluster.condition(*position) != Condition::Up)
+            .map(|position| cluster.layout.nodes[position].name.clone());
+        let Some(leader) = cluster.leader() else {
+            if by == By::You {
+                self.note(format!("you: nothing {verb}, there is no leader right now"));
+            }
+            return None;
+        };
+        if let Some(name) = away {
+            self.note(format!("{by}: not {verb}, {name} is away: no majority left"));
+            return None;
+        }
+        Some(leader)
     }
 
     /// Resumes and restarts everything.
@@ -139,7 +173,7 @@ impl Chaos {
         for position in 0..cluster.layout.nodes.len() {
             if cluster.condition(position) != Condition::Up {
                 cluster.heal(position)?;
-                self.note(format!("{} healed", cluster.layout.nodes[position].name));
+                self.note(format!("healed {}", cluster.layout.nodes[position].name));
             }
         }
         Ok(())
@@ -157,7 +191,7 @@ impl Chaos {
             self.failover_ms.push(milliseconds);
             let name = &cluster.layout.nodes[position].name;
             self.note(format!(
-                "{name} leads term {term} and serves, {milliseconds} ms after the kill"
+                "{name} leads term {term}, {milliseconds} ms after the kill"
             ));
         }
     }

@@ -107,6 +107,34 @@ impl DemoCluster {
         }
     }
 
+    /// Where clients connect, in order of the nodes.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.layout.nodes.iter().map(|node| node.resp).collect()
+    }
+
+    /// The process of a node, if it runs.
+    pub fn pid(&self, position: usize) -> Option<u32> {
+        self.children[position].as_ref().map(Child::id)
+    }
+
+    /// Starts nodes again whose process has ended, and returns their names.
+    ///
+    /// # Errors
+    /// The process cannot be started again.
+    pub fn restart_fallen(&mut self) -> Result<Vec<String>, String> {
+        let mut names = Vec::new();
+        for position in 0..self.children.len() {
+            let ended = self.children[position]
+                .as_mut()
+                .is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_some()));
+            if ended {
+                self.spawn(position)?;
+                names.push(self.layout.nodes[position].name.clone());
+            }
+        }
+        Ok(names)
+    }
+
     /// The serving leader of the newest term: its position and term.
     pub fn leader(&self) -> Option<(usize, u64)> {
         self.view()

@@ -11,7 +11,9 @@ pub mod cluster;
 pub mod database;
 pub mod folder;
 pub mod history;
+pub mod stay;
 pub mod terminal;
+pub mod verdict;
 pub mod view;
 pub mod workload;
 
@@ -19,16 +21,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
-use serde_json::json;
 
 use super::dev::layout::{Layout, LayoutOptions};
 use super::signals::StopFlag;
-use chaos::Chaos;
-use check::Findings;
+use chaos::{By, Chaos};
 use cluster::DemoCluster;
 use database::DemoDatabase;
 use folder::DemoFolder;
 use history::Ledger;
+use verdict::Verdict;
 use view::{View, Wish};
 use workload::Workload;
 
@@ -64,37 +65,59 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     let ran = demo.run(&folder, &database);
     // The screen is given back before anything is printed.
     drop(demo.view);
-    match ran {
-        Ok(Some(verdict)) => {
-            if !verdict.is_good() {
-                folder.keep();
-                for word in &verdict.findings.words {
-                    eprintln!("repligo demo: {word}");
-                }
-                eprintln!(
-                    "repligo demo: logs, data and history are kept in {}",
-                    folder.path.display()
-                );
-            }
-            super::print(format_args!("{}\n", verdict.json()));
-            if verdict.is_good() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(super::FAILED)
-            }
+    let ended = match ran {
+        Ok(Some((verdict, cluster))) => {
+            conclude(&verdict, &mut folder);
+            let stay = matches.get_flag("stay").then_some(&demo.stop);
+            end(cluster, &verdict, stay)
         }
-        Ok(None) => super::fail(INTERRUPTED, "interrupted; nothing was judged"),
-        Err(text) => {
-            folder.keep();
-            super::fail(
-                super::FAILED,
-                format_args!(
-                    "{text}\n  where: logs and data are kept in {}",
-                    folder.path.display()
-                ),
-            )
+        Ok(None) => return super::fail(INTERRUPTED, "interrupted; nothing was judged"),
+        Err(text) => Err(text),
+    };
+    ended.unwrap_or_else(|text| {
+        folder.keep();
+        let folder = folder.path.display();
+        super::fail(
+            super::FAILED,
+            format_args!("{text}\n  where: logs and data are kept in {folder}"),
+        )
+    })
+}
+
+/// Says the verdict: words to stderr, the line for scripts to stdout.
+fn conclude(verdict: &Verdict, folder: &mut DemoFolder) {
+    if !verdict.is_good() {
+        folder.keep();
+        for word in &verdict.findings.words {
+            eprintln!("repligo demo: {word}");
         }
+        let path = folder.path.display();
+        eprintln!("repligo demo: logs, data and history are kept in {path}");
     }
+    for line in verdict.words() {
+        eprintln!("{line}");
+    }
+    super::print(format_args!("{}\n", verdict.json()));
+}
+
+/// Stops the nodes, with `--stay` only after a signal.
+fn end(mut cluster: DemoCluster, verdict: &Verdict, stay: Option<&StopFlag>) -> Result<ExitCode, String> {
+    if let Some(stop) = stay {
+        let mapped = verdict.ledger.keys.iter().filter(|(_, fate)| fate.row.is_some());
+        let key = mapped.map(|(key, _)| key.as_str()).min();
+        for line in stay::hints(&cluster, key) {
+            eprintln!("{line}");
+        }
+        stay::wait(&mut cluster, stop)?;
+    }
+    for name in cluster.stop() {
+        eprintln!("repligo demo: node {name} did not stop in time and was killed");
+    }
+    Ok(if verdict.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(super::FAILED)
+    })
 }
 
 struct Demo {
@@ -103,53 +126,11 @@ struct Demo {
     view: View,
 }
 
-struct Verdict {
-    ledger: Ledger,
-    findings: Findings,
-    reads: u64,
-    kills: u64,
-    failover_ms: Vec<u64>,
-    seconds: f64,
-}
-
-impl Verdict {
-    fn is_good(&self) -> bool {
-        let findings = &self.findings;
-        findings.lost == 0
-            && findings.phantoms == 0
-            && findings.origin_mismatches == 0
-            && findings.replicas_equal
-            && self.ledger.stale_reads == 0
-            && self.ledger.acknowledged > 0
-    }
-
-    fn json(&self) -> serde_json::Value {
-        json!({
-            "acked": self.ledger.acknowledged,
-            "lost": self.findings.lost,
-            "unknown": self.ledger.unknown,
-            "origin_rows": self.findings.origin_rows,
-            "origin_mismatches": self.findings.origin_mismatches,
-            "failovers": self.failover_ms.len(),
-            "longest_gap_ms": self.ledger.longest_gap_ms,
-            "mapped_acked": self.ledger.mapped_acknowledged,
-            "not_applied": self.ledger.not_applied,
-            "phantoms": self.findings.phantoms,
-            "keys": self.ledger.keys.len(),
-            "reads": self.reads,
-            "stale_reads": self.ledger.stale_reads,
-            "replicas_equal": self.findings.replicas_equal,
-            "kills": self.kills,
-            "failover_ms": self.failover_ms,
-            "seconds": (self.seconds * 10.0).round() / 10.0,
-            "ok": self.is_good(),
-        })
-    }
-}
+/// The verdict with the cluster that still runs, or `None` when it was interrupted.
+type Ran = Option<(Verdict, DemoCluster)>;
 
 impl Demo {
-    /// The verdict, or `None` when it was interrupted.
-    fn run(&mut self, folder: &DemoFolder, database: &DemoDatabase) -> Result<Option<Verdict>, String> {
+    fn run(&mut self, folder: &DemoFolder, database: &DemoDatabase) -> Result<Ran, String> {
         let config = folder.file("demo.toml");
         std::fs::write(&config, database.configuration()).map_err(|error| format!("demo.toml: {error}"))?;
         let layout = Layout::plan(&LayoutOptions {
@@ -173,6 +154,7 @@ impl Demo {
             .iter()
             .map(|node| node.resp.to_string())
             .collect();
+        self.view.say(&view::attach_line(&cluster.addresses()));
         let mut workload = Workload::start(&addresses, &history, database.first_row)?;
         let mut chaos = Chaos::plan(self.length);
         let finished = self.drive(&mut cluster, &mut workload, &mut chaos)?;
@@ -201,18 +183,8 @@ impl Demo {
         for (text, count) in &ledger.refusals {
             eprintln!("repligo demo: refused {count} times: {text}");
         }
-        let (kills, failover_ms) = (chaos.kills, chaos.failover_ms);
-        for name in cluster.stop() {
-            eprintln!("repligo demo: node {name} did not stop in time and was killed");
-        }
-        Ok(Some(Verdict {
-            ledger,
-            findings,
-            reads: progress.reads,
-            kills,
-            failover_ms,
-            seconds,
-        }))
+        let verdict = Verdict::new(ledger, findings, progress.reads, &chaos, seconds);
+        Ok(Some((verdict, cluster)))
     }
 
     /// False when it was interrupted.
@@ -249,7 +221,7 @@ impl Demo {
                 return Ok(false);
             }
             match self.view.wish() {
-                Some(Wish::Kill) => drop(chaos.kill_leader(cluster)),
+                Some(Wish::Kill) => drop(chaos.kill_leader(cluster, By::You)),
                 Some(Wish::Pause) => chaos.pause_leader(cluster),
                 Some(Wish::Heal) => chaos.heal(cluster)?,
                 Some(Wish::Quit) => break,

@@ -31,7 +31,8 @@ impl RawTerminal {
             return None;
         }
         let mut stdout = std::io::stdout();
-        let _ = write!(stdout, "\x1b[?1049h\x1b[?25l").and_then(|()| stdout.flush());
+        // Without automatic wrapping a narrow terminal cuts lines instead of tearing the picture.
+        let _ = write!(stdout, "\x1b[?1049h\x1b[?25l\x1b[?7l").and_then(|()| stdout.flush());
         Some(RawTerminal { saved })
     }
 
@@ -57,7 +58,7 @@ impl RawTerminal {
 impl Drop for RawTerminal {
     fn drop(&mut self) {
         let mut stdout = std::io::stdout();
-        let _ = write!(stdout, "\x1b[?25h\x1b[?1049l").and_then(|()| stdout.flush());
+        let _ = write!(stdout, "\x1b[?7h\x1b[?25h\x1b[?1049l").and_then(|()| stdout.flush());
         // SAFETY: `saved` came from tcgetattr of the same descriptor.
         unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, &self.saved) };
     }

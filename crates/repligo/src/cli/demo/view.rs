@@ -1,17 +1,22 @@
 //! What a person sees while the demo runs: a screen on a terminal, or a line each second.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::chaos::Chaos;
 use super::client::Progress;
-use super::cluster::{Condition, DemoCluster};
+use super::cluster::{Condition, DemoCluster, NodeView};
 use super::terminal::RawTerminal;
 
 const SCREEN_EVERY: Duration = Duration::from_millis(200);
 const LINE_EVERY: Duration = Duration::from_secs(1);
+/// The picture is made for terminals of this width, so that one fits beside an editor.
+const WIDTH: usize = 60;
+/// What stands in front of the bars.
+const BARS_LABEL: &str = "writes/s ";
 /// Bars of the throughput line.
-const BARS: usize = 60;
+const BARS: usize = WIDTH - BARS_LABEL.len();
 const EVENTS_SHOWN: usize = 8;
 
 /// What a person asks for.
@@ -116,47 +121,26 @@ impl View {
     fn screen(&self, cluster: &DemoCluster, chaos: &Chaos, progress: &Progress) -> Vec<String> {
         let mut lines = vec![
             format!(
-                "repligo demo   {:5.1}s   k kill leader   p pause leader   h heal   q end",
-                chaos.elapsed().as_secs_f64()
+                "repligo demo  {:.1} s of {} s",
+                chaos.elapsed().as_secs_f64(),
+                chaos.length().as_secs()
             ),
+            "k kill leader   p pause leader   h heal   q end".to_string(),
             String::new(),
-            format!(
-                "{:4}  {:9}  {:>5}  {:>10}  {:>10}",
-                "node", "role", "term", "applied", "behind"
-            ),
         ];
-        let view = cluster.view();
-        let newest = view
-            .iter()
-            .filter_map(|node| node.report.as_ref()?.own().map(|own| own.applied_index))
-            .max();
-        for node in &view {
-            let own = node.report.as_ref().and_then(|report| report.own());
-            let line = match (node.condition, own) {
-                (Condition::Killed, _) => format!("{:4}  \x1b[31mkilled -9\x1b[0m", node.name),
-                (Condition::Paused, _) => format!("{:4}  \x1b[33mpaused\x1b[0m", node.name),
-                (Condition::Up, None) => format!("{:4}  starting", node.name),
-                (Condition::Up, Some(own)) => {
-                    let colour = if own.role == "leader" { "\x1b[32m" } else { "" };
-                    let behind = newest.unwrap_or(0).saturating_sub(own.applied_index);
-                    format!(
-                        "{:4}  {colour}{:9}\x1b[0m  {:>5}  {:>10}  {behind:>10}",
-                        node.name, own.role, own.term, own.applied_index
-                    )
-                }
-            };
-            lines.push(line);
-        }
+        lines.extend(node_table(&cluster.view(), &cluster.addresses()));
+        lines.push(String::new());
+        lines.push(attach_line(&cluster.addresses()));
         lines.push(String::new());
         lines.push(format!(
-            "acknowledged {}   through to the database {}   unknown {}   refused {}",
-            progress.acked, progress.mapped, progress.unknown, progress.refused
+            "acknowledged {}   in the database {}",
+            progress.acked, progress.mapped
         ));
         lines.push(format!(
-            "linearizable reads checked {}   stale {}",
-            progress.reads, progress.stale_reads
+            "unknown {}   refused {}   reads {}   stale {}",
+            progress.unknown, progress.refused, progress.reads, progress.stale_reads
         ));
-        lines.push(format!("writes/s {}", bars(&self.rates)));
+        lines.push(format!("{BARS_LABEL}{}", bars(&self.rates)));
         lines.push(String::new());
         let first = chaos.events.len().saturating_sub(EVENTS_SHOWN);
         for (at, text) in &chaos.events[first..] {
@@ -164,6 +148,41 @@ impl View {
         }
         lines
     }
+}
+
+/// How to reach the running cluster from another terminal.
+pub fn attach_line(addresses: &[SocketAddr]) -> String {
+    let port = addresses.first().map_or(0, SocketAddr::port);
+    format!("attach: redis-cli -p {port}   (any node takes any command)")
+}
+
+fn node_table(nodes: &[NodeView], addresses: &[SocketAddr]) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{:4} {:9} {:>5} {:>9} {:>6}  clients",
+        "node", "role", "term", "applied", "behind"
+    )];
+    let newest = nodes
+        .iter()
+        .filter_map(|node| node.report.as_ref()?.own().map(|own| own.applied_index))
+        .max();
+    for (node, address) in nodes.iter().zip(addresses) {
+        let own = node.report.as_ref().and_then(|report| report.own());
+        let state = match (node.condition, own) {
+            (Condition::Killed, _) => format!("\x1b[31m{:32}\x1b[0m", "killed with -9"),
+            (Condition::Paused, _) => format!("\x1b[33m{:32}\x1b[0m", "paused"),
+            (Condition::Up, None) => format!("{:32}", "starting"),
+            (Condition::Up, Some(own)) => {
+                let colour = if own.role == "leader" { "\x1b[32m" } else { "" };
+                let behind = newest.unwrap_or(0).saturating_sub(own.applied_index);
+                format!(
+                    "{colour}{:9}\x1b[0m {:>5} {:>9} {behind:>6}",
+                    own.role, own.term, own.applied_index
+                )
+            }
+        };
+        lines.push(format!("{:4} {state}  {address}", node.name));
+    }
+    lines
 }
 
 /// Numbers as bars of eight heights, scaled to the largest.
