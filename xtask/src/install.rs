@@ -52,21 +52,22 @@ pub fn install_bench() -> Outcome {
     install_packages(&missing_packages(&wanted["debian"]))?;
     check_versions(&wanted["debian"])?;
     link_redis_server()?;
-    unpack_peers(&entries(&wanted["debian_bench_peers"]))
+    unpack("peers", &entries(&wanted["debian_bench_peers"]))
 }
 
-fn unpack_peers(wanted: &[(String, String)]) -> Outcome {
+/// Unpacks Debian packages below `.tools` instead of installing them: see [`install_bench`].
+fn unpack(name: &str, wanted: &[(String, String)]) -> Outcome {
     let lines: Vec<String> = wanted
         .iter()
         .map(|(name, version)| format!("{name} {version}"))
         .collect();
-    let folder = tools().join("peers");
+    let folder = tools().join(name);
     let stamp = folder.join("packages");
     if fs::read_to_string(&stamp).is_ok_and(|text| text == lines.join("\n")) {
         return Ok(());
     }
     println!(
-        "xtask: unpacking what the benchmark compares with into .tools/peers: {}",
+        "xtask: unpacking Debian packages into .tools/{name}: {}",
         lines.join(", ")
     );
     let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", folder.display()));
@@ -128,6 +129,7 @@ pub fn install() -> Outcome {
     install_packages(&packages)?;
     check_versions(&wanted["debian"])?;
     link_redis_server()?;
+    unpack("unpacked", &entries(&wanted["debian_unpacked"]))?;
     install_python(&wanted["python"])?;
     let node_20 = node_major().is_some_and(|major| major >= 20);
     install_npm(&wanted[if node_20 { "npm" } else { "npm_before_node_20" }])

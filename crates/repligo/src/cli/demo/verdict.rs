@@ -53,7 +53,7 @@ impl Verdict {
         let (kills, by_you) = self.kills;
         let mut lines = vec![
             format!(
-                "acknowledged    {} writes, {} of them to the database",
+                "acknowledged    {} writes, {} in the database",
                 ledger.acknowledged, ledger.mapped_acknowledged
             ),
             format!("lost            {}", findings.lost),
@@ -123,8 +123,8 @@ mod tests {
     fn verdict(findings: Findings) -> Verdict {
         Verdict {
             ledger: Ledger {
-                acknowledged: 12_345_678_901,
-                mapped_acknowledged: 987_654_321,
+                acknowledged: 518_400_000,
+                mapped_acknowledged: 51_840_000,
                 unknown: 1234,
                 longest_gap_ms: 123_456,
                 ..Default::default()
@@ -154,7 +154,7 @@ mod tests {
         check(
             good.clone(),
             &[
-                "acknowledged    12345678901",
+                "acknowledged    518400000",
                 "lost            0",
                 "leaders killed  3 (1 by you)",
                 "longest gap     123456 ms",
