@@ -56,11 +56,12 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/repligo/src/net/connection.rs",
     "crates/repligo/src/net/options.rs",
     "crates/repligo/src/net/socket.rs",
+    "crates/repligo/src/net/unix.rs",
     "crates/repligo/src/node/alarm.rs",
     "crates/repligo/src/node/clock.rs",
     "crates/repligo/src/node/heap.rs",
+    "crates/repligo/src/node/listeners.rs",
     "crates/repligo/src/node/process.rs",
-    "crates/repligo/src/node/run.rs",
     "crates/repligo/tests/clients.rs",
     "xtask/src/bench/servers/constant.rs",
     "xtask/src/canaries/",
@@ -80,6 +81,9 @@ pub fn check() -> Outcome {
         }
         if name.ends_with(".md") {
             check_document(&name, &text, &mut wrong);
+        }
+        if name == "docs/consistency.md" {
+            check_named_tests(&name, &text, &mut wrong);
         }
         check_words(&name, &text, &mut wrong);
     }
@@ -196,6 +200,26 @@ fn check_document(name: &str, text: &str, wrong: &mut Vec<String>) {
     }
 }
 
+/// A test that a document names behind its file, as in "`FILE`: `test`", must be in that file.
+fn check_named_tests(name: &str, text: &str, wrong: &mut Vec<String>) {
+    for (number, line) in text.lines().enumerate() {
+        let parts: Vec<&str> = line.split('`').collect();
+        for window in parts.windows(4).skip(1).step_by(2) {
+            let [file, between, test, _] = window else {
+                continue;
+            };
+            if *between != ": " {
+                continue;
+            }
+            let found = fs::read_to_string(root().join(file))
+                .is_ok_and(|source| source.contains(&format!(" {test}(")));
+            if !found {
+                wrong.push(format!("{name}:{}: {file} has no {test}", number + 1));
+            }
+        }
+    }
+}
+
 fn check_layers(wrong: &mut Vec<String>) -> Outcome {
     for (folder, forbidden) in LAYERS {
         let path = root().join(folder).join("Cargo.toml");
@@ -236,6 +260,8 @@ mod tests {
         check_source("crates/core/src/y.rs", "//! Y.\nunsafe { f() }\n", &mut wrong);
         check_words("crates/core/src/x.rs", "// TODO: the slave\n", &mut wrong);
         check_document("docs/x.md", "see `docs/none.md`\n", &mut wrong);
-        assert_eq!(wrong.len(), 6, "{wrong:?}");
+        let named = "`xtask/src/tidy.rs`: `rules_bite`, `xtask/src/tidy.rs`: `rules_sleep`\n";
+        check_named_tests("docs/x.md", named, &mut wrong);
+        assert_eq!(wrong.len(), 7, "{wrong:?}");
     }
 }

@@ -69,6 +69,7 @@ fn node_config(settings: NodeSettings) -> NodeConfig {
     NodeConfig {
         name: settings.name,
         listen: settings.listen.to_string(),
+        unix_socket: settings.unix_socket,
         peer_listen: settings.peer_listen.to_string(),
         admin_listen: Some(settings.admin_listen.to_string()),
         advertise: settings.advertise,

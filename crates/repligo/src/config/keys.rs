@@ -19,6 +19,8 @@ pub enum Kind {
     Secret,
     /// A file or directory; relative paths in a file are relative to that file.
     Path,
+    /// Permission bits of a file in octal, such as `660`.
+    Mode,
     /// Bytes with a unit, such as `2GiB`.
     Size,
     /// A whole number within bounds, both included.
@@ -118,6 +120,21 @@ pub static KEYS: &[Key] = &[
         key("listen", Kind::Address, "IP:PORT", "Where Redis clients connect"),
         "127.0.0.1:6379",
     )),
+    per_node(key(
+        "unix-socket",
+        Kind::Path,
+        "PATH",
+        "Socket file through which clients of this machine connect, beside --listen",
+    )),
+    with_default(
+        key(
+            "unix-socket-mode",
+            Kind::Mode,
+            "OCTAL",
+            "Permissions of the socket file: who may write to it may connect",
+        ),
+        "600",
+    ),
     per_node(with_derived(
         key(
             "peer-listen",

@@ -28,6 +28,8 @@ use error::Problems;
 use layers::{Layered, Sources};
 use origin::Origins;
 
+use crate::node::UnixSocket;
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -44,6 +46,8 @@ pub struct NodeSettings {
     pub name: String,
     /// RESP listener.
     pub listen: SocketAddr,
+    /// Socket file for clients of this machine.
+    pub unix_socket: Option<UnixSocket>,
     /// Peer listener; used in a cluster only.
     pub peer_listen: SocketAddr,
     /// Admin HTTP listener.

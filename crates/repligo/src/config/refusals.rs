@@ -14,6 +14,8 @@ use super::error::{Origin, Problem, Problems};
 use super::layers::{Layered, Setting};
 use super::value::Value;
 use super::{LogFormat, NodeSettings, origin};
+use crate::net::unix::PATH_BYTES_MAX;
+use crate::node::UnixSocket;
 
 /// Distance of the peer port from the RESP port where it is not given.
 pub const PEER_PORT_OFFSET: u16 = 10_000;
@@ -39,11 +41,12 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
     let settings = NodeSettings {
         name: text(layered, "name").expect("name has a default"),
         listen,
+        unix_socket: unix_socket(layered),
         peer_listen,
         admin_listen,
         advertise: text(layered, "advertise"),
         requirepass: text(layered, "requirepass"),
-        data_dir: data_dir(layered),
+        data_dir: path(layered, "data-dir").expect("data-dir has a default"),
         durability: match text(layered, "durability").as_deref() {
             Some("none") => Durability::None,
             Some("fsync") => Durability::Fsync,
@@ -69,6 +72,7 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
         config_file: layered.file.as_ref().map(|file| file.path.clone()),
     };
     check_exposure(layered, &settings, &mut problems);
+    check_unix_socket(layered, &settings, &mut problems);
     check_ports(layered, &settings, &mut problems);
     check_cluster(layered, &settings, &mut problems);
     check_limits(layered, &settings, &mut problems);
@@ -116,21 +120,27 @@ fn members(layered: &Layered) -> Vec<Member> {
 }
 
 /// A path from a file is relative to that file; from a flag or variable, to the working directory.
-fn data_dir(layered: &Layered) -> PathBuf {
+fn path(layered: &Layered, name: &str) -> Option<PathBuf> {
     let Setting {
         value: Some(Value::Path(path)),
         origin,
         ..
-    } = layered.get("data-dir")
+    } = layered.get(name)
     else {
-        unreachable!("data-dir is a path and has a default");
+        return None;
     };
-    match origin {
-        Origin::File { path: file, .. } => file
-            .parent()
-            .map_or_else(|| path.clone(), |folder| folder.join(path)),
-        _ => path.clone(),
-    }
+    let folder = match origin {
+        Origin::File { path: file, .. } => file.parent(),
+        _ => None,
+    };
+    Some(folder.map_or_else(|| path.clone(), |folder| folder.join(path)))
+}
+
+fn unix_socket(layered: &Layered) -> Option<UnixSocket> {
+    Some(UnixSocket {
+        path: path(layered, "unix-socket")?,
+        mode: number(layered, "unix-socket-mode") as u32,
+    })
 }
 
 /// An address that follows `listen` unless it is given. Port 0 stays 0: the system picks one.
@@ -197,6 +207,35 @@ fn check_exposure(layered: &Layered, settings: &NodeSettings, problems: &mut Vec
                 ),
             ));
         }
+    }
+}
+
+/// The mode is the access control of a socket file; one that everybody may write to needs a password.
+fn check_unix_socket(layered: &Layered, settings: &NodeSettings, problems: &mut Vec<Problem>) {
+    const OTHERS_WRITE: u32 = 0o002;
+    let Some(socket) = &settings.unix_socket else {
+        return;
+    };
+    if socket.path.as_os_str().len() > PATH_BYTES_MAX {
+        problems.push(Problem::new(
+            place(layered, "unix-socket"),
+            format!(
+                "the path has {} bytes, and the system takes at most {PATH_BYTES_MAX} for a socket",
+                socket.path.as_os_str().len()
+            ),
+            "choose a shorter path, such as /run/repligo/n1.sock",
+        ));
+    }
+    let open = socket.mode & OTHERS_WRITE != 0;
+    if open && settings.requirepass.is_none() && !switch(layered, "insecure") {
+        problems.push(Problem::new(
+            place(layered, "unix-socket-mode"),
+            format!(
+                "mode {:o} lets every user of this machine connect, and no password is set",
+                socket.mode
+            ),
+            "give --unix-socket-mode 660 or less, or --requirepass, or --insecure if all users are trusted",
+        ));
     }
 }
 
@@ -358,6 +397,12 @@ mod tests {
         ]);
         check(&[("listen", "0.0.0.0:6379"), ("insecure", "true")]);
         check(&[("listen", "127.0.0.1:0")]);
+        check(&[("unix-socket", "/run/n1.sock"), ("unix-socket-mode", "660")]);
+        check(&[
+            ("unix-socket", "s"),
+            ("unix-socket-mode", "777"),
+            ("requirepass", "x"),
+        ]);
         check(&[
             LINE,
             ("name", "n2"),
@@ -409,6 +454,12 @@ mod tests {
             &["ports end at 65535", "--peer-listen", "--admin-listen"],
         );
         check(&[("admin-listen", "127.0.0.1:6379")], &["both use port 6379"]);
+        check(
+            &[("unix-socket", "s"), ("unix-socket-mode", "666")],
+            &["mode 666 lets every user", "660 or less", "--requirepass"],
+        );
+        let long = "x".repeat(108);
+        check(&[("unix-socket", &long)], &["108 bytes", "at most 107"]);
         check(&[("workers", "2")], &["one shard", "--workers at 1"]);
         check(&[("proto-max-bulk-len", "1kb")], &["between 1MiB and 512MiB"]);
     }

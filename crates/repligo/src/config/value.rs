@@ -16,7 +16,7 @@ pub enum Value {
     Address(SocketAddr),
     /// Path as written.
     Path(PathBuf),
-    /// Bytes or a count.
+    /// Bytes, a count, or permission bits.
     Number(u64),
     /// True or false.
     Switch(bool),
@@ -61,6 +61,7 @@ pub fn parse(kind: Kind, text: &str) -> Result<Value, BadValue> {
             "give a path or leave the key out",
         )),
         Kind::Path => Ok(Value::Path(PathBuf::from(text))),
+        Kind::Mode => parse_mode(text),
         Kind::Size => units::parse_size(text)
             .map(Value::Number)
             .map_err(|what| BadValue::new(what, "write it with a unit")),
@@ -116,6 +117,16 @@ fn parse_host(text: &str) -> Result<String, BadValue> {
     ))
 }
 
+fn parse_mode(text: &str) -> Result<Value, BadValue> {
+    match u64::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 && text.len() <= 4 => Ok(Value::Number(mode)),
+        _ => Err(BadValue::new(
+            format!("`{text}` is not a file mode"),
+            "write permission bits in octal, such as 600, 660 or 777",
+        )),
+    }
+}
+
 fn parse_count(text: &str, min: u64, max: u64) -> Result<Value, BadValue> {
     match text.parse::<u64>() {
         Ok(count) if (min..=max).contains(&count) => Ok(Value::Number(count)),
@@ -169,6 +180,11 @@ mod tests {
         check(Kind::Secret, "", Err("empty"));
         check(Kind::Count { min: 1, max: 5 }, "5", Ok(Value::Number(5)));
         check(Kind::Count { min: 1, max: 5 }, "6", Err("1 to 5"));
+        check(Kind::Mode, "660", Ok(Value::Number(0o660)));
+        check(Kind::Mode, "0600", Ok(Value::Number(0o600)));
+        check(Kind::Mode, "680", Err("in octal"));
+        check(Kind::Mode, "4777", Err("in octal"));
+        check(Kind::Mode, "rw-", Err("in octal"));
         check(Kind::Size, "2GiB", Ok(Value::Number(2 << 30)));
         check(
             Kind::Choice(&["none", "os", "fsync"]),

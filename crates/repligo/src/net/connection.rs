@@ -7,20 +7,18 @@
 //! connection holds no buffer.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
-use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use repligo_core::time::Now;
 use repligo_proto::resp::{ProtocolError, RequestDecoder};
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::ReadBuf;
 
 use super::gather::{Gathering, READ_BYTES_MAX};
 use super::options;
 use super::order::Unanswered;
 use super::replies::ReplyQueue;
+use super::stream::ClientStream;
 use super::window::{Ending, REQUESTS_MAX, Window};
 use crate::node::worker::Worker;
 use crate::session::{self, Flow, Session};
@@ -63,7 +61,7 @@ pub struct Connection {
     pub flush_due: bool,
     /// What is unanswered, as far as the order of further requests is concerned.
     pub unanswered: Unanswered,
-    stream: Option<TcpStream>,
+    stream: Option<ClientStream>,
     decoder: RequestDecoder,
     /// Unconsumed bytes, from `input_start`.
     input: Vec<u8>,
@@ -116,7 +114,7 @@ impl Connection {
     pub fn new(
         slot: u32,
         first_sequence: u32,
-        stream: Option<TcpStream>,
+        stream: Option<ClientStream>,
         decoder: RequestDecoder,
         session: Session,
     ) -> Self {
@@ -140,14 +138,6 @@ impl Connection {
             stalled_looks: 0,
             in_flight: 0,
             waker: None,
-        }
-    }
-
-    /// The peer's and the own address.
-    pub fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
-        match &self.stream {
-            Some(stream) => (stream.peer_addr().ok(), stream.local_addr().ok()),
-            None => (None, None),
         }
     }
 
@@ -364,7 +354,7 @@ impl Connection {
         self.input
             .reserve(missing.min(self.input.len().max(GROWTH_BYTES)));
         let mut buffer = ReadBuf::uninit(self.input.spare_capacity_mut());
-        let result = Pin::new(stream).poll_read(cx, &mut buffer);
+        let result = stream.poll_read(cx, &mut buffer);
         let (count, full) = (buffer.filled().len(), buffer.remaining() == 0);
         if let Some(progress) = not_read(result, count) {
             return progress;
@@ -386,7 +376,7 @@ impl Connection {
             return Progress::Waits;
         };
         let mut buffer = ReadBuf::new(gathering.room());
-        let result = Pin::new(&mut *stream).poll_read(cx, &mut buffer);
+        let result = stream.poll_read(cx, &mut buffer);
         let count = buffer.filled().len();
         if let Some(progress) = not_read(result, count) {
             return progress;

@@ -1,45 +1,64 @@
 //! Accepts clients and runs a task for each.
 
 use std::future::Future;
-use std::io::Write;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use repligo_proto::words;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, UnixListener};
 
 use super::options;
+use super::stream::ClientStream;
 use crate::node::Node;
+use crate::session::Endpoints;
 
 /// Pause after an error that will not go away at once, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts clients until the task is aborted.
+/// Accepts clients over TCP until the task is aborted.
 pub async fn accept_clients(node: Rc<Node>, listener: TcpListener) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => admit(&node, stream),
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a client; if these are too many open files, raise ulimit -n");
-                tokio::time::sleep(PAUSE).await;
+            Ok((stream, peer)) => {
+                let local = stream.local_addr();
+                if let (Ok(()), Ok(local)) = (options::for_client(&stream), local) {
+                    admit(
+                        &node,
+                        ClientStream::Tcp(stream),
+                        Endpoints::Internet { peer, local },
+                    );
+                }
             }
+            Err(error) => pause_after(&error).await,
         }
     }
 }
 
-fn admit(node: &Rc<Node>, stream: TcpStream) {
+/// Accepts clients through a socket file until the task is aborted.
+pub async fn accept_local_clients(node: Rc<Node>, listener: UnixListener, path: Rc<str>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => admit(&node, ClientStream::Unix(stream), Endpoints::Unix(path.clone())),
+            Err(error) => pause_after(&error).await,
+        }
+    }
+}
+
+async fn pause_after(error: &std::io::Error) {
+    tracing::warn!(%error, "cannot accept a client; if these are too many open files, raise ulimit -n");
+    tokio::time::sleep(PAUSE).await;
+}
+
+fn admit(node: &Rc<Node>, stream: ClientStream, endpoints: Endpoints) {
     let mut worker = node.worker.borrow_mut();
     if worker.connections.len() >= worker.parameters.maxclients() {
         worker.shared.metrics.connections_rejected.add(1);
-        refuse(stream);
+        refuse(&stream);
         return;
     }
-    if options::for_client(&stream).is_err() {
-        return;
-    }
-    let slot = worker.open_connection(Some(stream));
+    let slot = worker.open_connection(Some(stream), endpoints);
     drop(worker);
     tokio::task::spawn_local(ConnectionTask {
         node: node.clone(),
@@ -49,10 +68,8 @@ fn admit(node: &Rc<Node>, stream: TcpStream) {
 
 /// Tells a client that there is no room for it. A fresh socket takes a line without waiting; should it not,
 /// the client sees the end of the stream.
-fn refuse(stream: TcpStream) {
-    if let Ok(mut stream) = stream.into_std() {
-        let _ = stream.write_all(format!("-{}\r\n", words::TOO_MANY_CLIENTS).as_bytes());
-    }
+fn refuse(stream: &ClientStream) {
+    let _ = stream.try_write(format!("-{}\r\n", words::TOO_MANY_CLIENTS).as_bytes());
 }
 
 /// Drives one connection until it is over.

@@ -12,5 +12,7 @@ mod outgoing;
 pub mod replies;
 pub mod report;
 pub mod socket;
+pub mod stream;
 pub mod table;
+pub mod unix;
 pub mod window;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -38,7 +39,6 @@ pub fn for_peer(stream: &TcpStream) -> io::Result<()> {
 }
 
 fn set_user_timeout(stream: &TcpStream) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
     let value = PEER_UNACKNOWLEDGED_MS;
     // SAFETY: the descriptor is open, and the pointer and length name `value`.
     let result = unsafe {
@@ -58,8 +58,7 @@ fn set_user_timeout(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Bytes that were sent and that the other side has not taken yet; 0 where the system does not say.
-pub fn bytes_in_flight(stream: &TcpStream) -> usize {
-    use std::os::fd::AsRawFd;
+pub fn bytes_in_flight(stream: &impl AsRawFd) -> usize {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the descriptor is open, and the request writes one integer.
     let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };

@@ -52,6 +52,15 @@ impl Default for SlowlogConfig {
     }
 }
 
+/// A socket file for clients of the same machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixSocket {
+    /// The file.
+    pub path: PathBuf,
+    /// Its permission bits.
+    pub mode: u32,
+}
+
 /// Everything that one node needs. All values are checked and resolved by the caller, but addresses are
 /// still text so that a failure to bind can name what the operator wrote.
 pub struct NodeConfig {
@@ -59,6 +68,8 @@ pub struct NodeConfig {
     pub name: String,
     /// RESP listener, `host:port`; port 0 takes a free one.
     pub listen: String,
+    /// Socket file for clients of this machine, beside `listen`; `None` for none.
+    pub unix_socket: Option<UnixSocket>,
     /// Listener for other nodes; used only with a non-empty `cluster`.
     pub peer_listen: String,
     /// Admin HTTP listener; `None` leaves it off.
@@ -104,6 +115,7 @@ impl Default for NodeConfig {
         Self {
             name: "n1".to_owned(),
             listen: "127.0.0.1:6379".to_owned(),
+            unix_socket: None,
             peer_listen: "127.0.0.1:16379".to_owned(),
             admin_listen: None,
             advertise: None,
@@ -133,7 +145,7 @@ pub enum NodeError {
     /// An address cannot be listened on.
     #[error("cannot listen on {address} ({what}): {source}; {remedy}")]
     Listen {
-        /// Which listener: "RESP", "peer" or "admin".
+        /// Which listener: "RESP", "unix socket", "peer" or "admin".
         what: &'static str,
         /// As configured.
         address: String,

@@ -11,6 +11,7 @@ mod config;
 pub mod drivers;
 pub mod formation;
 mod heap;
+mod listeners;
 mod memory;
 mod metrics;
 pub mod process;
@@ -22,7 +23,7 @@ mod statistics;
 pub mod turn;
 pub mod worker;
 
-pub use config::{AdminHook, NodeConfig, NodeError, Ready, ReadyHook, SlowlogConfig};
+pub use config::{AdminHook, NodeConfig, NodeError, Ready, ReadyHook, SlowlogConfig, UnixSocket};
 pub use metrics::{CommandStat, Counter, LATENCY_BUCKETS, Metrics, for_all_commands};
 pub use run::{Node, run};
 pub use shared::{DatabaseStatus, NodeStatus, PeerStatus, Phase, Shared};

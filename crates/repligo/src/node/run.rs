@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,6 +18,7 @@ use tokio::task::JoinHandle;
 use super::alarm::Alarm;
 use super::drivers::{Report, Reports};
 use super::formation::{Formation, Start};
+use super::listeners::{Bound, Listeners};
 use super::metrics::for_all_commands;
 use super::shutdown::Shutdown;
 use super::worker::{Facts, Worker};
@@ -27,7 +27,7 @@ use crate::disk::{DirectoryLock, Disk, Forming, OpenOptions};
 use crate::net::gather::Gathering;
 use crate::net::hello::{FEATURE_LEVEL, Hello};
 use crate::net::links::Links;
-use crate::net::{dial, listener, options};
+use crate::net::{dial, listener};
 use crate::origin;
 use crate::session::Parameters;
 
@@ -102,42 +102,6 @@ impl Topology {
     }
 }
 
-type Bound = (TcpListener, SocketAddr);
-
-/// The sockets of a node.
-struct Listeners {
-    client: Bound,
-    peer: Option<Bound>,
-    admin: Option<Bound>,
-}
-
-impl Listeners {
-    fn bind(config: &NodeConfig, topology: &Topology) -> Result<Self, NodeError> {
-        let peer = topology
-            .is_cluster()
-            .then(|| options::listen("peer", &config.peer_listen));
-        let admin = config
-            .admin_listen
-            .as_ref()
-            .map(|address| options::listen("admin", address));
-        Ok(Self {
-            client: options::listen("RESP", &config.listen)?,
-            peer: peer.transpose()?,
-            admin: admin.transpose()?,
-        })
-    }
-
-    fn ready(&self, name: &str) -> Ready {
-        Ready {
-            name: name.to_owned(),
-            resp: self.client.1,
-            peer: self.peer.as_ref().map(|bound| bound.1),
-            admin: self.admin.as_ref().map(|bound| bound.1),
-            pid: std::process::id(),
-        }
-    }
-}
-
 /// What the directory gave: the disk to write to, or only its lock.
 enum Directory {
     Disk(Box<(Disk, repligo_core::contract::Boot)>),
@@ -192,7 +156,7 @@ fn check_origin(config: &NodeConfig, directory: &Directory) -> Result<(), NodeEr
 /// Everything that keeps a node from starting or from going on; each text names a remedy.
 pub fn run(mut config: NodeConfig) -> Result<(), NodeError> {
     let topology = Topology::new(&config)?;
-    let listeners = Listeners::bind(&config, &topology)?;
+    let listeners = Listeners::bind(&config, topology.is_cluster())?;
     process::raise_open_files(config.maxclients as u64 + OWN_FILES);
     let shared = Arc::new(Shared::new(for_all_commands()));
     let ready = listeners.ready(&config.name);
@@ -344,7 +308,7 @@ async fn serve(mut setup: Setup) -> Result<Option<DirectoryLock>, NodeError> {
     Ok(lock)
 }
 
-fn spawn_network(node: &Rc<Node>, setup: &Setup) -> Result<JoinHandle<()>, NodeError> {
+fn spawn_network(node: &Rc<Node>, setup: &Setup) -> Result<Vec<JoinHandle<()>>, NodeError> {
     let system = |what| move |source| NodeError::System { what, source };
     let adopt = |bound: &Bound| tokio::net::TcpListener::from_std(bound.0.try_clone()?);
     if let Some(bound) = &setup.listeners.peer {
@@ -359,10 +323,18 @@ fn spawn_network(node: &Rc<Node>, setup: &Setup) -> Result<JoinHandle<()>, NodeE
         }
     }
     let listener = adopt(&setup.listeners.client).map_err(system("RESP listener"))?;
-    Ok(tokio::task::spawn_local(listener::accept_clients(
+    let mut accepting = vec![tokio::task::spawn_local(listener::accept_clients(
         node.clone(),
         listener,
-    )))
+    ))];
+    if let Some(file) = &setup.listeners.unix {
+        let listener = file.listener().and_then(tokio::net::UnixListener::from_std);
+        let listener = listener.map_err(system("unix socket listener"))?;
+        let path = file.path().to_string_lossy().into();
+        let accept = listener::accept_local_clients(node.clone(), listener, path);
+        accepting.push(tokio::task::spawn_local(accept));
+    }
+    Ok(accepting)
 }
 
 async fn run_turns(node: Rc<Node>, alarm: Rc<Alarm>) {
@@ -442,7 +414,7 @@ async fn main_loop(
     node: &Rc<Node>,
     mut setup: Setup,
     mut stop: Stop,
-    accepting: JoinHandle<()>,
+    accepting: Vec<JoinHandle<()>>,
 ) -> Result<(), NodeError> {
     // A timer of the runtime's would cost every wait for sockets two looks at the clock.
     let ticks = Alarm::new()?;
@@ -461,8 +433,8 @@ async fn main_loop(
                 std::process::exit(1);
             }
             tracing::info!("stopping");
-            accepting.abort();
-            setup.listeners.close_client();
+            accepting.iter().for_each(JoinHandle::abort);
+            setup.listeners.close_clients();
             shutdown = Some(Shutdown::begin(worker));
         }
         worker.tick();
@@ -482,15 +454,5 @@ async fn main_loop(
         {
             hook(&setup.ready);
         }
-    }
-}
-
-impl Listeners {
-    /// New clients are refused by the kernel from now on.
-    fn close_client(&mut self) {
-        use std::os::fd::AsRawFd;
-        // SAFETY: the descriptor is open; shutting a listening socket down refuses its connections, also
-        // through the copy that the accepting task is about to drop.
-        unsafe { libc::shutdown(self.client.0.as_raw_fd(), libc::SHUT_RDWR) };
     }
 }

@@ -3,7 +3,6 @@
 //! Sockets put requests and messages into the replica; one turn per readiness lets them leave together
 //! and carries out what the replica asks for. It decides nothing about correctness, and nothing here waits.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use repligo_core::command::Command;
@@ -12,7 +11,6 @@ use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
 use repligo_proto::resp::OwnedRequest;
-use tokio::net::TcpStream;
 
 use super::NodeError;
 use super::batch::Batch;
@@ -30,8 +28,9 @@ use crate::net::connection::Connection;
 use crate::net::links::Links;
 use crate::net::order::Kind;
 use crate::net::replies::BufferPool;
+use crate::net::stream::ClientStream;
 use crate::net::table::Connections;
-use crate::session::{self, ErrorStats, Parameters, Session, Slowlog};
+use crate::session::{self, Endpoints, ErrorStats, Parameters, Session, Slowlog};
 
 /// What does not change after the start.
 #[derive(Debug)]
@@ -262,17 +261,14 @@ impl Worker {
     }
 
     /// A client has connected.
-    pub fn open_connection(&mut self, stream: Option<TcpStream>) -> u32 {
+    pub fn open_connection(&mut self, stream: Option<ClientStream>, endpoints: Endpoints) -> u32 {
         let authenticated = self.parameters.password().is_none();
         let decoder = session::decoder(self.parameters.proto_max_bulk_bytes(), authenticated);
         let now_us = self.clock.now().mono_us;
-        let address =
-            |side: fn(&TcpStream) -> std::io::Result<SocketAddr>| stream.as_ref().and_then(|s| side(s).ok());
         let session = Session {
             id: self.next_client,
             authenticated,
-            peer_address: address(TcpStream::peer_addr),
-            local_address: address(TcpStream::local_addr),
+            endpoints,
             connected_us: now_us,
             active_us: now_us,
             ..Session::default()

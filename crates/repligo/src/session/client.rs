@@ -1,7 +1,6 @@
 //! CLIENT: who is connected, names, and ending connections.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 
 use repligo_core::command::parse_i64;
 use repligo_core::time::Now;
@@ -161,10 +160,6 @@ fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
-fn address(address: Option<SocketAddr>) -> String {
-    address.map_or_else(|| "?:0".to_owned(), |address| address.to_string())
-}
-
 /// One line of CLIENT LIST, with the fields of Redis 7.2 in their order.
 fn describe_one(line: &mut String, connection: &Connection, now: Now) {
     let session = &connection.session;
@@ -172,6 +167,7 @@ fn describe_one(line: &mut String, connection: &Connection, now: Now) {
     let flags = match session.multi.as_deref() {
         Some(multi) if multi.is_open() => "x",
         _ if connection.closing => "c",
+        _ if session.endpoints.is_unix() => "U",
         _ => "N",
     };
     let queued = match session.multi.as_deref() {
@@ -189,8 +185,8 @@ fn describe_one(line: &mut String, connection: &Connection, now: Now) {
          oll=0 omem={pending} tot-mem={total} events=r cmd={command} user={user} redir=-1 resp={resp} \
          lib-name={library} lib-ver={version}",
         id = session.id,
-        peer = address(session.peer_address),
-        own = address(session.local_address),
+        peer = session.endpoints.peer(),
+        own = session.endpoints.local(),
         fd = connection.descriptor(),
         name = text(&session.name),
         age = seconds(session.connected_us),
@@ -222,14 +218,15 @@ struct Selection {
 
 impl Selection {
     fn selects(&self, connection: &Connection) -> bool {
-        let same = |wanted: &Option<Vec<u8>>, has: Option<SocketAddr>| match wanted {
+        let same = |wanted: &Option<Vec<u8>>, has: &str| match wanted {
             None => true,
-            Some(wanted) => address(has).as_bytes() == wanted.as_slice(),
+            Some(wanted) => has.as_bytes() == wanted.as_slice(),
         };
+        let endpoints = &connection.session.endpoints;
         !self.nobody
             && self.id.is_none_or(|id| id == connection.session.id)
-            && same(&self.peer, connection.session.peer_address)
-            && same(&self.local, connection.session.local_address)
+            && same(&self.peer, &endpoints.peer())
+            && same(&self.local, &endpoints.local())
     }
 
     fn parse(options: ArgSlice<'_>) -> Result<Self, Vec<u8>> {

@@ -9,6 +9,7 @@
 
 mod client;
 mod data;
+mod endpoints;
 mod errors;
 mod handshake;
 mod info;
@@ -29,6 +30,7 @@ use crate::net::window::Resolved;
 use crate::node::worker::Worker;
 
 pub use data::{finish, finish_long};
+pub use endpoints::Endpoints;
 pub use errors::ErrorStats;
 pub use handshake::decoder;
 pub use parameters::Parameters;
@@ -69,10 +71,8 @@ pub struct Session {
     pub library_name: Box<[u8]>,
     /// Library version, from `CLIENT SETINFO`.
     pub library_version: Box<[u8]>,
-    /// The client's address.
-    pub peer_address: Option<std::net::SocketAddr>,
-    /// Where it connected to.
-    pub local_address: Option<std::net::SocketAddr>,
+    /// Where the client is, and where it connected to.
+    pub endpoints: Endpoints,
     /// Clock when it connected, microseconds.
     pub connected_us: u64,
     /// Clock when it last sent something, microseconds.
@@ -109,8 +109,7 @@ impl Session {
 
     /// The client's address as text.
     pub fn address(&self) -> String {
-        self.peer_address
-            .map_or_else(String::new, |address| address.to_string())
+        self.endpoints.peer()
     }
 
     /// Level of this session's reads.

@@ -117,6 +117,11 @@ impl Parameters {
             config.slowlog.entries_max.to_string(),
             Form::Integer(0, i64::MAX),
         );
+        let socket = config.unix_socket.as_ref();
+        let path = socket.map(|socket| socket.path.display().to_string());
+        add("unixsocket", path.unwrap_or_default(), Form::Fixed);
+        let mode = socket.map_or(0, |socket| socket.mode);
+        add("unixsocketperm", format!("{mode:o}"), Form::Fixed);
         let hard = config.output_bytes_max;
         let limits = format!("normal {hard} 0 0 {} 0 0 0 pubsub 0 0 0", words::FOLLOWER_ROLE);
         add("client-output-buffer-limit", limits, Form::Fixed);
@@ -315,7 +320,6 @@ const STATIC: &[(&str, &str, Form)] = &[
     ("tcp-backlog", "1024", Form::Fixed),
     ("tcp-keepalive", "300", Form::Fixed),
     ("timeout", "0", Form::Integer(0, i32::MAX as i64)),
-    ("unixsocket", "", Form::Fixed),
 ];
 
 /// Bytes with an optional unit, as Redis writes them: `1k` is 1000, `1kb` is 1024.

@@ -12,7 +12,7 @@ use crate::net::hello::{FEATURE_LEVEL, Hello};
 use crate::net::links::Links;
 use crate::node::worker::{Facts, Worker};
 use crate::node::{NodeConfig, Shared, for_all_commands};
-use crate::session::Parameters;
+use crate::session::{Endpoints, Parameters};
 
 /// A worker with a lone replica that serves, and no runtime around it.
 struct Bench {
@@ -83,7 +83,8 @@ impl Bench {
     }
 
     fn connect(&mut self) -> usize {
-        self.clients.push(self.worker.open_connection(None));
+        self.clients
+            .push(self.worker.open_connection(None, Endpoints::None));
         self.clients.len() - 1
     }
 
