@@ -13,7 +13,7 @@ const SEEDS: u64 = 2000;
 const BUG_SEEDS: u64 = 10_000;
 /// What `crates/core/src/bugs.rs` and the origin's plan can plant, but for `no-lease-wait`, which takes
 /// thousands of seeds: too long for every run.
-const PLANTED_BUGS: [&str; 10] = [
+const PLANTED_BUGS: [&str; 11] = [
     "ack-before-durability",
     "missing-noop",
     "lease-without-quorum",
@@ -24,6 +24,7 @@ const PLANTED_BUGS: [&str; 10] = [
     "evict-locally",
     "flush-without-compare-and-set",
     "reject-in-the-log-only",
+    "data-error-final-at-once",
 ];
 
 /// One step of `test`: a name for `--only`, and what it runs.

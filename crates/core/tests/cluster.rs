@@ -202,6 +202,7 @@ impl Cluster {
                 }
                 let result = Ok(Flushed {
                     upto,
+                    held: false,
                     rejects: Vec::new(),
                     canonical: Vec::new(),
                 });

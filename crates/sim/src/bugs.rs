@@ -9,6 +9,7 @@ use repligo_core::replica::Replica;
 
 const FLUSH_WITHOUT_COMPARE_AND_SET: &str = "flush-without-compare-and-set";
 const REJECT_IN_THE_LOG_ONLY: &str = "reject-in-the-log-only";
+const DATA_ERROR_FINAL_AT_ONCE: &str = "data-error-final-at-once";
 
 thread_local! {
     static PLANTED: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -18,7 +19,11 @@ thread_local! {
 pub fn names() -> Vec<&'static str> {
     let of_core = Bug::ALL.iter().map(|(name, _)| *name);
     of_core
-        .chain([FLUSH_WITHOUT_COMPARE_AND_SET, REJECT_IN_THE_LOG_ONLY])
+        .chain([
+            FLUSH_WITHOUT_COMPARE_AND_SET,
+            REJECT_IN_THE_LOG_ONLY,
+            DATA_ERROR_FINAL_AT_ONCE,
+        ])
         .collect()
 }
 
@@ -42,5 +47,6 @@ pub fn of_origin() -> OriginBugs {
     PLANTED.with_borrow(|planted| OriginBugs {
         flush_without_compare_and_set: planted.as_deref() == Some(FLUSH_WITHOUT_COMPARE_AND_SET),
         reject_in_the_log_only: planted.as_deref() == Some(REJECT_IN_THE_LOG_ONLY),
+        data_error_final_at_once: planted.as_deref() == Some(DATA_ERROR_FINAL_AT_ONCE),
     })
 }

@@ -3,7 +3,9 @@
 //!
 //! It decides nothing by itself: what it learns becomes a [`OriginOp`], and only applying that changes
 //! [`Lanes`]. Invariants: at most one takeover or flush per lane is in flight; after an unknown outcome
-//! the lane row is asked before anything else is written.
+//! the lane row is asked before anything else is written; a data error is final only when the database
+//! has every write to it that stands before the failed one in the log. The log's order is total, so of
+//! lanes that wait for each other the one with the earliest write never does.
 
 use std::sync::Arc;
 
@@ -66,6 +68,9 @@ enum Phase {
     Ready { applied: u64 },
     /// Everything from `applied` on is in flight.
     Flushing { applied: u64 },
+    /// The intent after `applied` met a data error; it is tried again when all lanes of the origin have
+    /// flushed what stands before it in the log.
+    Held { applied: u64 },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +79,38 @@ struct Work {
     phase: Phase,
     /// Highest `upto` proposed in this leadership and generation.
     proposed: u64,
+}
+
+/// Where the lanes of one origin stand in the log: the earliest write that the database may still take,
+/// and in which lane.
+#[derive(Clone, Copy, Debug)]
+struct Frontier {
+    earliest: u64,
+    at: usize,
+    /// The same over all other lanes.
+    second: u64,
+}
+
+impl Frontier {
+    const EMPTY: Self = Self {
+        earliest: u64::MAX,
+        at: usize::MAX,
+        second: u64::MAX,
+    };
+
+    fn add(&mut self, at: usize, order: u64) {
+        if order < self.earliest {
+            self.second = self.earliest;
+            (self.earliest, self.at) = (order, at);
+        } else {
+            self.second = self.second.min(order);
+        }
+    }
+
+    /// All lanes but this one have flushed what stands before this in the log.
+    fn without(&self, at: usize) -> u64 {
+        if self.at == at { self.second } else { self.earliest }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -94,6 +131,8 @@ pub struct Flusher {
     /// Per origin.
     links: Vec<Link>,
     keyspaces: Vec<KeyspaceState>,
+    /// Per origin, computed once per poll where a lane needs it: nothing that it says is undone meanwhile.
+    frontiers: Vec<Frontier>,
     loads: Loads,
     /// Gathered between polls.
     out: FlusherOutput,
@@ -107,6 +146,7 @@ impl Flusher {
             lanes: Vec::new(),
             links: Vec::new(),
             keyspaces: Vec::new(),
+            frontiers: Vec::new(),
             loads: Loads::new(&map),
             out: FlusherOutput::default(),
             map,
@@ -209,6 +249,7 @@ impl Flusher {
     /// the flusher or the lanes something new, and at every tick.
     pub fn poll(&mut self, now: Now, lanes: &Lanes, out: &mut FlusherOutput) {
         if let Some(term) = self.term {
+            self.frontiers.clear();
             for at in 0..self.lanes.len() {
                 self.poll_lane(now, term, at, lanes);
             }
@@ -255,12 +296,59 @@ impl Flusher {
                 self.poll_lane(now, term, at, lanes);
             }
             Phase::Ready { applied } if lane.highest() > applied && self.may_ask(now, work.id) => {
-                self.lanes[at].phase = Phase::Flushing { applied };
-                let flush = gather(work.id, lane, term, applied, &self.map);
-                self.out.requests.push(OriginRequest::Flush(flush));
+                let before = self.flushed_before(at, lanes);
+                self.flush(term, at, lane, before);
+            }
+            Phase::Held { applied } => {
+                let Some(first) = lane.first_order_above(applied, true) else {
+                    self.lanes[at].phase = Phase::Ready { applied };
+                    return;
+                };
+                let before = self.flushed_before(at, lanes);
+                let may_end = first < before || lane.is_overdue(applied + 1);
+                if may_end && self.may_ask(now, work.id) {
+                    self.flush(term, at, lane, before);
+                }
             }
             _ => {}
         }
+    }
+
+    /// Sends what is pending; data errors of writes before `before` in the log are final.
+    fn flush(&mut self, term: u64, at: usize, lane: &Lane, before: u64) {
+        let (Phase::Ready { applied } | Phase::Held { applied }) = self.lanes[at].phase else {
+            unreachable!("a lane flushes when nothing of it is in flight");
+        };
+        self.lanes[at].phase = Phase::Flushing { applied };
+        let mut flush = gather(self.lanes[at].id, lane, term, applied, &self.map);
+        let run = lane.pending_above(applied).take(flush.intents.len());
+        let earlier = run.take_while(|pending| pending.order < before).last();
+        flush.final_upto = earlier.map_or(applied, |pending| pending.sequence);
+        self.out.requests.push(OriginRequest::Flush(flush));
+    }
+
+    /// Every other lane of the same origin has flushed what stands before this place in the log.
+    fn flushed_before(&mut self, at: usize, lanes: &Lanes) -> u64 {
+        if self.frontiers.is_empty() {
+            self.frontiers = vec![Frontier::EMPTY; self.links.len()];
+            for (other, work) in self.lanes.iter().enumerate() {
+                let lane = lanes.lane(work.id);
+                let earliest = match work.phase {
+                    Phase::Flushing { applied } => lane.first_order_above(applied, true),
+                    Phase::Ready { applied } | Phase::Held { applied } => {
+                        lane.first_order_above(applied, false)
+                    }
+                    // What the database has beyond that is not known yet.
+                    _ => lane.first_order_above(lane.resolved(), false),
+                };
+                if let Some(order) = earliest {
+                    let origin = self.map.policy(work.id.keyspace).origin;
+                    self.frontiers[usize::from(origin)].add(other, order);
+                }
+            }
+        }
+        let origin = self.map.policy(self.lanes[at].id.keyspace).origin;
+        self.frontiers[usize::from(origin)].without(at)
     }
 
     fn take_over(&mut self, term: u64, at: usize, lane: &Lane) {
@@ -393,12 +481,19 @@ impl Flusher {
         let id = self.lanes[at].id;
         match result {
             Ok(flushed) => {
-                assert!(flushed.upto > applied, "a flush decides at least one intent");
                 self.on_answer(id);
-                self.lanes[at].proposed = flushed.upto;
-                self.lanes[at].phase = Phase::Ready {
-                    applied: flushed.upto,
+                let applied_before = applied;
+                let applied = flushed.upto;
+                self.lanes[at].phase = if flushed.held {
+                    Phase::Held { applied }
+                } else {
+                    assert!(applied > applied_before, "a flush decides at least one intent");
+                    Phase::Ready { applied }
                 };
+                if applied == applied_before {
+                    return;
+                }
+                self.lanes[at].proposed = applied;
                 self.out.proposals.push(OriginOp::Resolved(Resolved {
                     lane: id,
                     generation: fence.generation,
@@ -480,6 +575,7 @@ fn gather(id: LaneId, lane: &Lane, term: u64, applied: u64, map: &OriginMap) -> 
         },
         from: applied,
         intents,
+        final_upto: applied,
     }
 }
 

@@ -1,6 +1,9 @@
 //! Tests of what a leader asks of its origins, and what it makes of the answers.
 
+use super::super::lane::Requester;
 use super::super::link::PAUSE_US_MAX;
+use super::super::map::KeyspaceConfig;
+use super::super::map::tests::raw;
 use super::super::testing::{FakeCache, LANE, intent, lanes, map, push, resolve, resolved};
 use super::super::{Cache, LaneId};
 use super::*;
@@ -442,4 +445,115 @@ fn batches_are_cut_by_number_and_by_bytes() {
     }
     assert_eq!(sequences(&leader.poll().requests), [(0, vec![1])], "at least one");
     assert_eq!(LaneId { keyspace: 0, lane: 0 }, LANE);
+}
+
+/// A leader over two lanes that stand at 0, with one key of each.
+fn two_lanes() -> (Leader, [&'static str; 2]) {
+    let config = KeyspaceConfig { lanes: 2, ..raw("k") };
+    let map = Arc::new(OriginMap::new(vec![config]).expect("valid"));
+    let mut leader = Leader {
+        lanes: Lanes::new(Arc::clone(&map)),
+        cache: FakeCache::default(),
+        flusher: Flusher::new(Arc::clone(&map)),
+        now: Now::default(),
+    };
+    leader.flusher.on_leader(7);
+    leader.poll();
+    for lane in [0, 1] {
+        let fence = leader.fence();
+        leader.event(OriginEvent::TakenOver {
+            lane: LaneId { keyspace: 0, lane },
+            fence,
+            result: Ok(TakenOver {
+                applied: 0,
+                stored: fence,
+                rejects: Vec::new(),
+            }),
+        });
+    }
+    let keys = ["k:0", "k:1", "k:2", "k:3", "k:4", "k:5"];
+    let of_lane = |lane| {
+        let found = keys
+            .into_iter()
+            .find(|key| map.policy(0).lane_of(key.as_bytes()) == lane);
+        found.expect("some key of each lane")
+    };
+    (leader, [of_lane(0), of_lane(1)])
+}
+
+impl Leader {
+    /// A write to the lane of its key, as the log brings it.
+    fn write(&mut self, number: u64, key: &str) {
+        let effects = [(key, Some("v"))];
+        let mut intent = intent(&effects);
+        intent.lane.lane = self.lanes.map().policy(0).lane_of(key.as_bytes());
+        let requester = Requester {
+            sequence: number,
+            ..Requester::default()
+        };
+        self.lanes.apply_intent(0, &self.cache, requester, &intent);
+        self.flusher.on_intent(&intent);
+    }
+
+    fn answer(&mut self, lane: u16, upto: u64, held: bool) {
+        let fence = self.fence();
+        self.event(OriginEvent::Flushed {
+            lane: LaneId { keyspace: 0, lane },
+            fence,
+            result: Ok(Flushed {
+                upto,
+                held,
+                ..Flushed::default()
+            }),
+        });
+    }
+}
+
+/// (lane, first intent, up to where a data error is final) of each flush.
+fn flushes(requests: &[OriginRequest]) -> Vec<(u16, u64, u64)> {
+    requests
+        .iter()
+        .map(|request| match request {
+            OriginRequest::Flush(flush) => (flush.lane.lane, flush.from + 1, flush.final_upto),
+            other => panic!("not a flush: {other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn a_data_error_is_final_when_everything_before_it_in_the_log_is_in_the_database() {
+    let (mut leader, [first, second]) = two_lanes();
+    leader.write(1, second);
+    leader.write(2, first);
+    leader.write(3, second);
+    assert_eq!(flushes(&leader.poll().requests), [(0, 1, 0), (1, 1, 1)]);
+    leader.answer(0, 0, true);
+    assert_eq!(leader.poll().requests, [], "it waits for the write before it");
+    leader.answer(1, 1, true);
+    let out = leader.poll();
+    assert_eq!(
+        flushes(&out.requests),
+        [(0, 1, 1)],
+        "that is there, the other lane's next is later"
+    );
+    assert_eq!(out.proposals.len(), 1);
+    leader.answer(0, 1, false);
+    assert_eq!(flushes(&leader.poll().requests), [(1, 2, 2)]);
+}
+
+#[test]
+fn a_held_write_ends_with_its_deadline_at_the_latest() {
+    let (mut leader, [first, second]) = two_lanes();
+    leader.write(1, second);
+    leader.write(2, first);
+    leader.poll();
+    leader.answer(0, 0, true);
+    leader.wait(31_000_000);
+    assert_eq!(leader.poll().requests, []);
+    leader.lanes.expire(31_000, &mut |_| {});
+    let out = leader.poll();
+    let [OriginRequest::Flush(flush)] = &out.requests[..] else {
+        panic!("one flush: {:?}", out.requests);
+    };
+    assert!(flush.lane.lane == 0 && flush.intents[0].skip.is_some());
 }

@@ -40,6 +40,17 @@ pub struct Pending {
     pub requester: Requester,
     /// Shard time when it was applied, in milliseconds.
     pub since_ms: u64,
+    /// Its place among the writes of all lanes: ascending in the order of the log, kept when the lane is
+    /// numbered anew.
+    pub order: u64,
+}
+
+/// When an intent was applied, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub requester: Requester,
+    pub since_ms: u64,
+    pub order: u64,
 }
 
 impl Pending {
@@ -57,7 +68,7 @@ impl Pending {
             self.sequence,
             self.kind == IntentKind::Delete,
             self.requester,
-            self.since_ms,
+            (self.since_ms, self.order),
             self.effects
                 .iter()
                 .map(|effect| (&effect.key[..], effect.value.as_deref()))
@@ -137,20 +148,32 @@ impl Lane {
         sequence <= self.answered
     }
 
+    /// The place in the log of the first intent above `sequence` that the origin may still write: one
+    /// that is overdue is skipped.
+    pub(super) fn first_order_above(&self, sequence: u64, overdue_too: bool) -> Option<u64> {
+        let from = if overdue_too {
+            sequence
+        } else {
+            sequence.max(self.answered)
+        };
+        self.pending_above(from).next().map(|pending| pending.order)
+    }
+
     /// When the first intent that was not answered was applied, in milliseconds of shard time.
     pub(super) fn waiting_since_ms(&self) -> Option<u64> {
         self.pending_above(self.answered).next().map(|p| p.since_ms)
     }
 
     /// Queues an intent. `exists` says for each effect what is known of its row.
-    pub(super) fn push(
-        &mut self,
-        intent: &Intent<'_>,
-        who: (Requester, u64),
-        exists: &[Option<bool>],
-    ) -> u64 {
+    pub(super) fn push(&mut self, intent: &Intent<'_>, arrival: Arrival, exists: &[Option<bool>]) -> u64 {
         debug_assert_eq!(intent.effects.len(), exists.len());
-        let (requester, since_ms) = who;
+        let Arrival {
+            requester,
+            since_ms,
+            order,
+        } = arrival;
+        let last = self.pending.back().map_or(0, |pending| pending.order);
+        assert!(order > last, "a lane is in the order of the log");
         let mut effects = Vec::with_capacity(intent.effects.len());
         for (effect, exists) in intent.effects.iter().zip(exists) {
             let key = Bytes::copy_from_slice(effect.key);
@@ -172,6 +195,7 @@ impl Lane {
             effects,
             requester,
             since_ms,
+            order,
         };
         let sequence = pending.sequence;
         self.bytes += pending.bytes();
@@ -242,6 +266,7 @@ impl Lane {
             put_varint(out, pending.requester.incarnation);
             put_varint(out, pending.requester.sequence);
             put_varint(out, pending.since_ms);
+            put_varint(out, pending.order);
             put_varint(out, pending.effects.len() as u64);
             for effect in &pending.effects {
                 put_bytes(out, &effect.key);
@@ -311,6 +336,7 @@ fn take_pending(sequence: u64, input: &mut &[u8]) -> Result<Pending, Corrupt> {
         sequence: take_varint(input)?,
     };
     let since_ms = take_varint(input)?;
+    let order = take_varint(input)?;
     let count = take_count(input)?;
     let mut effects = Vec::with_capacity(count);
     for _ in 0..count {
@@ -325,6 +351,7 @@ fn take_pending(sequence: u64, input: &mut &[u8]) -> Result<Pending, Corrupt> {
         effects,
         requester,
         since_ms,
+        order,
     })
 }
 

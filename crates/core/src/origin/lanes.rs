@@ -7,11 +7,13 @@
 use std::sync::Arc;
 
 use super::cache::{Cache, Cached};
-use super::lane::{Lane, Pending, Requester, hash};
+use super::lane::{Arrival, Lane, Pending, Requester, hash};
 use super::map::{OriginMap, Place};
 use super::op::{Fill, Health, Intent, IntentKind, Raise, Resolved};
 use super::request::{Effect, LaneId};
-use super::wire::{Corrupt, corrupt, put_optional, put_varint, take_bool, take_count, take_text};
+use super::wire::{
+    Corrupt, corrupt, put_optional, put_varint, take_bool, take_count, take_text, take_varint,
+};
 use super::words;
 
 /// Undecided writes per lane; above it new ones are refused as not applied.
@@ -68,6 +70,8 @@ pub struct Lanes {
     lanes: Vec<Lane>,
     /// Per keyspace: the error for writes while its origin is down.
     down: Vec<Option<String>>,
+    /// Place in the log of the last write that was queued, counted over all lanes.
+    order: u64,
 }
 
 impl Lanes {
@@ -76,6 +80,7 @@ impl Lanes {
         Self {
             lanes: map.lanes().map(|_| Lane::new()).collect(),
             down: vec![None; map.policies().len()],
+            order: 0,
             map,
         }
     }
@@ -145,9 +150,15 @@ impl Lanes {
         if intent.kind == IntentKind::Delete && exists.contains(&None) {
             return Applied::NeedsLoad;
         }
+        self.order += 1;
+        let arrival = Arrival {
+            requester,
+            since_ms: now_ms,
+            order: self.order,
+        };
         let lane = &mut self.lanes[self.map.lane_index(intent.lane)];
         Applied::Pending {
-            sequence: lane.push(intent, (requester, now_ms), &exists),
+            sequence: lane.push(intent, arrival, &exists),
         }
     }
 
@@ -271,7 +282,7 @@ impl Lanes {
             return 0;
         }
         let lanes = self.iter().map(|(id, lane)| lane.digest(id));
-        lanes.fold(hash(&self.down), u128::wrapping_add)
+        lanes.fold(hash(&(&self.down, self.order)), u128::wrapping_add)
     }
 
     /// Appends the state for a snapshot.
@@ -281,6 +292,7 @@ impl Lanes {
         for down in &self.down {
             put_optional(out, down.as_deref().map(str::as_bytes));
         }
+        put_varint(out, self.order);
         put_varint(out, self.lanes.len() as u64);
         for lane in &self.lanes {
             lane.encode(out);
@@ -305,6 +317,7 @@ impl Lanes {
                 *down = Some(take_text(input)?);
             }
         }
+        new.order = take_varint(input)?;
         if take_count(input)? != new.lanes.len() {
             return Err(corrupt("all lanes"));
         }

@@ -3,9 +3,10 @@
 //!
 //! Shared by every driver and by the simulator, over the trait [`LaneStore`]. Invariants: each
 //! transaction advances `applied` by compare-and-set, so the database alone decides; a reject is decided
-//! by a transaction that records it and writes nothing else of that intent.
+//! by a transaction that records it and writes nothing else of that intent; rows are written in the order
+//! of the log; no intent is rejected before the database has everything that the log has before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -35,8 +36,8 @@ pub struct LaneTransaction<'a> {
     pub from: u64,
     /// … and becomes this.
     pub upto: u64,
-    /// At most one per key, ascending by key, so that transactions of different lanes and of foreign
-    /// writers lock rows in one order.
+    /// In the order of the log: a row may take a unique value that an earlier one gives up. At most one
+    /// per key, its last, where several intents go together; those of a single intent as they are.
     pub rows: Vec<Row<'a>>,
     /// To be recorded under this generation: (sequence, error text).
     pub rejects: Vec<(u64, &'a [u8])>,
@@ -79,6 +80,8 @@ pub struct Bugs {
     pub flush_without_compare_and_set: bool,
     /// Report a reject without recording it in the database first.
     pub reject_in_the_log_only: bool,
+    /// Reject without waiting for earlier writes of other lanes.
+    pub data_error_final_at_once: bool,
 }
 
 /// Executes one request and gives the event that answers it.
@@ -123,6 +126,13 @@ pub fn flush_with_bugs(
     run.run()
 }
 
+/// Why a run ends early.
+enum Stop {
+    /// The next intent met a data error that is not final.
+    Held,
+    Failed(OriginError),
+}
+
 struct Run<'a, S> {
     store: &'a mut S,
     request: &'a Flush,
@@ -158,11 +168,12 @@ impl<'a, S: LaneStore> Run<'a, S> {
         let result = self.range(&self.request.intents);
         match result {
             // Fenced or unknown: what this flush did is no longer its own to tell.
-            Err(error @ (OriginError::Fenced | OriginError::Unknown(_))) => Err(error),
+            Err(Stop::Failed(error @ (OriginError::Fenced | OriginError::Unknown(_)))) => Err(error),
             // Down in the middle: what is decided is decided, the rest comes again and finds out.
-            Err(error) if self.upto == self.request.from => Err(error),
+            Err(Stop::Failed(error)) if self.upto == self.request.from => Err(error),
             _ => Ok(Flushed {
                 upto: self.upto,
+                held: matches!(result, Err(Stop::Held)),
                 rejects: self.rejects,
                 canonical: self.canonical.into_iter().collect(),
             }),
@@ -170,7 +181,7 @@ impl<'a, S: LaneStore> Run<'a, S> {
     }
 
     /// Decides `intents`, which follow `self.upto`.
-    fn range(&mut self, intents: &'a [FlushIntent]) -> Result<(), OriginError> {
+    fn range(&mut self, intents: &'a [FlushIntent]) -> Result<(), Stop> {
         if intents.is_empty() {
             return Ok(());
         }
@@ -179,12 +190,15 @@ impl<'a, S: LaneStore> Run<'a, S> {
         let failed = match self.transact(intents, rows, None) {
             Ok(()) => return Ok(()),
             Err(TransactionOutcome::DataError { detail, row }) => (detail, row),
-            Err(TransactionOutcome::Failed(error)) => return Err(error),
+            Err(TransactionOutcome::Failed(error)) => return Err(Stop::Failed(error)),
             Err(TransactionOutcome::Committed(_)) => unreachable!("a commit is not an error"),
         };
         let (detail, row) = failed;
         if let [intent] = intents {
-            return self.reject(intent, &detail);
+            if !self.is_final(intent) {
+                return Err(Stop::Held);
+            }
+            return self.reject(intent, &detail).map_err(Stop::Failed);
         }
         // The intent that owns the failed row is tried alone; without a hint the run is halved.
         let owner = row
@@ -202,6 +216,15 @@ impl<'a, S: LaneStore> Run<'a, S> {
                 self.range(right)
             }
         }
+    }
+
+    /// Everything before this intent in the log is in the database.
+    fn is_final(&self, intent: &FlushIntent) -> bool {
+        #[cfg(any(test, feature = "bugs"))]
+        if self.bugs.data_error_final_at_once {
+            return true;
+        }
+        intent.sequence <= self.request.final_upto
     }
 
     /// Decides that a single intent is rejected: the database records it, then the client may know.
@@ -278,15 +301,22 @@ impl<'a, S: LaneStore> Run<'a, S> {
     }
 }
 
-/// The last effect per key, ascending by key.
+/// The last effect per key of several intents, all effects of a single one, in the order of the log.
 fn coalesce(intents: &[FlushIntent]) -> Vec<Row<'_>> {
-    let mut last: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
-    for intent in intents.iter().filter(|intent| intent.skip.is_none()) {
-        for effect in &intent.effects {
-            last.insert(&effect.key, effect.value.as_deref());
-        }
+    let written = intents.iter().filter(|intent| intent.skip.is_none());
+    let effects = written.flat_map(|intent| &intent.effects).map(|effect| Row {
+        key: &effect.key,
+        value: effect.value.as_deref(),
+    });
+    if intents.len() == 1 {
+        return effects.collect();
     }
-    last.into_iter().map(|(key, value)| Row { key, value }).collect()
+    let mut seen = BTreeSet::new();
+    let mut rows: Vec<Row<'_>> = effects.collect();
+    rows.reverse();
+    rows.retain(|row| seen.insert(row.key));
+    rows.reverse();
+    rows
 }
 
 /// The intent whose effect on `key` came out of coalescing.

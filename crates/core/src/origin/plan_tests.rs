@@ -71,6 +71,11 @@ impl LaneStore for Scripted {
 
 /// Intents from 11 on; `a=1 b=2` is one intent, `-` deletes, a leading `!` skips.
 fn run(store: &mut Scripted, intents: &[&str]) -> Result<Flushed, OriginError> {
+    run_final(store, intents, u64::MAX)
+}
+
+/// The same where a data error is final up to an intent only.
+fn run_final(store: &mut Scripted, intents: &[&str], final_upto: u64) -> Result<Flushed, OriginError> {
     let intents = intents.iter().zip(11..).map(|(text, sequence)| FlushIntent {
         sequence,
         skip: text.starts_with('!').then(|| Bytes::from_static(b"ERR late")),
@@ -94,6 +99,7 @@ fn run(store: &mut Scripted, intents: &[&str]) -> Result<Flushed, OriginError> {
         },
         from: 10,
         intents: intents.collect(),
+        final_upto,
     };
     flush(store, &flush_request)
 }
@@ -103,11 +109,38 @@ fn rejected(flushed: &Flushed) -> Vec<u64> {
 }
 
 #[test]
-fn a_run_is_one_transaction_with_the_last_effect_per_key_in_key_order() {
+fn a_run_is_one_transaction_with_the_last_effect_per_key_in_the_order_of_the_log() {
     let mut store = Scripted::default();
     let flushed = run(&mut store, &["b=1", "a=1 c=1", "b=-", "a=2"]).expect("committed");
-    assert_eq!(store.said, ["10..14 a=2,b=-,c=1"]);
+    assert_eq!(store.said, ["10..14 c=1,b=-,a=2"]);
     assert_eq!((flushed.upto, flushed.rejects.len()), (14, 0));
+}
+
+#[test]
+fn a_single_intent_is_written_in_the_order_of_its_arguments() {
+    let mut store = Scripted::default();
+    run(&mut store, &["b=1 a=1 b=2"]).expect("committed");
+    assert_eq!(store.said, ["10..11 b=1,a=1,b=2"]);
+}
+
+#[test]
+fn a_data_error_that_an_earlier_write_of_another_lane_may_end_is_held() {
+    for hints in [false, true] {
+        let mut store = Scripted {
+            hints,
+            ..Scripted::default()
+        };
+        let flushed = run_final(&mut store, &["a=1", "b=bad", "c=bad", "d=1"], 12).expect("half of it");
+        assert_eq!((flushed.upto, flushed.held), (12, true));
+        assert_eq!(rejected(&flushed), [12], "what is final is decided");
+        assert!(
+            store.said.iter().all(|said| !said.contains("!13")),
+            "{:?}",
+            store.said
+        );
+        let flushed = run_final(&mut store, &["a=bad"], 10).expect("an answer");
+        assert_eq!((flushed.upto, flushed.held), (10, true));
+    }
 }
 
 #[test]

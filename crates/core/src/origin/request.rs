@@ -92,6 +92,9 @@ pub struct Flush {
     pub from: u64,
     /// The run, ascending, first is `from + 1`; never empty.
     pub intents: Vec<FlushIntent>,
+    /// A data error of an intent up to here is final. That of a later one may come from rows that an
+    /// earlier write of another lane has yet to change: it is held, and the run ends before it.
+    pub final_upto: u64,
 }
 
 /// Read one row.
@@ -121,8 +124,10 @@ pub struct TakenOver {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Flushed {
     /// Everything up to here is decided. May be below the end of the run when the origin went down in
-    /// the middle of it; never below its first intent.
+    /// the middle of it; never below its first intent, unless that is held.
     pub upto: u64,
+    /// The next intent met a data error that is not final; see [`Flush::final_upto`].
+    pub held: bool,
     /// Rejected intents, ascending: (sequence, error text).
     pub rejects: Vec<(u64, Bytes)>,
     /// Rows whose stored form differs from what was sent: (key, what a load would return). At most one

@@ -200,7 +200,8 @@ pub fn origin_event(event: &OriginEvent) -> String {
         } => {
             let rejects = flushed.rejects.iter();
             let rejects: String = rejects.map(|(number, _)| format!(", refuses {number}")).collect();
-            return format!("decided to {}{rejects}", flushed.upto);
+            let held = if flushed.held { ", holds the next" } else { "" };
+            return format!("decided to {}{rejects}{held}", flushed.upto);
         }
         OriginEvent::TakenOver {
             result: Err(error), ..

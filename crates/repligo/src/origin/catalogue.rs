@@ -1,5 +1,6 @@
 //! Reads SQLite's catalogue and says whether a mapping fits it: table, columns, unique key, collation,
-//! affinity, and columns that no write would fill. Each finding says what to change.
+//! affinity, columns that no write would fill, and rows that change behind our back ([`super::reach`]).
+//! Each finding says what to change.
 
 use std::path::Path;
 
@@ -9,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::connection::connect;
 use super::failure::message;
+use super::reach::{self, Readers};
 use super::statements::{Statements, quoted};
 
 #[derive(Debug)]
@@ -41,8 +43,12 @@ pub fn check(path: &Path, map: &OriginMap, origin: u16) -> Vec<String> {
         }
     };
     let mut findings = Vec::new();
-    for policy in map.policies().iter().filter(|policy| policy.origin == origin) {
-        let found = match inspect(&connection, policy) {
+    let mut readers = None;
+    for (keyspace, policy) in (0u16..).zip(map.policies()) {
+        if policy.origin != origin {
+            continue;
+        }
+        let found = match inspect(&connection, map, keyspace, &mut readers) {
             Ok(Ok(_)) => continue,
             Ok(Err(found)) => found,
             Err(error) => vec![message(&error)],
@@ -56,10 +62,14 @@ pub fn check(path: &Path, map: &OriginMap, origin: u16) -> Vec<String> {
 }
 
 /// Checks one keyspace. `Ok(Err(findings))` lists what does not fit; the outer error is SQLite's.
+/// `readers` is what all keyspaces of the origin read, gathered when it is first needed.
 pub fn inspect(
     connection: &Connection,
-    policy: &Policy,
+    map: &OriginMap,
+    keyspace: u16,
+    readers: &mut Option<Readers>,
 ) -> rusqlite::Result<Result<Statements, Vec<String>>> {
+    let policy = map.policy(keyspace);
     let kind: Option<String> = connection
         .prepare_cached(
             "SELECT type FROM sqlite_schema WHERE name=?1 COLLATE NOCASE AND type IN ('table','view')",
@@ -99,7 +109,20 @@ pub fn inspect(
         .first()
         .and_then(|name| find(&columns, name))
         .is_some_and(|column| column.declared.contains("BLOB"));
-    Ok(Ok(Statements::new(policy, blob)))
+    let statements = Statements::new(policy, blob);
+    if writes {
+        if readers.is_none() {
+            *readers = Some(Readers::of(connection, map, policy.origin)?);
+        }
+        if let Some(readers) = readers {
+            findings = reach::check(connection, map, keyspace, (&statements, readers))?;
+        }
+    }
+    Ok(if findings.is_empty() {
+        Ok(statements)
+    } else {
+        Err(findings)
+    })
 }
 
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {

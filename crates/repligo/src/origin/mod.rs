@@ -7,6 +7,7 @@
 mod catalogue;
 mod connection;
 mod failure;
+mod reach;
 pub mod sqlite;
 mod statements;
 mod worker;

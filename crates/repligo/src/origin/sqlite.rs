@@ -3,7 +3,7 @@
 //! It decides nothing: `repligo_core::origin::plan` says what goes into a transaction. Invariants: every
 //! write transaction is `BEGIN IMMEDIATE`, so it reads what it changes under the write lock; after every
 //! failure the transaction is rolled back or the connection is dropped; a file that was replaced under an
-//! open connection is never written.
+//! open connection is never written; what a transaction reads or writes fits the schema that it sees.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -20,6 +20,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::catalogue;
 use super::connection::{Ongoing, begin, connect};
 use super::failure::{Failure, Stage, sort};
+use super::reach::Readers;
 use super::statements::{Statements, bind_key, bind_value, read_value};
 
 const LANE_TABLES: &str = "
@@ -61,10 +62,54 @@ struct Open {
     connection: Connection,
     /// Device and inode of the file.
     identity: (u64, u64),
-    /// Per keyspace, as far as used.
-    statements: BTreeMap<u16, Statements>,
+    /// What was found to fit, under the schema of `schema_version`.
+    fitting: Fitting,
     /// The lane tables exist.
     lane_tables: bool,
+}
+
+/// The keyspaces that were found to fit one version of the schema.
+#[derive(Debug, Default)]
+struct Fitting {
+    /// SQLite counts every change of a schema in the file.
+    schema_version: Option<i64>,
+    /// Per keyspace, as far as used.
+    statements: BTreeMap<u16, Statements>,
+    /// Which keyspaces read which columns, once it was asked.
+    readers: Option<Readers>,
+}
+
+impl Fitting {
+    /// To be called first in a transaction: what was found under another schema says nothing any more.
+    fn refresh(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let version: i64 = connection
+            .prepare_cached("PRAGMA schema_version")?
+            .query_row([], |row| row.get(0))?;
+        if self.schema_version != Some(version) {
+            *self = Self {
+                schema_version: Some(version),
+                ..Self::default()
+            };
+        }
+        Ok(())
+    }
+
+    /// The statements of a keyspace, after its mapping was found to fit.
+    fn statements(
+        &mut self,
+        connection: &Connection,
+        map: &OriginMap,
+        keyspace: u16,
+    ) -> Result<Statements, Failure> {
+        if let Some(found) = self.statements.get(&keyspace) {
+            return Ok(found.clone());
+        }
+        let inspected = catalogue::inspect(connection, map, keyspace, &mut self.readers);
+        match inspected.map_err(|error| sort(&error, Stage::Frame))? {
+            Ok(found) => Ok(self.statements.entry(keyspace).or_insert(found).clone()),
+            Err(findings) => Err(Failure::Origin(OriginError::Configuration(findings.join("; ")))),
+        }
+    }
 }
 
 impl SqliteStore {
@@ -97,7 +142,7 @@ impl SqliteStore {
             self.open = Some(Open {
                 connection,
                 identity,
-                statements: BTreeMap::new(),
+                fitting: Fitting::default(),
                 lane_tables: false,
             });
         }
@@ -132,6 +177,9 @@ impl Open {
         let transaction = Ongoing {
             connection: &self.connection,
         };
+        self.fitting
+            .refresh(&self.connection)
+            .map_err(|error| sort(&error, Stage::Frame))?;
         if !self.lane_tables {
             self.connection
                 .execute_batch(LANE_TABLES)
@@ -139,7 +187,7 @@ impl Open {
         }
         let mut frame = Work {
             connection: transaction.connection,
-            statements: &mut self.statements,
+            fitting: &mut self.fitting,
             settings,
         };
         let value = work(&mut frame)?;
@@ -152,13 +200,14 @@ impl Open {
 /// One transaction at work.
 struct Work<'a> {
     connection: &'a Connection,
-    statements: &'a mut BTreeMap<u16, Statements>,
+    fitting: &'a mut Fitting,
     settings: &'a StoreSettings,
 }
 
 impl Work<'_> {
     fn statements(&mut self, keyspace: u16) -> Result<Statements, Failure> {
-        statements_of(self.connection, self.statements, &self.settings.map, keyspace)
+        self.fitting
+            .statements(self.connection, &self.settings.map, keyspace)
     }
 
     fn name(&self, lane: LaneId) -> &str {
@@ -357,23 +406,6 @@ impl Work<'_> {
     }
 }
 
-/// The statements of a keyspace, after its mapping was found to fit.
-fn statements_of(
-    connection: &Connection,
-    known: &mut BTreeMap<u16, Statements>,
-    map: &OriginMap,
-    keyspace: u16,
-) -> Result<Statements, Failure> {
-    if let Some(found) = known.get(&keyspace) {
-        return Ok(found.clone());
-    }
-    let inspected = catalogue::inspect(connection, map.policy(keyspace));
-    match inspected.map_err(|error| sort(&error, Stage::Frame))? {
-        Ok(found) => Ok(known.entry(keyspace).or_insert(found).clone()),
-        Err(findings) => Err(Failure::Origin(OriginError::Configuration(findings.join("; ")))),
-    }
-}
-
 fn read(
     select: &mut rusqlite::Statement<'_>,
     policy: &Policy,
@@ -409,10 +441,11 @@ impl LaneStore for SqliteStore {
     fn load(&mut self, keyspace: u16, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, OriginError> {
         let map = Arc::clone(&self.settings.map);
         let result = self.open().and_then(|open| {
-            let statements = statements_of(&open.connection, &mut open.statements, &map, keyspace)?;
             let policy = map.policy(keyspace);
             let frame = |error: rusqlite::Error| sort(&error, Stage::Frame);
             let transaction: Transaction<'_> = open.connection.unchecked_transaction().map_err(frame)?;
+            open.fitting.refresh(&transaction).map_err(frame)?;
+            let statements = open.fitting.statements(&transaction, &map, keyspace)?;
             let mut select = transaction.prepare_cached(&statements.select).map_err(frame)?;
             keys.iter()
                 .map(|key| read(&mut select, policy, key).map_err(frame))

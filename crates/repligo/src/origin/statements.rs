@@ -42,11 +42,13 @@ impl Statements {
             .collect();
         let places: Vec<String> = (1..=keys.len() + values.len()).map(|n| format!("?{n}")).collect();
         let sets: Vec<String> = values.iter().map(|v| format!("{v}=excluded.{v}")).collect();
+        // With the table before it a name is that of a column and nothing else.
         let matches: Vec<String> = keys
             .iter()
             .zip(1..)
-            .map(|(key, n)| format!("{key}=?{n}"))
+            .map(|(key, n)| format!("{table}.{key}=?{n}"))
             .collect();
+        let selected: Vec<String> = values.iter().map(|value| format!("{table}.{value}")).collect();
         let matches = matches.join(" AND ");
         Self {
             upsert: format!(
@@ -57,7 +59,7 @@ impl Statements {
                 sets.join(","),
             ),
             delete: format!("DELETE FROM {table} WHERE {matches}"),
-            select: format!("SELECT {} FROM {table} WHERE {matches}", values.join(",")),
+            select: format!("SELECT {} FROM {table} WHERE {matches}", selected.join(",")),
             blob,
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! Consensus is a perfect log here: what it does is tested elsewhere. The theorem: at every point of the
 //! log, what a cache says of a key is what the decided writes before it make of it; and at rest the
-//! database holds exactly that. Planted bugs in the flush must be found by the same test.
+//! database holds exactly that; and a write is refused only when the database has every write that the
+//! log has before it, of whatever lane. Planted bugs in the flush must be found by the same test.
 
 mod node;
 mod store;
@@ -48,7 +49,7 @@ fn quietly<T>(work: impl FnOnce() -> T) -> T {
 
 #[test]
 fn the_test_finds_planted_bugs() {
-    let (unguarded, forgetful) = quietly(|| {
+    let (unguarded, forgetful, hasty) = quietly(|| {
         let unguarded = found(Bugs {
             flush_without_compare_and_set: true,
             ..Bugs::default()
@@ -57,10 +58,18 @@ fn the_test_finds_planted_bugs() {
             reject_in_the_log_only: true,
             ..Bugs::default()
         });
-        (unguarded, forgetful)
+        let hasty = found(Bugs {
+            data_error_final_at_once: true,
+            ..Bugs::default()
+        });
+        (unguarded, forgetful, hasty)
     });
     assert!(unguarded, "a flush without compare-and-set was not found");
     assert!(forgetful, "a reject that only the log knows was not found");
+    assert!(
+        hasty,
+        "a reject before earlier writes of other lanes was not found"
+    );
 }
 
 #[test]

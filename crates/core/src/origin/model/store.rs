@@ -67,8 +67,15 @@ pub struct Store {
     lanes: BTreeMap<LaneId, LaneRow>,
     rejects: BTreeMap<(LaneId, u64, u64), Bytes>,
     pub limbo: Vec<Limbo>,
+    /// Writes that it refused and recorded since somebody looked: lane and number.
+    pub refused: Vec<(LaneId, u64)>,
     pub faults: Faults,
     pub random: Random,
+}
+
+/// A value that one row may have at a time.
+fn is_unique(value: &[u8]) -> bool {
+    value.starts_with(b"one")
 }
 
 /// What the database makes of a value: some are converted, some never fit, some only sometimes.
@@ -87,6 +94,7 @@ impl Store {
             lanes: BTreeMap::new(),
             rejects: BTreeMap::new(),
             limbo: Vec::new(),
+            refused: Vec::new(),
             faults: Faults::default(),
             random: Random(seed),
         }
@@ -131,8 +139,16 @@ impl Store {
         });
     }
 
-    fn refused(&mut self, value: Option<&[u8]>) -> bool {
-        match value {
+    /// How far the database has decided a lane.
+    pub fn applied(&self, lane: LaneId) -> u64 {
+        self.lanes.get(&lane).map_or(0, |row| row.applied)
+    }
+
+    fn refuses(&mut self, rows: &BTreeMap<Bytes, Bytes>, row: &Row<'_>) -> bool {
+        match row.value {
+            Some(value) if is_unique(value) => {
+                rows.iter().any(|(other, held)| held == value && other != row.key)
+            }
             Some(value) if value.starts_with(b"bad") => true,
             Some(value) if value.starts_with(b"flaky") => self.random.chance(50),
             _ => false,
@@ -148,12 +164,17 @@ impl Store {
         if transaction.compare_and_set && !ours {
             return TransactionOutcome::Failed(OriginError::Fenced);
         }
+        let mut rows = self.rows.clone();
         for (at, row) in transaction.rows.iter().enumerate() {
-            if self.refused(row.value) {
+            if self.refuses(&rows, row) {
                 return TransactionOutcome::DataError {
                     detail: "does not fit".to_owned(),
                     row: self.random.chance(50).then_some(at),
                 };
+            }
+            match row.value {
+                Some(value) => drop(rows.insert(Bytes::copy_from_slice(row.key), canonical(value))),
+                None => drop(rows.remove(row.key)),
             }
         }
         let lane = LaneRow {
@@ -173,12 +194,16 @@ impl Store {
                 continue;
             };
             let stored = canonical(value);
+            converted.retain(|(converted, _)| *converted != key);
             if stored != value {
                 converted.push((key.clone(), Some(stored.clone())));
             }
             self.rows.insert(key, stored);
         }
         for (sequence, text) in &transaction.rejects {
+            if text.starts_with(b"ERR origin rejected") {
+                self.refused.push((transaction.lane, *sequence));
+            }
             let at = (transaction.lane, transaction.fence.generation, *sequence);
             self.rejects.insert(at, Bytes::copy_from_slice(text));
         }

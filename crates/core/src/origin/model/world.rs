@@ -246,8 +246,13 @@ impl World {
             let fits = self.map.policy(0).lane_of(&other) == lane;
             let key = if fits { other } else { first.clone() };
             self.requests += 1;
-            let prefix = ["v", "v", "v", "bad", "flaky", "up"][random.below(6) as usize];
-            let value = (!delete).then(|| Bytes::from(format!("{prefix}{}", self.requests)));
+            let value = if random.chance(30) {
+                format!("one{}", random.below(3))
+            } else {
+                let prefix = ["v", "v", "v", "bad", "flaky", "up"][random.below(6) as usize];
+                format!("{prefix}{}", self.requests)
+            };
+            let value = (!delete).then(|| Bytes::from(value));
             effects.push((key, value));
         }
         let intent = Intent {
@@ -350,8 +355,29 @@ impl World {
             self.nodes[node].requests.pop_front()
         };
         if let Some(request) = request {
+            self.store.refused.clear();
             let event = self.store.execute(&request, self.bugs);
             self.nodes[node].events.push(event);
+            self.judge_refusals(node);
+        }
+    }
+
+    /// A write is refused only when the database has everything that the log has before it, but for what
+    /// it must not take any more.
+    fn judge_refusals(&self, node: usize) {
+        let lanes = &self.nodes[node].lanes;
+        for (id, sequence) in &self.store.refused {
+            let Some(refused) = lanes.lane(*id).pending_above(sequence - 1).next() else {
+                continue;
+            };
+            for (other, lane) in lanes.iter().filter(|(other, _)| other != id) {
+                let mut missing = lane.pending_above(self.store.applied(other));
+                let earlier = missing.find(|earlier| !lane.is_overdue(earlier.sequence));
+                assert!(
+                    earlier.is_none_or(|earlier| earlier.order > refused.order),
+                    "{refused:?} was refused before the database had {earlier:?}"
+                );
+            }
         }
     }
 

@@ -71,6 +71,108 @@ fn tables_that_do_not_fit() {
 }
 
 #[test]
+fn a_table_that_changes_rows_behind_us_is_refused() {
+    let t = "CREATE TABLE t(id INTEGER PRIMARY KEY, body, other INT);";
+    let with = |more: &str| format!("{t} {more}");
+    finds(
+        &with("CREATE TRIGGER g AFTER UPDATE ON t BEGIN UPDATE t SET body=1 WHERE id=7; END"),
+        "also changes column t.body by trigger g, and keyspace mapped would keep the cached rows",
+    );
+    finds(
+        &with("CREATE TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM t WHERE id<new.id; END"),
+        "rows of table t by trigger g",
+    );
+    // Through a table that nobody maps.
+    finds(
+        &with(
+            "CREATE TABLE log(x); CREATE TRIGGER one AFTER DELETE ON t BEGIN INSERT INTO log VALUES (1); END;
+             CREATE TRIGGER two AFTER INSERT ON log BEGIN UPDATE t SET body=2; END",
+        ),
+        "column t.body by trigger two",
+    );
+    finds(
+        &with("CREATE TRIGGER g AFTER INSERT ON t BEGIN UPDATE OR REPLACE t SET other=1; END"),
+        "rows of table t by trigger g",
+    );
+    finds(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, body, up INT REFERENCES t(id) ON DELETE CASCADE)",
+        "rows of table t by the action of a foreign key",
+    );
+    finds(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, body INT REFERENCES t(id) ON DELETE SET NULL)",
+        "column t.body by the action of a foreign key",
+    );
+    finds(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, body UNIQUE REFERENCES t(body) ON UPDATE CASCADE)",
+        "column t.body by the action of a foreign key",
+    );
+    finds(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, body, mail UNIQUE ON CONFLICT REPLACE)",
+        "rows of table t by ON CONFLICT REPLACE",
+    );
+}
+
+#[test]
+fn triggers_and_foreign_keys_that_touch_nothing_cached_are_fine() {
+    let t = "CREATE TABLE t(id INTEGER PRIMARY KEY, body, at INT);";
+    let with = |more: &str| format!("{t} {more}");
+    fits(&with(
+        "CREATE TABLE log(x); CREATE TRIGGER g AFTER UPDATE ON t BEGIN INSERT INTO log VALUES (new.id); END",
+    ));
+    fits(&with(
+        "CREATE TRIGGER g AFTER UPDATE ON t BEGIN UPDATE t SET at=1 WHERE id=new.id; END",
+    ));
+    fits(&with(
+        "CREATE TRIGGER g BEFORE INSERT ON t BEGIN SELECT RAISE(ABORT, 'no') WHERE new.body=1; END",
+    ));
+    fits(&with("CREATE TABLE c(t INT REFERENCES t(id) ON DELETE CASCADE)"));
+    fits("CREATE TABLE t(id INTEGER PRIMARY KEY, body, up INT REFERENCES t(id))");
+    fits("CREATE TABLE t(id INTEGER PRIMARY KEY, body NOT NULL ON CONFLICT REPLACE DEFAULT 'x')");
+}
+
+/// Keyspace `mapped` over table t, and `other` over table o in the given mode.
+fn two(schema: &str, mode: Mode) -> String {
+    let raw = |name: &str, table: &str| KeyspaceConfig {
+        name: name.to_owned(),
+        ..config(
+            &format!("{table}{name}:{{id:int}}"),
+            table,
+            ValueConfig::Raw {
+                column: "body".to_owned(),
+            },
+        )
+    };
+    let other = KeyspaceConfig {
+        mode,
+        ..raw("other", "o")
+    };
+    let map = Arc::new(OriginMap::new(vec![raw("mapped", "t"), other]).unwrap());
+    findings(schema, &map).join("\n")
+}
+
+#[test]
+fn what_one_keyspace_writes_no_other_may_have_cached() {
+    let tables = "CREATE TABLE t(id INTEGER PRIMARY KEY, body);";
+    let o = "CREATE TABLE o(id INTEGER PRIMARY KEY, body, t INT REFERENCES t(id)";
+    for mode in [Mode::WriteThrough, Mode::ReadThrough] {
+        assert_eq!(two(&format!("{tables} {o})"), mode), "");
+        let found = two(&format!("{tables} {o} ON DELETE CASCADE)"), mode);
+        assert!(
+            found.contains("keyspace mapped: a write to table t also changes rows of table o"),
+            "{found}"
+        );
+        let found = two(&format!("{tables} {o} ON DELETE SET NULL)"), mode);
+        assert_eq!(found, "", "the column is not cached");
+    }
+    let view = format!("{tables} CREATE VIEW o AS SELECT id, body FROM t");
+    let found = two(&view, Mode::ReadThrough);
+    assert!(
+        found.contains("keyspace mapped: a write changes table t, which keyspace other reads too"),
+        "{found}"
+    );
+}
+
+#[test]
 fn text_keys_must_be_told_apart_by_the_column() {
     let map = raw("p:{name:text}", "p");
     assert!(findings("CREATE TABLE p(name TEXT PRIMARY KEY, body)", &map).is_empty());

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod lanes;
+mod schema;
 mod threads;
 mod values;
 
@@ -148,6 +149,7 @@ pub fn request(term: u64, from: u64, intents: &[&Effects<'_>]) -> Flush {
                     .collect(),
             })
             .collect(),
+        final_upto: u64::MAX,
     }
 }
 
