@@ -24,10 +24,12 @@ pub enum Class {
     Mapped,
     /// SET, GET and DEL of a mapped key.
     MappedMixed,
+    /// Two mapped keys of one client that hand a unique value over to each other.
+    Handover,
 }
 
 /// All classes; the mapped ones last.
-pub const CLASSES: [Class; 8] = [
+pub const CLASSES: [Class; 9] = [
     Class::Register,
     Class::Mixed,
     Class::Counter,
@@ -36,6 +38,7 @@ pub const CLASSES: [Class; 8] = [
     Class::Cached,
     Class::Mapped,
     Class::MappedMixed,
+    Class::Handover,
 ];
 
 impl Class {
@@ -51,7 +54,7 @@ impl Class {
 
     /// True if the origin holds the rows.
     pub fn is_mapped(self) -> bool {
-        matches!(self, Self::Mapped | Self::MappedMixed)
+        matches!(self, Self::Mapped | Self::MappedMixed | Self::Handover)
     }
 }
 
@@ -67,6 +70,7 @@ pub fn name(key: u32, ending: &str) -> String {
         Class::Cached => format!("e{number}"),
         Class::Mapped => format!("user:{number}"),
         Class::MappedMixed => format!("user:{}", CLASS_SIZE + number),
+        Class::Handover => format!("user:{}", 2 * CLASS_SIZE + number),
     }
 }
 
@@ -74,6 +78,11 @@ pub fn name(key: u32, ending: &str) -> String {
 pub fn token_of(value: &[u8]) -> Option<Token> {
     let digits = value.split(|byte| !byte.is_ascii_digit()).next()?;
     std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// What of a value only one row of the fake origin may have.
+pub fn unique_part(value: &[u8]) -> Option<&[u8]> {
+    value.iter().position(|byte| *byte == b'@').map(|at| &value[at..])
 }
 
 /// What the fake origin refuses to store.

@@ -23,6 +23,7 @@ pub mod clock;
 pub mod disk;
 mod event;
 mod faults;
+mod handover;
 mod judge;
 mod keys;
 mod machine;

@@ -1,6 +1,6 @@
 //! The fake origin: a database that is atomic and nothing else. Transactions reach it late, their
 //! answers get lost, a transaction of a dead or deposed leader may still arrive, and some values violate
-//! a constraint.
+//! a constraint: of one row, or that a part of the value is unique among all rows.
 //!
 //! The lane row decides, as in the real one: a transaction does something only where the lane stands
 //! where the flusher believes, and nobody with a higher fence came. How a flush becomes transactions is
@@ -18,7 +18,7 @@ use repligo_core::origin::{
 };
 use repligo_core::replica::Replica;
 
-use super::keys::{is_forbidden, name, token_of};
+use super::keys::{is_forbidden, name, token_of, unique_part};
 use super::plan::Plan;
 use super::queue::Micros;
 use super::{Event, World};
@@ -161,14 +161,21 @@ impl Origin {
         if transaction.compare_and_set && !stands {
             return TransactionOutcome::Failed(OriginError::Fenced);
         }
-        let forbidden = |(_, value): &(Bytes, Option<Bytes>)| value.as_deref().is_some_and(is_forbidden);
-        if let Some(at) = transaction.rows.iter().position(forbidden) {
-            return TransactionOutcome::DataError {
-                detail: "CHECK constraint failed: body".to_owned(),
-                // Databases do not always tell.
-                row: transaction.upto.is_multiple_of(2).then_some(at),
-            };
+        let mut rows = self.rows.clone();
+        for (at, (key, value)) in transaction.rows.iter().enumerate() {
+            if let Some(detail) = value.as_deref().and_then(|value| violation(&rows, key, value)) {
+                return TransactionOutcome::DataError {
+                    detail: detail.to_owned(),
+                    // Databases do not always tell.
+                    row: transaction.upto.is_multiple_of(2).then_some(at),
+                };
+            }
+            match value {
+                Some(value) => drop(rows.insert(key.clone(), value.clone())),
+                None => drop(rows.remove(key)),
+            }
         }
+        self.rows = rows;
         row.fence = transaction.fence;
         row.applied = transaction.upto;
         for sequence in transaction.from + 1..=transaction.upto {
@@ -181,14 +188,20 @@ impl Origin {
             let key = (transaction.lane, transaction.fence.generation, *sequence);
             self.rejects.insert(key, text.clone());
         }
-        for (key, value) in &transaction.rows {
-            match value {
-                Some(value) => drop(self.rows.insert(key.clone(), value.clone())),
-                None => drop(self.rows.remove(key)),
-            }
-        }
         TransactionOutcome::Committed(Vec::new())
     }
+}
+
+/// The constraint that a row breaks.
+fn violation(rows: &BTreeMap<Bytes, Bytes>, key: &Bytes, value: &[u8]) -> Option<&'static str> {
+    if is_forbidden(value) {
+        return Some("CHECK constraint failed: body");
+    }
+    let unique = unique_part(value)?;
+    let mut others = rows.iter().filter(|(other, _)| *other != key);
+    others
+        .any(|(_, held)| unique_part(held) == Some(unique))
+        .then_some("UNIQUE constraint failed: body")
 }
 
 /// One connection to the database during one call: it may break between a transaction and its answer.

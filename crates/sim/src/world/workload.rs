@@ -10,6 +10,7 @@ use repligo_proto::resp::{OwnedRequest, Value};
 use repligo_proto::words;
 
 use super::client::Kind;
+use super::handover::Handovers;
 use super::keys::{CLASSES, Class, name};
 use super::outcome::{outcome, single};
 use super::plan::Plan;
@@ -81,6 +82,7 @@ pub struct Workload {
     pipeline_max: u64,
     /// Operations per class so far, from which the current key follows.
     used: BTreeMap<Class, u32>,
+    handovers: Handovers,
     thought: Vec<(Ask, Expected)>,
 }
 
@@ -88,7 +90,7 @@ pub struct Workload {
 fn classes(plan: &Plan) -> Vec<Class> {
     let limited = plan.memory.bytes_max > 0;
     let in_use = |class: &Class| match class {
-        Class::Mapped | Class::MappedMixed => plan.origin,
+        Class::Mapped | Class::MappedMixed | Class::Handover => plan.origin,
         Class::Cached => limited,
         _ => !(limited && plan.memory.policy.takes_all_keys()),
     };
@@ -111,6 +113,7 @@ impl Workload {
             limited: plan.memory.bytes_max > 0,
             pipeline_max: plan.pipeline_max,
             used: BTreeMap::new(),
+            handovers: Handovers::default(),
             thought: Vec::new(),
         }
     }
@@ -146,6 +149,7 @@ impl Workload {
             Class::Mixed | Class::Counter | Class::MappedMixed => (2, SEARCHED_OPERATIONS),
             Class::Log => (2, 400),
             Class::Cached => (30, SEARCHED_OPERATIONS),
+            Class::Handover => unreachable!("a client has keys of its own for that"),
         };
         let generation = *used / lifetime.saturating_mul(width);
         class.key(generation * width + random.below(u64::from(width)) as u32)
@@ -192,7 +196,13 @@ impl Workload {
             return self.use_crowd(random);
         }
         for _ in 0..random.between(1, self.pipeline_max) {
-            let class = *random.pick(&self.classes);
+            let mut class = *random.pick(&self.classes);
+            if class == Class::Handover {
+                if self.hand_over(client, now) {
+                    continue;
+                }
+                class = Class::Mapped;
+            }
             let key = self.choose_key(class, random);
             match class {
                 Class::Register | Class::Mapped => self.use_register(client, key, random, now),
@@ -201,6 +211,7 @@ impl Workload {
                 Class::Log => self.use_log(client, key, random, now),
                 Class::Pair => self.use_pair(client, key, random, now),
                 Class::Cached => self.use_cached(client, key, random, now),
+                Class::Handover => unreachable!("it has been used above"),
             }
             // WATCH and its read stay alone: what follows them depends on the answer.
             if self
@@ -241,6 +252,29 @@ impl Workload {
             request(&["SET", &name(key, ""), &value]),
             Expected::Operation(operation),
         );
+    }
+
+    /// One row gives a unique value up and the next takes it, in one pipeline.
+    /// False when the client has used up its pairs.
+    fn hand_over(&mut self, client: u32, now: Micros) -> bool {
+        let Some((writes, unique)) = self.handovers.next(client) else {
+            return false;
+        };
+        for (key, takes) in writes {
+            let token = self.token();
+            let operation = self.record(client, key, Action::Write(token), now);
+            self.handovers.expect(client, operation);
+            let value = if takes {
+                format!("{token}{unique}")
+            } else {
+                token.to_string()
+            };
+            self.ask(
+                request(&["SET", &name(key, ""), &value]),
+                Expected::Operation(operation),
+            );
+        }
+        true
     }
 
     fn use_mixed(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
@@ -443,6 +477,7 @@ impl Workload {
     }
 
     fn conclude(&mut self, index: usize, value: &Value, now: Micros) -> Result<bool, String> {
+        self.handovers.conclude(index, value)?;
         let operation = &mut self.history[index];
         operation.returned = Some(now);
         if let Some(error) = value.as_error() {
