@@ -74,6 +74,8 @@ pub const RECLAIMED_PER_ENTRY: usize = if cfg!(feature = "bugs") { 3 } else { 51
 pub const SLICE_STEPS: usize = if cfg!(feature = "bugs") { 6 } else { 512 };
 /// Bytes of a value that cost as much as one key more.
 pub const STEP_BYTES: usize = 1024;
+/// Comparisons of a byte with a pattern that cost as much as one key more.
+pub const WORK_PER_STEP: usize = if cfg!(feature = "bugs") { 4 } else { 256 };
 /// Bytes of values that a read copies at once; one that comes to more goes on in slices.
 pub const READ_AT_ONCE_BYTES: usize = 1 << 20;
 /// Bytes of one reply. A key can be named many times in one command, so that nothing else bounds it.

@@ -27,6 +27,7 @@ mod slices;
 mod snapshot;
 
 mod strings;
+mod walk;
 mod write;
 
 use std::cell::Cell;
@@ -230,10 +231,11 @@ impl Keyspace {
         if self.needs_time(command, clock) {
             return ReadOutcome::NeedsTime;
         }
-        if let Command::MGet { db, keys } = *command {
-            return self.get_many_at_once(db, keys, reply);
+        match *command {
+            Command::MGet { db, keys } => return self.get_many_at_once(db, keys, reply),
+            Command::Keys { .. } | Command::Scan { .. } => return self.walk_at_once(command, reply),
+            _ => self.answer(command, clock.now_ms.max(self.time_ms), reply),
         }
-        self.answer(command, clock.now_ms.max(self.time_ms), reply);
         ReadOutcome::Done
     }
 
@@ -368,24 +370,8 @@ impl Keyspace {
             Command::Touch { db, keys } => self.touch(db, keys, reply),
             Command::Ttl { db, key, form } => self.time_to_live(db, key, (form, now_ms), reply),
             Command::Type { db, key } => self.type_name(db, key, reply),
-            Command::Keys { db, pattern } => self.keys_matching(db, pattern, reply),
-            Command::Scan {
-                db,
-                cursor,
-                count,
-                pattern,
-                kind,
-            } => {
-                self.scan(
-                    db,
-                    scan::Scan {
-                        cursor,
-                        count,
-                        pattern,
-                        kind,
-                    },
-                    reply,
-                );
+            Command::Keys { .. } | Command::Scan { .. } => {
+                self.walk(command, usize::MAX, reply);
             }
             Command::RandomKey { db } => self.random_key(db, reply),
             Command::Object { db, key, field } => self.object(db, key, field, reply),

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use repligo_proto::reply::ReplyWriter;
 
 use super::Keyspace;
-use super::scan::matches;
+use super::walk::Walk;
 use super::write::NewValue;
 use crate::command::Command;
 use crate::limits::{SLICE_STEPS, STEP_BYTES};
@@ -23,9 +23,6 @@ use crate::pieces::Pieces;
 
 /// A MULTI block of no more bytes is executed at once: it cannot name many keys.
 const WIDE_BYTES: usize = if cfg!(feature = "bugs") { 12 } else { 4096 };
-
-/// Room for the header of a walk's reply, which is known at the end.
-const HEADER_BYTES: usize = 24;
 
 /// Byte strings with their length in front, of which some are done.
 #[derive(Clone, Debug)]
@@ -77,14 +74,9 @@ enum Kind {
         looking: Option<List>,
         only_if_absent: bool,
     },
+    /// With `alone` the reply is taken with [`Task::into_found`] instead of being copied.
     Walk {
-        db: u8,
-        pattern: Bytes,
-        from: u64,
-        /// Room for the header, then the keys.
-        found: Pieces,
-        count: usize,
-        /// The reply is taken with [`Task::into_found`] instead of being copied.
+        walk: Box<Walk<Bytes>>,
         alone: bool,
     },
     Block(Box<Block>),
@@ -120,6 +112,11 @@ impl Task {
         self
     }
 
+    /// True while it is in the middle of a single key that takes long: others may come first.
+    pub fn gives_way(&self) -> bool {
+        matches!(&self.0, Kind::Walk { walk, .. } if walk.is_in_key())
+    }
+
     /// True for one that changes nothing.
     pub fn is_read(&self) -> bool {
         match &self.0 {
@@ -132,7 +129,7 @@ impl Task {
     /// Bytes of its reply that are not yet with the caller.
     pub fn found_bytes(&self) -> usize {
         match &self.0 {
-            Kind::Walk { found, .. } => found.len(),
+            Kind::Walk { walk, .. } => walk.found_bytes(),
             _ => 0,
         }
     }
@@ -140,7 +137,7 @@ impl Task {
     /// The reply of a walk that is done and was executed [`Task::alone`].
     pub fn into_found(self) -> Option<Pieces> {
         match self.0 {
-            Kind::Walk { found, .. } => Some(found),
+            Kind::Walk { walk, .. } => Some(walk.into_found()),
             _ => None,
         }
     }
@@ -168,13 +165,18 @@ impl Keyspace {
             Command::Keys { db, .. } => self
                 .database(*db)
                 .is_some_and(|database| database.table().len() > SLICE_STEPS),
+            Command::Scan { count, .. } => *count > SLICE_STEPS as u64,
             _ => false,
         }
     }
 
     /// True for a part of a block that is to be executed in slices: it is wide, or what it reads may be long.
     fn may_be_long(&self, command: &Command<'_>) -> bool {
-        self.is_wide(command) || matches!(command, Command::MGet { keys, .. } if keys.len() > 1)
+        match command {
+            Command::MGet { keys, .. } => keys.len() > 1,
+            Command::Keys { .. } | Command::Scan { .. } => true,
+            _ => self.is_wide(command),
+        }
     }
 
     /// True for a block that is to be executed in slices. Nobody who waits for no reply needs its reads.
@@ -218,12 +220,10 @@ impl Keyspace {
                     only_if_absent: true,
                 }
             }
-            Command::Keys { db, pattern } => Kind::Walk {
-                db,
-                pattern: source.slice_ref(pattern),
-                from: 0,
-                found: Pieces::from(vec![0; HEADER_BYTES]),
-                count: 0,
+            Command::Keys { .. } | Command::Scan { .. } => Kind::Walk {
+                walk: Box::new(
+                    Walk::new(command, |pattern| source.slice_ref(pattern)).expect("only KEYS and SCAN walk"),
+                ),
                 alone: false,
             },
             _ => panic!("{} is never executed in slices", command.name()),
@@ -260,7 +260,13 @@ impl Keyspace {
     ) -> bool {
         match &mut task.0 {
             Kind::Block(block) => self.advance_block(block, steps, reply, locals),
-            Kind::Walk { .. } => self.advance_walk(&mut task.0, steps, reply),
+            Kind::Walk { walk, alone } => {
+                let is_done = walk.advance(self, steps);
+                if is_done && !*alone {
+                    walk.found().iter().for_each(|piece| reply.raw(piece));
+                }
+                is_done
+            }
             Kind::Set { .. } => self.advance_set(&mut task.0, steps, reply),
             Kind::Keys { .. } => self.advance_keys(&mut task.0, steps, reply),
         }
@@ -342,47 +348,6 @@ impl Keyspace {
             *steps = steps.saturating_sub(steps_of(value.len()));
         }
         false
-    }
-
-    fn advance_walk(&mut self, kind: &mut Kind, steps: &mut usize, reply: &mut ReplyWriter<'_>) -> bool {
-        let Kind::Walk {
-            db,
-            pattern,
-            from,
-            found,
-            count,
-            alone,
-        } = kind
-        else {
-            unreachable!("dispatched by kind")
-        };
-        let database = self.database(*db);
-        let mut next = database.map(|_| *from);
-        let room = found.room();
-        while let (Some(at), Some(database)) = (next, database) {
-            if *steps == 0 {
-                *from = at;
-                return false;
-            }
-            let mut visited = 1;
-            next = database.table().visit(at, &mut |entry| {
-                visited += 1;
-                if self.is_key(&entry) && matches(pattern, entry.key) {
-                    *count += 1;
-                    ReplyWriter::new(room, false).bulk(entry.key);
-                }
-            });
-            *steps = steps.saturating_sub(visited);
-        }
-        let mut header = Vec::with_capacity(HEADER_BYTES);
-        ReplyWriter::new(&mut header, false).array(*count);
-        if let Some(first) = found.first_mut() {
-            first.splice(..HEADER_BYTES, header);
-        }
-        if !*alone {
-            found.iter().for_each(|piece| reply.raw(piece));
-        }
-        true
     }
 
     fn advance_block(

@@ -1,6 +1,7 @@
 //! Reads that take several turns: KEYS, and others with thousands of keys.
 //!
-//! They are executed one after the other, a slice per turn. While one that must see one state is under way
+//! They are executed one after the other, a slice per turn; a walk in the middle of one key that takes long
+//! gives way to the others. While one that must see one state is under way
 //! nothing is applied: the log goes on, is written and acknowledged, and only what becomes of it waits. A
 //! walk does not hold apply up.
 //!
@@ -62,9 +63,16 @@ impl SlowReads {
         self.0.front().is_some_and(|read| !read.task.is_walk())
     }
 
+    /// The first one lets the others come first for a turn, if it is long by a single key.
+    fn rotate(&mut self) {
+        if self.0.front().is_some_and(|read| read.task.gives_way()) {
+            self.0.rotate_left(1);
+        }
+    }
+
     /// The state was replaced: what had begun begins again.
     pub fn restart(&mut self) {
-        if let Some(read) = self.0.front_mut() {
+        for read in &mut self.0 {
             let command = Command::decode(&mut &read.source[..]).expect("it was decoded before");
             read.task = Keyspace::begin(&command, &read.source).alone();
             read.reply.clear();
@@ -90,6 +98,7 @@ impl Replica {
                 .keyspace
                 .advance(&mut read.task, steps, &mut writer, &mut |_, _| ())
             {
+                self.slow.rotate();
                 return;
             }
             let read = self.slow.0.pop_front().expect("it is in front");

@@ -7,9 +7,10 @@ use super::lookup::{Unresolved, lookup, resolve};
 use super::spec::{KeyUse, Spec, category, flag};
 use super::table::COMMANDS;
 use super::{CommandId, docs, syntax};
+use crate::glob::Glob;
 use crate::reply::ReplyWriter;
 use crate::resp::ArgSlice;
-use crate::{glob, words};
+use crate::words;
 
 /// Answers `COMMAND`, any of its subcommands, or the `HELP` of any container; `spec` is what `request`
 /// resolved to. Returns false, with nothing written, for every other command.
@@ -141,8 +142,8 @@ fn write_list(rest: ArgSlice<'_>, writer: &mut ReplyWriter<'_>) {
                     Box::new(move |spec| spec.categories() & bit != 0)
                 }
                 b"pattern" => {
-                    let pattern = value.to_ascii_lowercase();
-                    Box::new(move |spec| glob::matches(&pattern, spec.name.as_bytes()))
+                    let pattern = Glob::new(&value.to_ascii_lowercase());
+                    Box::new(move |spec| pattern.matches(spec.name.as_bytes()))
                 }
                 _ => return writer.error(words::SYNTAX),
             }

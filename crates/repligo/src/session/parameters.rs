@@ -5,7 +5,7 @@
 
 use repligo_core::contract::Durability;
 use repligo_core::eviction::{EvictionPolicy, MemoryLimit};
-use repligo_proto::glob;
+use repligo_proto::glob::{self, Glob};
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
@@ -343,14 +343,16 @@ fn parse_memory(text: &str) -> Option<u64> {
 pub(super) fn get(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
     let parameters = &local.worker.parameters;
     let mut found: Vec<(&[u8], usize)> = Vec::new();
+    let mut is_found = vec![false; parameters.table.len()];
     for pattern in request.skip(2).iter() {
         if glob::is_literal(pattern) {
             found.extend(parameters.position(pattern).map(|position| (pattern, position)));
             continue;
         }
-        let pattern = pattern.to_ascii_lowercase();
+        let pattern = Glob::new(&pattern.to_ascii_lowercase());
         for (position, parameter) in parameters.table.iter().enumerate() {
-            if glob::matches(&pattern, parameter.name.as_bytes()) {
+            if !is_found[position] && pattern.matches(parameter.name.as_bytes()) {
+                is_found[position] = true;
                 found.push((parameter.name.as_bytes(), position));
             }
         }

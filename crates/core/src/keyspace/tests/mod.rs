@@ -75,8 +75,10 @@ impl Fixture {
                     let clock = ReadClock {
                         now_ms: self.keyspace.time_ms() + self.ahead_ms,
                     };
-                    if self.keyspace.read(&decoded, clock, &mut writer) == ReadOutcome::NeedsTime {
-                        writer.simple("NEEDSTIME");
+                    match self.keyspace.read(&decoded, clock, &mut writer) {
+                        ReadOutcome::Done => {}
+                        ReadOutcome::NeedsTime => writer.simple("NEEDSTIME"),
+                        ReadOutcome::Long => self.keyspace.apply(&decoded, &mut writer),
                     }
                 }
             }

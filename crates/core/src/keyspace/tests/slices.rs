@@ -7,7 +7,8 @@ use repligo_proto::command::resolve;
 use repligo_proto::reply::ReplyWriter;
 
 use super::{Command, Fixture, Keyspace, parse, requests};
-use crate::keyspace::Task;
+use crate::keyspace::{ReadClock, ReadOutcome, Task};
+use crate::limits::{SLICE_STEPS, WORK_PER_STEP};
 use crate::op::{Op, TransactionBuffer};
 
 fn encoded(script: &str) -> Bytes {
@@ -58,6 +59,10 @@ fn a_command_in_slices_does_what_it_does_at_once() {
         "MGET a nothing large b gone volatile",
         "KEYS [a-c]",
         "KEYS *",
+        "KEYS *a*",
+        "SCAN 0 COUNT 3 MATCH [a-d]*",
+        "SCAN 0 TYPE hash COUNT 100",
+        "SCAN 0 COUNT 100",
     ] {
         let source = encoded(script);
         for steps in [1, 2, 3, 7, 1000] {
@@ -91,6 +96,7 @@ fn a_block_in_slices_does_what_it_does_at_once() {
         "MSET q 1 r 2 s 3",
         "DEL a q",
         "KEYS *",
+        "SCAN 0 COUNT 5",
         "INCR r",
     ] {
         let source = encoded(script);
@@ -118,6 +124,68 @@ fn a_block_in_slices_does_what_it_does_at_once() {
             .expect("nothing is watched");
         assert_eq!(run_sliced(&mut in_slices.keyspace, task, steps), expected);
         assert_eq!(in_slices.keyspace.digest(), at_once.keyspace.digest());
+    }
+}
+
+/// A pattern that costs its length at each byte of a key of `a`s, and matches none.
+fn costly_pattern(length: usize) -> String {
+    format!("*?{}b*", "a".repeat(length))
+}
+
+#[test]
+fn comparisons_of_a_walk_are_steps_within_a_single_key_too() {
+    let mut fixture = Fixture::new();
+    fixture.run(&format!("SET {} 1 ; SET b 1", "a".repeat(20_000)));
+    for script in ["KEYS", "SCAN 0 MATCH"] {
+        let source = encoded(&format!("{script} {}", costly_pattern(2_000)));
+        let command = Command::decode(&mut &source[..]).expect("just encoded");
+        let mut task = Keyspace::begin(&command, &source);
+        let (mut reply, mut slices) = (Vec::new(), 0);
+        loop {
+            let mut writer = ReplyWriter::new(&mut reply, false);
+            let mut steps = SLICE_STEPS;
+            slices += 1;
+            if fixture
+                .keyspace
+                .advance(&mut task, &mut steps, &mut writer, &mut |_, _| ())
+            {
+                break;
+            }
+            assert!(task.gives_way() && steps == 0);
+        }
+        let comparisons = 2_000 * 18_000;
+        assert!(slices >= comparisons / (SLICE_STEPS * WORK_PER_STEP), "{slices}");
+        assert!(reply.ends_with(b"*0\r\n"));
+    }
+}
+
+#[test]
+fn a_walk_that_compares_much_is_not_answered_at_once() {
+    let mut fixture = Fixture::new();
+    fixture.run(&format!("SET {} 1 ; SET b 1", "a".repeat(20_000)));
+    let clock = ReadClock {
+        now_ms: fixture.keyspace.time_ms(),
+    };
+    for (script, expected) in [
+        (format!("KEYS {}", costly_pattern(2_000)), ReadOutcome::Long),
+        (
+            format!("SCAN 0 MATCH {}", costly_pattern(2_000)),
+            ReadOutcome::Long,
+        ),
+        (
+            format!("SCAN 0 MATCH *[{}]c*", "b".repeat(40_000)),
+            ReadOutcome::Done,
+        ),
+        ("KEYS *aab*".to_owned(), ReadOutcome::Done),
+    ] {
+        let source = encoded(&script);
+        let command = Command::decode(&mut &source[..]).expect("just encoded");
+        let mut reply = Vec::new();
+        let outcome = fixture
+            .keyspace
+            .read(&command, clock, &mut ReplyWriter::new(&mut reply, false));
+        assert_eq!(outcome, expected, "{}", &script[..20.min(script.len())]);
+        assert_eq!(reply.is_empty(), expected == ReadOutcome::Long);
     }
 }
 
