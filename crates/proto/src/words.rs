@@ -112,6 +112,8 @@ pub const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 pub const LEADER_ROLE: &str = "master";
 /// What ROLE and INFO call a follower.
 pub const FOLLOWER_ROLE: &str = "slave";
+/// Code word of Redis' follower that has lost its leader.
+pub const LEADER_DOWN: &str = "MASTERDOWN";
 /// What HELLO calls a follower.
 pub const FOLLOWER_HELLO_ROLE: &str = "replica";
 /// CLIENT LIST TYPE of a link to the leader.

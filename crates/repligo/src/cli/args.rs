@@ -35,6 +35,8 @@ pub fn command() -> Command {
         .subcommand(demo_client())
         .subcommand(status())
         .subcommand(super::bench::options::command())
+        .subcommand(super::transfer::options::export_command())
+        .subcommand(super::transfer::options::import_command())
         .subcommand(config())
         .subcommand(version())
         .subcommand(completions())

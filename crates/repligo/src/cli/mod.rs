@@ -8,14 +8,19 @@ pub mod bench;
 pub mod config_command;
 pub mod demo;
 pub mod dev;
+pub mod failure;
 pub mod holder;
+pub mod link;
+pub mod login;
 pub mod logs;
 pub mod man;
 pub mod ports;
 pub mod process;
+pub mod progress;
 pub mod serve;
 pub mod signals;
 pub mod status;
+pub mod transfer;
 pub mod version;
 pub mod wire;
 
@@ -44,6 +49,8 @@ pub fn main() -> ExitCode {
         Some(("demo-client", matches)) => demo::client::run(matches),
         Some(("status", matches)) => status::run(matches),
         Some(("bench", matches)) => bench::run(matches),
+        Some(("export", matches)) => transfer::run_export(matches),
+        Some(("import", matches)) => transfer::run_import(matches),
         Some(("config", matches)) => config_command::run(matches),
         Some(("version", matches)) => version::run(matches),
         Some(("completions", matches)) => version::completions(matches),

@@ -43,8 +43,8 @@ pub struct Layered {
     pub file: Option<ConfigFile>,
 }
 
-/// Variables with our prefix that are no keys: where the file is, and what test tools set.
-const OTHER_VARIABLES: &[&str] = &["REPLIGO_CONFIG"];
+/// Variables with our prefix that are no keys: where the file is, and what other commands read.
+const OTHER_VARIABLES: &[&str] = &["REPLIGO_CONFIG", "REPLIGO_FROM_PASSWORD"];
 
 /// Prefix of variables that only tests set.
 const TEST_PREFIX: &str = "REPLIGO_TEST_";
@@ -214,6 +214,7 @@ fn from_environment(
 /// nobody's mistake. Test hooks are read where they are used.
 fn is_foreign(name: &str) -> bool {
     name.starts_with(TEST_PREFIX)
+        || OTHER_VARIABLES.contains(&name)
         || name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
         || name.ends_with("_PORT")
@@ -329,6 +330,7 @@ mod tests {
             ("REPLIGO_PORT", "tcp://10.0.0.1:6379"),
             ("REPLIGO_PORT_6379_TCP", "x"),
             ("REPLIGO_TEST_BOOT_ID", "x"),
+            ("REPLIGO_FROM_PASSWORD", "x"),
             ("HOME", "/"),
         ];
         Layered::read(&sources(&[], &environment, None)).expect("nothing of ours is wrong");

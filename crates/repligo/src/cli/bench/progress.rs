@@ -1,11 +1,6 @@
-//! One line on standard error while a run goes on: what happens, how far it is, and when it will be done.
-//!
-//! Only on a terminal; nothing of it reaches standard output.
+//! The progress line of a run: what happens, how far it is, and when it will be done.
 
-use std::io::{IsTerminal as _, Write as _};
-use std::time::{Duration, Instant};
-
-const EVERY: Duration = Duration::from_millis(250);
+pub use crate::cli::progress::Progress;
 
 /// Where a run stands. Times in nanoseconds since it began.
 pub struct Phase {
@@ -21,49 +16,7 @@ pub struct Phase {
 }
 
 /// The line.
-pub struct Progress {
-    is_terminal: bool,
-    label: String,
-    shown: Option<Instant>,
-    is_dirty: bool,
-}
-
-impl Progress {
-    /// Nothing is shown where standard error is no terminal.
-    pub fn new() -> Progress {
-        Progress {
-            is_terminal: std::io::stderr().is_terminal(),
-            label: String::new(),
-            shown: None,
-            is_dirty: false,
-        }
-    }
-
-    /// What stands in front of the line from now on.
-    pub fn label(&mut self, label: impl Into<String>) {
-        self.label = label.into();
-    }
-
-    /// Shows the line, if it is time.
-    pub fn show(&mut self, phase: &Phase) {
-        if !self.is_terminal || self.shown.is_some_and(|shown| shown.elapsed() < EVERY) {
-            return;
-        }
-        self.shown = Some(Instant::now());
-        self.is_dirty = true;
-        let _ = write!(std::io::stderr(), "\r\x1b[K{}{}", self.label, line(phase));
-    }
-
-    /// Removes the line.
-    pub fn clear(&mut self) {
-        if std::mem::take(&mut self.is_dirty) {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
-        self.shown = None;
-    }
-}
-
-fn line(phase: &Phase) -> String {
+pub fn line(phase: &Phase) -> String {
     let seconds = |ns: u64| ns as f64 / 1e9;
     if phase.now_ns < phase.start_ns {
         return format!("warming up, {:.1} s left", seconds(phase.start_ns - phase.now_ns));

@@ -11,7 +11,7 @@ use super::dataset::Dataset;
 use super::engine::{self, Ended, Share};
 use super::options::{Extent, Settings, Target, Workload};
 use super::plan::{Plan, Work, Written};
-use super::progress::{Phase, Progress};
+use super::progress::{Phase, Progress, line};
 use super::schedule::Schedule;
 use super::server::{self, BenchError, Server};
 use super::tally::{Live, Tally};
@@ -270,7 +270,7 @@ fn watch(
             cpu.start();
         }
         let ops = plan.live.ops.load(Ordering::Relaxed);
-        progress.show(&Phase {
+        let phase = Phase {
             is_load: matches!(plan.work, Work::Fill(_)),
             now_ns,
             start_ns: plan.measure_start_ns,
@@ -282,7 +282,8 @@ fn watch(
             },
             errors: plan.live.errors.load(Ordering::Relaxed),
             wrong: plan.live.wrong.load(Ordering::Relaxed),
-        });
+        };
+        progress.show(|| line(&phase));
         let pause = if to_start_ns == 0 {
             LOOK
         } else {

@@ -16,22 +16,8 @@ use crate::cli::wire::{Connection, WireError};
 /// For connecting, and for each reply of the questions here.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why a run could not be made: what is wrong, and what to do.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}\n  do: {remedy}")]
-pub struct BenchError {
-    pub what: String,
-    pub remedy: String,
-}
-
-impl BenchError {
-    pub fn new(what: impl Into<String>, remedy: impl Into<String>) -> BenchError {
-        BenchError {
-            what: what.into(),
-            remedy: remedy.into(),
-        }
-    }
-}
+/// Why a run could not be made.
+pub use crate::cli::failure::Failure as BenchError;
 
 /// The server, as it describes itself.
 #[derive(Clone, Debug, Serialize)]

@@ -16,6 +16,8 @@ use repligo_proto::words::{Outcome, outcome};
 use serde::{Deserialize, Serialize};
 
 use super::history::{Fate, HistoryWriter, Record};
+use crate::cli::link::Link;
+use crate::cli::login::Login;
 use crate::cli::signals::StopFlag;
 use crate::cli::wire::Connection;
 use crate::node::clock::boottime_us;
@@ -160,7 +162,24 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     code
 }
 
+/// The connection, or `None` after a short pause when the node cannot be reached.
+fn reach(link: &mut Link) -> Option<&mut Connection> {
+    match link.get() {
+        Ok(connection) => Some(connection),
+        Err(_) => {
+            std::thread::sleep(RECONNECT_PAUSE);
+            None
+        }
+    }
+}
+
 impl Client {
+    /// A connection of its own, to the node at this place behind the one that this process prefers.
+    fn link(&self, offset: usize) -> Link {
+        let first = self.first_node + offset;
+        Link::new(self.nodes.clone(), first, Login::default(), REPLY_TIMEOUT)
+    }
+
     fn report(&self) {
         let line = serde_json::to_string(&self.counters.progress()).expect("numbers always serialize");
         // When nobody reads any more, the parent has gone and this process ends with it.
@@ -186,7 +205,7 @@ impl Client {
     /// that was acknowledged before the read began.
     fn read(&self) -> std::io::Result<()> {
         let mut history = HistoryWriter::open(&self.history)?;
-        let mut link = Link::new(self, 1);
+        let mut link = self.link(1);
         let mut turn = 0usize;
         while !self.stop.is_set() {
             std::thread::sleep(Duration::from_millis(5));
@@ -196,7 +215,9 @@ impl Client {
                 chosen.map(|position| pool[position].clone()).collect()
             };
             turn += 1;
-            let Some(connection) = link.get() else { continue };
+            let Some(connection) = reach(&mut link) else {
+                continue;
+            };
             let sent_us = boottime_us();
             for (key, _) in &sample {
                 connection.push(&["GET", key]);
@@ -206,7 +227,7 @@ impl Client {
                 continue;
             }
             for (key, acknowledged) in sample {
-                let value = match link.get().map(Connection::receive) {
+                let value = match reach(&mut link).map(Connection::receive) {
                     Some(Ok(value)) => value,
                     _ => {
                         link.lost();
@@ -245,43 +266,6 @@ fn value_of(client: &str, kind: &str, sequence: u64) -> String {
 
 fn sequence_of(value: &str) -> Option<u64> {
     value.split('-').nth(2)?.parse().ok()
-}
-
-/// A connection that is opened again, at the next node, after it was lost.
-struct Link<'a> {
-    client: &'a Client,
-    node: usize,
-    connection: Option<Connection>,
-}
-
-impl<'a> Link<'a> {
-    fn new(client: &'a Client, offset: usize) -> Link<'a> {
-        Link {
-            client,
-            node: client.first_node + offset,
-            connection: None,
-        }
-    }
-
-    /// The connection, or `None` after a short pause when the node cannot be reached.
-    fn get(&mut self) -> Option<&mut Connection> {
-        if self.connection.is_none() {
-            let address = &self.client.nodes[self.node % self.client.nodes.len()];
-            match Connection::open(address, REPLY_TIMEOUT) {
-                Ok(connection) => self.connection = Some(connection),
-                Err(_) => {
-                    self.node += 1;
-                    std::thread::sleep(RECONNECT_PAUSE);
-                }
-            }
-        }
-        self.connection.as_mut()
-    }
-
-    fn lost(&mut self) {
-        self.connection = None;
-        self.node += 1;
-    }
 }
 
 /// A key of a writer.
@@ -350,7 +334,7 @@ impl<'a> Writer<'a> {
     }
 
     fn run(&mut self) -> std::io::Result<()> {
-        let mut link = Link::new(self.client, 0);
+        let mut link = self.client.link(0);
         let started = Instant::now();
         let mut given_in = 0u64;
         while !self.client.stop.is_set() {
@@ -362,7 +346,7 @@ impl<'a> Writer<'a> {
                 std::thread::sleep(Duration::from_millis(2));
                 continue;
             }
-            if link.get().is_none() {
+            if reach(&mut link).is_none() {
                 continue;
             }
             given_in += self.write(&mut link, count) as u64;
@@ -372,8 +356,8 @@ impl<'a> Writer<'a> {
     }
 
     /// One pipeline; returns how many writes were given in.
-    fn write(&mut self, link: &mut Link<'_>, count: usize) -> usize {
-        let Some(connection) = link.get() else { return 0 };
+    fn write(&mut self, link: &mut Link, count: usize) -> usize {
+        let Some(connection) = reach(link) else { return 0 };
         let mut batch = Vec::with_capacity(count);
         for _ in 0..count.min(self.keys.len()) {
             self.sequence += 1;
@@ -391,7 +375,7 @@ impl<'a> Writer<'a> {
         let given_in = batch.len();
         for pending in batch {
             let reply = if open {
-                link.get().and_then(|connection| connection.receive().ok())
+                reach(link).and_then(|connection| connection.receive().ok())
             } else {
                 None
             };

@@ -1,0 +1,294 @@
+//! Reads an export, block by block, and refuses what is cut, damaged or something else.
+
+use std::io::{BufReader, Read};
+
+use repligo_proto::resp::{Args, Limits, RequestDecoder};
+
+use super::{BLOCK_BYTES_MAX, Batch, Entry, LINE_BYTES_MAX, MAGIC, VERSION, checksum};
+use crate::cli::failure::Failure;
+
+const REMEDY: &str = "take another copy of the file, or export again";
+
+/// Reads one file from its start to its end.
+pub struct Reader<R: Read> {
+    input: BufReader<R>,
+    /// Bytes read so far.
+    position: u64,
+    blocks: u64,
+    entries: u64,
+    is_begun: bool,
+    is_ended: bool,
+}
+
+/// What stands between blocks.
+enum Line {
+    Block { db: u32, entries: u64, bytes: u64 },
+    End,
+}
+
+impl<R: Read> Reader<R> {
+    /// Nothing is read yet.
+    pub fn new(input: R) -> Reader<R> {
+        Reader {
+            input: BufReader::with_capacity(256 << 10, input),
+            position: 0,
+            blocks: 0,
+            entries: 0,
+            is_begun: false,
+            is_ended: false,
+        }
+    }
+
+    /// Bytes read so far.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The next block, or `None` behind the last one.
+    ///
+    /// # Errors
+    /// What is wrong, with the block and its offset. Nothing of that block is returned.
+    pub fn next(&mut self) -> Result<Option<Batch>, Failure> {
+        if self.is_ended {
+            return Ok(None);
+        }
+        if !self.is_begun {
+            self.header()?;
+            self.is_begun = true;
+        }
+        let start = self.position;
+        let (text, crc) = self.line(start)?;
+        let line = self.parse(&text, start)?;
+        let Line::Block { db, entries, bytes } = line else {
+            if checksum(&text, &[]) != crc {
+                return Err(self.damaged(start, "the checksum of the end does not fit"));
+            }
+            return self.end(start);
+        };
+        let mut body = Vec::new();
+        let read = self.input.by_ref().take(bytes).read_to_end(&mut body);
+        let count = read.map_err(|error| self.unreadable(&error))? as u64;
+        self.position += count;
+        if count < bytes {
+            return Err(self.damaged(start, "the file ends within a block: it was cut"));
+        }
+        if checksum(&text, &body) != crc {
+            return Err(self.damaged(start, "the checksum does not fit: bytes were changed"));
+        }
+        let parsed = parse_body(&body, db).filter(|parsed| parsed.len() as u64 == entries);
+        let Some(parsed) = parsed else {
+            return Err(self.damaged(start, "the block holds something else than it says"));
+        };
+        self.blocks += 1;
+        self.entries += entries;
+        Ok(Some(Batch {
+            block: self.blocks,
+            db,
+            entries: parsed,
+        }))
+    }
+
+    fn header(&mut self) -> Result<(), Failure> {
+        let foreign = |what: &str| {
+            Failure::new(
+                format!("the input is no export of repligo: {what}"),
+                "give a file that `repligo export` has written",
+            )
+        };
+        let mut first = [0; 1];
+        let count = self
+            .input
+            .read(&mut first)
+            .map_err(|error| self.unreadable(&error))?;
+        if count == 0 {
+            return Err(foreign("it is empty"));
+        }
+        self.position += 1;
+        let (text, crc) = match first {
+            [b'*'] => self.line_behind(1).map_err(|_| foreign("it begins otherwise"))?,
+            _ => return Err(foreign("it begins otherwise")),
+        };
+        let Some(rest) = text.strip_prefix(MAGIC) else {
+            return Err(foreign("it begins otherwise"));
+        };
+        match field(rest, "version") {
+            Some(version) if version == u64::from(VERSION) => {}
+            Some(version) => {
+                return Err(Failure::new(
+                    format!("the export has version {version}, and this program reads version {VERSION}"),
+                    "import it with the release of repligo that wrote it, or a newer one",
+                ));
+            }
+            None => return Err(foreign("its first line has no version")),
+        }
+        if checksum(&text, &[]) != crc {
+            return Err(self.damaged(0, "the checksum of the first line does not fit"));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, start: u64) -> Result<Option<Batch>, Failure> {
+        let mut more = [0; 1];
+        match self.input.read(&mut more) {
+            Ok(0) => {}
+            Ok(_) => return Err(self.damaged(start, "there is something behind the end")),
+            Err(error) => return Err(self.unreadable(&error)),
+        }
+        self.is_ended = true;
+        Ok(None)
+    }
+
+    /// Judges the text of a line against what was read so far.
+    fn parse(&self, text: &str, start: u64) -> Result<Line, Failure> {
+        let wrong = |what| self.damaged(start, what);
+        if let Some(rest) = text.strip_prefix("end") {
+            let numbers = (field(rest, "blocks"), field(rest, "entries"));
+            return if numbers == (Some(self.blocks), Some(self.entries)) {
+                Ok(Line::End)
+            } else {
+                Err(wrong("the end counts other blocks or entries than there are"))
+            };
+        }
+        let numbers = [
+            field(text, "block"),
+            field(text, "db"),
+            field(text, "entries"),
+            field(text, "bytes"),
+        ];
+        let [Some(number), Some(db), Some(entries), Some(bytes)] = numbers else {
+            return Err(wrong("the line in front of a block cannot be read"));
+        };
+        if number != self.blocks + 1 {
+            return Err(wrong("a block is missing or stands twice"));
+        }
+        let Ok(db) = u32::try_from(db) else {
+            return Err(wrong("there is no such database"));
+        };
+        if bytes > BLOCK_BYTES_MAX || entries == 0 {
+            return Err(wrong("a block cannot have that size"));
+        }
+        Ok(Line::Block { db, entries, bytes })
+    }
+
+    /// An ECHO request: its text up to and with `crc32c=`, and the checksum.
+    fn line(&mut self, start: u64) -> Result<(String, u32), Failure> {
+        match self.byte()? {
+            Some(b'*') => self.line_behind(start + 1),
+            Some(_) => Err(self.damaged(start, "no block begins here")),
+            None => Err(self.damaged(start, "the file has no end: it was cut")),
+        }
+    }
+
+    /// The same, behind its first byte.
+    fn line_behind(&mut self, start: u64) -> Result<(String, u32), Failure> {
+        let start = start - 1;
+        let mut bytes = vec![b'*'];
+        let mut decoder = RequestDecoder::new(Limits {
+            line_bytes_max: LINE_BYTES_MAX,
+            arguments_max: 2,
+            bulk_bytes_max: LINE_BYTES_MAX,
+            request_bytes_max: LINE_BYTES_MAX,
+        });
+        let mut args = Args::new();
+        loop {
+            match decoder.decode(&bytes, &mut args) {
+                Err(_) => return Err(self.damaged(start, "the line in front of a block cannot be read")),
+                Ok(Some(_)) => break,
+                Ok(None) => match self.byte()? {
+                    Some(byte) => bytes.push(byte),
+                    None => return Err(self.damaged(start, "the file ends within a line: it was cut")),
+                },
+            }
+        }
+        let view = args.view(&bytes);
+        let text = match (view.try_get(0), view.try_get(1)) {
+            (Some(b"ECHO"), Some(text)) => std::str::from_utf8(text).ok(),
+            _ => None,
+        };
+        // The text ends with eight digits of the checksum.
+        let split = text.and_then(|text| text.split_at_checked(text.len().checked_sub(8)?));
+        let parsed = split.and_then(|(text, digits)| {
+            let crc = u32::from_str_radix(digits, 16).ok()?;
+            // One number has one form, so that no changed byte goes unnoticed.
+            let is_exact = text.ends_with(" crc32c=") && format!("{crc:08x}") == digits;
+            is_exact.then(|| (text.to_string(), crc))
+        });
+        parsed.ok_or_else(|| self.damaged(start, "the line in front of a block cannot be read"))
+    }
+
+    fn byte(&mut self) -> Result<Option<u8>, Failure> {
+        let mut byte = [0; 1];
+        match self.input.read_exact(&mut byte) {
+            Ok(()) => {
+                self.position += 1;
+                Ok(Some(byte[0]))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(self.unreadable(&error)),
+        }
+    }
+
+    fn damaged(&self, start: u64, what: &str) -> Failure {
+        let block = self.blocks + 1;
+        Failure::new(format!("block {block}, at offset {start}: {what}"), REMEDY)
+    }
+
+    fn unreadable(&self, error: &std::io::Error) -> Failure {
+        Failure::new(
+            format!("the input cannot be read at offset {}: {error}", self.position),
+            "check the file and the disk",
+        )
+    }
+}
+
+/// The number of `name=` in a line of such pairs.
+fn field(text: &str, name: &str) -> Option<u64> {
+    text.split(' ')
+        .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))?
+        .parse()
+        .ok()
+}
+
+/// The entries of a block, which begins with SELECT; `None` if it holds anything else.
+fn parse_body(body: &[u8], db: u32) -> Option<Vec<Entry>> {
+    let mut decoder = RequestDecoder::new(Limits {
+        arguments_max: 5,
+        request_bytes_max: BLOCK_BYTES_MAX as usize,
+        ..Limits::default()
+    });
+    let mut args = Args::new();
+    let mut rest = body;
+    let mut entries = Vec::new();
+    let mut is_selected = false;
+    while !rest.is_empty() {
+        // Inline requests have no place here.
+        if rest[0] != b'*' {
+            return None;
+        }
+        let taken = decoder.decode(rest, &mut args).ok()??;
+        let words: Vec<&[u8]> = args.view(rest).iter().collect();
+        match words.as_slice() {
+            [b"SELECT", number] if !is_selected && *number == db.to_string().as_bytes() => is_selected = true,
+            [b"SET", key, value] if is_selected => entries.push(entry(key, value, None)),
+            [b"SET", key, value, b"PXAT", deadline] if is_selected => {
+                let deadline_ms = std::str::from_utf8(deadline).ok()?.parse().ok()?;
+                // What a signed number of milliseconds can say.
+                if !(1..=i64::MAX as u64).contains(&deadline_ms) {
+                    return None;
+                }
+                entries.push(entry(key, value, Some(deadline_ms)));
+            }
+            _ => return None,
+        }
+        rest = &rest[taken..];
+    }
+    Some(entries)
+}
+
+fn entry(key: &[u8], value: &[u8], deadline_ms: Option<u64>) -> Entry {
+    Entry {
+        key: key.to_vec(),
+        value: value.to_vec(),
+        deadline_ms,
+    }
+}

@@ -1,0 +1,227 @@
+//! The format: what goes in comes out, and no changed byte goes unnoticed.
+
+use super::{BLOCK_BYTES, Batch, Entry, Reader, Writer};
+use crate::cli::failure::Failure;
+
+fn entry(key: &[u8], value: &[u8], deadline_ms: Option<u64>) -> Entry {
+    Entry {
+        key: key.to_vec(),
+        value: value.to_vec(),
+        deadline_ms,
+    }
+}
+
+fn write(entries: &[(u32, Entry)]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new(), 1_700_000_000_000).expect("memory");
+    for (db, entry) in entries {
+        writer.add(*db, entry).expect("memory");
+    }
+    let (bytes, count) = writer.finish().expect("memory");
+    assert_eq!(bytes.len() as u64, count);
+    bytes
+}
+
+fn read(bytes: &[u8]) -> Result<Vec<Batch>, Failure> {
+    let mut reader = Reader::new(bytes);
+    let mut batches = Vec::new();
+    while let Some(batch) = reader.next()? {
+        batches.push(batch);
+    }
+    Ok(batches)
+}
+
+fn flat(batches: Vec<Batch>) -> Vec<(u32, Entry)> {
+    batches
+        .into_iter()
+        .flat_map(|batch| batch.entries.into_iter().map(move |entry| (batch.db, entry)))
+        .collect()
+}
+
+fn few() -> Vec<(u32, Entry)> {
+    vec![
+        (0, entry(b"a", b"1", None)),
+        (0, entry(b"\r\n*\0$", b"\xff\r\n", Some(1_800_000_000_123))),
+        (3, entry(b"", b"", Some(i64::MAX as u64))),
+        (15, entry(b"a", b"3", None)),
+    ]
+}
+
+#[test]
+fn what_is_written_is_read() {
+    assert_eq!(flat(read(&write(&few())).expect("whole")), few());
+    assert_eq!(read(&write(&[])).expect("whole"), []);
+    let many: Vec<_> = (0..10_000u32)
+        .map(|number| {
+            let key = number.to_be_bytes();
+            (number / 4000, entry(&key, &key.repeat(100), None))
+        })
+        .collect();
+    let batches = read(&write(&many)).expect("whole");
+    assert!(batches.len() > 4, "{} blocks", batches.len());
+    assert!(
+        batches
+            .iter()
+            .all(|batch| batch.entries.iter().map(Entry::bytes).sum::<usize>() <= BLOCK_BYTES + 404)
+    );
+    assert_eq!(flat(batches), many);
+}
+
+#[test]
+fn the_bytes_of_version_1_stay_as_they_are() {
+    let bytes = write(&few()[..2]);
+    let expected = b"*2\r\n$4\r\nECHO\r\n$65\r\nrepligo-export version=1 created-ms=1700000000000 crc32c=\
+        976c5364\r\n*2\r\n$4\r\nECHO\r\n$48\r\nblock=1 db=0 entries=2 bytes=113 crc32c=45fc5252\r\n\
+        *2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n\
+        *5\r\n$3\r\nSET\r\n$5\r\n\r\n*\0$\r\n$3\r\n\xff\r\n\r\n$4\r\nPXAT\r\n$13\r\n1800000000123\r\n\
+        *2\r\n$4\r\nECHO\r\n$38\r\nend blocks=1 entries=2 crc32c=bd0da4e2\r\n";
+    assert_eq!(
+        bytes.escape_ascii().to_string(),
+        expected.escape_ascii().to_string()
+    );
+}
+
+#[test]
+fn a_file_that_was_cut_is_refused_wherever_it_was_cut() {
+    let bytes = write(&few());
+    for length in 0..bytes.len() {
+        let error = read(&bytes[..length]).expect_err("cut").to_string();
+        assert!(error.contains("do:"), "{length}: {error}");
+    }
+}
+
+#[test]
+fn no_changed_byte_goes_unnoticed() {
+    let bytes = write(&few());
+    for position in 0..bytes.len() {
+        for change in [1u8, 0x20, 0x80, 0xff] {
+            let mut changed = bytes.clone();
+            changed[position] ^= change;
+            let read = read(&changed);
+            assert!(
+                read.is_err(),
+                "byte {position} ^ {change:#x} is accepted: {read:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn blocks_cannot_be_left_out_swapped_or_added() {
+    let two = |values: [&[u8]; 2]| {
+        write(&[
+            (0, entry(b"a", values[0], None)),
+            (1, entry(b"b", values[1], None)),
+        ])
+    };
+    let bytes = two([b"1", b"2"]);
+    let starts: Vec<usize> = (0..bytes.len())
+        .filter(|at| bytes[*at..].starts_with(b"*2\r\n$4\r\nECHO"))
+        .collect();
+    let [_, first, second, end] = starts[..] else {
+        panic!("{starts:?}")
+    };
+    let joined = |parts: &[&[u8]]| read(&parts.concat()).map_err(|error| error.to_string());
+    let (header, one, other, end) = (
+        &bytes[..first],
+        &bytes[first..second],
+        &bytes[second..end],
+        &bytes[end..],
+    );
+    assert!(joined(&[header, one, other, end]).is_ok());
+    for parts in [
+        &[header, other, end][..],
+        &[header, one, end],
+        &[header, other, one, end],
+        &[header, one, one, other, end],
+        &[header, one, other, end, end],
+        &[header, one, other, end, b"\n"],
+        &[header, one, other],
+        &[one, other, end],
+    ] {
+        let error = joined(parts).expect_err("refused");
+        assert!(error.contains("block") || error.contains("no export"), "{error}");
+    }
+}
+
+/// A file with one block that says and holds what is given, all checksums right.
+fn forged(text: &str, body: &[u8]) -> Vec<u8> {
+    let header = super::line("repligo-export version=1 created-ms=1", &[]);
+    let end = super::line("end blocks=1 entries=1", &[]);
+    [header, super::line(text, body), body.to_vec(), end].concat()
+}
+
+#[test]
+fn a_block_holds_entries_of_its_database_and_nothing_else() {
+    let select = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n".as_slice();
+    let set = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n".as_slice();
+    let check = |parts: &[&[u8]]| {
+        let body = parts.concat();
+        let text = format!("block=1 db=0 entries=1 bytes={}", body.len());
+        read(&forged(&text, &body)).map_err(|error| error.to_string())
+    };
+    assert_eq!(
+        check(&[select, set]).expect("as written")[0].entries,
+        [entry(b"a", b"1", None)]
+    );
+    let others: [&[&[u8]]; 12] = [
+        &[set],
+        &[select, select, set],
+        &[b"*2\r\n$6\r\nSELECT\r\n$1\r\n1\r\n", set],
+        &[select, set, b"*1\r\n$8\r\nFLUSHALL\r\n"],
+        &[select, set, b"FLUSHALL\r\n"],
+        &[select, set, set],
+        &[select, b"*4\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n$2\r\nNX\r\n"],
+        &[
+            select,
+            b"*5\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n$4\r\nPXAT\r\n$1\r\n0\r\n",
+        ],
+        &[
+            select,
+            b"*5\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n$4\r\nPXAT\r\n$20\r\n18446744073709551615\r\n",
+        ],
+        &[select, b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1"],
+        &[select, set, b"*0\r\n"],
+        &[select, b"*-1\r\n", set],
+    ];
+    for parts in others {
+        let error = check(parts).expect_err("refused");
+        assert!(error.contains("something else than it says"), "{error}");
+    }
+}
+
+#[test]
+fn claimed_sizes_take_no_memory() {
+    for text in [
+        "block=1 db=0 entries=1 bytes=1073741824",
+        "block=1 db=0 entries=18446744073709551615 bytes=64",
+        "block=1 db=0 entries=1 bytes=18446744073709551615",
+        "block=1 db=4294967296 entries=1 bytes=64",
+        "block=1 db=0 entries=0 bytes=0",
+        "block=1 db=0 bytes=64",
+        "block=-1 db=0 entries=1 bytes=64",
+        "block=1 db=0 entries=1 bytes=99999999999999999999999",
+    ] {
+        let error = read(&forged(text, &[b'x'; 64])).expect_err("refused").to_string();
+        assert!(error.contains("block 1, at offset 74"), "{text}: {error}");
+    }
+}
+
+#[test]
+fn other_files_and_other_versions_are_told_apart() {
+    let check = |bytes: &[u8], part: &str| {
+        let error = read(bytes).expect_err("refused").to_string();
+        assert!(error.contains(part), "{error}");
+    };
+    check(b"", "it is empty");
+    check(b"REDIS0011\xfa", "no export of repligo");
+    check(
+        b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n",
+        "no export of repligo",
+    );
+    check(&[b'*'; 5000], "no export of repligo");
+    check(
+        &super::line("repligo-export version=2 created-ms=1", &[]),
+        "version 2",
+    );
+    check(&super::line("repligo-export created-ms=1", &[]), "no version");
+}

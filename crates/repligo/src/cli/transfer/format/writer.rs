@@ -1,0 +1,111 @@
+//! Writes an export.
+
+use std::io::Write;
+
+use repligo_proto::resp::encode_request;
+
+use super::{BLOCK_BYTES, BLOCK_ENTRIES, Entry, MAGIC, VERSION, line};
+
+/// Collects entries into blocks. What was not finished is no export: a reader refuses it.
+pub struct Writer<W: Write> {
+    out: W,
+    body: Vec<u8>,
+    db: u32,
+    block_entries: usize,
+    blocks: u64,
+    entries: u64,
+    bytes: u64,
+}
+
+impl<W: Write> Writer<W> {
+    /// Writes the header.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn new(out: W, created_ms: u64) -> std::io::Result<Writer<W>> {
+        let mut writer = Writer {
+            out,
+            body: Vec::new(),
+            db: 0,
+            block_entries: 0,
+            blocks: 0,
+            entries: 0,
+            bytes: 0,
+        };
+        let header = line(&format!("{MAGIC} version={VERSION} created-ms={created_ms}"), &[]);
+        writer.put(&header)?;
+        Ok(writer)
+    }
+
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn add(&mut self, db: u32, entry: &Entry) -> std::io::Result<()> {
+        if self.db != db || self.body.len() >= BLOCK_BYTES || self.block_entries >= BLOCK_ENTRIES {
+            self.close_block()?;
+        }
+        if self.block_entries == 0 {
+            self.db = db;
+            encode_request(&mut self.body, &["SELECT", &db.to_string()]);
+        }
+        let (key, value) = (entry.key.as_slice(), entry.value.as_slice());
+        match entry.deadline_ms {
+            None => encode_request(&mut self.body, &[b"SET".as_slice(), key, value]),
+            Some(deadline_ms) => {
+                let mut digits = itoa::Buffer::new();
+                let deadline = digits.format(deadline_ms).as_bytes();
+                encode_request(
+                    &mut self.body,
+                    &[b"SET".as_slice(), key, value, b"PXAT", deadline],
+                );
+            }
+        }
+        self.block_entries += 1;
+        self.entries += 1;
+        Ok(())
+    }
+
+    fn close_block(&mut self) -> std::io::Result<()> {
+        if self.block_entries == 0 {
+            return Ok(());
+        }
+        self.blocks += 1;
+        let text = format!(
+            "block={} db={} entries={} bytes={}",
+            self.blocks,
+            self.db,
+            self.block_entries,
+            self.body.len()
+        );
+        let mut body = std::mem::take(&mut self.body);
+        self.put(&line(&text, &body))?;
+        self.put(&body)?;
+        body.clear();
+        // A block with a long value leaves a long buffer behind.
+        body.shrink_to(4 * BLOCK_BYTES);
+        self.body = body;
+        self.block_entries = 0;
+        Ok(())
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.bytes += bytes.len() as u64;
+        self.out.write_all(bytes)
+    }
+
+    /// Writes the last block and the end, and returns the output and how many bytes it got.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn finish(mut self) -> std::io::Result<(W, u64)> {
+        self.close_block()?;
+        let end = line(
+            &format!("end blocks={} entries={}", self.blocks, self.entries),
+            &[],
+        );
+        self.put(&end)?;
+        self.out.flush()?;
+        Ok((self.out, self.bytes))
+    }
+}

@@ -1,0 +1,146 @@
+//! Writes entries into a server.
+
+use std::collections::BTreeMap;
+
+use repligo_proto::resp::Value;
+
+use super::facts::{Deadline, Seen};
+use super::format::Entry;
+use super::server::{Requests, Server};
+use super::summary::Refusals;
+use super::{Outcome, Output};
+use crate::cli::failure::Failure;
+
+/// What happens to a key that the target has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// The transfer ends.
+    Fail,
+    /// It stays as it is.
+    Skip,
+    /// It is overwritten.
+    Replace,
+}
+
+/// What was written into one database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Entries.
+    pub entries: u64,
+    /// Those of them that do not expire.
+    pub lasting: u64,
+    /// When the first of the others expires.
+    pub first_deadline_ms: Option<u64>,
+    /// Keys that were there and stayed.
+    pub existing: u64,
+    /// Entries that had expired before they could be written.
+    pub expired: u64,
+}
+
+/// The target.
+pub struct Target<'a> {
+    /// Where it goes.
+    pub server: &'a mut Server,
+    existing: Existing,
+    /// Per database.
+    pub written: BTreeMap<u32, Written>,
+    /// What the target did not take.
+    pub refusals: Refusals,
+    /// Keys that stayed as they were or were refused, per database.
+    pub kept: BTreeMap<u32, Seen>,
+}
+
+impl<'a> Target<'a> {
+    /// Nothing is written yet.
+    pub fn new(server: &'a mut Server, existing: Existing) -> Target<'a> {
+        Target {
+            server,
+            existing,
+            written: BTreeMap::new(),
+            refusals: Refusals::default(),
+            kept: BTreeMap::new(),
+        }
+    }
+
+    /// A key is there. Whether it is what was to be written: by an earlier sending whose reply was lost, or before.
+    fn is_ours(&mut self, db: u32, entry: &Entry) -> Outcome<bool> {
+        let value = self.server.ask_one(db, &[b"GET".as_slice(), &entry.key]);
+        let deadline = self.server.ask_one(db, &[b"PEXPIRETIME".as_slice(), &entry.key]);
+        let (Ok(value), Ok(deadline)) = (value, deadline) else {
+            return Ok(false);
+        };
+        let deadline = Deadline::read(&deadline, None).and_then(Deadline::ms);
+        Ok(value.as_bytes() == Some(&entry.value) && deadline == entry.deadline_ms)
+    }
+
+    fn keep(&mut self, db: u32, entry: &Entry) -> Outcome<()> {
+        if self.existing == Existing::Fail {
+            return Err(Failure::new(
+                format!(
+                    "{}: database {db} has the key {} already",
+                    self.server.name(),
+                    entry.key.escape_ascii()
+                ),
+                "choose what happens to such keys: --skip-existing or --replace",
+            )
+            .into());
+        }
+        self.written.entry(db).or_default().existing += 1;
+        self.kept.entry(db).or_default().insert(&entry.key);
+        Ok(())
+    }
+}
+
+impl Output for Target<'_> {
+    fn take(&mut self, db: u32, entries: &[Entry]) -> Outcome<()> {
+        let now_ms = self.server.now_ms()?;
+        let lives = |entry: &&Entry| entry.deadline_ms.is_none_or(|deadline_ms| deadline_ms > now_ms);
+        let living: Vec<&Entry> = entries.iter().filter(lives).collect();
+        self.written.entry(db).or_default().expired += (entries.len() - living.len()) as u64;
+        let only_new = self.existing != Existing::Replace;
+        let replies = self.server.ask(Requests {
+            db,
+            count: living.len(),
+            width: 1,
+            push: &|at, connection| {
+                let entry = living[at];
+                let mut digits = itoa::Buffer::new();
+                let mut words: Vec<&[u8]> = vec![b"SET", &entry.key, &entry.value];
+                if let Some(deadline_ms) = entry.deadline_ms {
+                    words.extend([b"PXAT", digits.format(deadline_ms).as_bytes()]);
+                }
+                if only_new {
+                    words.push(b"NX");
+                }
+                connection.push(&words);
+            },
+        })?;
+        for (entry, reply) in living.into_iter().zip(replies) {
+            let is_written = match reply.value() {
+                Value::Simple(_) => true,
+                Value::Null | Value::NullArray if only_new => reply.is_repeated && self.is_ours(db, entry)?,
+                other => {
+                    let text = other.as_error().unwrap_or("SET gave no OK").to_string();
+                    self.refusals
+                        .add(&entry.key, &text, |text| self.server.refused("SET", text))?;
+                    self.kept.entry(db).or_default().insert(&entry.key);
+                    continue;
+                }
+            };
+            if !is_written {
+                self.keep(db, entry)?;
+                continue;
+            }
+            let written = self.written.entry(db).or_default();
+            written.entries += 1;
+            match entry.deadline_ms {
+                None => written.lasting += 1,
+                Some(ms) => {
+                    let first = written.first_deadline_ms.map_or(ms, |first| first.min(ms));
+                    written.first_deadline_ms = Some(first);
+                }
+            }
+        }
+        Ok(())
+    }
+}

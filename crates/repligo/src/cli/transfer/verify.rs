@@ -1,0 +1,216 @@
+//! Compares entries with what a server holds.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
+
+use repligo_proto::resp::Value;
+
+use super::facts::{Deadline, Seen};
+use super::format::Entry;
+use super::server::{Requests, Server};
+use super::summary::{Verification, shown};
+use super::{Outcome, Output};
+use crate::cli::failure::Failure;
+
+/// Entries of a sample.
+const SAMPLE: usize = 1000;
+/// Longer values are in no sample, so that it takes 64 MiB at most.
+const SAMPLE_VALUE_BYTES: usize = 64 << 10;
+/// Bytes of values that are asked for at once.
+const VALUE_BYTES: usize = 4 << 20;
+/// What a deadline may be off by where a server tells only the time that is left.
+const ESTIMATE_MS: u64 = 1000;
+
+/// Some of the entries that went by, each with the same chance.
+#[derive(Default)]
+pub struct Sample {
+    chance: RandomState,
+    offered: u64,
+    /// With their databases.
+    pub entries: Vec<(u32, Entry)>,
+}
+
+impl Sample {
+    /// An entry goes by.
+    pub fn offer(&mut self, db: u32, entry: &Entry) {
+        if entry.value.len() > SAMPLE_VALUE_BYTES {
+            return;
+        }
+        self.offered += 1;
+        if self.entries.len() < SAMPLE {
+            self.entries.push((db, entry.clone()));
+            return;
+        }
+        let place = (self.chance.hash_one(self.offered) % self.offered) as usize;
+        if place < SAMPLE {
+            self.entries[place] = (db, entry.clone());
+        }
+    }
+
+    /// The entries per database.
+    pub fn by_database(self) -> BTreeMap<u32, Vec<Entry>> {
+        let mut sorted = BTreeMap::new();
+        for (db, entry) in self.entries {
+            sorted.entry(db).or_insert_with(Vec::new).push(entry);
+        }
+        sorted
+    }
+}
+
+/// Takes entries and compares them.
+pub struct Compare<'a> {
+    /// Who must have them.
+    pub server: &'a mut Server,
+    /// Keys that nobody has written, per database.
+    pub untouched: &'a BTreeMap<u32, Seen>,
+    /// What was found.
+    pub result: &'a mut Verification,
+}
+
+impl Compare<'_> {
+    fn compare(&mut self, db: u32, entries: &[&Entry]) -> Outcome<()> {
+        let command = self.server.deadline_command();
+        let estimate = match self.server.has_deadlines() {
+            true => None,
+            false => Some(self.server.now_ms()?),
+        };
+        let replies = self.server.ask(Requests {
+            db,
+            count: entries.len(),
+            width: 2,
+            push: &|at, connection| {
+                connection.push(&[b"GET".as_slice(), &entries[at].key]);
+                connection.push(&[command.as_bytes(), &entries[at].key]);
+            },
+        })?;
+        let now_ms = self.server.now_ms()?;
+        for (entry, reply) in entries.iter().zip(replies) {
+            self.result.compared += 1;
+            let deadline = Deadline::read(&reply.values[1], estimate);
+            // The clock that we know may be a little behind the server's.
+            let has_expired = entry.deadline_ms.is_some_and(|ms| ms <= now_ms + ESTIMATE_MS);
+            let what = match &reply.values[0] {
+                Value::Null | Value::NullArray if has_expired => {
+                    self.result.expired += 1;
+                    continue;
+                }
+                Value::Null | Value::NullArray => {
+                    self.result.missing += 1;
+                    "is not there".to_string()
+                }
+                Value::Bulk(value) if *value != entry.value => {
+                    self.result.different += 1;
+                    "has another value".to_string()
+                }
+                Value::Bulk(_) if has_expired => continue,
+                Value::Bulk(_) => {
+                    let found = deadline.and_then(Deadline::ms);
+                    if is_near(found, entry.deadline_ms, estimate.map_or(0, |_| ESTIMATE_MS)) {
+                        continue;
+                    }
+                    self.result.different += 1;
+                    format!("expires at {found:?}, not at {:?}", entry.deadline_ms)
+                }
+                other => {
+                    self.result.different += 1;
+                    format!("cannot be read: {}", other.as_error().unwrap_or("no string"))
+                }
+            };
+            self.result
+                .note(format!("database {db}: {} {what}", shown(&entry.key)));
+        }
+        Ok(())
+    }
+}
+
+fn is_near(one: Option<u64>, two: Option<u64>, tolerance_ms: u64) -> bool {
+    match (one, two) {
+        (Some(one), Some(two)) => one.abs_diff(two) <= tolerance_ms,
+        _ => one == two,
+    }
+}
+
+impl Output for Compare<'_> {
+    fn take(&mut self, db: u32, entries: &[Entry]) -> Outcome<()> {
+        let untouched = self.untouched.get(&db);
+        let ours = |entry: &&Entry| untouched.is_none_or(|keys| !keys.contains(&entry.key));
+        let mut some: Vec<&Entry> = Vec::new();
+        let mut bytes = 0;
+        for entry in entries.iter().filter(ours) {
+            some.push(entry);
+            bytes += entry.bytes();
+            if bytes >= VALUE_BYTES {
+                self.compare(db, &std::mem::take(&mut some))?;
+                bytes = 0;
+            }
+        }
+        self.compare(db, &some)
+    }
+}
+
+/// Takes entries and checks that no key is there yet.
+pub struct Absent<'a> {
+    /// Who must not have them.
+    pub server: &'a mut Server,
+}
+
+impl Output for Absent<'_> {
+    fn take(&mut self, db: u32, entries: &[Entry]) -> Outcome<()> {
+        let replies = self.server.ask(Requests {
+            db,
+            count: entries.len(),
+            width: 1,
+            push: &|at, connection| connection.push(&[b"EXISTS".as_slice(), &entries[at].key]),
+        })?;
+        for (entry, reply) in entries.iter().zip(replies) {
+            match reply.value() {
+                Value::Integer(0) => {}
+                Value::Error(text) => return Err(self.server.refused("EXISTS", text).into()),
+                _ => {
+                    let what = format!(
+                        "{}: database {db} has the key {} already; nothing was imported",
+                        self.server.name(),
+                        shown(&entry.key)
+                    );
+                    let remedy = "choose what happens to such keys: --skip-existing or --replace";
+                    return Err(Failure::new(what, remedy).into());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_bounded_and_spread_over_what_went_by() {
+        let mut sample = Sample::default();
+        for number in 0..20_000u32 {
+            let entry = Entry {
+                key: number.to_be_bytes().to_vec(),
+                value: Vec::new(),
+                deadline_ms: None,
+            };
+            sample.offer(number % 2, &entry);
+        }
+        let long = Entry {
+            key: b"long".to_vec(),
+            value: vec![0; SAMPLE_VALUE_BYTES + 1],
+            deadline_ms: None,
+        };
+        sample.offer(0, &long);
+        assert_eq!(sample.entries.len(), SAMPLE);
+        let late = sample
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.key >= 10_000u32.to_be_bytes().to_vec());
+        let late = late.count();
+        assert!((300..700).contains(&late), "{late} of the second half");
+        let sorted = sample.by_database();
+        assert_eq!(sorted.len(), 2);
+        assert_eq!(sorted.values().map(Vec::len).sum::<usize>(), SAMPLE);
+    }
+}

@@ -1,0 +1,1 @@
+"""`repligo export` and `repligo import`: between Redis, one node and three, through failovers, and with bad files."""
