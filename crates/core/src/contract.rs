@@ -269,6 +269,13 @@ pub enum Event {
     },
     /// Something unusual; one sentence.
     Warning(String),
+    /// A message of a peer does not decode; it was dropped.
+    Malformed {
+        /// Who sent it.
+        from: PeerId,
+        /// What it was to be.
+        what: &'static str,
+    },
 }
 
 /// Role of a replica.

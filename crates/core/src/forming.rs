@@ -58,8 +58,51 @@ pub enum FormingOutput {
     Wait,
     /// Make this state durable, then call [`Forming::persisted`].
     Persist(FormingState),
-    /// Stop; the text says why and what to do.
-    Refuse(String),
+    /// Stop: this node must not take part.
+    Refuse(Refusal),
+}
+
+/// Why a node must not take part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// This node is empty and `peer` is not.
+    Wiped {
+        /// Who belongs to a formed cluster.
+        peer: PeerId,
+    },
+    /// Two clusters meet.
+    OtherCluster {
+        /// Who belongs to another cluster.
+        peer: PeerId,
+        /// The cluster of this node.
+        mine: u128,
+        /// The cluster of the peer.
+        theirs: u128,
+    },
+}
+
+impl Refusal {
+    /// The peer that contradicts.
+    pub fn peer(self) -> PeerId {
+        match self {
+            Self::Wiped { peer } | Self::OtherCluster { peer, .. } => peer,
+        }
+    }
+
+    /// What is wrong and what to do; `name` is the name of [`Self::peer`].
+    pub fn explain(self, name: &str) -> String {
+        match self {
+            Self::Wiped { .. } => format!(
+                "this node's data directory is empty, but node {name} belongs to a formed cluster: the directory \
+                 was wiped or is the wrong one. It must not vote, since it may have acknowledged writes that it \
+                 no longer holds. Restore the directory and start again"
+            ),
+            Self::OtherCluster { mine, theirs, .. } => format!(
+                "this node belongs to cluster {mine:032x}, but node {name} to {theirs:032x}. Check --data-dir and \
+                 --cluster of both, and start the one that has the wrong directory with its own"
+            ),
+        }
+    }
 }
 
 /// One node's part in forming.
@@ -149,30 +192,17 @@ impl Forming {
         }
     }
 
-    fn contradiction(&self) -> Option<String> {
-        for (peer, state) in &self.peers {
-            match (self.state, *state) {
-                (FormingState::Empty, FormingState::Formed(_)) => {
-                    return Some(format!(
-                        "this node's data directory is empty, but node {peer} belongs to a formed cluster: the \
-                         directory was wiped or is the wrong one. It must not vote, since it may have \
-                         acknowledged writes that it no longer holds. Restore the directory and start again"
-                    ));
-                }
+    fn contradiction(&self) -> Option<Refusal> {
+        self.peers
+            .iter()
+            .find_map(|(&peer, &state)| match (self.state, state) {
+                (FormingState::Empty, FormingState::Formed(_)) => Some(Refusal::Wiped { peer }),
                 (
                     FormingState::Prepared(mine) | FormingState::Formed(mine),
                     FormingState::Prepared(theirs) | FormingState::Formed(theirs),
-                ) if mine != theirs => {
-                    return Some(format!(
-                        "this node belongs to cluster {mine:032x}, but node {peer} to {theirs:032x}: check the \
-                         data directory and the cluster line of both"
-                    ));
-                }
-                (FormingState::Formed(_), FormingState::Empty) => {}
-                _ => {}
-            }
-        }
-        None
+                ) if mine != theirs => Some(Refusal::OtherCluster { peer, mine, theirs }),
+                _ => None,
+            })
     }
 
     /// The id to prepare: drawn by the lowest voter when all are empty, taken over by the others.
@@ -207,7 +237,7 @@ mod tests {
     use super::*;
 
     /// Delivers announcements in rounds until nothing changes; a node listed in `down` takes no part.
-    fn run(nodes: &mut [Forming], down: &[PeerId]) -> Vec<String> {
+    fn run(nodes: &mut [Forming], down: &[PeerId]) -> Vec<Refusal> {
         let mut refusals = Vec::new();
         for _ in 0..8 {
             for from in 0..nodes.len() {
@@ -221,8 +251,8 @@ mod tests {
                     while let FormingOutput::Persist(state) = output {
                         output = nodes[to].persisted(state);
                     }
-                    if let FormingOutput::Refuse(reason) = output {
-                        refusals.push(reason);
+                    if let FormingOutput::Refuse(refusal) = output {
+                        refusals.push(refusal);
                     }
                 }
             }
@@ -258,10 +288,7 @@ mod tests {
         let formed = FormingState::Formed(7);
         let mut three = nodes(&[formed, FormingState::Empty, FormingState::Empty]);
         let refusals = run(&mut three, &[]);
-        assert!(
-            refusals.iter().any(|reason| reason.contains("wiped")),
-            "{refusals:?}"
-        );
+        assert!(refusals.contains(&Refusal::Wiped { peer: 1 }), "{refusals:?}");
         assert!(three[1].formed().is_none() && three[2].formed().is_none());
         let mut alone = nodes(&[formed, FormingState::Empty, FormingState::Empty]);
         assert!(run(&mut alone, &[1]).is_empty());
@@ -289,6 +316,34 @@ mod tests {
     #[test]
     fn different_clusters_refuse_each_other() {
         let mut two = nodes(&[FormingState::Formed(7), FormingState::Prepared(9)]);
-        assert!(!run(&mut two, &[]).is_empty());
+        let refusals = run(&mut two, &[]);
+        let (mine, theirs) = (7, 9);
+        assert!(
+            refusals.contains(&Refusal::OtherCluster {
+                peer: 2,
+                mine,
+                theirs
+            }),
+            "{refusals:?}"
+        );
+    }
+
+    #[test]
+    fn every_refusal_names_the_node_and_what_to_do() {
+        let (mine, theirs) = (7, 9);
+        for (refusal, remedy) in [
+            (Refusal::Wiped { peer: 2 }, "Restore the directory"),
+            (
+                Refusal::OtherCluster {
+                    peer: 2,
+                    mine,
+                    theirs,
+                },
+                "Check --data-dir",
+            ),
+        ] {
+            let text = refusal.explain("n2");
+            assert!(text.contains("node n2") && text.contains(remedy), "{text}");
+        }
     }
 }

@@ -428,9 +428,8 @@ impl Replica {
         }
         let decoded = Message::decode(message);
         let Ok(message) = decoded else {
-            return outputs.events.push(Event::Warning(format!(
-                "a message of node {from} does not decode"
-            )));
+            let what = "a message";
+            return outputs.events.push(Event::Malformed { from, what });
         };
         match message {
             Message::Consensus(reader) => self.on_consensus(from, reader, outputs),

@@ -183,9 +183,8 @@ impl Replica {
             incoming.keyspace.restore_chunk(&chunk).is_ok()
         };
         if !taken {
-            outputs.events.push(Event::Warning(format!(
-                "chunk {number} of a snapshot of node {from} does not decode"
-            )));
+            let what = "a chunk of a snapshot";
+            outputs.events.push(Event::Malformed { from, what });
             return self.abandon_file(outputs);
         }
         incoming.next += 1;
@@ -210,9 +209,8 @@ impl Replica {
             }
         }
         if self.consensus.step(from, reader).is_err() {
-            outputs.events.push(Event::Warning(format!(
-                "a consensus message of node {from} does not decode"
-            )));
+            let what = "a consensus message";
+            outputs.events.push(Event::Malformed { from, what });
         }
     }
 

@@ -15,6 +15,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use repligo_core::limits::FORWARD_HOLD_US;
 
 use crate::node::{NodeStatus, Phase, Shared};
 use report::Report;
@@ -84,8 +85,8 @@ async fn index(State(shared): State<Arc<Shared>>) -> Response {
     let text = format!(
         "repligo {} node {name}\n\n\
          /livez        200 while the worker turns\n\
-         /readyz       200 while this node can serve clients\n\
-         /healthz      ?level=linearizable (default) or eventual: can this node serve such reads?\n\
+         /readyz       200 while this node takes requests, those that wait for a leader included\n\
+         /healthz      ?level=linearizable (default) or eventual: can this node serve such reads now?\n\
          /metrics      Prometheus text\n\
          /api/status   the cluster as this node sees it, JSON (the same as REPLIGO.STATUS)\n",
         env!("CARGO_PKG_VERSION")
@@ -106,7 +107,7 @@ async fn healthz(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -
     let query = query.unwrap_or_default();
     let level = query.split('&').find_map(|pair| pair.strip_prefix("level="));
     let problem = match level.unwrap_or("linearizable") {
-        "linearizable" => stalled(&shared).or_else(|| not_ready(&shared.status())),
+        "linearizable" => stalled(&shared).or_else(|| not_serving(&shared.status())),
         "eventual" => stalled(&shared).or_else(|| not_eventual(&shared.status())),
         other => {
             let text = format!("unknown level `{other}`: write level=linearizable or level=eventual\n");
@@ -154,12 +155,44 @@ fn stalled(shared: &Shared) -> Option<String> {
         .then(|| format!("the worker has not turned for {} ms", age.as_millis()))
 }
 
+/// Why this node should get no connections.
 fn not_ready(status: &NodeStatus) -> Option<String> {
+    if status.is_ready() {
+        return None;
+    }
+    let Some(unserved_ms) = status.unserved_ms.filter(|_| status.phase == Phase::Running) else {
+        return not_serving(status);
+    };
+    let cut_off: Vec<&str> = status
+        .nodes
+        .iter()
+        .filter(|node| !node.connected)
+        .map(|node| node.name.as_str())
+        .collect();
+    let whom = if cut_off.is_empty() {
+        "all nodes are connected".to_string()
+    } else {
+        format!("not connected: {}", cut_off.join(", "))
+    };
+    Some(format!(
+        "no leader for {unserved_ms} ms, and requests are held for {} ms at most; {whom}",
+        FORWARD_HOLD_US / 1000
+    ))
+}
+
+/// Why this node answers no linearizable request at once.
+fn not_serving(status: &NodeStatus) -> Option<String> {
     match &status.phase {
         Phase::Starting => Some("starting: reading the disk".to_string()),
+        Phase::Forming { waiting_for } if waiting_for.is_empty() => {
+            Some("forming: waiting for the others to agree".to_string())
+        }
         Phase::Forming { waiting_for } => Some(format!("forming: waiting for {}", waiting_for.join(", "))),
         Phase::Stopping => Some("stopping".to_string()),
         Phase::Running if status.replica.serving => None,
+        Phase::Running if status.unserved_ms.is_none() => {
+            Some("no leader since the start: waiting for a majority of the nodes".to_string())
+        }
         Phase::Running => {
             Some("no leader is serving: an election is going on, or there is no quorum".to_string())
         }
@@ -171,7 +204,7 @@ fn not_eventual(status: &NodeStatus) -> Option<String> {
     if status.phase == Phase::Running && status.replica.applied_index > 0 {
         None
     } else {
-        not_ready(status)
+        not_serving(status)
     }
 }
 
@@ -179,45 +212,65 @@ fn not_eventual(status: &NodeStatus) -> Option<String> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn readiness_follows_phase_and_leader() {
-        let check = |phase: Phase, serving: bool, expect: Option<&str>| {
-            let mut status = NodeStatus {
-                phase,
-                ..Default::default()
-            };
-            status.replica.serving = serving;
-            let problem = not_ready(&status);
-            match expect {
-                None => assert_eq!(problem, None),
-                Some(part) => assert!(
-                    problem.as_deref().is_some_and(|text| text.contains(part)),
-                    "{problem:?}"
-                ),
-            }
+    fn status(phase: Phase, unserved_ms: Option<u64>) -> NodeStatus {
+        let mut status = NodeStatus {
+            phase,
+            unserved_ms,
+            ..Default::default()
         };
-        check(Phase::Running, true, None);
-        check(Phase::Running, false, Some("no leader"));
-        check(Phase::Starting, false, Some("starting"));
-        check(
-            Phase::Forming {
-                waiting_for: vec!["n2".into(), "n3".into()],
-            },
-            false,
-            Some("n2, n3"),
-        );
-        check(Phase::Stopping, true, Some("stopping"));
+        status.replica.serving = unserved_ms == Some(0);
+        status
+    }
+
+    fn check(problem: Option<String>, expect: Option<&str>) {
+        match expect {
+            None => assert_eq!(problem, None),
+            Some(part) => assert!(
+                problem.as_deref().is_some_and(|text| text.contains(part)),
+                "{problem:?}"
+            ),
+        }
+    }
+
+    #[test]
+    fn a_node_is_ready_for_as_long_as_it_holds_requests() {
+        let ready = |phase, unserved_ms, expect| check(not_ready(&status(phase, unserved_ms)), expect);
+        ready(Phase::Running, Some(0), None);
+        ready(Phase::Running, Some(4999), None);
+        ready(Phase::Running, Some(5000), Some("no leader for 5000 ms"));
+        ready(Phase::Running, None, Some("since the start"));
+        ready(Phase::Starting, None, Some("starting"));
+        let waiting_for = vec!["n2".into(), "n3".into()];
+        ready(Phase::Forming { waiting_for }, None, Some("n2, n3"));
+        ready(Phase::Stopping, Some(0), Some("stopping"));
+    }
+
+    #[test]
+    fn linearizable_health_says_whether_requests_are_answered_now() {
+        let serving = |unserved_ms, expect| check(not_serving(&status(Phase::Running, unserved_ms)), expect);
+        serving(Some(0), None);
+        serving(Some(25), Some("an election is going on"));
+    }
+
+    #[test]
+    fn the_reason_names_the_nodes_that_are_cut_off() {
+        let mut status = status(Phase::Running, Some(9000));
+        for (name, connected) in [("n1", true), ("n2", false), ("n3", false)] {
+            status.nodes.push(crate::node::PeerStatus {
+                name: name.into(),
+                connected,
+                ..Default::default()
+            });
+        }
+        check(not_ready(&status), Some("not connected: n2, n3"));
     }
 
     #[test]
     fn eventual_health_survives_the_loss_of_the_leader() {
-        let mut status = NodeStatus {
-            phase: Phase::Running,
-            ..Default::default()
-        };
+        let mut status = status(Phase::Running, None);
         assert!(not_eventual(&status).is_some(), "nothing applied yet");
         status.replica.applied_index = 5;
         assert_eq!(not_eventual(&status), None);
-        assert!(not_ready(&status).is_some());
+        assert!(not_serving(&status).is_some());
     }
 }

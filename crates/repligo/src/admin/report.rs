@@ -39,6 +39,9 @@ pub struct Report {
     /// Milliseconds since the reporting node started.
     #[serde(default)]
     pub uptime_ms: u64,
+    /// Process id of the reporting node.
+    #[serde(default)]
+    pub pid: u32,
 }
 
 /// One row of the report.
@@ -114,8 +117,9 @@ impl Report {
             generation: status.generation,
             incarnation: status.incarnation,
             uptime_ms: status.uptime_ms,
+            pid: std::process::id(),
         };
-        report.health = report.judge(status.is_ready());
+        report.health = report.judge(status.is_serving());
         report
     }
 
@@ -137,8 +141,8 @@ impl Report {
         self.nodes.iter().find(|node| node.name == self.reported_by)
     }
 
-    fn judge(&self, ready: bool) -> Health {
-        if !ready {
+    fn judge(&self, serving: bool) -> Health {
+        if !serving {
             Health::Unavailable
         } else if self.nodes.iter().all(|node| node.healthy) {
             Health::Healthy

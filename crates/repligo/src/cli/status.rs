@@ -124,7 +124,11 @@ fn screen(report: &Report) -> String {
         "node", "role", "term", "applied", "behind", "heard", "health"
     );
     for node in &report.nodes {
-        let health = if node.healthy { "ok" } else { "missing" };
+        let health = match (node.healthy, node.connected) {
+            (true, _) => "ok",
+            (false, true) => "waiting",
+            (false, false) => "missing",
+        };
         let behind = newest.saturating_sub(node.applied_index);
         let heard = format!("{}ms", node.lag_ms);
         let _ = writeln!(
@@ -176,6 +180,11 @@ mod tests {
             ..Default::default()
         };
         report.nodes[1].healthy = false;
+        assert!(
+            screen(&report).contains("waiting"),
+            "it is there and serves nobody yet"
+        );
+        report.nodes[1].connected = false;
         let text = screen(&report);
         for part in ["degraded", "not formed", "leader", "missing", "seen by n1"] {
             assert!(text.contains(part), "no `{part}` in\n{text}");

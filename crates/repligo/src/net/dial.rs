@@ -332,15 +332,15 @@ impl Worker {
                 hello::judge(mine, header, &theirs)?;
                 socket.theirs = theirs.forming;
                 self.forming_announced(peer, theirs.forming);
-                if !socket.open && self.links.may_open(peer, socket.theirs) {
-                    socket.open = true;
-                    self.opened(peer);
-                }
+                self.open_if_both_formed(peer, socket);
                 self.turn.request();
                 Ok(())
             }
             _ if !same => Err("a frame of another cluster or generation came over the link".to_owned()),
-            Kind::CORE if !socket.open => Err("a message came before the link was open".to_owned()),
+            // The other side has heard our greeting and opened the link before our turn did.
+            Kind::CORE if !self.open_if_both_formed(peer, socket) => {
+                Err("a message came before both nodes had said that the cluster has formed".to_owned())
+            }
             Kind::CORE => {
                 let message = bytes::Bytes::copy_from_slice(payload);
                 self.step(now, Input::Peer { from: peer, message });
@@ -353,6 +353,15 @@ impl Worker {
             // Kinds of a later release of the same feature level carry nothing that must be understood.
             _ => Ok(()),
         }
+    }
+
+    /// Opens a link as soon as it may be; true if it is open.
+    fn open_if_both_formed(&mut self, peer: PeerId, socket: &mut Socket) -> bool {
+        if !socket.open && self.links.may_open(peer, socket.theirs) {
+            socket.open = true;
+            self.opened(peer);
+        }
+        socket.open
     }
 
     /// Opens the links on which both ends have said that they belong together; before each turn.

@@ -105,9 +105,8 @@ pub fn judge(mine: (&Hello, &Identity), header: &Header, theirs: &Hello) -> Resu
     let place = place.map(|place| place as u64 + 1);
     if *name == own.name || place != Some(header.peer) {
         return Err(format!(
-            "a node that calls itself {name}, number {}, answers where another one was expected: check the \
-             addresses in --cluster and the --name of each node",
-            header.peer
+            "a node that calls itself {name} answers where another one was expected: check the addresses in \
+             --cluster and the --name of each node"
         ));
     }
     if theirs.origin_fingerprint != own.origin_fingerprint {

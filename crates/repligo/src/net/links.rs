@@ -8,7 +8,7 @@
 
 use bytes::Bytes;
 use repligo_core::codec::Malformed;
-use repligo_core::contract::{Identity, PeerId, Status};
+use repligo_core::contract::{Identity, PeerId, Role, Status};
 use repligo_core::forming::FormingState;
 use repligo_core::time::Now;
 use repligo_proto::frame::{self, HEADER_BYTES, Header, Kind};
@@ -57,6 +57,8 @@ pub struct Links {
     own_address: String,
     next_epoch: u64,
     ticks: u64,
+    /// Role, term, leader and health as the others were last told.
+    told: (Role, u64, PeerId, bool),
     /// The last message of the core and its frame's header, which is the same for every peer.
     framed: Option<(Bytes, [u8; HEADER_BYTES])>,
 }
@@ -94,6 +96,7 @@ impl Links {
             own_address,
             next_epoch: 1,
             ticks: 0,
+            told: Default::default(),
             framed: None,
         }
     }
@@ -313,7 +316,8 @@ impl Links {
         self.ticks += 1;
     }
 
-    /// The own row of the cluster's status; reported to the others every few ticks.
+    /// The own row of the cluster's status; reported to the others every few ticks, and when it changes who
+    /// leads or serves, so that nobody takes a new leader for a missing one.
     pub fn announce(&mut self, _now: Now, status: &Status, ready: bool, client_address: &str) -> PeerStatus {
         let own = PeerStatus {
             peer: self.identity.peer,
@@ -331,7 +335,8 @@ impl Links {
             lag_ms: 0,
             queued_bytes: 0,
         };
-        if self.ticks.is_multiple_of(REPORT_TICKS) {
+        let tell = (own.role, own.term, own.leader, own.healthy);
+        if std::mem::replace(&mut self.told, tell) != tell || self.ticks.is_multiple_of(REPORT_TICKS) {
             let header = self.header(Kind::STATUS_REPLY);
             let payload = report::encode(&own);
             for socket in self.links.iter_mut().filter_map(|link| link.socket.as_mut()) {

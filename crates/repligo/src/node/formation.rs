@@ -169,12 +169,14 @@ impl Worker {
         let Some(mut formation) = self.formation.take() else {
             return;
         };
+        let was_formed = formation.forming.formed().is_some();
         let mut output = formation.forming.announced(from, state);
         loop {
             match output {
                 FormingOutput::Wait => break,
-                FormingOutput::Refuse(reason) => {
-                    self.verdict = Some(Err(NodeError::Forming(reason)));
+                FormingOutput::Refuse(refusal) => {
+                    let text = refusal.explain(self.node_name(refusal.peer()));
+                    self.verdict = Some(Err(NodeError::Forming(text)));
                     return;
                 }
                 FormingOutput::Persist(state) => {
@@ -190,7 +192,11 @@ impl Worker {
         }
         match formation.forming.formed() {
             Some(cluster_id) => {
-                tracing::info!(cluster = %format_args!("{cluster_id:032x}"), "part of the cluster");
+                let what = match was_formed {
+                    true => "part of the cluster",
+                    false => "the cluster has formed",
+                };
+                tracing::info!(cluster = %format_args!("{cluster_id:032x}"), "{what}");
                 if let Err(error) = formation.finish(self, cluster_id) {
                     self.verdict = Some(Err(error));
                 }

@@ -11,6 +11,7 @@ mod config;
 pub mod drivers;
 pub mod formation;
 mod heap;
+mod journal;
 mod listeners;
 mod memory;
 mod metrics;

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use super::alarm::Alarm;
 use super::drivers::{Report, Reports};
 use super::formation::{Formation, Start};
+use super::journal::log_start;
 use super::listeners::{Bound, Listeners};
 use super::metrics::for_all_commands;
 use super::shutdown::Shutdown;
@@ -160,6 +161,7 @@ pub fn run(mut config: NodeConfig) -> Result<(), NodeError> {
     process::raise_open_files(config.maxclients as u64 + OWN_FILES);
     let shared = Arc::new(Shared::new(for_all_commands()));
     let ready = listeners.ready(&config.name);
+    log_start(&config, &ready);
     if let (Some(hook), Some((listener, _))) = (config.admin_hook.take(), &listeners.admin) {
         let listener = listener.try_clone();
         hook(
@@ -190,6 +192,7 @@ pub fn run(mut config: NodeConfig) -> Result<(), NodeError> {
     if let Some(lock) = lock {
         lock.release();
     }
+    tracing::info!("stopped");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use repligo_core::contract::{PeerId, Role, Status};
+use repligo_core::limits::FORWARD_HOLD_US;
 
 use super::Metrics;
 
@@ -92,6 +93,8 @@ pub struct NodeStatus {
     pub phase: Phase,
     /// The replica's own words.
     pub replica: Status,
+    /// Milliseconds since the replica last served (0 while it does); `None` before the first time.
+    pub unserved_ms: Option<u64>,
     /// Every node of the cluster by number, this one included.
     pub nodes: Vec<PeerStatus>,
     /// Databases that hold keys.
@@ -113,9 +116,16 @@ pub struct NodeStatus {
 }
 
 impl NodeStatus {
-    /// Whether this node can serve clients now.
-    pub fn is_ready(&self) -> bool {
+    /// Whether this node answers every request at once: it leads and serves, or follows such a leader.
+    pub fn is_serving(&self) -> bool {
         self.phase == Phase::Running && self.replica.serving
+    }
+
+    /// Whether this node can take requests, those included that wait here for the next leader. Without a
+    /// leader it stays ready for as long as it holds a request, so that an election costs no connection.
+    pub fn is_ready(&self) -> bool {
+        let held = |unserved_ms| unserved_ms < FORWARD_HOLD_US / 1000;
+        self.phase == Phase::Running && (self.replica.serving || self.unserved_ms.is_some_and(held))
     }
 }
 

@@ -162,6 +162,7 @@ impl Worker {
         self.links.tick(now);
         self.close_idle(now);
         self.publish(now);
+        self.tell_waiting(now);
         self.busy.end_now("tick", began_ns, &self.shared.metrics);
     }
 
@@ -232,10 +233,14 @@ impl Worker {
             .map(|number| self.database(number))
             .filter(|d| d.keys > 0)
             .collect();
-        let ready = self.phase == Phase::Running && status.serving;
+        let serving = self.phase == Phase::Running && status.serving;
+        if serving {
+            self.served_us = Some(now.mono_us);
+        }
+        let unserved_ms = self.served_us.map(|at| now.mono_us.saturating_sub(at) / 1000);
         let own = self
             .links
-            .announce(now, &status, ready, &self.facts.client_address);
+            .announce(now, &status, serving, &self.facts.client_address);
         let nodes = self.links.nodes(now, own);
         self.shared.publish(now.mono_us, |target| {
             target.name.clone_from(&self.facts.name);
@@ -247,6 +252,7 @@ impl Worker {
             target.client_address.clone_from(&self.facts.client_address);
             target.phase.clone_from(&self.phase);
             target.replica = status;
+            target.unserved_ms = unserved_ms;
             target.nodes = nodes;
             target.databases = databases;
             target.used_memory_bytes = self.used_memory_bytes;

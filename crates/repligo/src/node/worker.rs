@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use repligo_core::command::Command;
-use repligo_core::contract::{Body, Event, Identity, Input, Outputs, ReadLevel, Role, Served, Status};
+use repligo_core::contract::{Body, Identity, Input, Outputs, ReadLevel, Role, Served, Status};
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
@@ -19,6 +19,7 @@ use super::clock::Clock;
 use super::drivers::{Drivers, Report};
 use super::formation::Formation;
 use super::heap::Heap;
+use super::journal::WaitingTold;
 use super::memory::Buffers;
 use super::rates::Rates;
 use super::shared::{Phase, Shared};
@@ -104,8 +105,11 @@ pub struct Worker {
     pub(super) buffers: Buffers,
     pub(super) keyspace_base: (u64, u64, u64),
     pub(super) evicted_base: u64,
-    last_term: u64,
+    pub(super) last_term: u64,
     pub(super) last_role: Role,
+    /// When the replica was last seen serving.
+    pub(super) served_us: Option<u64>,
+    pub(super) waiting_told: WaitingTold,
     pub(super) idle_checked_us: u64,
 }
 
@@ -158,6 +162,8 @@ impl Worker {
             evicted_base: 0,
             last_term: 0,
             last_role: Role::Follower,
+            served_us: None,
+            waiting_told: WaitingTold::default(),
             idle_checked_us: 0,
         }
     }
@@ -330,17 +336,5 @@ impl Worker {
     /// True when the replica goes on in another turn without an input.
     pub fn has_work(&self) -> bool {
         self.replica.as_ref().is_some_and(Replica::has_work)
-    }
-
-    pub(super) fn note_event(&mut self, event: &Event) {
-        session::log_event(event);
-        if let Event::Role { role, term, .. } = event {
-            let metrics = &self.shared.metrics;
-            metrics.elections.add(u64::from(*term != self.last_term));
-            let leads_now = *role == Role::Leader && self.last_role != Role::Leader;
-            metrics.leader_changes.add(u64::from(leads_now));
-            self.last_term = *term;
-            self.last_role = *role;
-        }
     }
 }

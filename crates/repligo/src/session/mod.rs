@@ -34,7 +34,6 @@ pub use endpoints::Endpoints;
 pub use errors::ErrorStats;
 pub use handshake::decoder;
 pub use parameters::Parameters;
-pub use server::log_event;
 pub use slowlog::{Slow, Slowlog};
 pub use transaction::Multi;
 

@@ -1,7 +1,7 @@
 //! The server and its introspection: TIME, ROLE, SLOWLOG, LATENCY, MODULE, ACL, COMMAND, REPLIGO.STATUS.
 
 use repligo_core::command::parse_i64;
-use repligo_core::contract::{Event, Role};
+use repligo_core::contract::Role;
 use repligo_proto::command::{CommandId, Spec, with_subcommands, write_introspection};
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
@@ -170,18 +170,6 @@ fn status(local: &mut Local<'_>, out: &mut Vec<u8>) {
     local.worker.publish(local.now);
     let json = Report::of(&local.worker.shared.status()).to_json();
     local.reply(out).bulk_str(&json);
-}
-
-/// Writes what the core has to tell an operator into the log.
-pub fn log_event(event: &Event) {
-    match event {
-        Event::Role { role, term, leader } => {
-            tracing::info!(?role, term, leader, "role changed");
-        }
-        Event::Serving { term } => tracing::info!(term, "serving"),
-        Event::SnapshotInstalled { index } => tracing::info!(index, "snapshot of the leader installed"),
-        Event::Warning(text) => tracing::warn!("{text}"),
-    }
 }
 
 #[cfg(test)]

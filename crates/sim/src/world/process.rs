@@ -397,8 +397,9 @@ impl Process {
         match output {
             FormingOutput::Wait => {}
             FormingOutput::Persist(state) => self.effects.push_back(Effect::Write(Job::Forming(state))),
-            FormingOutput::Refuse(reason) => {
-                context.note_refusal(self.me, &reason);
+            FormingOutput::Refuse(refusal) => {
+                let name = format!("n{}", refusal.peer());
+                context.note_refusal(self.me, &refusal.explain(&name));
                 self.core = Core::Refused;
             }
         }

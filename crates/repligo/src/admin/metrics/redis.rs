@@ -21,7 +21,7 @@ fn server(page: &mut Page, status: &NodeStatus, metrics: &Metrics) {
     page.gauges(&[
         (
             "redis_up",
-            u64::from(status.is_ready()),
+            u64::from(status.is_serving()),
             "1 when the node can serve clients",
         ),
         (
