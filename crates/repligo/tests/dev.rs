@@ -1,5 +1,6 @@
 //! `repligo dev` with real processes: what a test script relies on.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,14 +17,20 @@ struct Dev {
 }
 
 impl Dev {
+    /// With free ports and a new folder.
     fn start(name: &str, arguments: &[&str]) -> Dev {
-        let dir = std::env::temp_dir().join(format!("repligo-dev-{}-{name}", std::process::id()));
+        let dir = folder(name);
         let _ = std::fs::remove_dir_all(&dir);
+        Dev::start_in(dir, "0", arguments, Stdio::inherit())
+    }
+
+    fn start_in(dir: PathBuf, base_port: &str, arguments: &[&str], stderr: Stdio) -> Dev {
         let child = Command::new(PROGRAM)
-            .args(["dev", "--base-port", "0", "--dir"])
+            .args(["dev", "--base-port", base_port, "--dir"])
             .arg(&dir)
             .args(arguments)
             .stdout(Stdio::null())
+            .stderr(stderr)
             .spawn()
             .expect("repligo starts");
         Dev { child, dir }
@@ -36,6 +43,15 @@ impl Dev {
         let text = std::fs::read(path).expect("readable");
         let json: Value = serde_json::from_slice(&text).expect("complete JSON, because it was renamed");
         json["nodes"].as_array().expect("nodes").clone()
+    }
+
+    /// Waits for it to end by itself: exit code and what it said.
+    fn fails(mut self) -> (Option<i32>, String) {
+        wait_for("end of dev", || self.child.try_wait().expect("child").is_some());
+        let mut text = String::new();
+        let mut stderr = self.child.stderr.take().expect("piped");
+        std::io::Read::read_to_string(&mut stderr, &mut text).expect("readable");
+        (self.child.wait().expect("child").code(), text)
     }
 
     /// SIGTERM, and the exit code.
@@ -52,6 +68,10 @@ impl Drop for Dev {
         }
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+fn folder(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("repligo-dev-{}-{name}", std::process::id()))
 }
 
 fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
@@ -211,4 +231,107 @@ fn a_single_node_may_run_without_a_disk_and_extra_flags_reach_it() {
         .output()
         .expect("repligo starts");
     assert!(output.status.success(), "{output:?}");
+}
+
+/// The first of `count` neighbouring ports that are free, with those of their peer and admin listeners.
+fn free_base_port(count: u16) -> u16 {
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let own = 12_000 + (std::process::id() % 500) as u16 * 16;
+    (own..)
+        .find(|base| {
+            (*base..base + count).all(|port| is_free(port) && is_free(port + 1000) && is_free(port + 10_000))
+        })
+        .expect("free ports")
+}
+
+#[test]
+fn taken_ports_are_told_with_their_holder_before_anything_starts() {
+    let base = free_base_port(3);
+    let held = [base + 1, base + 10_002].map(|port| TcpListener::bind(("127.0.0.1", port)).expect("free"));
+    // Another address of the same port is in nobody's way.
+    let _other = TcpListener::bind(("127.0.0.2", base)).expect("free");
+    let dev = Dev::start_in(folder("taken"), &base.to_string(), &[], Stdio::piped());
+    let log = dev.dir.join("n1.log");
+    let (code, text) = dev.fails();
+    assert_eq!(code, Some(1), "{text}");
+    let me = format!("held by pid {}", std::process::id());
+    for (listener, whom) in held.iter().zip(["RESP of n2", "peer of n3"]) {
+        let address = listener.local_addr().expect("bound").to_string();
+        let line = text.lines().find(|line| line.contains(&address)).expect("named");
+        assert!(line.contains(whom) && line.contains(&me), "{text}");
+    }
+    assert!(text.contains("--base-port") && !text.contains("n1)"), "{text}");
+    assert!(!log.exists(), "nothing was started");
+}
+
+#[test]
+fn a_node_that_ends_before_the_cluster_is_ready_ends_dev_with_its_reason() {
+    let dir = folder("foreign");
+    let mut first = Dev::start("foreign", &[]);
+    first.nodes();
+    assert_eq!(first.stop(), Some(0));
+    // The second node finds a directory that is not its own; the other two could serve without it.
+    let (n2, n3) = (dir.join("n2"), dir.join("n3"));
+    std::fs::remove_dir_all(&n2).expect("removed");
+    std::fs::create_dir(&n2).expect("made");
+    for entry in std::fs::read_dir(&n3).expect("readable") {
+        let entry = entry.expect("readable");
+        std::fs::copy(entry.path(), n2.join(entry.file_name())).expect("copied");
+    }
+    let (code, text) = Dev::start_in(dir, "0", &[], Stdio::piped()).fails();
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("belongs to node n3") && text.contains("because n2 ended"),
+        "{text}"
+    );
+}
+
+/// Status code and text of a page of admin HTTP.
+fn page(node: &Value, path: &str) -> (u16, String) {
+    let address = node["admin"]
+        .as_str()
+        .expect("admin")
+        .parse()
+        .expect("an address");
+    repligo::cli::process::http_get(address, path).expect("the node answers")
+}
+
+#[test]
+fn an_election_leaves_every_node_ready_and_the_loss_of_the_majority_does_not() {
+    let dev = Dev::start("ready", &[]);
+    let nodes = dev.nodes();
+    let (_, report) = status(&nodes[0]);
+    let rows = report["nodes"].as_array().expect("nodes");
+    let leader = rows
+        .iter()
+        .position(|row| row["role"] == "leader")
+        .expect("a leader");
+    let survivors: Vec<&Value> = (0..3).filter(|at| *at != leader).map(|at| &nodes[at]).collect();
+
+    let mut elected_anew = false;
+    signal(nodes[leader]["pid"].as_u64().expect("pid") as u32, "KILL");
+    wait_for("new leader", || {
+        for node in &survivors {
+            let (code, text) = page(node, "/readyz");
+            assert_eq!(code, 200, "{} holds what it gets: {text}", node["name"]);
+            elected_anew |= page(node, "/healthz").0 == 503;
+        }
+        elected_anew && survivors.iter().all(|node| page(node, "/healthz").0 == 200)
+    });
+
+    signal(survivors[0]["pid"].as_u64().expect("pid") as u32, "KILL");
+    let killed = Instant::now();
+    let mut told = String::new();
+    wait_for("unready node", || {
+        let (code, text) = page(survivors[1], "/readyz");
+        told = text;
+        code == 503
+    });
+    assert!(
+        killed.elapsed() >= Duration::from_secs(5),
+        "it held requests for 5 s: {told}"
+    );
+    let gone = survivors[0]["name"].as_str().expect("name");
+    assert!(told.contains("no leader for") && told.contains(gone), "{told}");
+    assert_eq!(page(survivors[1], "/livez").0, 200, "a restart would not help it");
 }

@@ -63,11 +63,18 @@ impl NodeSpec {
     }
 
     /// Whether the node serves clients and sees every other node serve: it is ready itself, and whoever
-    /// asks it for the status of the cluster gets the same answer.
-    pub fn is_ready(&self) -> bool {
-        http_get(self.admin, "/api/status").is_ok_and(|(_, body)| {
-            serde_json::from_str::<Report>(&body).is_ok_and(|report| report.health == Health::Healthy)
-        })
+    /// asks it for the status of the cluster gets the same answer. `pid` is its process. Somebody else's node that answers at this address is another process and does not count.
+    pub fn is_ready(&self, pid: Option<u32>) -> bool {
+        let answer = http_get(self.admin, "/api/status");
+        let report = answer
+            .ok()
+            .and_then(|(_, body)| serde_json::from_str::<Report>(&body).ok());
+        report.is_some_and(|report| report.health == Health::Healthy && pid == Some(report.pid))
+    }
+
+    /// Every address that the node will listen on, with what it is for.
+    pub fn addresses(&self) -> [(&'static str, SocketAddr); 3] {
+        [("RESP", self.resp), ("peer", self.peer), ("admin", self.admin)]
     }
 
     /// The last lines of its log.

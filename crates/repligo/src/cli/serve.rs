@@ -32,11 +32,7 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
 fn explain(error: &NodeError) -> String {
     let holder = match error {
         NodeError::Listen { address, source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
-            address
-                .rsplit(':')
-                .next()
-                .and_then(|port| port.parse().ok())
-                .and_then(super::holder::of_port)
+            address.parse().ok().and_then(super::holder::of_address)
         }
         _ => None,
     };

@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::cli::process::NodeSpec;
-use crate::cli::{args, ports};
+use crate::cli::{args, holder, ports};
 use crate::config::keys::KEYS;
 use crate::config::layers::Sources;
 use crate::config::refusals::{ADMIN_PORT_OFFSET, PEER_PORT_OFFSET};
@@ -159,6 +159,39 @@ impl Layout {
             }
             _ => Ok(lock),
         }
+    }
+
+    /// Refuses to start where a node could not listen: told here once, and not in the logs of those nodes.
+    ///
+    /// # Errors
+    /// Every address that is taken, by whom, and what to do.
+    pub fn check_addresses(&self) -> Result<(), String> {
+        let is_cluster = self.nodes.len() > 1;
+        let mut taken = Vec::new();
+        for node in &self.nodes {
+            let used = node
+                .addresses()
+                .into_iter()
+                .filter(|(what, _)| is_cluster || *what != "peer");
+            for (what, address) in used {
+                if let Err(error) = TcpListener::bind(address) {
+                    let holder = holder::of_address(address);
+                    let holder = holder.map_or_else(String::new, |holder| format!(", held by {holder}"));
+                    taken.push(format!(
+                        "  where: {address} ({what} of {}): {error}{holder}",
+                        node.name
+                    ));
+                }
+            }
+        }
+        if taken.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "some nodes could not listen, so none was started\n{}\n  do: stop what listens there, or give another \
+             --base-port (0 picks free ports)",
+            taken.join("\n")
+        ))
     }
 
     /// Writes `cluster.json` beside its place and renames it, so that nobody reads half of it.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 
-use super::process::{self, NodeSpec};
+use super::process;
 use super::signals::StopFlag;
 use layout::{Layout, LayoutOptions};
 
@@ -49,6 +49,9 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         Ok(lock) => lock,
         Err(text) => return super::fail(super::FAILED, text),
     };
+    if let Err(text) = layout.check_addresses() {
+        return super::fail(super::FAILED, text);
+    }
     let mut cluster = Cluster::new(layout);
     let code = match cluster.start() {
         Ok(()) => cluster.watch(&stop),
@@ -88,29 +91,24 @@ impl Cluster {
         let mut announced = false;
         let mut warned = false;
         while !stop.is_set() {
-            self.report_deaths();
+            let died = self.report_deaths();
             if !announced {
-                let waiting: Vec<&NodeSpec> =
-                    self.layout.nodes.iter().filter(|spec| !spec.is_ready()).collect();
+                if !died.is_empty() {
+                    // Before `cluster.json` is there nobody else knows how to start it again.
+                    return super::fail(super::FAILED, self.did_not_start(&died));
+                }
+                let waiting = self.waiting();
                 if waiting.is_empty() {
                     announced = true;
                     if let Err(text) = self.announce() {
                         return super::fail(super::FAILED, text);
                     }
-                } else if self.children.iter().flatten().count() * 2 <= self.layout.nodes.len() {
-                    // Without a majority the cluster cannot come up any more.
-                    return super::fail(
-                        super::FAILED,
-                        "the cluster did not start; see above for the reason",
-                    );
                 } else if !warned && started.elapsed() > PATIENCE {
                     warned = true;
-                    let names: Vec<&str> = waiting.iter().map(|spec| spec.name.as_str()).collect();
-                    let log = self.layout.dir.join("NAME.log");
                     eprintln!(
                         "repligo dev: still waiting for {}; see {}",
-                        names.join(", "),
-                        log.display()
+                        waiting.join(", "),
+                        self.layout.dir.join("NAME.log").display()
                     );
                 }
             }
@@ -119,7 +117,37 @@ impl Cluster {
         ExitCode::SUCCESS
     }
 
-    fn report_deaths(&mut self) {
+    fn did_not_start(&self, died: &[String]) -> String {
+        let logs: Vec<String> = died
+            .iter()
+            .map(|name| self.layout.dir.join(format!("{name}.log")).display().to_string())
+            .collect();
+        format!(
+            "the cluster did not start, because {} ended\n  where: {}\n  do: remove the cause that is told above, \
+             and start again",
+            died.join(", "),
+            logs.join(", ")
+        )
+    }
+
+    /// Process of a node: our child while it lives, or one that others started in its place.
+    fn pid(&self, position: usize) -> Option<u32> {
+        let child = self.children[position].as_ref().map(Child::id);
+        child.or_else(|| self.layout.nodes[position].running_pid())
+    }
+
+    /// Names of the nodes that are not ready.
+    fn waiting(&self) -> Vec<String> {
+        let nodes = self.layout.nodes.iter().enumerate();
+        nodes
+            .filter(|(position, spec)| !spec.is_ready(self.pid(*position)))
+            .map(|(_, spec)| spec.name.clone())
+            .collect()
+    }
+
+    /// Tells of the nodes that have ended since the last look, and returns their names.
+    fn report_deaths(&mut self) -> Vec<String> {
+        let mut died = Vec::new();
         for (spec, slot) in self.layout.nodes.iter().zip(&mut self.children) {
             if let Some(child) = slot
                 && let Ok(Some(status)) = child.try_wait()
@@ -133,17 +161,14 @@ impl Cluster {
                     eprintln!("{}", spec.log_tail(8));
                 }
                 *slot = None;
+                died.push(spec.name.clone());
             }
         }
+        died
     }
 
     fn announce(&self) -> Result<(), String> {
-        let path = self.layout.write_cluster_file(|position| {
-            self.children[position]
-                .as_ref()
-                .map(Child::id)
-                .or_else(|| self.layout.nodes[position].running_pid())
-        })?;
+        let path = self.layout.write_cluster_file(|position| self.pid(position))?;
         let nodes: Vec<String> = self
             .layout
             .nodes
