@@ -276,6 +276,9 @@ impl World {
                 Event::Serving { term } => self.say(format_args!("n{peer} serves term {term}")),
                 Event::SnapshotInstalled { index } => self.say(format_args!("n{peer} installs {index}")),
                 Event::Warning(text) => self.say(format_args!("n{peer} warns: {text}")),
+                Event::Malformed { from, what } => {
+                    self.say(format_args!("n{peer} drops {what} of n{from}, which does not decode"));
+                }
             }
         }
         let replica = self.nodes[&peer].replica.as_ref().expect("was just stepped");
