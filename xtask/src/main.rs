@@ -4,6 +4,7 @@
 
 mod audit;
 mod bench;
+mod dist;
 mod install;
 mod instructions;
 mod lanes;
@@ -22,6 +23,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   soak [--minutes N|--seconds N]  three nodes at full load, 10 minutes unless told; prints a verdict as JSON
   bench [ARGUMENTS…]          the goals table against installed peers, into docs/benchmarks.md
   instructions [--record [DECISION]]  instructions per GET and SET, against tests/instruction-counts.tsv
+  dist [--out DIR] [--binary FILE]  tarball, Debian package, bill of materials and checksums, into target/dist
   asan                        tests of core and codec under the address sanitizer
   install                     only install what the tests need";
 
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Some("soak") => soak::soak(rest),
         Some("bench") => bench::bench(rest),
         Some(bench::CONSTANT_SERVER) => bench::constant_server(rest),
+        Some("dist") => dist::dist(rest),
         Some("asan") => lanes::address(),
         Some("instructions") => instructions::command(rest),
         Some("install") => install::install(),
