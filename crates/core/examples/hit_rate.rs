@@ -12,6 +12,7 @@ use repligo_core::command::{Command, Expiry, SetCondition, SetReply};
 use repligo_core::eviction::EvictionPolicy;
 use repligo_core::keyspace::{Chooser, Keyspace, ReadClock, Wish};
 use repligo_core::op::VictimsBuffer;
+use repligo_core::table::HashSeed;
 use repligo_proto::reply::ReplyWriter;
 
 const KEYS: usize = 100_000;
@@ -79,7 +80,7 @@ struct Ours {
 
 impl Ours {
     fn new(policy: EvictionPolicy) -> Self {
-        let mut keyspace = Keyspace::new(5);
+        let mut keyspace = Keyspace::new(HashSeed::from_number(5));
         keyspace.track(policy.tracking());
         Self {
             policy,

@@ -10,7 +10,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use repligo_core::table::{Meta, Table};
+use repligo_core::table::{HashSeed, Meta, Table};
 
 const BATCH: usize = 32;
 /// Most entries that one insertion may move: the longest of a million chains has about 32, and a full
@@ -113,7 +113,7 @@ fn main() {
         .nth(1)
         .and_then(|text| text.parse().ok())
         .unwrap_or(1_000_000);
-    let mut table = Table::new(42);
+    let mut table = Table::new(HashSeed::from_number(42));
     report("keys alone", count, || {
         Keys::new(count).for_each(|key| _ = black_box(key))
     });

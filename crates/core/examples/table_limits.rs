@@ -16,7 +16,7 @@ use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use repligo_core::table::{Meta, Table};
+use repligo_core::table::{HashSeed, Meta, Table};
 
 /// Value bytes, with a deadline or without, bytes per entry at most.
 const GOALS: [(usize, bool, f64); 4] = [
@@ -115,7 +115,7 @@ fn resident_bytes() -> usize {
 fn memory(goal: usize, spread: u64) {
     let (value_bytes, volatile, goal) = GOALS[goal];
     let before = resident_bytes();
-    let mut table = Table::new(1);
+    let mut table = Table::new(HashSeed::from_number(1));
     let value = vec![1; value_bytes];
     let (mut counted, mut resident): (f64, f64) = (0.0, 0.0);
     for number in 0..MOST {
@@ -164,7 +164,7 @@ impl Worst {
 }
 
 fn growth() {
-    let mut table = Table::new(2);
+    let mut table = Table::new(HashSeed::from_number(2));
     let mut worst = Worst::default();
     LARGEST.store(0, Relaxed);
     for number in 0..GROWN {

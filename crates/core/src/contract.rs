@@ -23,6 +23,7 @@ use crate::command::Command;
 use crate::eviction::MemoryLimit;
 use crate::op::Transaction;
 use crate::pieces::Pieces;
+pub use crate::table::HashSeed;
 
 /// Number of a replica in its cluster, from 1, in the order of the cluster line sorted by name.
 /// Never reused for another data directory.
@@ -360,8 +361,9 @@ pub struct Settings {
     pub durability: Durability,
     /// Seed of everything that must look random. Not replicated.
     pub seed: u64,
-    /// Seed of the table's hash, equal on all nodes (derived from the cluster id).
-    pub hash_seed: u64,
+    /// What keys are to be hashed with if the log does not say it yet: drawn by the driver from a source
+    /// that nobody can guess. The cluster keeps the seed of the leader that wrote first.
+    pub hash_seed: HashSeed,
     /// Keyspace policies with an origin.
     pub origin: std::sync::Arc<crate::origin::OriginMap>,
     /// Bytes of log kept in memory for followers that lag; a snapshot is taken when it is passed.

@@ -12,10 +12,12 @@
 //! | 0x81 | Transaction |
 //! | 0x82 | Evict |
 //! | 0x83 | MemoryFull |
+//! | 0x84 | HashSeed |
 //! | 0x90–0x9f | [`crate::origin::OriginOp`], which decodes itself |
 
 use crate::command::{Command, FIRST_OP_TAG};
-use crate::packed::{Corrupt, corrupt};
+use crate::packed::{Corrupt, corrupt, take_array};
+use crate::table::HashSeed;
 
 mod transaction;
 mod victims;
@@ -29,6 +31,7 @@ mod tag {
     pub const TRANSACTION: u8 = 0x81;
     pub const EVICT: u8 = 0x82;
     pub const MEMORY_FULL: u8 = 0x83;
+    pub const HASH_SEED: u8 = 0x84;
 }
 
 /// One op of the log.
@@ -46,6 +49,9 @@ pub enum Op<'a> {
     /// The leader has no room: whatever would add memory and stands behind this in the same entry is
     /// refused and changes nothing.
     MemoryFull,
+    /// What keys are hashed with on every replica, unless one before it has said so. It stands in front of
+    /// the first entry that holds anything.
+    HashSeed(HashSeed),
 }
 
 impl<'a> Op<'a> {
@@ -66,6 +72,10 @@ impl<'a> Op<'a> {
                 victims.encode(out);
             }
             Self::MemoryFull => out.push(tag::MEMORY_FULL),
+            Self::HashSeed(seed) => {
+                out.push(tag::HASH_SEED);
+                out.extend_from_slice(&seed.to_bytes());
+            }
         }
     }
 
@@ -87,6 +97,7 @@ impl<'a> Op<'a> {
             tag::TRANSACTION => Transaction::decode(input).map(Self::Transaction),
             tag::EVICT => Victims::decode(input).map(Self::Evict),
             tag::MEMORY_FULL => Ok(Self::MemoryFull),
+            tag::HASH_SEED => Ok(Self::HashSeed(HashSeed::from_bytes(&take_array(input)?))),
             _ => corrupt("an op tag"),
         }
     }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use repligo_core::command::{Command, Expiry, Pairs, SetCondition, SetReply};
 use repligo_core::contract::{
-    Body, Boot, Durability, Identity, Input, Outputs, PeerId, ReadLevel, Request, Role, Served, Settings,
-    Ticket,
+    Body, Boot, Durability, HashSeed, Identity, Input, Outputs, PeerId, ReadLevel, Request, Role, Served,
+    Settings, Ticket,
 };
+use repligo_core::keyspace::Keyspace;
 use repligo_core::limits;
 use repligo_core::origin::{
     Flushed, KeyspaceConfig, LANES, Mode, OriginEvent, OriginMap, OriginRequest, TakenOver, ValueConfig,
@@ -46,7 +47,7 @@ fn settings(peer: PeerId, count: u64, durability: Durability, log_bytes_max: u64
         voters: (1..=count).collect(),
         durability,
         seed: peer,
-        hash_seed: 7,
+        hash_seed: HashSeed::from_number(peer),
         origin: Arc::new(OriginMap::new(vec![mapped()]).expect("valid")),
         log_bytes_max,
     }
@@ -306,6 +307,8 @@ impl Cluster {
                 .all(|pair| pair[0].applied_index == pair[1].applied_index)
         );
         assert!(states.windows(2).all(|pair| pair[0].digest == pair[1].digest));
+        let keyspaces: Vec<_> = self.replicas.iter().flatten().map(Replica::keyspace).collect();
+        assert!(keyspaces.windows(2).all(|pair| pair[0].hashes_like(pair[1])));
     }
 }
 
@@ -411,6 +414,49 @@ fn a_follower_that_was_away_too_long_is_brought_up_by_a_snapshot() {
         .status(cluster.now);
     assert_eq!(status.full_resyncs, 1);
     cluster.assert_equal();
+}
+
+#[test]
+fn whoever_leads_keys_are_hashed_with_the_seed_of_the_first_entry() {
+    let mut cluster = Cluster::new(3, 64 << 10);
+    cluster.run_ms(2_000);
+    let first = cluster.leader();
+    let seeded_by = |drawn: PeerId| {
+        let mut keyspace = Keyspace::default();
+        keyspace.seed(HashSeed::from_number(drawn));
+        keyspace
+    };
+    // Nothing was written, so nothing is hashed and nothing said.
+    let replica = cluster.replicas[first as usize - 1].as_ref().expect("runs");
+    assert!(!replica.keyspace().is_seeded());
+    cluster.request(first, 1, &set(b"k", b"1"));
+    cluster.assert_equal();
+    cluster.crash(first);
+    cluster.run_ms(3_000);
+    let second = cluster.leader();
+    for ticket in 2..100 {
+        cluster.request(
+            second,
+            ticket,
+            &set(format!("key{ticket}").as_bytes(), &[b'x'; 4096]),
+        );
+    }
+    cluster.assert_equal();
+    // It comes back without anything, so all that it knows comes by snapshot.
+    let settings = settings(first, 3, Durability::Fsync, 64 << 10);
+    cluster.replicas[first as usize - 1] = Some(Replica::new(settings, Boot::default(), cluster.now));
+    cluster.connect(first);
+    cluster.run_ms(3_000);
+    cluster.assert_equal();
+    for replica in cluster.replicas.iter().flatten() {
+        assert!(replica.keyspace().hashes_like(&seeded_by(first)));
+        assert!(!replica.keyspace().hashes_like(&seeded_by(second)));
+        let shown = format!("{replica:?}");
+        assert!(
+            shown.contains("HashSeed(secret)"),
+            "the debug form hides the seed"
+        );
+    }
 }
 
 #[test]

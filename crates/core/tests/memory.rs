@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use repligo_core::command::{Command, Expiry, SetCondition, SetReply};
 use repligo_core::contract::{
-    Body, Boot, Durability, Identity, Input, MemoryInput, Outputs, ReadLevel, Request, Settings,
+    Body, Boot, Durability, HashSeed, Identity, Input, MemoryInput, Outputs, ReadLevel, Request, Settings,
 };
 use repligo_core::eviction::{EvictionPolicy, MemoryLimit};
 use repligo_core::origin::OriginMap;
@@ -34,7 +34,7 @@ impl Lone {
             voters: vec![1],
             durability: Durability::None,
             seed: 3,
-            hash_seed: 7,
+            hash_seed: HashSeed::from_number(7),
             origin: Arc::new(OriginMap::new(Vec::new()).expect("an empty map")),
             log_bytes_max: 64 << 20,
         };

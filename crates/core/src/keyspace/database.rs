@@ -6,7 +6,7 @@
 use super::digest::KeyDigest;
 use super::kind;
 use crate::eviction::Tracking;
-use crate::table::{EntryRef, Meta, Table};
+use crate::table::{EntryRef, HashSeed, Meta, Table};
 
 /// One of the sixteen.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Database {
 
 impl Database {
     #[cold]
-    pub fn new(number: u8, hash_seed: u64, tracking: Tracking) -> Box<Self> {
+    pub fn new(number: u8, hash_seed: HashSeed, tracking: Tracking) -> Box<Self> {
         let mut table = Table::new(hash_seed);
         table.track(tracking);
         Box::new(Self {

@@ -23,6 +23,7 @@ mod known;
 mod lag;
 mod natural;
 mod scan;
+mod seed;
 mod slices;
 mod snapshot;
 
@@ -46,7 +47,7 @@ pub use lag::{LAG_BOUNDS_MS, LagHistogram};
 pub use slices::{Task, steps_of};
 pub use snapshot::RestoreError;
 
-use crate::table::EntryRef;
+use crate::table::{EntryRef, HashSeed};
 
 use database::Database;
 
@@ -95,7 +96,10 @@ pub struct DatabaseSummary {
 pub struct Keyspace {
     /// Made at the first write, since most of them are never used.
     databases: [Option<Box<Database>>; DATABASES],
-    hash_seed: u64,
+    /// What keys are hashed with. Until the log has said so it is this replica's own, and nothing is hashed.
+    hash_seed: HashSeed,
+    /// The log, or a snapshot of what it held, has said what the hash seed is.
+    is_seeded: bool,
     /// What this node remembers of accesses.
     tracking: Tracking,
     time_ms: u64,
@@ -109,7 +113,7 @@ pub struct Keyspace {
     expired: u64,
     reclaim_lag: LagHistogram,
     /// Advances with each RANDOMKEY, so that one does not follow from another. Not replicated: it
-    /// decides nothing but replies.
+    /// decides nothing but replies. Nothing of the hash seed is in it: its draws are seen.
     draws: Cell<u64>,
     /// For values that are built before they are written.
     scratch: Vec<u8>,
@@ -120,17 +124,18 @@ pub struct Keyspace {
 
 impl Default for Keyspace {
     fn default() -> Self {
-        Self::new(0)
+        Self::new(HashSeed::from_number(0))
     }
 }
 
 impl Keyspace {
-    /// An empty keyspace at time 0. Keys are hashed with `hash_seed`, which must be equal on all
-    /// replicas because scan cursors depend on it.
-    pub fn new(hash_seed: u64) -> Self {
+    /// An empty keyspace at time 0. Keys are hashed with `hash_seed` unless [`Keyspace::seed`] or a snapshot
+    /// gives another one first; it must be equal on all replicas because scan cursors depend on it.
+    pub fn new(hash_seed: HashSeed) -> Self {
         Self {
             databases: [const { None }; DATABASES],
             hash_seed,
+            is_seeded: false,
             tracking: Tracking::Off,
             time_ms: 0,
             version: 0,
@@ -139,7 +144,7 @@ impl Keyspace {
             misses: Cell::new(0),
             expired: 0,
             reclaim_lag: LagHistogram::default(),
-            draws: Cell::new(hash_seed),
+            draws: Cell::new(0),
             scratch: Vec::new(),
             snapshot: snapshot::Progress::default(),
             restoring: None,

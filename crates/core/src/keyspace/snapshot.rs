@@ -9,7 +9,7 @@
 //!
 //! | kind | chunk |
 //! |---|---|
-//! | 1 | header: shard time in ms, version counter, number of entries, digest (16 bytes, little-endian) |
+//! | 1 | header: shard time in ms, version counter, number of entries, digest (16 bytes, little-endian), then nothing, or the hash seed (32 bytes) if the log has said what it is |
 //! | 2 | entries of one database: database (one byte), then to the end of the chunk: kind (one byte), version, deadline in ms plus one or 0 without, key, value |
 //! | 3 | end: empty |
 //!
@@ -22,9 +22,9 @@ use crate::limits::DATABASES;
 use crate::packed::{Corrupt, corrupt, put_bytes, put_varint, take_array, take_bytes, take_u8, take_varint};
 
 use super::{Keyspace, kind};
-use crate::table::{EntryRef, Meta};
+use crate::table::{EntryRef, HashSeed, Meta};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEADER: u8 = 1;
 const ENTRIES: u8 = 2;
 const END: u8 = 3;
@@ -48,13 +48,14 @@ pub(super) struct Header {
     version: u64,
     entry_count: u64,
     digest: u128,
+    hash_seed: Option<HashSeed>,
 }
 
 /// Why a chunk was not restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestoreError {
-    /// Written by a newer release: the version byte is given.
-    NewerFormat(u8),
+    /// Written by another release: the version byte is given.
+    OtherFormat(u8),
     /// The bytes of the chunk are not those of a chunk.
     Corrupt(Corrupt),
     /// The chunks are each well-formed, but not one complete snapshot in order.
@@ -64,8 +65,11 @@ pub enum RestoreError {
 impl fmt::Display for RestoreError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NewerFormat(version) => {
-                write!(formatter, "snapshot format {version} is newer than {VERSION}")
+            Self::OtherFormat(version) => {
+                write!(
+                    formatter,
+                    "snapshot format {version}: this release reads {VERSION}"
+                )
             }
             Self::Corrupt(corrupt) => write!(formatter, "snapshot chunk: {corrupt}"),
             Self::Incomplete(what) => write!(formatter, "snapshot: {what}"),
@@ -95,6 +99,7 @@ impl Keyspace {
             version: self.version,
             entry_count,
             digest: self.digest(),
+            hash_seed: self.is_seeded.then_some(self.hash_seed),
         });
     }
 
@@ -173,14 +178,17 @@ impl Keyspace {
     pub fn restore_chunk(&mut self, mut chunk: &[u8]) -> Result<(), RestoreError> {
         let input = &mut chunk;
         let version = take_u8(input)?;
-        if version > VERSION {
-            return Err(RestoreError::NewerFormat(version));
+        if version != VERSION {
+            return Err(RestoreError::OtherFormat(version));
         }
         match (take_u8(input)?, self.restoring) {
             (HEADER, None) => {
                 let header = Header::decode(input)?;
                 self.time_ms = header.time_ms;
                 self.version = header.version;
+                if let Some(seed) = header.hash_seed {
+                    self.seed(seed);
+                }
                 self.restoring = Some(header);
             }
             (ENTRIES, Some(header)) => self.restore_entries(header, input)?,
@@ -231,6 +239,9 @@ impl Header {
         put_varint(out, self.version);
         put_varint(out, self.entry_count);
         out.extend_from_slice(&self.digest.to_le_bytes());
+        if let Some(seed) = self.hash_seed {
+            out.extend_from_slice(&seed.to_bytes());
+        }
     }
 
     fn decode(input: &mut &[u8]) -> Result<Self, Corrupt> {
@@ -239,6 +250,10 @@ impl Header {
             version: take_varint(input)?,
             entry_count: take_varint(input)?,
             digest: u128::from_le_bytes(take_array(input)?),
+            hash_seed: match input.is_empty() {
+                true => None,
+                false => Some(HashSeed::from_bytes(&take_array(input)?)),
+            },
         })
     }
 }

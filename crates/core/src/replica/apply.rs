@@ -419,6 +419,7 @@ impl Replica {
             Ok(Op::Time) => {}
             Ok(Op::Evict(victims)) => self.apply_evict(victims),
             Ok(Op::MemoryFull) => self.memory.refuses = true,
+            Ok(Op::HashSeed(seed)) => self.keyspace.seed(seed),
             Err(_) => writer.error(words::MALFORMED_OP),
         }
     }

@@ -352,6 +352,10 @@ impl Replica {
             self.inbound.is_empty() || self.consensus.role() == Role::Leader,
             "collects without leading"
         );
+        assert!(
+            self.keyspace.is_seeded() || self.keyspace.is_untouched(),
+            "hashes keys with a seed that is not the cluster's"
+        );
         if let Some(first) = self.held.front() {
             assert_eq!(
                 first.index,

@@ -162,7 +162,8 @@ impl Replica {
             inbound: 0,
             ops: self.system.len() as u64,
         };
-        if let Some((batch, system)) = self.system_batch(waits && self.is_full()) {
+        let full = waits && self.is_full();
+        if let Some((batch, system)) = self.system_batch(full) {
             taken.system = system;
             builder.push(&batch);
         }
@@ -180,17 +181,26 @@ impl Replica {
         let ops = &mut taken.ops;
         taken.own = self.outbox.unsent().take_while(|batch| take(batch, ops)).count();
         taken.inbound = self.inbound.iter().take_while(|batch| take(batch, ops)).count();
-        (!builder.is_empty()).then(|| (builder.finish(), taken))
+        // A seed alone goes nowhere: what waits for room would propose one after the other.
+        let holds = full || taken.system + taken.own + taken.inbound > 0;
+        holds.then(|| (builder.finish(), taken))
     }
 
-    /// The ops of no client, and how many of those that wait they are: that there is no room is said
-    /// behind them, for all that follows in the entry.
+    /// The ops of no client, and how many of those that wait they are: what keys are hashed with is said in
+    /// front of them, where this state does not hold it yet, and that there is no room behind them, for all
+    /// that follows in the entry.
     fn system_batch(&self, full: bool) -> Option<(Batch, usize)> {
-        if self.system.is_empty() && !full {
+        let seeds = !self.keyspace.is_seeded();
+        if self.system.is_empty() && !full && !seeds {
             return None;
         }
         // Rows that were loaded at once can come to more than an entry may hold.
         let (mut ops, mut system) = (Vec::new(), 0);
+        if seeds {
+            let mut op = Vec::new();
+            Op::HashSeed(self.settings.hash_seed).encode(&mut op);
+            put_bytes(&mut ops, &op);
+        }
         for op in &self.system {
             if ops.len() >= limits::ENTRY_BYTES_MAX {
                 break;
@@ -207,7 +217,7 @@ impl Replica {
             node: SYSTEM_NODE,
             incarnation: 0,
             first_sequence: 0,
-            count: system as u64 + u64::from(full),
+            count: system as u64 + u64::from(full) + u64::from(seeds),
             ops: Bytes::from(ops),
         };
         Some((batch, system))

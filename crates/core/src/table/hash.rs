@@ -1,34 +1,70 @@
 //! The table's hash of a key: 64 bits that depend on the seed and the key's bytes, nothing else.
 //!
 //! It belongs to the family of wyhash: sixteen bytes per step, each step one 64 × 64 → 128 bit
-//! multiplication whose two halves are folded together. It is written out here, rather than taken
-//! from a crate, because scan cursors are ranges of this hash and travel between replicas: foldhash
-//! reserves the right to change between versions and platforms. [`KeyHasher`] never may; the test
-//! with fixed vectors at the end holds it to that.
+//! multiplication. It is written out here, rather than taken from a crate, because scan cursors are
+//! ranges of this hash and travel between replicas: foldhash reserves the right to change between
+//! versions and platforms. [`KeyHasher`] never may; the test with fixed vectors holds it to that.
 //!
-//! Not cryptographic. The seed keeps clients from choosing keys that collide; it must not be told
-//! to them.
+//! Clients choose the keys, so every factor of every product has a secret word of its own in it: with a
+//! factor that is known, a key can make it zero, and all keys with that half have one hash. Two
+//! different keys of up to sixteen bytes and of equal length share the first product for at most one in
+//! 2⁶⁴ seeds (NH of UMAC, Black et al. 1999: both halves are added to secrets, and the product is kept
+//! whole); the second product mixes. Not cryptographic: whoever sees hashes may learn the seed.
 
-/// Hashes keys with secrets derived from one seed.
+use std::fmt;
+
+/// What a cluster's keys are hashed with: 256 bits that nobody outside the cluster may learn, or clients
+/// could choose keys that share one hash. It has no display and its debug form does not show it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct HashSeed([u64; 4]);
+
+impl HashSeed {
+    /// Bytes of a seed.
+    pub const BYTES: usize = 32;
+
+    /// The seed with these bytes, which the operating system's random source must have drawn.
+    pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
+        Self([0, 8, 16, 24].map(|at| word(bytes, at)))
+    }
+
+    /// A seed for tests and simulations, which have to be repeatable. It is no secret: 64 bits are too few.
+    pub fn from_number(number: u64) -> Self {
+        let mut state = number;
+        Self([(); 4].map(|()| split_mix(&mut state)))
+    }
+
+    /// The bytes, for log and snapshot.
+    pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        for (out, word) in bytes.chunks_exact_mut(8).zip(self.0) {
+            out.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+}
+
+impl fmt::Debug for HashSeed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("HashSeed(secret)")
+    }
+}
+
+/// Hashes keys with a seed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeyHasher {
-    secrets: [u64; 4],
+    seed: HashSeed,
 }
 
 impl KeyHasher {
     /// A hasher for this seed; the same seed gives the same hashes on every machine.
-    pub(super) fn new(seed: u64) -> Self {
-        let mut state = seed;
-        // Odd secrets: an even factor would throw away the lowest bit of every product.
-        Self {
-            secrets: [(); 4].map(|()| split_mix(&mut state) | 1),
-        }
+    pub(super) fn new(seed: HashSeed) -> Self {
+        Self { seed }
     }
 
     /// The hash of `key`.
     #[inline]
     pub(super) fn hash(&self, key: &[u8]) -> u64 {
-        let [first, second, third, fourth] = self.secrets;
+        let [first, second, third, fourth] = self.seed.0;
         let length = key.len();
         let mut state = first;
         let (low, high) = if length <= 16 {
@@ -48,22 +84,25 @@ impl KeyHasher {
         } else {
             let mut rest = key;
             while rest.len() > 16 {
-                state = fold(word(rest, 0) ^ second, word(rest, 8) ^ state);
+                let (lower, upper) = multiply(word(rest, 0) ^ second, word(rest, 8) ^ state);
+                // The secret again: what a block leaves behind must be no public number, whatever is in it.
+                state = lower ^ upper ^ fourth;
                 rest = &rest[16..];
             }
             // The last sixteen bytes, which may overlap the block before them.
             (word(key, length - 16), word(key, length - 8))
         };
-        let mixed = fold(low ^ second, high ^ state);
-        fold(mixed ^ third, length as u64 ^ fourth)
+        let (lower, upper) = multiply(low.wrapping_add(second), high.wrapping_add(state));
+        let (lower, upper) = multiply(lower ^ third, upper ^ fourth ^ length as u64);
+        lower ^ upper
     }
 }
 
-/// Both halves of the product folded into one word.
+/// Both halves of the product.
 #[inline]
-fn fold(left: u64, right: u64) -> u64 {
+fn multiply(left: u64, right: u64) -> (u64, u64) {
     let product = u128::from(left) * u128::from(right);
-    product as u64 ^ (product >> 64) as u64
+    (product as u64, (product >> 64) as u64)
 }
 
 #[inline]

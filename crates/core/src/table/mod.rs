@@ -38,6 +38,7 @@ mod tests;
 
 use arena::Arena;
 use deadlines::Deadlines;
+pub use hash::HashSeed;
 use hash::KeyHasher;
 use index::{Index, Place, Spot};
 use marks::Marker;
@@ -132,7 +133,7 @@ pub struct Table {
 
 impl Table {
     /// An empty table. Replicas of one shard must use one seed, which clients must not know.
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: HashSeed) -> Self {
         Self {
             store: Store::new(KeyHasher::new(seed), Marker::default()),
             deadlines: Deadlines::default(),

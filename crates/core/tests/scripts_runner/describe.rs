@@ -88,6 +88,7 @@ fn op(mut bytes: &[u8]) -> String {
             format!("evict {}", keys.collect::<Vec<_>>().join(" "))
         }
         Op::MemoryFull => "memory-full".to_owned(),
+        Op::HashSeed(_) => "hash-seed".to_owned(),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use repligo_core::contract::{Durability, Identity, Input, PeerId, Settings as ReplicaSettings, Ticket};
+use repligo_core::contract::{
+    Durability, HashSeed, Identity, Input, PeerId, Settings as ReplicaSettings, Ticket,
+};
 use repligo_core::replica::Replica;
 
 use super::node::Missed;
@@ -45,7 +47,7 @@ impl World {
             voters: (1..=shape.nodes).collect(),
             durability: Durability::Fsync,
             seed: peer,
-            hash_seed: 7,
+            hash_seed: HashSeed::from_number(7),
             origin: Arc::new(map(shape.with_origin)),
             log_bytes_max: shape.log_bytes_max,
         };

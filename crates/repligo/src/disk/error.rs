@@ -117,7 +117,7 @@ pub enum DiskError {
     },
     /// Written by a later release.
     #[error(
-        "{} has storage format {found}; this release reads formats up to {supported}. Start it with the \
+        "{} has storage format {found}; this release reads format {supported}. Start it with the \
          release that wrote it or a later one",
         path.display()
     )]
@@ -126,7 +126,24 @@ pub enum DiskError {
         path: PathBuf,
         /// Its format.
         found: u32,
-        /// Highest format known here.
+        /// The format that is read here.
+        supported: u32,
+    },
+    /// Written by an earlier release, in a format that is no longer read.
+    #[error(
+        "{} has storage format {found}, of an earlier release; this one reads format {supported}. In the \
+         older format the order of keys followed from the cluster id, which anybody can ask for, so it is not \
+         taken over. What to do: start the directory with the release that wrote it; to change to this one, \
+         form a new cluster from empty directories (another --data-dir) and load it from the old one or from \
+         the source of its data",
+        path.display()
+    )]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format that is read here.
         supported: u32,
     },
     /// The machine went down under a cluster node that runs without syncs.
@@ -202,6 +219,24 @@ impl DiskError {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskError::Full { path, source },
             _ => DiskError::Io { action, path, source },
+        }
+    }
+
+    /// A file of another format than the one that is read here.
+    pub(super) fn other_format(path: PathBuf, found: u32) -> DiskError {
+        let supported = super::meta::FORMAT;
+        if found < supported {
+            DiskError::OlderFormat {
+                path,
+                found,
+                supported,
+            }
+        } else {
+            DiskError::NewerFormat {
+                path,
+                found,
+                supported,
+            }
         }
     }
 

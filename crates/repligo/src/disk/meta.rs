@@ -13,7 +13,7 @@ use super::error::DiskError;
 use super::storage::Storage;
 
 /// Storage format of this release, in `meta`, log segments and snapshots alike.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// Name of the file.
 pub const META_FILE: &str = "meta";
 const META_TEMPORARY: &str = "meta.tmp";
@@ -183,13 +183,9 @@ pub(super) fn read(storage: &dyn Storage) -> Result<Option<Meta>, DiskError> {
         return Err(damaged(0, "it does not begin as a meta file"));
     }
     let format = fields.u32().ok_or_else(|| damaged(8, "it is too short"))?;
-    // Judged before the checksum: a later format may check itself in another way.
-    if format > FORMAT {
-        return Err(DiskError::NewerFormat {
-            path,
-            found: format,
-            supported: FORMAT,
-        });
+    // Judged before the checksum: another format may check itself in another way.
+    if format != FORMAT {
+        return Err(DiskError::other_format(path, format));
     }
     let crc = fields.u32();
     if crc != Some(crc32c::crc32c(fields.0)) {

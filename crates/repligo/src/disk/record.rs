@@ -84,8 +84,8 @@ pub(super) struct SegmentHeader {
 pub(super) enum HeaderError {
     /// Not a segment, or changed bytes.
     Damaged,
-    /// Of this later format.
-    Newer(u32),
+    /// Of this format, which is not the present one.
+    OtherFormat(u32),
 }
 
 impl SegmentHeader {
@@ -121,8 +121,8 @@ impl SegmentHeader {
             return Err(HeaderError::Damaged);
         }
         let format = fields.u32().ok_or(HeaderError::Damaged)?;
-        if format > FORMAT {
-            return Err(HeaderError::Newer(format));
+        if format != FORMAT {
+            return Err(HeaderError::OtherFormat(format));
         }
         if fields.u32() != Some(crc32c::crc32c(fields.0)) {
             return Err(HeaderError::Damaged);

@@ -16,7 +16,6 @@ use std::path::Path;
 use repligo_core::contract::LogEntry;
 
 use super::error::DiskError;
-use super::meta::FORMAT;
 use super::record::{
     Content, HeaderError, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
     decode_payload,
@@ -142,13 +141,7 @@ fn read_header(storage: &dyn Storage, sequence: u64, cluster_id: u128) -> Result
     let count = read.map_err(|error| DiskError::io("read", &path, error))?;
     let header = match SegmentHeader::decode(&bytes[..count]) {
         Ok(header) => header,
-        Err(HeaderError::Newer(found)) => {
-            return Err(DiskError::NewerFormat {
-                path,
-                found,
-                supported: FORMAT,
-            });
-        }
+        Err(HeaderError::OtherFormat(found)) => return Err(DiskError::other_format(path, found)),
         Err(HeaderError::Damaged) => {
             return Err(DiskError::corrupt(&path, 0, "the segment header is not valid"));
         }

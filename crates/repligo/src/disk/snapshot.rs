@@ -198,12 +198,8 @@ pub(super) fn read(storage: &dyn Storage, cluster_id: u128) -> Result<Option<Sna
     if magic != MAGIC {
         return Err(damaged(0, "it does not begin as a snapshot"));
     }
-    if format > FORMAT {
-        return Err(DiskError::NewerFormat {
-            path,
-            found: format,
-            supported: FORMAT,
-        });
+    if format != FORMAT {
+        return Err(DiskError::other_format(path, format));
     }
     if crc != Some(crc32c::crc32c(fields.0)) {
         return Err(damaged(12, "the checksum of the header does not match"));

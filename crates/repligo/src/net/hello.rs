@@ -11,7 +11,7 @@ use repligo_core::forming::FormingState;
 use repligo_proto::frame::{Header, Kind};
 
 /// Version of the messages between nodes; nodes with different ones do not talk.
-pub const FEATURE_LEVEL: u64 = 1;
+pub const FEATURE_LEVEL: u64 = 2;
 
 /// What a node says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -160,12 +160,14 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use repligo_core::table::HashSeed;
+
     use super::*;
 
     fn filled(bytes: &[u8], count_max: usize) -> (Vec<String>, Ending) {
         let (mut window, mut decoder) = (Window::default(), RequestDecoder::default());
         window.fill(&mut decoder, (bytes, 0), count_max);
-        window.prefetch(&Keyspace::new(1), 0, bytes);
+        window.prefetch(&Keyspace::new(HashSeed::from_number(1)), 0, bytes);
         let shown = (0..window.count()).map(|index| match window.get(index, bytes) {
             Some(resolved) => format!(
                 "{:?} {}",

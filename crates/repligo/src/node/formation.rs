@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use repligo_core::contract::{Boot, Durability, Identity, PeerId, Settings};
+use repligo_core::contract::{Boot, Durability, HashSeed, Identity, PeerId, Settings};
 use repligo_core::forming::{Forming, FormingOutput, FormingState};
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
@@ -153,7 +153,7 @@ impl Formation {
             voters: self.voters,
             durability: self.durability,
             seed: process::random_u128() as u64,
-            hash_seed: (cluster_id ^ (cluster_id >> 64)) as u64,
+            hash_seed: HashSeed::from_bytes(&process::random()),
             origin: self.origin,
             log_bytes_max: LOG_BYTES_MAX,
         };

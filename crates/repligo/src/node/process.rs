@@ -99,16 +99,21 @@ pub fn raise_open_files(wanted: u64) -> u64 {
     limit.rlim_cur
 }
 
-/// Fills with bytes that nobody can guess.
-pub fn random_u128() -> u128 {
-    let mut bytes = [0_u8; 16];
+/// Bytes that nobody can guess, from the operating system's random source.
+pub fn random<const BYTES: usize>() -> [u8; BYTES] {
+    let mut bytes = [0_u8; BYTES];
     let mut filled = 0;
     while filled < bytes.len() {
         // SAFETY: the pointer and length name the unfilled part of `bytes`.
         let count = unsafe { libc::getrandom(bytes[filled..].as_mut_ptr().cast(), bytes.len() - filled, 0) };
         filled += usize::try_from(count).unwrap_or(0);
     }
-    u128::from_le_bytes(bytes)
+    bytes
+}
+
+/// A number that nobody can guess.
+pub fn random_u128() -> u128 {
+    u128::from_le_bytes(random())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use repligo_core::contract::{Boot, Durability, Identity, Settings};
+use repligo_core::contract::{Boot, Durability, HashSeed, Identity, Settings};
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 use repligo_proto::resp::request;
@@ -36,7 +36,7 @@ impl Bench {
             voters: vec![1],
             durability: Durability::None,
             seed: 1,
-            hash_seed: 2,
+            hash_seed: HashSeed::from_number(2),
             origin: Arc::new(OriginMap::default()),
             log_bytes_max: 1 << 20,
         };

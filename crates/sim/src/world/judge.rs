@@ -159,6 +159,26 @@ impl World {
             }
         }
         assert!(self.context.digests.compared() > 0, "no digest was ever compared");
+        self.judge_hash_seeds()
+    }
+
+    /// Each process drew a hash seed of its own; a scan that goes on at another node needs them to be one.
+    fn judge_hash_seeds(&self) -> Result<(), Violation> {
+        let alive = self.machines.iter().filter(|machine| !machine.disk.unclean);
+        let replicas = alive.filter_map(|machine| Some((machine.id, machine.process.as_ref()?.replica()?)));
+        let replicas: Vec<_> = replicas.collect();
+        for pair in replicas.windows(2) {
+            let [(one, first), (other, second)] = pair else {
+                continue;
+            };
+            if !first.keyspace().hashes_like(second.keyspace()) {
+                return Err(Violation {
+                    check: "one hash seed",
+                    subject: format!("nodes {one} and {other}"),
+                    explanation: "they have applied the same log and hash keys differently".to_owned(),
+                });
+            }
+        }
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use repligo_core::contract::{
-    Boot, Durability, Event as CoreEvent, Identity, PeerId, Role, Settings, Status,
+    Boot, Durability, Event as CoreEvent, HashSeed, Identity, PeerId, Role, Settings, Status,
 };
 use repligo_core::eviction::MemoryLimit;
 use repligo_core::origin::OriginMap;
@@ -136,7 +136,8 @@ impl Starter {
             voters: self.voters.clone(),
             durability: self.durability,
             seed: self.seed,
-            hash_seed: self.cluster_id as u64,
+            // Each process draws its own, as real ones do; the cluster agrees on one.
+            hash_seed: HashSeed::from_number(!self.seed),
             origin: self.origin.clone(),
             log_bytes_max: self.log_bytes_max,
         };

@@ -155,7 +155,7 @@ fn eviction_leaves_the_digest_of_what_is_left() {
             break;
         }
     }
-    left.keyspace = Keyspace::new(0x5eed);
+    left.keyspace = Keyspace::new(HashSeed::from_number(0x5eed));
     for chunk in &chunks {
         left.keyspace.restore_chunk(chunk).expect("its own snapshot");
     }

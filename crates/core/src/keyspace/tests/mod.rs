@@ -15,6 +15,7 @@ use repligo_proto::words;
 
 use super::{Keyspace, ReadClock, ReadOutcome};
 use crate::command::{Command, parse};
+use crate::table::HashSeed;
 
 /// Shard time when a test begins: some day in 2023.
 const START_MS: u64 = 1_700_000_000_000;
@@ -30,7 +31,7 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        let mut keyspace = Keyspace::new(0x5eed);
+        let mut keyspace = Keyspace::new(HashSeed::from_number(0x5eed));
         keyspace.set_time(START_MS);
         Self {
             keyspace,

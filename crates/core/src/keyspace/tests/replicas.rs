@@ -5,6 +5,7 @@ use repligo_proto::reply::ReplyWriter;
 
 use super::{Fixture, START_MS, requests};
 use crate::keyspace::{Keyspace, RestoreError};
+use crate::table::HashSeed;
 
 /// One step of a history.
 #[derive(Clone, Debug)]
@@ -98,8 +99,8 @@ fn chunks_of(
 }
 
 fn restored(chunks: &[Vec<u8>]) -> Keyspace {
-    // Another hash seed: nothing of it may be in the chunks.
-    let mut keyspace = Keyspace::new(1);
+    // Another hash seed: what is not of the log is not in the chunks.
+    let mut keyspace = Keyspace::new(HashSeed::from_number(1));
     for chunk in chunks {
         keyspace.restore_chunk(chunk).expect("what was saved is restored");
     }
@@ -112,7 +113,7 @@ proptest! {
     #[test]
     fn the_same_history_gives_the_same_state(steps in prop::collection::vec(step(), 1..120)) {
         let (mut here, mut there) = (Fixture::new(), Fixture::new());
-        there.keyspace = Keyspace::new(99);
+        there.keyspace = Keyspace::new(HashSeed::from_number(99));
         there.keyspace.set_time(START_MS);
         for step in &steps {
             take(&mut here, step);
@@ -167,11 +168,26 @@ proptest! {
         let mut fixture = Fixture::new();
         fixture.run("SET a 1 ; SET b 2 PX 500");
         let chunks = chunks_of(&mut fixture.keyspace, 1 << 16, |_| ());
-        let mut keyspace = Keyspace::new(1);
+        let mut keyspace = Keyspace::new(HashSeed::from_number(1));
         let _ = keyspace.restore_chunk(&bytes);
         keyspace.restore_chunk(&chunks[0]).expect("the header");
-        let _ = keyspace.restore_chunk(&[&[1, kind][..], &bytes].concat());
+        let _ = keyspace.restore_chunk(&[&[2, kind][..], &bytes].concat());
     }
+}
+
+#[test]
+fn a_snapshot_carries_the_hash_seed_that_the_log_gave() {
+    let mut fixture = Fixture::new();
+    let unseeded = chunks_of(&mut fixture.keyspace, 100, |_| ());
+    assert!(!restored(&unseeded).is_seeded());
+    fixture.keyspace.seed(HashSeed::from_number(5));
+    fixture.keyspace.seed(HashSeed::from_number(6));
+    fixture.run("SET a 1 ; SET b 2");
+    let copy = restored(&chunks_of(&mut fixture.keyspace, 100, |_| ()));
+    assert!(copy.is_seeded() && copy.hashes_like(&fixture.keyspace));
+    let mut first = Keyspace::default();
+    first.seed(HashSeed::from_number(5));
+    assert!(copy.hashes_like(&first), "the first one counts");
 }
 
 #[test]
@@ -183,7 +199,7 @@ fn a_snapshot_that_is_not_whole_is_refused() {
     let chunks = chunks_of(&mut fixture.keyspace, 100, |_| ());
     assert!(chunks.len() > 5);
     let restore = |chunks: &[Vec<u8>]| {
-        let mut keyspace = Keyspace::new(1);
+        let mut keyspace = Keyspace::new(HashSeed::from_number(1));
         chunks.iter().try_for_each(|chunk| keyspace.restore_chunk(chunk))
     };
     let order = Err(RestoreError::Incomplete("chunks are out of order"));
@@ -204,8 +220,8 @@ fn a_snapshot_that_is_not_whole_is_refused() {
         Err(RestoreError::Incomplete("the digest does not match"))
     );
     let mut newer = chunks.clone();
-    newer[0][0] = 2;
-    assert_eq!(restore(&newer), Err(RestoreError::NewerFormat(2)));
+    newer[0][0] = 3;
+    assert_eq!(restore(&newer), Err(RestoreError::OtherFormat(3)));
     let mut cut = chunks;
     cut[2].pop();
     assert!(matches!(restore(&cut), Err(RestoreError::Corrupt(_))));

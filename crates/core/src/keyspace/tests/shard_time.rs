@@ -2,6 +2,7 @@
 
 use super::{Fixture, Keyspace, START_MS, check};
 use crate::limits::RECLAIMED_PER_ENTRY;
+use crate::table::HashSeed;
 
 /// Lets shard time pass.
 fn wait(fixture: &mut Fixture, ms: u64) {
@@ -131,7 +132,7 @@ fn a_write_to_an_expired_key_makes_a_new_one() {
 #[test]
 fn a_snapshot_carries_expired_keys_that_are_not_removed_yet() {
     let (mut fixture, _) = crowd();
-    let mut restored = Keyspace::new(0x5eed);
+    let mut restored = Keyspace::new(HashSeed::from_number(0x5eed));
     fixture.keyspace.snapshot_begin();
     let mut done = false;
     while !done {

@@ -7,7 +7,7 @@ use super::*;
 use crate::eviction::Tracking;
 
 fn filled(count: u64, value_bytes: usize) -> Table {
-    let mut table = Table::new(0x5eed);
+    let mut table = Table::new(HashSeed::from_number(0x5eed));
     for number in 0..count {
         let key = format!("key:{number:012}");
         let meta = Meta {

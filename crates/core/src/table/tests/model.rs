@@ -120,7 +120,7 @@ fn key_of(number: u16) -> Vec<u8> {
 impl Model {
     fn new(seed: u64) -> Self {
         Self {
-            table: Table::new(seed),
+            table: Table::new(HashSeed::from_number(seed)),
             contents: Contents::new(),
             version: 0,
             cursor: 0,

@@ -39,7 +39,7 @@ fn memory_per_entry_meets_the_goals() {
         (32, true, 80.0),
         (100, true, 146.0),
     ] {
-        let mut table = Table::new(1);
+        let mut table = Table::new(HashSeed::from_number(1));
         let value = vec![1; value_bytes];
         let mut worst: f64 = 0.0;
         for number in 0..130_000u64 {
@@ -60,7 +60,7 @@ fn memory_per_entry_meets_the_goals() {
 
 #[test]
 fn growing_and_shrinking_move_few_entries_at_a_time() {
-    let mut table = Table::new(2);
+    let mut table = Table::new(HashSeed::from_number(2));
     (0..300_000).for_each(|number| insert(&mut table, number, b"", None));
     // One chain: eleven entries on average, the longest of some 10^4 to 10^5 chains about 30.
     assert!(
@@ -93,7 +93,7 @@ fn growing_and_shrinking_move_few_entries_at_a_time() {
 
 #[test]
 fn churn_does_not_fragment_the_memory() {
-    let mut table = Table::new(3);
+    let mut table = Table::new(HashSeed::from_number(3));
     let mut random = 3;
     let mut numbers: Vec<u64> = Vec::new();
     let mut next_number = 0;
@@ -133,7 +133,7 @@ fn churn_does_not_fragment_the_memory() {
 #[test]
 fn entries_expire_in_order_with_many_ties_and_changes() {
     for (distinct_deadlines, limit) in [(1, 700), (7, 1), (5_000, 64), (1 << 40, 1_000_000)] {
-        let mut table = Table::new(4);
+        let mut table = Table::new(HashSeed::from_number(4));
         let mut random = 4;
         let mut order = BTreeSet::new();
         let mut deadlines = vec![None; 12_000];
@@ -171,7 +171,7 @@ fn entries_expire_in_order_with_many_ties_and_changes() {
 
 #[test]
 fn a_snapshot_under_load_keeps_little_memory() {
-    let mut table = Table::new(5);
+    let mut table = Table::new(HashSeed::from_number(5));
     (0..100_000).for_each(|number| insert(&mut table, number, &[1; 48], None));
     let before = table.memory_bytes();
     table.snapshot_begin();
@@ -193,7 +193,7 @@ fn a_snapshot_under_load_keeps_little_memory() {
 
 #[test]
 fn clearing_during_a_snapshot_copies_nothing() {
-    let mut table = Table::new(6);
+    let mut table = Table::new(HashSeed::from_number(6));
     (0..50_000).for_each(|number| insert(&mut table, number, &[1; 48], Some(number)));
     let before = table.memory_bytes();
     table.snapshot_begin();
@@ -221,7 +221,7 @@ fn clearing_during_a_snapshot_copies_nothing() {
 
 #[test]
 fn a_large_value_grows_with_amortised_copies() {
-    let mut table = Table::new(7);
+    let mut table = Table::new(HashSeed::from_number(7));
     insert(&mut table, 1, b"", Some(9));
     let key = key_of(1);
     let hash = table.hash(&key);
@@ -243,8 +243,8 @@ fn a_large_value_grows_with_amortised_copies() {
 
 #[test]
 fn a_scan_goes_on_across_growth_and_on_another_replica() {
-    let mut table = Table::new(8);
-    let mut replica = Table::new(8);
+    let mut table = Table::new(HashSeed::from_number(8));
+    let mut replica = Table::new(HashSeed::from_number(8));
     (0..5_000).for_each(|number| insert(&mut table, number, b"", None));
     // The other replica has the same entries, but another history and another layout.
     (0..60_000)
@@ -272,7 +272,7 @@ fn a_scan_goes_on_across_growth_and_on_another_replica() {
 
 #[test]
 fn random_entries_are_spread_over_the_table() {
-    let mut table = Table::new(9);
+    let mut table = Table::new(HashSeed::from_number(9));
     (0..2_000).for_each(|number| insert(&mut table, number, b"", None));
     let mut counts = vec![0u32; 2_000];
     for seed in 0..200_000 {

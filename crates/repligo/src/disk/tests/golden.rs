@@ -1,5 +1,5 @@
 //! Theorem: the bytes on disk are the ones that `docs/storage-format.md` describes, and directories written
-//! by the first release of this format can still be read.
+//! by the first release of this format can still be read. `UPDATE=1` writes the golden files anew.
 //!
 //! The golden files are dumps with a field per line; the document contains them literally.
 
@@ -255,16 +255,22 @@ fn dumps() -> [(&'static str, String); 4] {
     ]
 }
 
-fn golden(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+fn golden_path(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("src/disk/tests/golden")
-        .join(format!("{name}.txt"));
-    std::fs::read_to_string(path).unwrap_or_default()
+        .join(format!("{name}.txt"))
+}
+
+fn golden(name: &str) -> String {
+    std::fs::read_to_string(golden_path(name)).unwrap_or_default()
 }
 
 #[test]
 fn the_bytes_are_those_of_the_golden_files() {
     for (name, dump) in dumps() {
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(golden_path(name), &dump).unwrap();
+        }
         assert!(
             golden(name) == dump,
             "golden/{name}.txt is not what is written now:\n{dump}"
@@ -317,4 +323,27 @@ fn a_directory_of_golden_files_can_be_read() {
     );
     assert_eq!(recovered.boot.entries, []);
     assert_eq!(recovered.notes, Vec::<String>::new());
+}
+
+#[test]
+fn a_directory_of_the_first_format_is_refused_with_what_to_do() {
+    for name in ["meta", "wal-0000000000000001", "snapshot"] {
+        let disk = write_directory();
+        let mut bytes = disk.read(name);
+        bytes[8..12].copy_from_slice(&1_u32.to_le_bytes());
+        disk.replace(name, bytes);
+        let names = disk.names();
+        let refused = open(&disk, &options(Durability::Os, &["n1", "n2", "n3"]), BOOT).err();
+        let text = refused.expect("another format is refused").to_string();
+        for word in [
+            name,
+            "storage format 1",
+            "reads format 2",
+            "empty directories",
+            "--data-dir",
+        ] {
+            assert!(text.contains(word), "`{text}` does not say `{word}`");
+        }
+        assert_eq!(disk.names(), names);
+    }
 }
