@@ -139,6 +139,9 @@ fn keys_that_share_one_hash_where_the_seed_is_public_spread_evenly() {
     }
 }
 
+/// How the other half of a key follows from its number, and what that is called.
+type Other = (&'static str, fn(u64) -> u64);
+
 #[test]
 fn no_half_of_a_key_makes_the_other_half_irrelevant() {
     // What makes a factor of a multiplication zero, one or all ones when nothing or something public is
@@ -157,9 +160,9 @@ fn no_half_of_a_key_makes_the_other_half_irrelevant() {
         0x243f_6a88_85a3_08d3,
         0x1319_8a2e_0370_7344,
     ];
-    let others: [(&str, fn(u64) -> u64); 4] = [
+    let others: [Other; 4] = [
         ("counted", |number| number),
-        ("counted in the upper bits", |number| number << 48 | number >> 16),
+        ("counted in the upper bits", |number| number.rotate_right(16)),
         ("complements", |number| {
             if number & 1 == 0 { number } else { !(number - 1) }
         }),
