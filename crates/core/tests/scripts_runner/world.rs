@@ -277,7 +277,9 @@ impl World {
                 Event::SnapshotInstalled { index } => self.say(format_args!("n{peer} installs {index}")),
                 Event::Warning(text) => self.say(format_args!("n{peer} warns: {text}")),
                 Event::Malformed { from, what } => {
-                    self.say(format_args!("n{peer} drops {what} of n{from}, which does not decode"));
+                    self.say(format_args!(
+                        "n{peer} drops {what} of n{from}, which does not decode"
+                    ));
                 }
             }
         }
