@@ -1,11 +1,16 @@
 //! Cargo.lock against the RustSec advisories that lie beside the project, offline; and the crate count.
+//!
+//! Without advisories nothing was audited: that is said and counted as skipped, and where the file was
+//! named it is a failure.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::run::{Failure, Outcome, root};
+use crate::run::{Counts, Failure, Outcome, root};
 
 /// Advisories that do not concern us, each with the reason.
 const ALLOWED: [(&str, &str); 1] = [(
@@ -16,25 +21,73 @@ const ALLOWED: [(&str, &str); 1] = [(
 /// Crates that the binary may consist of.
 const CRATES_MAX: usize = 180;
 
-/// Checks advisories and the crate count.
-pub fn check() -> Outcome {
-    check_advisories()?;
-    check_crate_count()
+/// Where the advisories are looked for unless a file is named.
+const ADVISORIES: &str = "../shared/data/advisories.json";
+
+/// `cargo xtask audit [--advisories FILE]`.
+pub fn command(arguments: &[String]) -> Outcome {
+    let file = match arguments {
+        [] => None,
+        [flag, file] if flag == "--advisories" => Some(Path::new(file)),
+        _ => {
+            return Err(Failure {
+                message: "audit takes nothing, or --advisories FILE".to_owned(),
+                code: 2,
+            });
+        }
+    };
+    let mut counts = Counts::default();
+    let outcome = check(file, &mut counts);
+    println!("audit: {} passed, {} skipped", counts.passed, counts.skipped);
+    outcome
 }
 
-fn check_advisories() -> Outcome {
-    let path = root().join("../shared/data/advisories.json");
-    let Ok(text) = fs::read_to_string(&path) else {
-        println!("xtask: audit skipped: no ../shared/data/advisories.json beside this checkout");
-        return Ok(());
+/// Checks advisories and the crate count. `file` was named by somebody, so it must be there.
+pub fn check(file: Option<&Path>, counts: &mut Counts) -> Outcome {
+    match advisories(file)? {
+        Some(advisories) => {
+            let lock = fs::read_to_string(root().join("Cargo.lock"))
+                .map_err(|error| Failure::new(format!("Cargo.lock: {error}")))?;
+            check_advisories(&advisories, &lock)?;
+            println!(
+                "xtask: audit: {} advisories, none concerns us",
+                list(&advisories).len()
+            );
+            counts.passed += 1;
+        }
+        None => {
+            counts.skipped += 1;
+            println!(
+                "xtask: AUDIT SKIPPED: no advisory file {ADVISORIES} beside this checkout, so no known vulnerability \
+                 was looked for; name one: cargo xtask audit --advisories FILE"
+            );
+        }
+    }
+    check_crate_count()?;
+    counts.passed += 1;
+    Ok(())
+}
+
+/// The advisories, or `None` where there is no file and none was named.
+fn advisories(file: Option<&Path>) -> Outcome<Option<Value>> {
+    let path = file.map_or_else(|| root().join(ADVISORIES), Path::to_path_buf);
+    let refused = |why: &dyn std::fmt::Display| Failure::new(format!("advisories {}: {why}", path.display()));
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound && file.is_none() => return Ok(None),
+        Err(error) => return Err(refused(&error)),
     };
-    let advisories: Value =
-        serde_json::from_str(&text).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-    let lock = fs::read_to_string(root().join("Cargo.lock"))
-        .map_err(|error| Failure::new(format!("Cargo.lock: {error}")))?;
+    let advisories: Value = serde_json::from_str(&text).map_err(|error| refused(&error))?;
+    if list(&advisories).is_empty() {
+        return Err(refused(&"the file holds no list of advisories"));
+    }
+    Ok(Some(advisories))
+}
+
+fn check_advisories(advisories: &Value, lock: &str) -> Outcome {
     let mut found = Vec::new();
-    for (name, version) in locked(&lock) {
-        for advisory in list(&advisories) {
+    for (name, version) in locked(lock) {
+        for advisory in list(advisories) {
             let id = advisory["id"].as_str().unwrap_or_default();
             // "Unmaintained" is a note to the team, not a fault of the code.
             let note = matches!(
@@ -154,6 +207,37 @@ fn check_crate_count() -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_named_file_that_is_missing_or_empty_is_a_failure() {
+        let folder = std::env::temp_dir().join(format!("repligo-audit-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a temporary folder");
+        let missing = folder.join("nowhere.json");
+        let failure = advisories(Some(&missing)).expect_err("it was named");
+        assert!(failure.message.contains("nowhere.json"), "{}", failure.message);
+        let empty = folder.join("empty.json");
+        fs::write(&empty, "[]").expect("written");
+        assert!(advisories(Some(&empty)).is_err());
+        fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn a_vulnerable_version_is_found_and_a_patched_one_is_not() {
+        let advisories = serde_json::json!([
+            { "id": "RUSTSEC-0000-0001", "package": "one", "patched": [">=1.2.0"], "unaffected": [] },
+            { "id": "RUSTSEC-2024-0437", "package": "protobuf", "patched": [">=3.7.2"], "unaffected": [] },
+        ]);
+        let lock = |version: &str| {
+            format!("name = \"one\"\nversion = \"{version}\"\nname = \"protobuf\"\nversion = \"2.28.0\"\n")
+        };
+        assert!(check_advisories(&advisories, &lock("1.2.0")).is_ok());
+        let failure = check_advisories(&advisories, &lock("1.1.9")).expect_err("vulnerable");
+        assert!(
+            failure.message.contains("one 1.1.9: RUSTSEC-0000-0001"),
+            "{}",
+            failure.message
+        );
+    }
 
     #[test]
     fn version_ranges() {

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask COMMAND
   test [--only NAME[,NAME…]]  install what the tests need, then run everything (what CI runs)
   check                       formatting, lints, layering, documents, advisories; writes nothing
+  audit [--advisories FILE]   Cargo.lock against known vulnerabilities, and the crate count
   fix                         formatting and generated documents; the only command that writes
   sim ARGUMENTS…              the simulator, such as: sim --seed 7, sim --seeds 0..2000, sim --bug NAME --seeds 0..10000
   soak [--minutes N|--seconds N]  three nodes at full load, 10 minutes unless told; prints a verdict as JSON
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("test") => steps::test(rest),
         Some("check") => steps::check(),
+        Some("audit") => audit::command(rest),
         Some("fix") => steps::fix(),
         Some("sim") => steps::sim(rest),
         Some("soak") => soak::soak(rest),

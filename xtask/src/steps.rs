@@ -31,7 +31,7 @@ const PLANTED_BUGS: [&str; 11] = [
 type Step = (&'static str, fn(&mut Counts) -> Outcome);
 
 const STEPS: [Step; 9] = [
-    ("check", |_| check()),
+    ("check", check_counted),
     ("unit", unit),
     ("build", |_| build()),
     ("table", table_limits),
@@ -100,6 +100,10 @@ fn summary(counts: &Counts, at_least_failed: u64) {
 
 /// Formatting, lints, layering, documents, advisories.
 pub fn check() -> Outcome {
+    check_counted(&mut Counts::default())
+}
+
+fn check_counted(counts: &mut Counts) -> Outcome {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     run(&mut cargo(&[
         "clippy",
@@ -112,7 +116,7 @@ pub fn check() -> Outcome {
     ]))?;
     tidy::check()?;
     instructions::check_record()?;
-    audit::check()
+    audit::check(None, counts)
 }
 
 /// Formatting and generated documents.

@@ -187,7 +187,15 @@ fn check_words(name: &str, text: &str, wrong: &mut Vec<String>) {
 
 /// Paths in backticks that look like files of this repository must exist.
 fn check_document(name: &str, text: &str, wrong: &mut Vec<String>) {
-    const ROOTS: [&str; 7] = ["crates/", "docs/", "packaging/", "tests/", "xtask/", ".ci/", ".cargo/"];
+    const ROOTS: [&str; 7] = [
+        "crates/",
+        "docs/",
+        "packaging/",
+        "tests/",
+        "xtask/",
+        ".ci/",
+        ".cargo/",
+    ];
     for (number, line) in text.lines().enumerate() {
         for quoted in line.split('`').skip(1).step_by(2) {
             let path = quoted.split([' ', ':', '#']).next().unwrap_or_default();

@@ -4,7 +4,7 @@
 //! Texts start with the code word that clients switch on, without the dash that the encoder adds.
 //! Those that Redis has are Redis 7.0's to the letter; ours end with the remedy.
 
-use crate::command::{Spec, Unresolved};
+use crate::command::{Spec, Unresolved, is_known_elsewhere};
 use crate::resp::ArgSlice;
 
 // Values and types.
@@ -104,8 +104,6 @@ pub const NO_KEY_ARGUMENTS: &str = "ERR The command has no key arguments";
 pub const INVALID_ARGUMENT_COUNT: &str = "ERR Invalid number of arguments specified for command";
 /// SLOWLOG GET with a negative count.
 pub const SLOWLOG_COUNT: &str = "ERR count should be greater than or equal to -1";
-/// The node has not recovered its data yet.
-pub const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 
 // Words for the roles, which Redis' replies require.
 /// What ROLE, HELLO and INFO call the leader.
@@ -120,6 +118,10 @@ pub const FOLLOWER_HELLO_ROLE: &str = "replica";
 pub const LEADER_TYPE: &str = "MASTER";
 /// Old CLIENT LIST TYPE of a link to a follower; the new one is `REPLICA`.
 pub const FOLLOWER_TYPE: &str = "SLAVE";
+/// The old name of REPLICAOF.
+pub const FOLLOW_COMMAND: &str = "slaveof";
+/// The old name of CLUSTER REPLICAS.
+pub const CLUSTER_FOLLOWERS_COMMAND: &str = "cluster|slaves";
 /// INFO field: followers of a leader.
 pub const INFO_CONNECTED_FOLLOWERS: &str = "connected_slaves";
 /// INFO field of a follower: host of its leader.
@@ -175,35 +177,15 @@ pub const REPLY_TOO_LONG: &str =
 pub const WRITTEN_REPLY_TOO_LONG: &str = "UNKNOWN the reply would have more than 1 GiB and was dropped; what was asked for is applied; read less at once";
 /// An op in the log does not decode; it changed nothing on any replica.
 pub const MALFORMED_OP: &str = "ERR internal: the op does not decode; not applied; report this as a bug";
-/// No leader took the request in time.
-pub const NO_LEADER: &str =
-    "NOLEADER no leader could be reached, the command was not applied; retry, or look at: repligo status";
-/// The request was proposed and its fate is not known.
-pub const UNKNOWN: &str =
-    "UNKNOWN the outcome of the command is not known, it may have been applied; read before you retry";
-/// Committed, but not yet held by every voter.
-pub const NOT_ALL: &str =
-    "NOTALL the command is committed, but not every voter holds it yet; look at: repligo status";
-/// The replica is staler than the read allows.
-pub const STALE: &str = "STALE this replica lags behind more than the read allows; ask another node";
 /// The answer to a read that allows less staleness than the replica has.
 pub fn stale(age_ms: u64) -> String {
     format!(
         "STALE {age_ms} ms since this replica heard of a leader, more than the read allows; ask another node"
     )
 }
-/// The session's write was truncated with a deposed leader's log.
-pub const LOST_WRITE: &str =
-    "LOSTWRITE an asynchronous write of this session was lost in a failover; look at: repligo rescue list";
-/// The request identifier is too old to be looked up.
-pub const REQUEST_EXPIRED: &str =
-    "REQEXPIRED the request id has expired, the outcome is not known; read before you retry with a new id";
 /// The origin of the keyspace does not answer.
 pub const ORIGIN_DOWN: &str =
     "ORIGINDOWN the origin of this keyspace is not reachable, the command was not applied; retry later";
-/// One command on keys of several lanes of an origin keyspace.
-pub const CROSS_LANE: &str =
-    "CROSSLANE the keys of the command belong to different lanes of the origin; send one command per lane";
 
 /// What became of a write whose reply is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -313,9 +295,14 @@ pub fn config_set_failed(name: &[u8], why: &str) -> Vec<u8> {
 
 /// A subcommand that the container does not have.
 pub fn unknown_subcommand(container: &str, word: &[u8]) -> Vec<u8> {
-    let word = quoted_part(word, QUOTED_BYTES_MAX);
-    let remedy = format!("'. Try {} HELP.", container.to_uppercase());
-    [b"ERR unknown subcommand '", word, remedy.as_bytes()].concat()
+    let quoted = quoted_part(word, QUOTED_BYTES_MAX);
+    let container = container.to_uppercase();
+    let elsewhere = match is_known_elsewhere(Some(&container), word) {
+        true => " Redis has it, this version of Repligo does not yet.",
+        false => "",
+    };
+    let remedy = format!("'.{elsewhere} Try {container} HELP.");
+    [b"ERR unknown subcommand '", quoted, remedy.as_bytes()].concat()
 }
 
 /// Bytes of a request that an error quotes, as in Redis.
@@ -327,11 +314,17 @@ fn quoted_part(bytes: &[u8], room: usize) -> &[u8] {
     &bytes[..bytes.len().min(room)]
 }
 
-/// A command that does not exist; quotes the start of the request.
+/// A command that does not exist; quotes the start of the request. One that Redis has is told as such.
 pub fn unknown_command(request: ArgSlice<'_>) -> Vec<u8> {
     let name = request.try_get(0).unwrap_or_default();
     let mut text = b"ERR unknown command '".to_vec();
     text.extend_from_slice(quoted_part(name, QUOTED_BYTES_MAX));
+    if is_known_elsewhere(None, name) {
+        text.extend_from_slice(
+            b"': Redis has it, this version of Repligo does not yet; COMMAND LIST and docs/commands.md have what there is",
+        );
+        return text;
+    }
     text.extend_from_slice(b"', with args beginning with: ");
     let start = text.len();
     for argument in request.skip(1).iter() {
@@ -392,6 +385,15 @@ mod tests {
             &["client", "Foo"],
             "ERR unknown subcommand 'Foo'. Try CLIENT HELP.",
         );
+        check_unresolved(
+            &["HSET", "k", "f", "v"],
+            "ERR unknown command 'HSET': Redis has it, this version of Repligo does not yet; COMMAND LIST and \
+             docs/commands.md have what there is",
+        );
+        check_unresolved(
+            &["client", "PAUSE", "1"],
+            "ERR unknown subcommand 'PAUSE'. Redis has it, this version of Repligo does not yet. Try CLIENT HELP.",
+        );
         check_unresolved(&["client"], "ERR wrong number of arguments for 'client' command");
         check_unresolved(
             &["CLIENT", "ID", "x"],
@@ -412,22 +414,39 @@ mod tests {
         check_unresolved(&[&name, &argument, &argument, &argument], &expect);
     }
 
+    /// Our own sentences: what became of the write, and a word of the remedy.
+    fn own_words() -> Vec<(String, Outcome, &'static str)> {
+        use Outcome::{Applied, NotApplied, Unknown};
+        let own = |text: &str, outcome, remedy| (text.to_owned(), outcome, remedy);
+        vec![
+            own(OVERLOADED, NotApplied, "retry later"),
+            own(NO_LEADER_IN_TIME, NotApplied, "retry"),
+            own(OVERTAKEN, NotApplied, "retry"),
+            own(UNKNOWN_IN_TIME, Unknown, "read before you retry"),
+            own(UNKNOWN_SKIPPED, Unknown, "read before you retry"),
+            own(REPLY_TOO_LONG, NotApplied, "ask for less"),
+            own(WRITTEN_REPLY_TOO_LONG, Unknown, "read less"),
+            own(MALFORMED_OP, NotApplied, "report this"),
+            own(ORIGIN_DOWN, NotApplied, "retry later"),
+            own(&stale(7), NotApplied, "ask another node"),
+            own(&too_large_to_replicate(2, 1), NotApplied, "split the value"),
+            own(
+                &not_supported_in_keyspace("append", "users"),
+                NotApplied,
+                "use GET",
+            ),
+            own("NOTALL committed", Applied, ""),
+            own("REQEXPIRED too old", Unknown, ""),
+        ]
+    }
+
     #[test]
-    fn every_own_word_has_its_outcome() {
-        for text in [UNKNOWN, REQUEST_EXPIRED] {
-            assert_eq!(outcome(text.as_bytes()), Outcome::Unknown);
+    fn every_own_word_has_its_outcome_and_its_remedy() {
+        for (text, expect, remedy) in own_words() {
+            assert_eq!(outcome(text.as_bytes()), expect, "{text}");
+            assert!(text.contains(remedy), "{text}");
         }
-        assert_eq!(outcome(NOT_ALL.as_bytes()), Outcome::Applied);
-        for text in [
-            NO_LEADER,
-            STALE,
-            LOST_WRITE,
-            ORIGIN_DOWN,
-            CROSS_LANE,
-            WRONG_TYPE,
-            EXEC_ABORT,
-            SYNTAX,
-        ] {
+        for text in [WRONG_TYPE, EXEC_ABORT, SYNTAX] {
             assert_eq!(outcome(text.as_bytes()), Outcome::NotApplied);
         }
         assert_eq!(outcome(b"-UNKNOWN\r\n"), Outcome::Unknown);

@@ -2,12 +2,18 @@
 
 mod support;
 
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use repligo::net::hello::{FEATURE_LEVEL, Hello};
 use repligo::node::{NodeConfig, NodeError};
 use repligo_core::contract::Durability;
+use repligo_core::forming::FormingState;
+use repligo_core::message::Message;
+use repligo_core::origin::OriginMap;
+use repligo_proto::frame::{self, Header, Kind};
 use repligo_proto::words;
 use support::{Client, Pending, Server};
 
@@ -150,7 +156,7 @@ fn a_wiped_node_and_a_foreign_one_are_refused() {
     servers.pop().expect("three").stop().expect("a clean stop");
     std::fs::remove_dir_all(folder.node("n3")).expect("wiped");
     match Server::launch(node("n3", &line, &folder.node("n3"))).failed() {
-        NodeError::Forming(text) => assert!(text.contains("wiped"), "{text}"),
+        NodeError::Forming(text) => assert!(text.contains("wiped") && text.contains("but node n"), "{text}"),
         other => panic!("{other}"),
     }
     assert_eq!(
@@ -180,4 +186,114 @@ fn settings_that_contradict_each_other_are_refused_before_anything_happens() {
     refused(&|config| config.name = "n9".to_owned(), "--name");
     refused(&|config| config.cluster[1].0 = "n1".to_owned(), "same name");
     assert!(!folder.node("never").exists());
+}
+
+/// The first of two nodes, as the second one sees it on the wire.
+struct FirstNode {
+    stream: TcpStream,
+    input: Vec<u8>,
+}
+
+const CLUSTER: u128 = 77;
+
+impl FirstNode {
+    fn dial(address: &str) -> Self {
+        let mut stream = TcpStream::connect(address);
+        eventually("n2 listens", || {
+            if stream.is_err() {
+                stream = TcpStream::connect(address);
+            }
+            stream.is_ok()
+        });
+        let stream = stream.expect("connected");
+        let patience = Some(Duration::from_secs(10));
+        stream.set_read_timeout(patience).expect("a socket option");
+        Self {
+            stream,
+            input: Vec::new(),
+        }
+    }
+
+    fn frame(kind: Kind, payload: &[u8]) -> Vec<u8> {
+        let header = Header {
+            cluster_id: if kind == Kind::HELLO { 0 } else { CLUSTER },
+            generation: 1,
+            peer: 1,
+            incarnation: 1,
+            kind,
+        };
+        let mut bytes = Vec::new();
+        frame::encode(&mut bytes, &header, payload);
+        bytes
+    }
+
+    fn hello(forming: FormingState) -> Vec<u8> {
+        let hello = Hello {
+            feature_level: FEATURE_LEVEL,
+            name: "n1".to_owned(),
+            client_address: "127.0.0.1:1".to_owned(),
+            voters: vec!["n1".to_owned(), "n2".to_owned()],
+            origin_fingerprint: OriginMap::default().fingerprint(),
+            forming,
+        };
+        Self::frame(Kind::HELLO, &hello.encode())
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("sent");
+    }
+
+    /// Kind and payload of the next frame.
+    fn receive(&mut self) -> (Kind, Vec<u8>) {
+        loop {
+            if let Some(frame) = frame::decode(&self.input).expect("a frame") {
+                let payload = self.input[frame.payload.clone()].to_vec();
+                self.input.drain(..frame.encoded_bytes());
+                return (frame.header.kind, payload);
+            }
+            let mut buffer = [0; 4096];
+            let count = self.stream.read(&mut buffer).expect("bytes in time");
+            assert!(count > 0, "the link was torn down");
+            self.input.extend_from_slice(&buffer[..count]);
+        }
+    }
+
+    fn receive_forming(&mut self, expect: FormingState) {
+        loop {
+            let (kind, payload) = self.receive();
+            if kind == Kind::HELLO && Hello::decode(&payload).expect("a greeting").forming == expect {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_right_behind_the_greeting_finds_the_link_open() {
+    let folder = Folder::new("greeting");
+    let line = cluster_line();
+    let address = line[1].1.clone();
+    let two = Server::launch(node("n2", &line[..2], &folder.node("n2")));
+    let mut first = FirstNode::dial(&address);
+    first.send(&FirstNode::hello(FormingState::Empty));
+    first.receive_forming(FormingState::Empty);
+    first.send(&FirstNode::hello(FormingState::Prepared(CLUSTER)));
+    first.receive_forming(FormingState::Formed(CLUSTER));
+    drop(first);
+
+    // As after a restart: both are formed, and the one that dials opens the link as soon as it has heard the other.
+    let mut first = FirstNode::dial(&address);
+    let mut bytes = FirstNode::hello(FormingState::Formed(CLUSTER));
+    bytes.extend(FirstNode::frame(
+        Kind::CORE,
+        &Message::ReadIndex { context: 1 }.encode(),
+    ));
+    first.send(&bytes);
+    first.receive_forming(FormingState::Formed(CLUSTER));
+    let mut kinds = Vec::new();
+    while kinds.len() < 3 {
+        kinds.push(first.receive().0);
+    }
+    assert!(!kinds.contains(&Kind::REFUSED), "{kinds:?}");
+    drop(two);
 }

@@ -13,7 +13,7 @@ Generated from the command table (`crates/proto/src/command/table`); do not edit
 `REPLIGO_WRITE_DOCS=1 cargo test -p repligo-proto commands_md`.
 
 `since` is the version of Redis that had the command first, but for Repligo's own commands. A command
-that is not in this table is answered with `ERR unknown command`.
+that is not in this table is answered with `ERR unknown command`; if Redis has it, the error says so.
 ";
 
 const GROUPS: [(Group, &str); 7] = [

@@ -5,6 +5,7 @@
 //! commands) and to the sessions of the binary (the rest), which match on [`CommandId`].
 
 mod docs;
+mod elsewhere;
 mod id;
 mod introspect;
 mod lookup;
@@ -13,6 +14,7 @@ mod spec;
 mod syntax;
 mod table;
 
+pub use elsewhere::is_known_elsewhere;
 pub use id::CommandId;
 pub use introspect::{named, with_subcommands, write_introspection};
 pub use lookup::{Unresolved, lookup, resolve};

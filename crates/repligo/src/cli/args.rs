@@ -7,11 +7,15 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::config::keys::KEYS;
 use crate::config::layers::Sources;
+use crate::config::redis;
 
 /// Exit codes, as `--help` and the documents state them.
 pub const EXIT_CODES: &str = "\
 Exit codes: 0 success; 1 it ran and failed, or the answer is no (status: degraded); \
 2 wrong usage or configuration (status: unavailable).";
+
+/// A file without a flag, as redis-server takes it.
+const STRAY_FILE: &str = "stray-file";
 
 /// Flags in front of `serve` that exist in the design but not in this version: (flag, text).
 const NOT_YET_FLAGS: &[(&str, &str)] = &[(
@@ -73,7 +77,11 @@ fn with_node_flags(command: Command) -> Command {
     for (flag, _) in NOT_YET_FLAGS {
         command = command.arg(Arg::new(*flag).long(*flag).value_name("H:P").hide(true));
     }
-    command
+    for flag in redis::settings() {
+        let taken = Arg::new(flag).long(flag).hide(true).num_args(0..=2);
+        command = command.arg(taken.allow_hyphen_values(true));
+    }
+    command.arg(Arg::new(STRAY_FILE).hide(true).value_name("FILE"))
 }
 
 /// What the flags and this process's environment say.
@@ -85,6 +93,21 @@ pub fn node_sources(matches: &ArgMatches) -> Result<Sources, String> {
         if matches.get_one::<String>(flag).is_some() {
             return Err(format!("--{flag}: {text}"));
         }
+    }
+    for setting in redis::settings() {
+        let instead = redis::instead(setting).filter(|_| matches.contains_id(setting));
+        if let Some(instead) = instead {
+            let remedy = instead.remedy(redis::Form::Flag);
+            return Err(format!(
+                "there is no flag --{setting}\n  where: flag --{setting}\n  do: {remedy}"
+            ));
+        }
+    }
+    if let Some(file) = matches.get_one::<String>(STRAY_FILE) {
+        return Err(format!(
+            "`{file}` stands where no argument is expected\n  where: the command line\n  do: give a configuration \
+             file, which is TOML, with --config {file}"
+        ));
     }
     let mut flags = Vec::new();
     for key in KEYS {
@@ -317,6 +340,28 @@ mod tests {
                 ("insecure".to_string(), "true".to_string())
             ]
         );
+    }
+
+    #[test]
+    fn what_redis_server_takes_is_refused_with_what_it_is_called_here() {
+        let check = |words: &[&str], parts: &[&str]| {
+            let line = [&["repligo", "serve"], words].concat();
+            let matches = parse_words(&line).expect("known to us");
+            let text =
+                node_sources(matches.subcommand_matches("serve").expect("serve")).expect_err("refused");
+            for part in parts {
+                assert!(text.contains(part), "{words:?}: no `{part}` in\n{text}");
+            }
+        };
+        check(&["--port", "6380"], &["no flag --port", "use --listen IP:PORT"]);
+        check(&["--bind", "0.0.0.0"], &["use --listen IP:PORT"]);
+        check(&["--host=localhost"], &["use --listen IP:PORT"]);
+        check(&["--dir", "/data"], &["use --data-dir DIR"]);
+        check(&["--appendonly", "yes"], &["use --durability MODE"]);
+        check(&["--save", ""], &["use --durability MODE"]);
+        check(&["--replicaof", "h", "6379"], &["use --cluster NAME=HOST:PORT"]);
+        check(&["--daemonize", "yes"], &["systemd"]);
+        check(&["redis.conf"], &["--config redis.conf", "TOML"]);
     }
 
     #[test]

@@ -16,11 +16,14 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         Ok(sources) => sources,
         Err(text) => return super::fail(super::WRONG_USAGE, text),
     };
-    let settings = match config::load(&sources) {
-        Ok((settings, _)) => settings,
+    let (settings, layered) = match config::load(&sources) {
+        Ok(loaded) => loaded,
         Err(problems) => return super::fail(super::WRONG_USAGE, problems),
     };
     super::logs::start(settings.log_format, &settings.log_level);
+    for warning in &layered.warnings {
+        tracing::warn!("{warning}");
+    }
     warn_about(&settings);
     match node::run(node_config(settings)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{Origin, Problem, Problems};
 use super::keys::{self, Key};
-use super::suggest;
+use super::{redis, suggest};
 
 /// A file that was read and whose keys are all known.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +87,14 @@ pub fn read(path: &Path) -> Result<ConfigFile, Problems> {
 /// The text is not TOML, or holds unknown keys.
 pub fn parse(path: &Path, text: &str) -> Result<ConfigFile, Problems> {
     let table = DeTable::parse(text).map_err(|error| {
+        if let Some((line, remedy)) = redis::redis_conf(text) {
+            let path = path.to_path_buf();
+            return Problem::new(
+                Origin::File { path, line },
+                "this is a redis.conf, and the configuration file of Repligo is TOML",
+                remedy,
+            );
+        }
         let line = error.span().map_or(1, |span| line_of(text, span.start));
         let place = Origin::File {
             path: path.to_path_buf(),
@@ -95,7 +103,7 @@ pub fn parse(path: &Path, text: &str) -> Result<ConfigFile, Problems> {
         Problem::new(
             place,
             format!("not valid TOML: {}", error.message().trim()),
-            "correct the line",
+            "correct the line; settings look like: listen = \"127.0.0.1:6379\"",
         )
     })?;
     let mut reader = Reader {
@@ -207,11 +215,14 @@ impl Reader<'_> {
                         .iter()
                         .map(|key| key.name)
                         .chain(["origin", "keyspace"]);
-                    let remedy = suggest::remedy(
-                        &spelling,
-                        known,
-                        "remove it; `repligo config show` lists all keys",
-                    );
+                    let remedy = match redis::instead(&spelling) {
+                        Some(instead) => instead.remedy(redis::Form::File),
+                        None => suggest::remedy(
+                            &spelling,
+                            known,
+                            "remove it; `repligo config show` lists all keys",
+                        ),
+                    };
                     self.problem(line, format!("unknown key `{}`", name.get_ref()), remedy);
                 }
             },
@@ -366,6 +377,14 @@ mod tests {
         check(
             "\n\nlisen = \"x\"",
             &["unknown key `lisen`", "r.toml:3", "did you mean `listen`?"],
+        );
+        check(
+            "port = 6380",
+            &["unknown key `port`", "write listen = \"IP:PORT\""],
+        );
+        check(
+            "# comment\nport 6380\n",
+            &["redis.conf", "TOML", "r.toml:2", "for `port` write listen"],
         );
         check("frobnicate = 1", &["unknown key `frobnicate`", "remove it"]);
         check("listen = [\"a\"]", &["an array", "listen = \"IP:PORT\""]);

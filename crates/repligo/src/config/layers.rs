@@ -9,8 +9,8 @@ use std::path::Path;
 use super::error::{Origin, Problem, Problems};
 use super::file::{self, ConfigFile};
 use super::keys::{self, KEYS, Key};
-use super::suggest;
 use super::value::{self, Value};
+use super::{redis, suggest};
 
 /// What the outside says, before it is understood.
 #[derive(Clone, Debug, Default)]
@@ -41,13 +41,16 @@ pub struct Layered {
     pub settings: Vec<Setting>,
     /// The file, if there was one.
     pub file: Option<ConfigFile>,
+    /// What is ignored and yet worth a line, such as a variable that looks like one of ours.
+    pub warnings: Vec<String>,
 }
 
-/// Variables with our prefix that are no keys: where the file is, and what other commands read.
-const OTHER_VARIABLES: &[&str] = &["REPLIGO_CONFIG", "REPLIGO_FROM_PASSWORD"];
-
-/// Prefix of variables that only tests set.
-const TEST_PREFIX: &str = "REPLIGO_TEST_";
+/// What our variables begin with.
+const PREFIX: &str = "REPLIGO_";
+/// The variable, without the prefix, that is no key: where the file is.
+const CONFIG: &str = "CONFIG";
+/// Variables without the prefix that other commands read.
+const OF_OTHER_COMMANDS: &[&str] = &["FROM_PASSWORD"];
 
 impl Layered {
     /// Reads the layers and merges them.
@@ -56,8 +59,8 @@ impl Layered {
     /// Every unknown key and bad value of every layer.
     pub fn read(sources: &Sources) -> Result<Layered, Problems> {
         let mut problems = Vec::new();
-        let (environment, config_variable) = from_environment(&sources.environment, &mut problems);
-        let file = match sources.config.as_deref().or(config_variable.as_deref()) {
+        let environment = Environment::read(&sources.environment, &mut problems);
+        let file = match sources.config.as_deref().or(environment.config.as_deref()) {
             Some(path) => match file::read(Path::new(path)) {
                 Ok(file) => Some(file),
                 Err(more) => {
@@ -70,9 +73,10 @@ impl Layered {
         let mut layered = Layered {
             settings: Vec::new(),
             file,
+            warnings: environment.warnings,
         };
         for key in KEYS {
-            let setting = layered.merge(key, sources, &environment, &mut problems);
+            let setting = layered.merge(key, sources, &environment.values, &mut problems);
             layered.settings.push(setting);
         }
         if problems.is_empty() {
@@ -161,64 +165,81 @@ impl Layered {
     }
 }
 
-/// Picks our variables out of the environment.
-fn from_environment(
-    environment: &[(OsString, OsString)],
-    problems: &mut Vec<Problem>,
-) -> (Vec<(&'static Key, String)>, Option<String>) {
-    let mut found = Vec::new();
-    let mut config = None;
-    for (name, text) in environment {
-        let Some(name) = name.to_str().filter(|name| name.starts_with("REPLIGO_")) else {
-            continue;
-        };
-        let place = Origin::Environment(name.to_string());
-        let Some(text) = text.to_str() else {
-            problems.push(Problem::new(
-                place,
-                "the value is not UTF-8",
-                "set it to plain text",
-            ));
-            continue;
-        };
-        if name == "REPLIGO_CONFIG" {
-            config = Some(text.to_string());
-            continue;
-        }
-        match KEYS.iter().find(|key| key.environment() == name) {
-            Some(key) => found.push((key, text.to_string())),
-            None if is_foreign(name) => {}
-            None => {
-                let names: Vec<String> = KEYS.iter().map(Key::environment).collect();
-                let known = names
-                    .iter()
-                    .map(String::as_str)
-                    .chain(OTHER_VARIABLES.iter().copied());
-                let known: Vec<String> = known.map(str::to_ascii_lowercase).collect();
-                let remedy = match suggest::nearest(name, known.iter().map(String::as_str)) {
-                    Some(candidate) => format!("did you mean {}?", candidate.to_ascii_uppercase()),
-                    None => "unset it; `repligo config show` lists all keys".to_string(),
-                };
-                problems.push(Problem::new(
+/// Our variables of an environment.
+#[derive(Debug, Default)]
+pub struct Environment {
+    values: Vec<(&'static Key, String)>,
+    config: Option<String>,
+    /// What looks like one of ours and is ignored.
+    pub warnings: Vec<String>,
+}
+
+impl Environment {
+    /// Picks our variables out of all.
+    pub fn read(environment: &[(OsString, OsString)], problems: &mut Vec<Problem>) -> Self {
+        let mut found = Self::default();
+        for (name, text) in environment {
+            let Some((name, word)) = name
+                .to_str()
+                .and_then(|name| Some((name, name.strip_prefix(PREFIX)?)))
+            else {
+                continue;
+            };
+            let key = KEYS.iter().find(|key| key.environment() == name);
+            let place = Origin::Environment(name.to_string());
+            match (key, text.to_str()) {
+                (Some(key), Some(text)) => found.values.push((key, text.to_string())),
+                (None, Some(text)) if word == CONFIG => found.config = Some(text.to_string()),
+                (None, _) if word != CONFIG => found.unknown((name, word), text, problems),
+                _ => problems.push(Problem::new(
                     place,
-                    format!("unknown configuration variable {name}"),
-                    remedy,
-                ));
+                    "the value is not UTF-8",
+                    "set it to plain text",
+                )),
             }
         }
+        found
     }
-    (found, config)
+
+    /// A slip of the pen must not be ignored; what is like none of ours belongs to somebody else, and a node
+    /// that does not start for its sake helps nobody.
+    fn unknown(&mut self, (name, word): (&str, &str), text: &OsString, problems: &mut Vec<Problem>) {
+        if is_foreign(word, &text.to_string_lossy()) {
+            return;
+        }
+        let word = word.replace('_', "-").to_ascii_lowercase();
+        let known = KEYS.iter().map(|key| key.name).chain(["config"]);
+        if let Some(candidate) = suggest::nearest(&word, known) {
+            let candidate = candidate.replace('-', "_").to_ascii_uppercase();
+            problems.push(Problem::new(
+                Origin::Environment(name.to_string()),
+                format!("unknown configuration variable {name}"),
+                format!("did you mean {PREFIX}{candidate}?"),
+            ));
+            return;
+        }
+        let remedy = match redis::instead(&word) {
+            Some(instead) => instead.remedy(redis::Form::Variable),
+            None => "`repligo config show` lists all keys".to_string(),
+        };
+        self.warnings.push(format!(
+            "the environment variable {name} is none of ours and is ignored; {remedy}"
+        ));
+    }
 }
 
 /// Kubernetes sets variables of this form in every container for a service called "repligo": they are
 /// nobody's mistake. Test hooks are read where they are used.
-fn is_foreign(name: &str) -> bool {
-    name.starts_with(TEST_PREFIX)
-        || OTHER_VARIABLES.contains(&name)
-        || name.ends_with("_SERVICE_HOST")
-        || name.contains("_SERVICE_PORT")
-        || name.ends_with("_PORT")
-        || name.contains("_PORT_")
+fn is_foreign(word: &str, text: &str) -> bool {
+    word.starts_with("TEST_")
+        || OF_OTHER_COMMANDS.contains(&word)
+        || word == "SERVICE_HOST"
+        || word.starts_with("SERVICE_PORT")
+        || word.starts_with("PORT_")
+        || (word == "PORT" && text.contains("://"))
+        || (word.ends_with("_SERVICE_HOST") || word.contains("_SERVICE_PORT"))
+        || (word.ends_with("_PORT") && text.contains("://"))
+        || word.contains("_PORT_")
 }
 
 /// Names that `--flag` may have; for tests and completions.
@@ -327,13 +348,48 @@ mod tests {
     fn variables_of_others_are_left_alone() {
         let environment = [
             ("REPLIGO_SERVICE_HOST", "10.0.0.1"),
+            ("REPLIGO_SERVICE_PORT_RESP", "6379"),
             ("REPLIGO_PORT", "tcp://10.0.0.1:6379"),
             ("REPLIGO_PORT_6379_TCP", "x"),
+            ("REPLIGO_ADMIN_SERVICE_HOST", "10.0.0.1"),
+            ("REPLIGO_ADMIN_PORT", "tcp://10.0.0.1:7379"),
             ("REPLIGO_TEST_BOOT_ID", "x"),
             ("REPLIGO_FROM_PASSWORD", "x"),
             ("HOME", "/"),
         ];
-        Layered::read(&sources(&[], &environment, None)).expect("nothing of ours is wrong");
+        let layered = Layered::read(&sources(&[], &environment, None)).expect("nothing of ours is wrong");
+        assert_eq!(layered.warnings, [""; 0]);
+    }
+
+    #[test]
+    fn a_variable_that_is_like_none_of_ours_is_ignored_aloud() {
+        let check = |name: &str, text: &str, part: &str| {
+            let layered = Layered::read(&sources(&[], &[(name, text)], None)).expect("the node starts");
+            let warnings = layered.warnings.join("\n");
+            assert!(
+                warnings.contains(name) && warnings.contains(part),
+                "{name}: {warnings}"
+            );
+        };
+        check("REPLIGO_PORT", "6380", "use REPLIGO_LISTEN=IP:PORT");
+        check("REPLIGO_DIR", "/data", "use REPLIGO_DATA_DIR=DIR");
+        check("REPLIGO_VERSION", "0.1.0", "`repligo config show`");
+        check("REPLIGO_IMAGE", "x", "ignored");
+        check("REPLIGO_HOME", "/opt", "ignored");
+    }
+
+    #[test]
+    fn a_near_miss_ends_the_start() {
+        for (name, meant) in [
+            ("REPLIGO_LISTENS", "REPLIGO_LISTEN"),
+            ("REPLIGO_PEER_LISEN", "REPLIGO_PEER_LISTEN"),
+            ("REPLIGO_CONFG", "REPLIGO_CONFIG"),
+            ("REPLIGO_DATADIR", "REPLIGO_DATA_DIR"),
+        ] {
+            let problems = Layered::read(&sources(&[], &[(name, "1")], None)).expect_err(name);
+            let text = problems.to_string();
+            assert!(text.contains(&format!("did you mean {meant}?")), "{text}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod file;
 pub mod keys;
 pub mod layers;
 pub mod origin;
+pub mod redis;
 pub mod refusals;
 pub mod show;
 pub mod suggest;

@@ -10,11 +10,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// A system call failed.
-    #[error(
-        "cannot {action} {}: {source}. Nothing that was not completely written has been acknowledged. \
-         Check the disk, its mount and the permissions of the directory, then start the node again",
-        path.display()
-    )]
+    #[error("cannot {action} {}: {source}. {}", path.display(), remedy(source))]
     Io {
         /// What was tried, as a verb phrase.
         action: &'static str,
@@ -25,8 +21,7 @@ pub enum DiskError {
     },
     /// The disk or the quota is full.
     #[error(
-        "no space left for {}: {source}. The node stops; nothing that was not completely written has been \
-         acknowledged, and everything acknowledged is on disk. Free space on that file system or move the \
+        "no space left for {}: {source}. Free space on that file system, or raise the quota, or move the \
          directory to a larger one, then start the node again",
         path.display()
     )]
@@ -240,6 +235,17 @@ impl DiskError {
         }
     }
 
+    /// The text for a disk that was in use, with what became of the writes.
+    pub fn while_running(&self) -> String {
+        match self {
+            DiskError::Io { .. } | DiskError::Full { .. } => format!(
+                "{self}. The node stops. What it acknowledged had been written before; what it had not answered may \
+                 or may not be applied"
+            ),
+            _ => self.to_string(),
+        }
+    }
+
     /// Damage at an offset of a file.
     pub(super) fn corrupt(path: &Path, offset: u64, why: impl Into<String>) -> DiskError {
         DiskError::Corrupt {
@@ -247,5 +253,162 @@ impl DiskError {
             offset,
             why: why.into(),
         }
+    }
+}
+
+/// What to do about the system's answer.
+fn remedy(source: &io::Error) -> String {
+    use io::ErrorKind as Kind;
+    match (source.kind(), source.raw_os_error()) {
+        (Kind::PermissionDenied, _) => {
+            // SAFETY: the call has no arguments and cannot fail.
+            let user = unsafe { libc::geteuid() };
+            format!(
+                "Let the user that runs the node (uid {user}) read and write there, or give another directory with \
+                 --data-dir"
+            )
+        }
+        (Kind::ReadOnlyFilesystem, _) => {
+            "Mount that file system for writing, or give a directory on another one with --data-dir".into()
+        }
+        (Kind::NotADirectory | Kind::AlreadyExists | Kind::IsADirectory, _) => {
+            "Something of another kind has that name: remove it, or give another directory with --data-dir"
+                .into()
+        }
+        (Kind::NotFound, _) => "Give a directory that exists or can be made with --data-dir".into(),
+        (_, Some(libc::EMFILE | libc::ENFILE)) => {
+            "Raise the limit of open files (ulimit -n), then start the node again".into()
+        }
+        (_, Some(libc::ENAMETOOLONG)) => "Give a shorter path with --data-dir".into(),
+        (Kind::WouldBlock, _) => {
+            "Raise the limit of processes and threads (ulimit -u), then start the node again".into()
+        }
+        _ => "Check the disk and its mount (the kernel's log says more), then start the node again".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the text of an error tells to do. A new variant does not compile without a remedy here.
+    fn told(error: &DiskError) -> &'static str {
+        match error {
+            DiskError::Io { .. } => "Let the user that runs the node",
+            DiskError::Full { .. } => "Free space",
+            DiskError::SyncFailed { .. } => "Check the disk",
+            DiskError::Locked { .. } => "Stop that process",
+            DiskError::NotADataDirectory { .. } => "Give an empty directory",
+            DiskError::MetaMissing { .. } => "Put the file back",
+            DiskError::OtherNode { .. } => "Start it with the name",
+            DiskError::OtherCluster { .. } => "Put the right file back",
+            DiskError::NewerFormat { .. } => "Start it with the release",
+            DiskError::OlderFormat { .. } => "form a new cluster from empty directories",
+            DiskError::UncleanStop { .. } => "keep the other nodes running",
+            DiskError::Corrupt { .. } => "put the file back",
+            DiskError::LogGap { .. } => "Put the missing file back",
+            DiskError::DataWithoutDurability { .. } => "Start with the durability",
+            DiskError::Usage(_) => "give each its own",
+            DiskError::Poisoned => "start the node again",
+        }
+    }
+
+    fn every_variant() -> Vec<DiskError> {
+        let (dir, path) = (PathBuf::from("/data"), PathBuf::from("/data/wal"));
+        let source = || io::Error::from_raw_os_error(libc::EACCES);
+        let text = || "x".to_owned();
+        vec![
+            DiskError::io("open", &path, source()),
+            DiskError::io("write", &path, io::Error::from_raw_os_error(libc::ENOSPC)),
+            DiskError::SyncFailed {
+                path: path.clone(),
+                source: source(),
+            },
+            DiskError::Locked {
+                dir: dir.clone(),
+                pid: text(),
+            },
+            DiskError::NotADataDirectory {
+                dir: dir.clone(),
+                found: text(),
+            },
+            DiskError::MetaMissing {
+                dir: dir.clone(),
+                found: text(),
+            },
+            DiskError::OtherNode {
+                dir: dir.clone(),
+                recorded: text(),
+                started: text(),
+            },
+            DiskError::OtherCluster {
+                path: path.clone(),
+                found: 1,
+                expected: 2,
+            },
+            DiskError::NewerFormat {
+                path: path.clone(),
+                found: 2,
+                supported: 1,
+            },
+            DiskError::OlderFormat {
+                path: path.clone(),
+                found: 0,
+                supported: 1,
+            },
+            DiskError::UncleanStop {
+                node: text(),
+                dir: dir.clone(),
+            },
+            DiskError::corrupt(&path, 1, "x"),
+            DiskError::LogGap {
+                dir: dir.clone(),
+                why: text(),
+            },
+            DiskError::DataWithoutDurability { dir },
+            DiskError::Usage("two nodes of the cluster line have the same name; give each its own".into()),
+            DiskError::Poisoned,
+        ]
+    }
+
+    #[test]
+    fn every_error_says_what_to_do() {
+        for error in every_variant() {
+            let text = error.to_string();
+            assert!(text.contains(told(&error)), "{text}");
+            assert!(
+                !text.contains("acknowledged had"),
+                "no write was under way: {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_disk_in_use_speaks_of_acknowledged_writes() {
+        for error in every_variant() {
+            let speaks = error
+                .while_running()
+                .contains("What it acknowledged had been written before");
+            let writes = matches!(error, DiskError::Io { .. } | DiskError::Full { .. });
+            assert_eq!(speaks, writes, "{error}");
+        }
+    }
+
+    #[test]
+    fn the_remedy_fits_the_answer_of_the_system() {
+        let check = |number: i32, part: &str| {
+            let error = DiskError::io("open", Path::new("/data"), io::Error::from_raw_os_error(number));
+            assert!(error.to_string().contains(part), "{error}");
+        };
+        check(libc::EACCES, "uid");
+        check(libc::EROFS, "Mount that file system for writing");
+        check(libc::ENOTDIR, "another kind");
+        check(libc::EEXIST, "another kind");
+        check(libc::ENOENT, "exists or can be made");
+        check(libc::ENAMETOOLONG, "shorter path");
+        check(libc::EMFILE, "ulimit -n");
+        check(libc::EAGAIN, "ulimit -u");
+        check(libc::EIO, "kernel's log");
+        check(libc::EDQUOT, "quota");
     }
 }

@@ -167,7 +167,7 @@ pub enum NodeError {
     #[error("{0}")]
     Origin(String),
     /// The system refuses a thread, a runtime or a signal handler.
-    #[error("{what}: {source}")]
+    #[error("{what}: {source}; {}", system_remedy(source))]
     System {
         /// What was tried.
         what: &'static str,
@@ -176,9 +176,36 @@ pub enum NodeError {
     },
 }
 
+/// What to do when the system refuses something that it usually grants.
+fn system_remedy(source: &std::io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => {
+            "raise the limit of open files (ulimit -n), then start the node again"
+        }
+        Some(libc::EAGAIN) => {
+            "raise the limit of processes and threads (ulimit -u), then start the node again"
+        }
+        _ => "look at the limits of this user or container (ulimit -a), then start the node again",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_system_refuses_has_a_remedy() {
+        for (number, part) in [
+            (libc::EMFILE, "ulimit -n"),
+            (libc::EAGAIN, "ulimit -u"),
+            (libc::EPERM, "ulimit -a"),
+        ] {
+            let source = std::io::Error::from_raw_os_error(number);
+            let what = "cannot start the runtime";
+            let text = NodeError::System { what, source }.to_string();
+            assert!(text.contains(part), "{text}");
+        }
+    }
 
     #[test]
     fn a_listen_error_names_address_and_remedy() {

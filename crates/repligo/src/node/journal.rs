@@ -38,13 +38,13 @@ pub(super) fn log_start(config: &NodeConfig, ready: &Ready) {
         .map(|(name, address)| format!("{name}={address}"))
         .collect();
     tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
+        version = %env!("CARGO_PKG_VERSION"),
         name = %config.name,
         resp = %ready.resp,
         peer = %shown(ready.peer),
         admin = %shown(ready.admin),
         data_dir = %dir.display(),
-        durability,
+        durability = %durability,
         cluster = %if cluster.is_empty() { "-".to_owned() } else { cluster.join(",") },
         pid = ready.pid,
         "starting"
@@ -71,7 +71,7 @@ impl Worker {
             Event::Malformed { from, what } => {
                 let peer = self.node_name(*from);
                 tracing::warn!(
-                    peer,
+                    %peer,
                     "{what} does not decode and was dropped: does every node run the same release?"
                 );
             }
@@ -84,7 +84,7 @@ impl Worker {
             Role::Candidate => "candidate",
             Role::Follower => "follower",
         };
-        tracing::info!(role = word, term, leader = self.node_name(leader), "role changed");
+        tracing::info!(role = %word, term, leader = %self.node_name(leader), "role changed");
         let metrics = &self.shared.metrics;
         metrics.elections.add(u64::from(term != self.last_term));
         let leads_now = role == Role::Leader && self.last_role != Role::Leader;

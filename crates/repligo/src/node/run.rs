@@ -58,12 +58,12 @@ impl Topology {
         nodes.sort();
         if nodes.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return Err(NodeError::Settings(
-                "two nodes of --cluster have the same name".to_owned(),
+                "two nodes of --cluster have the same name; give each its own".to_owned(),
             ));
         }
         if nodes.len() > limits::VOTERS_MAX {
             let text = format!(
-                "--cluster lists {} nodes; at most {} are possible",
+                "--cluster lists {} nodes, and at most {} are possible; list fewer",
                 nodes.len(),
                 limits::VOTERS_MAX
             );
@@ -76,7 +76,12 @@ impl Topology {
         }
         let place = nodes.iter().position(|(name, _)| *name == config.name);
         let Some(place) = place else {
-            let text = format!("--name {} is not among the nodes of --cluster", config.name);
+            let names: Vec<&str> = nodes.iter().map(|(name, _)| name.as_str()).collect();
+            let text = format!(
+                "--name {} is not among the nodes of --cluster; give one of {}",
+                config.name,
+                names.join(", ")
+            );
             return Err(NodeError::Settings(text));
         };
         let nodes = nodes
@@ -166,7 +171,7 @@ pub fn run(mut config: NodeConfig) -> Result<(), NodeError> {
         let listener = listener.try_clone();
         hook(
             listener.map_err(|source| NodeError::System {
-                what: "admin listener",
+                what: "cannot set up the admin listener",
                 source,
             })?,
             shared.clone(),
@@ -315,7 +320,7 @@ fn spawn_network(node: &Rc<Node>, setup: &Setup) -> Result<Vec<JoinHandle<()>>, 
     let system = |what| move |source| NodeError::System { what, source };
     let adopt = |bound: &Bound| tokio::net::TcpListener::from_std(bound.0.try_clone()?);
     if let Some(bound) = &setup.listeners.peer {
-        let listener = adopt(bound).map_err(system("peer listener"))?;
+        let listener = adopt(bound).map_err(system("cannot set up the peer listener"))?;
         tokio::task::spawn_local(dial::accept_peers(node.clone(), listener));
         for (peer, _, address) in setup
             .topology
@@ -325,14 +330,14 @@ fn spawn_network(node: &Rc<Node>, setup: &Setup) -> Result<Vec<JoinHandle<()>>, 
             tokio::task::spawn_local(dial::dial_peer(node.clone(), peer, address));
         }
     }
-    let listener = adopt(&setup.listeners.client).map_err(system("RESP listener"))?;
+    let listener = adopt(&setup.listeners.client).map_err(system("cannot set up the RESP listener"))?;
     let mut accepting = vec![tokio::task::spawn_local(listener::accept_clients(
         node.clone(),
         listener,
     ))];
     if let Some(file) = &setup.listeners.unix {
         let listener = file.listener().and_then(tokio::net::UnixListener::from_std);
-        let listener = listener.map_err(system("unix socket listener"))?;
+        let listener = listener.map_err(system("cannot set up the Unix socket listener"))?;
         let path = file.path().to_string_lossy().into();
         let accept = listener::accept_local_clients(node.clone(), listener, path);
         accepting.push(tokio::task::spawn_local(accept));
@@ -395,7 +400,7 @@ impl Stop {
     fn new(config: &mut NodeConfig) -> Result<Self, NodeError> {
         let listen = |kind| {
             signal(kind).map_err(|source| NodeError::System {
-                what: "signal handler",
+                what: "cannot set up the signal handler",
                 source,
             })
         };

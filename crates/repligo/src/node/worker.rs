@@ -321,7 +321,7 @@ impl Worker {
             }
             Report::Disk(DiskDone::SnapshotSaved { index }) => self.step(now, Input::SnapshotSaved { index }),
             Report::Disk(DiskDone::Fatal(error)) => {
-                self.verdict = Some(Err(NodeError::Disk(error.to_string())))
+                self.verdict = Some(Err(NodeError::Disk(error.while_running())))
             }
             Report::Origin(event) => self.step(now, Input::Origin(event)),
         }

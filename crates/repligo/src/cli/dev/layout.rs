@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::process::NodeSpec;
 use crate::cli::{args, holder, ports};
+use crate::config::error::Problems;
 use crate::config::keys::KEYS;
-use crate::config::layers::Sources;
+use crate::config::layers::{Environment, Sources};
 use crate::config::refusals::{ADMIN_PORT_OFFSET, PEER_PORT_OFFSET};
 use crate::config::{self};
 
@@ -41,6 +42,8 @@ pub struct Layout {
     pub dir: PathBuf,
     /// In order of their names.
     pub nodes: Vec<NodeSpec>,
+    /// What is ignored and worth a line.
+    pub warnings: Vec<String>,
 }
 
 /// `cluster.json`.
@@ -76,6 +79,7 @@ impl Layout {
     /// # Errors
     /// What is wrong and what to do.
     pub fn plan(options: &LayoutOptions) -> Result<Layout, String> {
+        let warnings = check_environment()?;
         let dir = absolute(&options.dir)?;
         let addresses = addresses(options)?;
         let program =
@@ -122,7 +126,7 @@ impl Layout {
         for node in &nodes {
             check(node)?;
         }
-        Ok(Layout { dir, nodes })
+        Ok(Layout { dir, nodes, warnings })
     }
 
     /// Makes the folder, takes it for this process, and removes what an earlier run said about itself.
@@ -258,6 +262,17 @@ fn addresses(options: &LayoutOptions) -> Result<Vec<[SocketAddr; 3]>, String> {
             }
         })
         .collect()
+}
+
+/// What is wrong or ignored in the variables that every node gets as flags.
+fn check_environment() -> Result<Vec<String>, String> {
+    let all: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let mut problems = Vec::new();
+    let environment = Environment::read(&all, &mut problems);
+    match problems.as_slice() {
+        [] => Ok(environment.warnings),
+        _ => Err(Problems(problems).to_string()),
+    }
 }
 
 /// Nodes see no variables of ours, so what was set for all of them becomes flags. A flag that was given

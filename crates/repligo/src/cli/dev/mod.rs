@@ -45,6 +45,9 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         Ok(layout) => layout,
         Err(text) => return super::fail(super::WRONG_USAGE, text),
     };
+    for warning in &layout.warnings {
+        eprintln!("repligo dev: {warning}");
+    }
     let _lock = match layout.prepare() {
         Ok(lock) => lock,
         Err(text) => return super::fail(super::FAILED, text),
