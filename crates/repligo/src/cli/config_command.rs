@@ -48,6 +48,9 @@ fn show_settings(matches: &ArgMatches) -> ExitCode {
     };
     match config::load(&sources) {
         Ok((settings, layered)) => {
+            for warning in &layered.warnings {
+                eprintln!("repligo: {warning}");
+            }
             if json {
                 super::print(format_args!("{}\n", show::json(&layered, &settings)));
             } else {
