@@ -49,6 +49,12 @@ def test_every_block_is_run_or_listed_with_a_reason():
     assert len(used) == len(NOT_RUN), "NOT_RUN lists blocks that no document has"
 
 
+def test_examples_write_into_the_folder_in_which_they_are_typed():
+    """What an example leaves elsewhere would be there when somebody follows it a second time."""
+    absolute = [block.place for block in all_blocks() if block.language in RUNNABLE and "/tmp/" in block.text]
+    assert not absolute, absolute
+
+
 def test_serve_lines_that_are_not_run_have_valid_flags():
     lines = [block for block in all_blocks() if reason(block) and block.text.startswith("repligo serve")]
     assert lines, "README has the start line of a real cluster"
