@@ -397,6 +397,32 @@ pub struct Status {
     pub requests_waiting: u64,
     /// Snapshots installed from a leader since start.
     pub full_resyncs: u64,
+    /// Changes whenever [`crate::replica::Replica::origins`] does.
+    pub origins_version: u64,
+    /// Writes to mapped keys that their origin has not decided.
+    pub origin_writes_pending: u64,
+}
+
+/// What is known of the databases behind mapped keys: the same on all nodes that applied the same entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OriginsStatus {
+    /// Mapped keyspaces.
+    pub keyspaces: usize,
+    /// Every origin, and whether all its keyspaces can be used.
+    pub origins: Vec<(String, bool)>,
+    /// The keyspaces that cannot.
+    pub troubles: Vec<OriginTrouble>,
+}
+
+/// A keyspace whose origin does not answer, or whose mapping does not fit it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OriginTrouble {
+    /// Name of the keyspace.
+    pub keyspace: String,
+    /// Name of the origin.
+    pub origin: String,
+    /// Why, in one line.
+    pub reason: String,
 }
 
 /// Result of [`crate::replica::Replica::read`].

@@ -80,6 +80,10 @@ pub const WORK_PER_STEP: usize = if cfg!(feature = "bugs") { 4 } else { 256 };
 pub const READ_AT_ONCE_BYTES: usize = 1 << 20;
 /// Bytes of one reply. A key can be named many times in one command, so that nothing else bounds it.
 pub const REPLY_BYTES_MAX: usize = 1 << 30;
+/// Keys that one REPLIGO.INVALIDATE names at most: it is applied at once.
+pub const INVALIDATED_KEYS_MAX: usize = 512;
+/// Places of the memory of what was invalidated; two keys that share one cost a load more, now and then.
+pub const INVALIDATED_PLACES: usize = 1024;
 /// Voters in one cluster.
 pub const VOTERS_MAX: usize = 7;
 /// Databases per shard (`SELECT 0` to `SELECT 15`).

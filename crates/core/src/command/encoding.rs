@@ -58,6 +58,7 @@ mod tag {
     pub const WATCH: u8 = 0x1e;
     /// SET with no option and OK as its reply: the hot path has no option byte.
     pub const SET_PLAIN: u8 = 0x1f;
+    pub const INVALIDATE: u8 = 0x20;
 }
 
 impl<'a> Command<'a> {
@@ -127,6 +128,7 @@ impl<'a> Command<'a> {
     fn encode_key_command(&self, out: &mut Vec<u8>) {
         match *self {
             Self::Del { db, keys } => put_keys(out, tag::DEL, db, keys),
+            Self::Invalidate { db, keys } => put_keys(out, tag::INVALIDATE, db, keys),
             Self::Exists { db, keys } => put_keys(out, tag::EXISTS, db, keys),
             Self::Touch { db, keys } => put_keys(out, tag::TOUCH, db, keys),
             Self::Watch { db, keys } => put_keys(out, tag::WATCH, db, keys),
@@ -287,6 +289,10 @@ impl<'a> Command<'a> {
     fn decode_key_command(kind: u8, db: u8, input: &mut &'a [u8]) -> Result<Self, Corrupt> {
         Ok(match kind {
             tag::DEL => Self::Del {
+                db,
+                keys: Keys::decode(input)?,
+            },
+            tag::INVALIDATE => Self::Invalidate {
                 db,
                 keys: Keys::decode(input)?,
             },

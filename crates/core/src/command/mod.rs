@@ -153,6 +153,14 @@ pub enum Command<'a> {
         /// Keys.
         keys: Keys<'a>,
     },
+    /// REPLIGO.INVALIDATE: how many cached copies of rows were dropped. Only ever a request: what the log
+    /// holds is an op of the origin.
+    Invalidate {
+        /// Database.
+        db: u8,
+        /// Keys.
+        keys: Keys<'a>,
+    },
     /// EXISTS: how many exist, duplicates counted.
     Exists {
         /// Database.
@@ -305,6 +313,7 @@ impl<'a> Command<'a> {
             | Self::Append { .. }
             | Self::SetRange { .. }
             | Self::Del { .. }
+            | Self::Invalidate { .. }
             | Self::Expire { .. }
             | Self::Persist { .. }
             | Self::Rename { .. }
@@ -345,6 +354,7 @@ impl<'a> Command<'a> {
             | Self::GetRange { db, .. }
             | Self::SetRange { db, .. }
             | Self::Del { db, .. }
+            | Self::Invalidate { db, .. }
             | Self::Exists { db, .. }
             | Self::Touch { db, .. }
             | Self::Expire { db, .. }
@@ -370,6 +380,7 @@ impl<'a> Command<'a> {
         let keys = match self {
             Self::MGet { keys, .. }
             | Self::Del { keys, .. }
+            | Self::Invalidate { keys, .. }
             | Self::Exists { keys, .. }
             | Self::Touch { keys, .. }
             | Self::Watch { keys, .. } => keys.len(),
@@ -402,6 +413,7 @@ impl<'a> Command<'a> {
             | Self::MemoryUsage { key, .. } => visit(key),
             Self::MGet { keys, .. }
             | Self::Del { keys, .. }
+            | Self::Invalidate { keys, .. }
             | Self::Exists { keys, .. }
             | Self::Touch { keys, .. }
             | Self::Watch { keys, .. } => keys.iter().for_each(visit),
@@ -439,6 +451,7 @@ impl<'a> Command<'a> {
             Self::GetRange { .. } => "getrange",
             Self::SetRange { .. } => "setrange",
             Self::Del { .. } => "del",
+            Self::Invalidate { .. } => "repligo.invalidate",
             Self::Exists { .. } => "exists",
             Self::Touch { .. } => "touch",
             Self::Expire { .. } => "pexpire",

@@ -299,6 +299,8 @@ impl Keyspace {
                 self.expire(db, key, (deadline, condition), reply);
             }
             Command::Persist { db, key } => self.persist(db, key, reply),
+            // In a block, where it cannot be: outside of one it never gets here.
+            Command::Invalidate { .. } => reply.error(crate::origin::words::INVALIDATE_ALONE),
             Command::Rename {
                 db,
                 from,

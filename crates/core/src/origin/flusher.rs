@@ -9,51 +9,22 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::lane::Lane;
 use super::lanes::Lanes;
 use super::link::{Link, PAUSE_US_MIN};
 use super::loads::Loads;
 use super::map::{Mode, OriginMap};
 use super::op::{Fill, Health, Intent, OriginOp, Raise, Resolved};
+use super::output::FlusherOutput;
 use super::request::{
-    Effect, Fence, Flush, FlushIntent, Flushed, LaneId, OriginError, OriginEvent, OriginRequest, TakenOver,
-    Takeover,
+    Effect, Fence, Flushed, LaneId, OriginError, OriginEvent, OriginRequest, TakenOver, Takeover,
 };
+use super::run::{Frontier, gather};
 use super::words;
 use crate::time::Now;
 
-/// Intents per flush.
-pub const FLUSH_INTENTS_MAX: usize = 2048;
-/// Bytes of intents per flush, unless a single one is larger.
-pub const FLUSH_BYTES_MAX: usize = 8 << 20;
 /// Pause before a keyspace whose mapping does not fit is tried again, in microseconds.
 pub const MISCONFIGURED_PAUSE_US: u64 = 5_000_000;
-
-/// A load that failed: its readers get the error.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailedLoad {
-    /// Position of the keyspace in the configuration.
-    pub keyspace: u16,
-    /// The whole key.
-    pub key: Bytes,
-    /// The whole error, code word first; not applied.
-    pub error: String,
-}
-
-/// What the flusher wants done. Reused: the replica drains it.
-#[derive(Debug, Default)]
-pub struct FlusherOutput {
-    /// For the driver, in order.
-    pub requests: Vec<OriginRequest>,
-    /// For the log, in order.
-    pub proposals: Vec<OriginOp<'static>>,
-    /// For readers that wait.
-    pub failed_loads: Vec<FailedLoad>,
-    /// For the operator, one sentence each.
-    pub warnings: Vec<String>,
-}
 
 /// Where a lane stands with its database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,38 +50,6 @@ struct Work {
     phase: Phase,
     /// Highest `upto` proposed in this leadership and generation.
     proposed: u64,
-}
-
-/// Where the lanes of one origin stand in the log: the earliest write that the database may still take,
-/// and in which lane.
-#[derive(Clone, Copy, Debug)]
-struct Frontier {
-    earliest: u64,
-    at: usize,
-    /// The same over all other lanes.
-    second: u64,
-}
-
-impl Frontier {
-    const EMPTY: Self = Self {
-        earliest: u64::MAX,
-        at: usize::MAX,
-        second: u64::MAX,
-    };
-
-    fn add(&mut self, at: usize, order: u64) {
-        if order < self.earliest {
-            self.second = self.earliest;
-            (self.earliest, self.at) = (order, at);
-        } else {
-            self.second = self.second.min(order);
-        }
-    }
-
-    /// All lanes but this one have flushed what stands before this in the log.
-    fn without(&self, at: usize) -> u64 {
-        if self.at == at { self.second } else { self.earliest }
-    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -210,7 +149,7 @@ impl Flusher {
         }
     }
 
-    /// The key was evicted.
+    /// The copy of the row was dropped: the key was evicted or invalidated.
     pub fn on_evict(&mut self, keyspace: u16, key: &[u8]) {
         self.loads.void(keyspace, key);
     }
@@ -320,10 +259,11 @@ impl Flusher {
             unreachable!("a lane flushes when nothing of it is in flight");
         };
         self.lanes[at].phase = Phase::Flushing { applied };
-        let mut flush = gather(self.lanes[at].id, lane, term, applied, &self.map);
-        let run = lane.pending_above(applied).take(flush.intents.len());
-        let earlier = run.take_while(|pending| pending.order < before).last();
-        flush.final_upto = earlier.map_or(applied, |pending| pending.sequence);
+        let fence = Fence {
+            generation: lane.generation(),
+            term,
+        };
+        let flush = gather((self.lanes[at].id, lane), fence, (applied, before), &self.map);
         self.out.requests.push(OriginRequest::Flush(flush));
     }
 
@@ -373,8 +313,8 @@ impl Flusher {
         self.link(lane).may_ask(now.mono_us)
     }
 
-    /// Asks an origin that is down or suspect although no lane has work: writes are refused meanwhile, so
-    /// none would ever come. Taking an own lane over again changes nothing.
+    /// Asks an origin that is down, suspect or idle although no lane has work: writes are refused while it is
+    /// down, so none would ever come. Taking an own lane over again changes nothing.
     fn probe(&mut self, now: Now, term: u64, origin: usize, lanes: &Lanes) {
         if !self.links[origin].probe_is_due(now.mono_us) {
             return;
@@ -385,27 +325,31 @@ impl Flusher {
                 && matches!(work.phase, Phase::Ready { .. })
         });
         if let Some(at) = idle {
-            self.links[origin].on_probe();
+            self.links[origin].on_probe(now.mono_us);
             self.take_over(term, at, lanes.lane(self.lanes[at].id));
         }
     }
 
     fn poll_health(&mut self, keyspace: usize, lanes: &Lanes) {
         let policy = &self.map.policies()[keyspace];
-        if policy.mode != Mode::WriteThrough {
-            return;
-        }
         let known_down = lanes.refusal(keyspace as u16).is_some();
         let state = &mut self.keyspaces[keyspace];
         if state.proposed_down == Some(known_down) {
             state.proposed_down = None;
         }
         let link = &self.links[usize::from(policy.origin)];
+        let reads = policy.mode == Mode::ReadThrough;
+        let proven = if reads {
+            self.loads.is_proven(keyspace)
+        } else {
+            link.is_proven()
+        };
         let down = match (&state.misconfigured, link.down()) {
+            _ if reads && self.loads.trouble(keyspace).is_some() => self.loads.trouble(keyspace).cloned(),
             (Some(error), _) => Some(error.clone()),
-            (None, Some(detail)) => Some(words::origin_down(&policy.name, detail)),
-            (None, None) if link.is_proven() => None,
-            (None, None) => return,
+            (None, Some(detail)) if !reads => Some(words::origin_down(&policy.name, detail)),
+            _ if proven => None,
+            _ => return,
         };
         if state.proposed_down.unwrap_or(known_down) != down.is_some() {
             state.proposed_down = Some(down.is_some());
@@ -422,7 +366,7 @@ impl Flusher {
             Ok(taken) => taken,
             Err(error) => return self.on_error(now, at, error, Phase::Takeover { at_us: 0 }),
         };
-        self.on_answer(id);
+        self.on_answer(now, id);
         self.keyspaces[usize::from(id.keyspace)].misconfigured = None;
         let lane = lanes.lane(id);
         let own = Fence {
@@ -481,7 +425,7 @@ impl Flusher {
         let id = self.lanes[at].id;
         match result {
             Ok(flushed) => {
-                self.on_answer(id);
+                self.on_answer(now, id);
                 let applied_before = applied;
                 let applied = flushed.upto;
                 self.lanes[at].phase = if flushed.held {
@@ -513,11 +457,7 @@ impl Flusher {
         match error {
             OriginError::Down(detail) => {
                 self.lanes[at].phase = unchanged;
-                if self.link(id).on_down(now.mono_us, &detail) {
-                    let name = &self.map.policy(id.keyspace).name;
-                    let warning = format!("the origin of keyspace {name} does not answer: {detail}");
-                    self.out.warnings.push(warning);
-                }
+                self.link(id).on_down(now.mono_us, &detail);
             }
             OriginError::Unknown(_) | OriginError::Fenced => {
                 self.link(id).on_other_error();
@@ -533,49 +473,14 @@ impl Flusher {
                 };
                 let name = &self.map.policy(id.keyspace).name;
                 let error = words::origin_misconfigured(name, &detail);
-                let state = &mut self.keyspaces[usize::from(id.keyspace)];
-                if state.misconfigured.replace(error).is_none() {
-                    let warning = format!("the mapping of keyspace {name} does not fit its origin: {detail}");
-                    self.out.warnings.push(warning);
-                }
+                self.keyspaces[usize::from(id.keyspace)].misconfigured = Some(error);
             }
         }
     }
 
     /// The origin of a lane answered.
-    fn on_answer(&mut self, lane: LaneId) {
-        self.link(lane).on_answer();
-    }
-}
-
-/// The run of pending intents after `applied`.
-fn gather(id: LaneId, lane: &Lane, term: u64, applied: u64, map: &OriginMap) -> Flush {
-    let deadline_ms = map.policy(id.keyspace).flush_deadline_ms;
-    let mut intents = Vec::new();
-    let mut bytes = 0;
-    for pending in lane.pending_above(applied) {
-        bytes += pending.bytes();
-        if intents.len() == FLUSH_INTENTS_MAX || (bytes > FLUSH_BYTES_MAX && !intents.is_empty()) {
-            break;
-        }
-        let skip = lane
-            .is_overdue(pending.sequence)
-            .then(|| Bytes::from(words::skipped(deadline_ms)));
-        intents.push(FlushIntent {
-            sequence: pending.sequence,
-            effects: pending.effects.clone(),
-            skip,
-        });
-    }
-    Flush {
-        lane: id,
-        fence: Fence {
-            generation: lane.generation(),
-            term,
-        },
-        from: applied,
-        intents,
-        final_upto: applied,
+    fn on_answer(&mut self, now: Now, lane: LaneId) {
+        self.link(lane).on_answer(now.mono_us);
     }
 }
 

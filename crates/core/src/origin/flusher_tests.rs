@@ -1,9 +1,12 @@
 //! Tests of what a leader asks of its origins, and what it makes of the answers.
 
+use bytes::Bytes;
+
 use super::super::lane::Requester;
-use super::super::link::PAUSE_US_MAX;
+use super::super::link::{IDLE_PROBE_US, PAUSE_US_MAX};
 use super::super::map::KeyspaceConfig;
 use super::super::map::tests::raw;
+use super::super::run::{FLUSH_BYTES_MAX, FLUSH_INTENTS_MAX};
 use super::super::testing::{FakeCache, LANE, intent, lanes, map, push, resolve, resolved};
 use super::super::{Cache, LaneId};
 use super::*;
@@ -118,7 +121,7 @@ impl Leader {
             OriginOp::Raise(op) => {
                 self.lanes.apply_raise(&mut self.cache, &op);
             }
-            OriginOp::Intent(_) => unreachable!("flushers propose none"),
+            OriginOp::Intent(_) | OriginOp::Invalidate(_) => unreachable!("flushers propose none"),
         }
     }
 }
@@ -205,7 +208,6 @@ fn an_origin_that_is_down_is_announced_and_probed_until_it_is_back() {
     leader.flushed(Err(OriginError::Down(ORIGIN.to_owned())));
     let out = leader.poll();
     assert_eq!(out.requests, []);
-    assert_eq!(out.warnings.len(), 1);
     let [OriginOp::Health(health)] = &out.proposals[..] else {
         panic!("{:?}", out.proposals);
     };
@@ -325,7 +327,7 @@ fn a_database_of_another_history_gets_a_new_numbering() {
             rejects: Vec::new(),
         }));
         let out = leader.poll();
-        assert_eq!((out.requests.len(), out.warnings.len()), (0, 1));
+        assert_eq!(out.requests.len(), 0);
         let raise = OriginOp::Raise(Raise {
             lane: LANE,
             generation,
@@ -556,4 +558,65 @@ fn a_held_write_ends_with_its_deadline_at_the_latest() {
         panic!("one flush: {:?}", out.requests);
     };
     assert!(flush.lane.lane == 0 && flush.intents[0].skip.is_some());
+}
+
+#[test]
+fn an_idle_origin_is_asked_now_and_then_whether_it_still_answers() {
+    let mut leader = Leader::ready();
+    leader.wait(IDLE_PROBE_US - 1);
+    assert_eq!(leader.poll().requests, []);
+    leader.wait(1);
+    assert_eq!(leader.poll().requests, [leader.takeover(0)]);
+    assert_eq!(leader.poll().requests, [], "one at a time");
+    leader.take_over_with(Err(OriginError::Down(ORIGIN.to_owned())));
+    let out = leader.poll();
+    assert!(matches!(&out.proposals[..], [OriginOp::Health(health)] if health.down.is_some()));
+}
+
+#[test]
+fn a_keyspace_that_is_only_read_is_known_to_be_down_and_found_to_be_back() {
+    let config = KeyspaceConfig {
+        mode: Mode::ReadThrough,
+        ..raw("k")
+    };
+    let map = Arc::new(OriginMap::new(vec![config]).expect("valid"));
+    let mut leader = Leader {
+        lanes: Lanes::new(Arc::clone(&map)),
+        cache: FakeCache::default(),
+        flusher: Flusher::new(Arc::clone(&map)),
+        now: Now::default(),
+    };
+    leader.flusher.on_leader(7);
+    let load = |requests: &[OriginRequest]| match requests {
+        [OriginRequest::Load(load)] => load.id,
+        other => panic!("one load: {other:?}"),
+    };
+    let health = |proposals: &[OriginOp<'_>]| match proposals {
+        [OriginOp::Health(health)] => health.clone(),
+        other => panic!("one health: {other:?}"),
+    };
+    leader.flusher.want_load(leader.now, 0, b"k:1");
+    let errors = [
+        OriginError::Down(ORIGIN.to_owned()),
+        OriginError::Configuration("no such table".to_owned()),
+    ];
+    for error in errors {
+        if !leader.flusher.loads.is_wanted() {
+            leader.flusher.want_load(leader.now, 0, b"k:1");
+        }
+        let id = load(&leader.poll().requests);
+        let result = Err(error);
+        leader.event(OriginEvent::Loaded { id, result });
+        let out = leader.poll();
+        assert_eq!(out.failed_loads.len(), 1);
+        let down = health(&out.proposals);
+        assert!(down.down.is_some());
+        leader.apply(OriginOp::Health(down));
+        leader.wait(2_000_000);
+        let id = load(&leader.poll().requests);
+        leader.event(OriginEvent::Loaded { id, result: Ok(None) });
+        let up = health(&leader.poll().proposals);
+        assert_eq!(up.down, None);
+        leader.apply(OriginOp::Health(up));
+    }
 }

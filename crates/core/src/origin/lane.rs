@@ -77,6 +77,9 @@ impl Pending {
     }
 }
 
+/// Bit beside existence in the encoding of a [`PendingKey`].
+const STALE: u8 = 4;
+
 /// What is known of a key while intents on it are pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PendingKey {
@@ -84,6 +87,8 @@ pub(super) struct PendingKey {
     pub count: u64,
     /// Whether its row exists after everything decided; `None` when it was not known at first.
     pub exists: Option<bool>,
+    /// Somebody else changed the row meanwhile: what is decided is not cached, but loaded anew.
+    pub stale: bool,
 }
 
 /// One lane.
@@ -182,6 +187,7 @@ impl Lane {
                 .or_insert(PendingKey {
                     count: 0,
                     exists: *exists,
+                    stale: false,
                 })
                 .count += 1;
             effects.push(Effect {
@@ -276,11 +282,12 @@ impl Lane {
         put_varint(out, self.keys.len() as u64);
         for (key, state) in &self.keys {
             put_bytes(out, key);
-            out.push(match state.exists {
+            let exists = match state.exists {
                 None => 0,
                 Some(false) => 1,
                 Some(true) => 2,
-            });
+            };
+            out.push(exists | if state.stale { STALE } else { 0 });
         }
     }
 
@@ -300,6 +307,7 @@ impl Lane {
                     .or_insert(PendingKey {
                         count: 0,
                         exists: None,
+                        stale: false,
                     })
                     .count += 1;
             }
@@ -313,7 +321,9 @@ impl Lane {
                 .keys
                 .get_mut(&key)
                 .ok_or_else(|| corrupt("the key of a pending intent"))?;
-            state.exists = match take_u8(input)? {
+            let byte = take_u8(input)?;
+            state.stale = byte & STALE != 0;
+            state.exists = match byte & !STALE {
                 0 => None,
                 1 => Some(false),
                 2 => Some(true),

@@ -4,17 +4,22 @@
 //! its client gets an answer, only when a [`Resolved`] is applied, that is after the database decided and
 //! the log knows it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::cache::{Cache, Cached};
+use super::invalidated::Invalidated;
 use super::lane::{Arrival, Lane, Pending, Requester, hash};
 use super::map::{OriginMap, Place};
-use super::op::{Fill, Health, Intent, IntentKind, Raise, Resolved};
+use super::op::{Fill, Health, Intent, IntentKind, Invalidate, Raise, Resolved};
 use super::request::{Effect, LaneId};
 use super::wire::{
     Corrupt, corrupt, put_optional, put_varint, take_bool, take_count, take_text, take_varint,
 };
 use super::words;
+use crate::contract::{OriginTrouble, OriginsStatus};
 
 /// Undecided writes per lane; above it new ones are refused as not applied.
 pub const LANE_PENDING_MAX: usize = 1 << 20;
@@ -68,8 +73,11 @@ pub struct Completion<'a> {
 pub struct Lanes {
     map: Arc<OriginMap>,
     lanes: Vec<Lane>,
-    /// Per keyspace: the error for writes while its origin is down.
+    /// Per keyspace: the error for requests while its origin is down.
     down: Vec<Option<String>>,
+    /// Follows from `down`; another one for other contents.
+    down_version: u64,
+    invalidated: Invalidated,
     /// Place in the log of the last write that was queued, counted over all lanes.
     order: u64,
 }
@@ -80,6 +88,8 @@ impl Lanes {
         Self {
             lanes: map.lanes().map(|_| Lane::new()).collect(),
             down: vec![None; map.policies().len()],
+            down_version: 0,
+            invalidated: Invalidated::default(),
             order: 0,
             map,
         }
@@ -183,6 +193,7 @@ impl Lanes {
             policy: self.map.policy(resolved.lane.keyspace),
             now_ms,
             resolved,
+            stale: BTreeSet::new(),
         };
         while lane.resolved < resolved.upto {
             let answered = lane.is_overdue(lane.resolved + 1);
@@ -203,9 +214,38 @@ impl Lanes {
         decision.override_with_canonical(lane, cache);
     }
 
+    /// How many ops have invalidated rows; goes into the [`Fill`] of a load that begins now.
+    pub fn invalidations(&self) -> u64 {
+        self.invalidated.count()
+    }
+
+    /// Drops the copies of rows that somebody else has changed; returns how many there were. A write that is
+    /// pending stays, and its row is loaded anew when it is decided.
+    pub fn apply_invalidate(&mut self, cache: &mut impl Cache, invalidate: &Invalidate<'_>) -> u64 {
+        self.invalidated.begin();
+        let mut dropped = 0;
+        for (keyspace, key) in &invalidate.rows {
+            self.invalidated.add(*keyspace, key);
+            let policy = self.map.policy(*keyspace);
+            let lane = LaneId {
+                keyspace: *keyspace,
+                lane: policy.lane_of(key),
+            };
+            if let Some(pending) = self.lanes[self.map.lane_index(lane)].keys.get_mut(*key) {
+                pending.stale = true;
+            }
+            dropped += u64::from(cache.lookup(policy.database, key) != Cached::Unknown);
+            cache.forget(policy.database, key);
+        }
+        dropped
+    }
+
     /// Caches a loaded row, unless something newer is known. Returns whether it did.
     pub fn apply_fill(&mut self, now_ms: u64, cache: &mut impl Cache, fill: &Fill) -> bool {
-        let clean = !self.is_pending(fill.keyspace, &fill.key);
+        let clean = !self.is_pending(fill.keyspace, &fill.key)
+            && !self
+                .invalidated
+                .is_after(fill.invalidations, fill.keyspace, &fill.key);
         let policy = self.map.policy(fill.keyspace);
         let wanted = clean && cache.lookup(policy.database, &fill.key) == Cached::Unknown;
         if wanted {
@@ -217,7 +257,39 @@ impl Lanes {
 
     /// Notes that the origin of a keyspace is down or up.
     pub fn apply_health(&mut self, health: &Health) {
-        self.down[usize::from(health.keyspace)].clone_from(&health.down);
+        self.set_down(usize::from(health.keyspace), health.down.clone());
+    }
+
+    fn set_down(&mut self, keyspace: usize, down: Option<String>) {
+        let part = |down: &Option<String>| hash(&(keyspace, down)) as u64;
+        let old = std::mem::replace(&mut self.down[keyspace], down);
+        self.down_version ^= part(&old) ^ part(&self.down[keyspace]);
+    }
+
+    /// Changes whenever [`Lanes::origins`] does.
+    pub fn origins_version(&self) -> u64 {
+        self.down_version
+    }
+
+    /// Which origins can be used.
+    pub fn origins(&self) -> OriginsStatus {
+        let map = &self.map;
+        let mut status = OriginsStatus {
+            keyspaces: map.policies().len(),
+            origins: map.origins().iter().map(|name| (name.clone(), true)).collect(),
+            troubles: Vec::new(),
+        };
+        for (policy, down) in map.policies().iter().zip(&self.down) {
+            let Some(error) = down else { continue };
+            let (origin, up) = &mut status.origins[usize::from(policy.origin)];
+            *up = false;
+            status.troubles.push(OriginTrouble {
+                keyspace: policy.name.clone(),
+                origin: origin.clone(),
+                reason: words::reason(error).to_owned(),
+            });
+        }
+        status
     }
 
     /// Numbers a lane on from the database's position and drops its cached keys. Returns false when the
@@ -282,7 +354,10 @@ impl Lanes {
             return 0;
         }
         let lanes = self.iter().map(|(id, lane)| lane.digest(id));
-        lanes.fold(hash(&(&self.down, self.order)), u128::wrapping_add)
+        lanes.fold(
+            hash(&(&self.down, self.order, self.invalidated.digest())),
+            u128::wrapping_add,
+        )
     }
 
     /// Appends the state for a snapshot.
@@ -293,6 +368,7 @@ impl Lanes {
             put_optional(out, down.as_deref().map(str::as_bytes));
         }
         put_varint(out, self.order);
+        self.invalidated.encode(out);
         put_varint(out, self.lanes.len() as u64);
         for lane in &self.lanes {
             lane.encode(out);
@@ -312,12 +388,14 @@ impl Lanes {
         if take_count(input)? != new.down.len() {
             return Err(corrupt("one health per keyspace"));
         }
-        for down in &mut new.down {
+        for keyspace in 0..new.down.len() {
             if take_bool(input)? {
-                *down = Some(take_text(input)?);
+                let down = take_text(input)?;
+                new.set_down(keyspace, Some(down));
             }
         }
         new.order = take_varint(input)?;
+        new.invalidated = Invalidated::decode(input)?;
         if take_count(input)? != new.lanes.len() {
             return Err(corrupt("all lanes"));
         }
@@ -345,6 +423,8 @@ struct Decision<'a> {
     policy: &'a super::map::Policy,
     now_ms: u64,
     resolved: &'a Resolved,
+    /// Keys whose rows somebody else has changed meanwhile.
+    stale: BTreeSet<Bytes>,
 }
 
 impl<'a> Decision<'a> {
@@ -364,15 +444,18 @@ impl<'a> Decision<'a> {
     }
 
     /// Makes one effect visible; returns whether the row existed before.
-    fn show(&self, lane: &mut Lane, cache: &mut impl Cache, effect: &Effect) -> bool {
-        if self.resolved.forget {
+    fn show(&mut self, lane: &mut Lane, cache: &mut impl Cache, effect: &Effect) -> bool {
+        let Some(state) = lane.keys.get_mut(&effect.key) else {
+            unreachable!("every key of a pending intent is counted");
+        };
+        if state.stale {
+            self.stale.insert(effect.key.clone());
+        }
+        if self.resolved.forget || state.stale {
             cache.forget(self.policy.database, &effect.key);
         } else {
             self.put(cache, &effect.key, effect.value.as_deref());
         }
-        let Some(state) = lane.keys.get_mut(&effect.key) else {
-            unreachable!("every key of a pending intent is counted");
-        };
         state.exists.replace(effect.value.is_some()) == Some(true)
     }
 
@@ -386,7 +469,9 @@ impl<'a> Decision<'a> {
             return;
         }
         for (key, value) in &self.resolved.canonical {
-            self.put(cache, key, value.as_deref());
+            if !self.stale.contains(key) {
+                self.put(cache, key, value.as_deref());
+            }
             if let Some(state) = lane.keys.get_mut(key) {
                 state.exists = Some(value.is_some());
             }

@@ -110,6 +110,7 @@ fn a_fill_never_replaces_what_is_known_or_pending() {
         keyspace: 0,
         key: Bytes::from_static(b"k:1"),
         value: Some(Bytes::from_static(b"loaded")),
+        invalidations: 0,
     };
     push(&mut lanes, &cache, (1, 0), &[("k:1", Some("x"))]);
     assert!(!lanes.apply_fill(0, &mut cache, &fill));
@@ -197,6 +198,83 @@ fn writes_are_refused_while_the_origin_is_known_to_be_down() {
         push(&mut lanes, &cache, (1, 0), &[("k:1", Some("a"))]),
         Applied::Pending { sequence: 1 }
     );
+}
+
+fn invalidate(lanes: &mut Lanes, cache: &mut FakeCache, keys: &[&str]) -> u64 {
+    let rows = keys.iter().map(|key| (0, key.as_bytes())).collect();
+    lanes.apply_invalidate(cache, &Invalidate { rows })
+}
+
+#[test]
+fn an_invalidation_drops_copies_and_voids_the_loads_that_began_before() {
+    let (mut lanes, mut cache) = (lanes(), FakeCache::default());
+    cache.put(0, b"k:1", Some(b"old"), None);
+    cache.put(0, b"k:2", None, None);
+    let fill = |invalidations| Fill {
+        keyspace: 0,
+        key: Bytes::from_static(b"k:1"),
+        value: Some(Bytes::from_static(b"loaded")),
+        invalidations,
+    };
+    let before = lanes.invalidations();
+    assert_eq!(
+        invalidate(&mut lanes, &mut cache, &["k:1", "k:2", "k:3", "k:1"]),
+        2
+    );
+    assert!(
+        !lanes.apply_fill(0, &mut cache, &fill(before)),
+        "it may have read the row before"
+    );
+    assert_eq!(cached(&cache, "k:1"), "unknown");
+    assert!(lanes.apply_fill(0, &mut cache, &fill(lanes.invalidations())));
+    assert_eq!(cached(&cache, "k:1"), "loaded");
+}
+
+#[test]
+fn an_invalidation_loses_no_pending_write_and_its_row_is_loaded_anew() {
+    let (mut lanes, mut cache) = (lanes(), FakeCache::default());
+    push(
+        &mut lanes,
+        &cache,
+        (1, 0),
+        &[("k:1", Some("a")), ("k:2", Some("b"))],
+    );
+    push(&mut lanes, &cache, (2, 0), &[("k:1", Some("007"))]);
+    assert_eq!(invalidate(&mut lanes, &mut cache, &["k:1"]), 0);
+    let mut bytes = Vec::new();
+    lanes.encode(&mut bytes);
+    let mut lanes = Lanes::restore(map(), &mut &bytes[..]).expect("what encode wrote");
+    let decided = Resolved {
+        canonical: vec![(Bytes::from_static(b"k:1"), Some(Bytes::from_static(b"7")))],
+        ..resolved(2)
+    };
+    assert_eq!(resolve(&mut lanes, &mut cache, &decided), ["1: OK", "2: OK"]);
+    assert_eq!(cached(&cache, "k:1"), "unknown");
+    assert_eq!(cached(&cache, "k:2"), "b");
+}
+
+#[test]
+fn the_state_of_the_origins_is_told_with_its_reason() {
+    let mut lanes = lanes();
+    let version = lanes.origins_version();
+    assert_eq!(lanes.origins().origins, [("main".to_owned(), true)]);
+    lanes.apply_health(&Health {
+        keyspace: 0,
+        down: Some("ORIGINDOWN it is gone; nothing was changed, try again later".to_owned()),
+    });
+    let origins = lanes.origins();
+    assert_eq!((origins.keyspaces, origins.origins[0].1), (1, false));
+    assert_eq!(origins.troubles[0].reason, "it is gone");
+    assert_ne!(lanes.origins_version(), version);
+    let mut bytes = Vec::new();
+    lanes.encode(&mut bytes);
+    let restored = Lanes::restore(map(), &mut &bytes[..]).expect("what encode wrote");
+    assert_eq!(restored.origins_version(), lanes.origins_version());
+    lanes.apply_health(&Health {
+        keyspace: 0,
+        down: None,
+    });
+    assert_eq!(lanes.origins_version(), version);
 }
 
 #[test]

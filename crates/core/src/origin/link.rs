@@ -8,6 +8,10 @@ pub const PAUSE_US_MIN: u64 = 50_000;
 /// Longest such pause, in microseconds.
 pub const PAUSE_US_MAX: u64 = 1_000_000;
 
+/// An origin that nobody has written to for so long is asked whether it still answers, in microseconds: an
+/// operator is to know before a client does.
+pub const IDLE_PROBE_US: u64 = 5_000_000;
+
 /// Whether writes to one origin make sense now.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Link {
@@ -20,6 +24,8 @@ pub(super) struct Link {
     pause_us: u64,
     /// One request is out to see whether it is back.
     probing: bool,
+    /// When it answered or was asked last.
+    asked_us: u64,
 }
 
 impl Link {
@@ -45,14 +51,16 @@ impl Link {
 
     /// Whether to ask it although nothing has to be written.
     pub fn probe_is_due(&self, now_us: u64) -> bool {
-        let due = self.suspect || (self.down.is_some() && now_us >= self.retry_at_us);
+        let idle = self.proven && self.down.is_none() && now_us >= self.asked_us + IDLE_PROBE_US;
+        let due = self.suspect || idle || (self.down.is_some() && now_us >= self.retry_at_us);
         due && !self.probing
     }
 
     /// It is being asked.
-    pub fn on_probe(&mut self) {
+    pub fn on_probe(&mut self, now_us: u64) {
         self.suspect = false;
         self.probing = true;
+        self.asked_us = now_us;
     }
 
     /// A load says that it may be down.
@@ -61,20 +69,21 @@ impl Link {
     }
 
     /// It answered.
-    pub fn on_answer(&mut self) {
+    pub fn on_answer(&mut self, now_us: u64) {
         *self = Self {
             proven: true,
+            asked_us: now_us,
             ..Self::default()
         };
     }
 
-    /// It did not answer. Returns true when that is news.
-    pub fn on_down(&mut self, now_us: u64, detail: &str) -> bool {
+    /// It did not answer.
+    pub fn on_down(&mut self, now_us: u64, detail: &str) {
         self.probing = false;
         self.suspect = false;
         self.pause_us = (self.pause_us * 2).clamp(PAUSE_US_MIN, PAUSE_US_MAX);
         self.retry_at_us = now_us + self.pause_us;
-        self.down.replace(detail.to_owned()).is_none()
+        self.down = Some(detail.to_owned());
     }
 
     /// It answered with an error that says nothing of whether it is up.

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::flusher::{FailedLoad, FlusherOutput};
 use super::lanes::Lanes;
-use super::map::OriginMap;
+use super::map::{Mode, OriginMap, Policy};
 use super::op::{Fill, OriginOp};
+use super::output::{FailedLoad, FlusherOutput};
 use super::request::{Load, OriginError, OriginRequest};
 use super::words;
 use crate::limits::REPLICATED_OP_BYTES_MAX;
@@ -46,15 +46,33 @@ struct Link {
     pause_us: u64,
 }
 
+/// A keyspace that is only read, and that cannot be: nothing but a load shows whether it can be again.
+#[derive(Clone, Debug)]
+struct Trouble {
+    /// The whole error for clients.
+    error: String,
+    /// The key whose load failed; it is asked for again.
+    key: Bytes,
+    retry_at_us: u64,
+    pause_us: u64,
+    /// The load that asks.
+    probe: Option<u64>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Loads {
     /// Per keyspace.
     wants: Vec<BTreeMap<Bytes, Want>>,
     /// Per keyspace: the keys in [`Want::Queued`].
     queued: Vec<BTreeSet<Bytes>>,
-    in_flight: BTreeMap<u64, (u16, Bytes)>,
+    /// Keyspace, key, and [`Lanes::invalidations`] when it began.
+    in_flight: BTreeMap<u64, (u16, Bytes, u64)>,
     /// Per origin.
     links: Vec<Link>,
+    /// By keyspace.
+    troubles: BTreeMap<u16, Trouble>,
+    /// Per keyspace: a load of it succeeded in this leadership.
+    proven: Vec<bool>,
     last_id: u64,
 }
 
@@ -64,6 +82,7 @@ impl Loads {
             wants: map.policies().iter().map(|_| BTreeMap::new()).collect(),
             queued: map.policies().iter().map(|_| BTreeSet::new()).collect(),
             links: map.origins().iter().map(|_| Link::default()).collect(),
+            proven: vec![false; map.policies().len()],
             ..Self::default()
         }
     }
@@ -73,6 +92,26 @@ impl Loads {
         self.wants.iter_mut().for_each(BTreeMap::clear);
         self.queued.iter_mut().for_each(BTreeSet::clear);
         self.in_flight.clear();
+        self.troubles.clear();
+        self.proven.fill(false);
+    }
+
+    /// Why a keyspace that is only read cannot be: the whole error for clients.
+    pub fn trouble(&self, keyspace: usize) -> Option<&String> {
+        self.troubles
+            .get(&(keyspace as u16))
+            .map(|trouble| &trouble.error)
+    }
+
+    /// A load of the keyspace succeeded in this leadership.
+    pub fn is_proven(&self, keyspace: usize) -> bool {
+        self.proven[keyspace]
+    }
+
+    /// Some key is wanted.
+    #[cfg(test)]
+    pub fn is_wanted(&self) -> bool {
+        self.wants.iter().any(|wants| !wants.is_empty())
     }
 
     pub fn want(&mut self, now_us: u64, keyspace: u16, key: &[u8]) {
@@ -84,7 +123,7 @@ impl Loads {
         }
     }
 
-    /// An intent on the key was applied: a load in flight may read either side of it.
+    /// An intent on the key was applied, or it was evicted or invalidated: a load in flight may read either side of it.
     pub fn void(&mut self, keyspace: u16, key: &[u8]) {
         let Some((key, want)) = self.wants[usize::from(keyspace)].get_key_value(key) else {
             return;
@@ -111,6 +150,17 @@ impl Loads {
 
     /// Starts what may start, and gives up what waited too long.
     pub fn poll(&mut self, now_us: u64, lanes: &Lanes, out: &mut FlusherOutput) {
+        for (keyspace, trouble) in &mut self.troubles {
+            if trouble.probe.is_none() && now_us >= trouble.retry_at_us {
+                self.last_id += 1;
+                trouble.probe = Some(self.last_id);
+                out.requests.push(OriginRequest::Load(Load {
+                    id: self.last_id,
+                    keyspace: *keyspace,
+                    key: trouble.key.clone(),
+                }));
+            }
+        }
         for keyspace in 0..self.queued.len() {
             if self.queued[keyspace].is_empty() {
                 continue;
@@ -146,7 +196,8 @@ impl Loads {
         }
         self.last_id += 1;
         let id = self.last_id;
-        self.in_flight.insert(id, (keyspace, key.clone()));
+        let invalidations = lanes.invalidations();
+        self.in_flight.insert(id, (keyspace, key.clone(), invalidations));
         self.queued[usize::from(keyspace)].remove(&key);
         self.wants[usize::from(keyspace)].insert(key.clone(), Want::Loading { id, since_us });
         out.requests.push(OriginRequest::Load(Load { id, keyspace, key }));
@@ -160,8 +211,17 @@ impl Loads {
         (id, result): (u64, Result<Option<Bytes>, OriginError>),
         out: &mut FlusherOutput,
     ) -> Option<u16> {
-        let (keyspace, key) = self.in_flight.remove(&id)?;
+        let Some((keyspace, key, invalidations)) = self.in_flight.remove(&id) else {
+            return self.probed(now_us, map, (id, result));
+        };
         let policy = map.policy(keyspace);
+        match &result {
+            Ok(_) => self.is_well(keyspace),
+            Err(error) if policy.mode == Mode::ReadThrough => {
+                self.is_ill(now_us, policy, (keyspace, &key), error);
+            }
+            Err(_) => {}
+        }
         let link = &mut self.links[usize::from(policy.origin)];
         match result {
             Ok(Some(value)) if key.len() + value.len() > FILL_BYTES_MAX => {
@@ -173,7 +233,12 @@ impl Loads {
             Ok(value) => {
                 *link = Link::default();
                 self.wants[usize::from(keyspace)].insert(key.clone(), Want::Filling);
-                let fill = Fill { keyspace, key, value };
+                let fill = Fill {
+                    keyspace,
+                    key,
+                    value,
+                    invalidations,
+                };
                 out.proposals.push(OriginOp::Fill(fill));
                 None
             }
@@ -192,6 +257,54 @@ impl Loads {
             }
             Err(OriginError::Fenced) => unreachable!("a load has no fence"),
         }
+    }
+
+    /// The answer to a load that asked whether a keyspace can be read again.
+    fn probed(
+        &mut self,
+        now_us: u64,
+        map: &OriginMap,
+        (id, result): (u64, Result<Option<Bytes>, OriginError>),
+    ) -> Option<u16> {
+        let asked = self
+            .troubles
+            .iter()
+            .find(|(_, trouble)| trouble.probe == Some(id));
+        let (keyspace, key) = asked.map(|(keyspace, trouble)| (*keyspace, trouble.key.clone()))?;
+        let policy = map.policy(keyspace);
+        match result {
+            Ok(_) => {
+                self.links[usize::from(policy.origin)] = Link::default();
+                self.is_well(keyspace);
+            }
+            Err(error) => self.is_ill(now_us, policy, (keyspace, &key), &error),
+        }
+        None
+    }
+
+    fn is_well(&mut self, keyspace: u16) {
+        self.troubles.remove(&keyspace);
+        self.proven[usize::from(keyspace)] = true;
+    }
+
+    fn is_ill(&mut self, now_us: u64, policy: &Policy, (keyspace, key): (u16, &Bytes), error: &OriginError) {
+        let error = match error {
+            OriginError::Configuration(detail) => words::origin_misconfigured(&policy.name, detail),
+            OriginError::Down(detail) | OriginError::Unknown(detail) => {
+                words::origin_down(&policy.name, detail)
+            }
+            OriginError::Fenced => unreachable!("a load has no fence"),
+        };
+        let before = self.troubles.get(&keyspace).map_or(0, |trouble| trouble.pause_us);
+        let pause_us = (before * 2).clamp(LOAD_PAUSE_US_MIN, LOAD_PAUSE_US_MAX);
+        let trouble = Trouble {
+            error,
+            key: key.clone(),
+            retry_at_us: now_us + pause_us,
+            pause_us,
+            probe: None,
+        };
+        self.troubles.insert(keyspace, trouble);
     }
 
     fn requeue(&mut self, keyspace: u16, key: Bytes, since_us: u64) {

@@ -4,6 +4,9 @@
 //! It knows no SQL and no connection: a driver asks it for tables and columns, apply asks it for lanes
 //! and lifetimes. Invariant: a key belongs to at most one keyspace, and to exactly one lane of it.
 
+use std::collections::BTreeSet;
+
+use super::fingerprint::fingerprint;
 use super::json::{Scalar, parse_row, render_row};
 use super::pattern::{KeyKind, Pattern};
 use super::request::LaneId;
@@ -170,6 +173,9 @@ pub enum Place<'a> {
 pub struct OriginMap {
     policies: Vec<Policy>,
     origins: Vec<String>,
+    /// Positions in the order of (database, prefix). No prefix is the beginning of another one, so the key's is
+    /// the last one that is not above the key.
+    sorted: Vec<u16>,
     /// `first[b]`: some prefix starts with the byte `b`.
     first: [bool; 256],
     fingerprint: u128,
@@ -180,6 +186,7 @@ impl Default for OriginMap {
         Self {
             policies: Vec::new(),
             origins: Vec::new(),
+            sorted: Vec::new(),
             first: [false; 256],
             fingerprint: fingerprint(&[], &[]),
         }
@@ -189,13 +196,28 @@ impl Default for OriginMap {
 impl OriginMap {
     /// Checks the keyspaces and builds the map. The error says what to change.
     pub fn new(configs: Vec<KeyspaceConfig>) -> Result<Self, String> {
+        Self::build(configs).map_err(|(_, text)| text)
+    }
+
+    /// The same; with the error comes the position of the keyspace that is wrong.
+    pub fn build(configs: Vec<KeyspaceConfig>) -> Result<Self, (usize, String)> {
         if configs.len() > usize::from(u16::MAX) {
-            return Err("more than 65,535 keyspaces".to_owned());
+            return Err((0, "more than 65,535 keyspaces".to_owned()));
         }
         let mut map = Self::default();
-        for config in configs {
-            let policy = map.check(config)?;
+        let mut names = BTreeSet::new();
+        let mut lanes = 0;
+        for (position, config) in configs.into_iter().enumerate() {
+            if !names.insert(config.name.clone()) {
+                let text = format!("keyspace '{}': the name is used twice; rename one", config.name);
+                return Err((position, text));
+            }
+            let mut policy = map.check(config).map_err(|text| (position, text))?;
+            policy.first_lane = lanes;
+            lanes += usize::from(policy.lanes);
             map.first[usize::from(policy.pattern.prefix()[0])] = true;
+            let place = map.place_of(policy.database, policy.pattern.prefix());
+            map.sorted.insert(place, position as u16);
             map.policies.push(policy);
         }
         map.fingerprint = fingerprint(&map.policies, &map.origins);
@@ -246,11 +268,27 @@ impl OriginMap {
         if self.policies.is_empty() || !self.first[usize::from(*key.first()?)] {
             return None;
         }
-        let index = self
-            .policies
-            .iter()
-            .position(|policy| policy.database == database && key.starts_with(policy.pattern.prefix()))?;
-        Some((index as u16, &self.policies[index]))
+        let index = *self.sorted.get(self.place_of(database, key).checked_sub(1)?)?;
+        let policy = self.policy(index);
+        (policy.database == database && key.starts_with(policy.pattern.prefix())).then_some((index, policy))
+    }
+
+    /// How many prefixes are not above `key`.
+    fn place_of(&self, database: u8, key: &[u8]) -> usize {
+        self.sorted.partition_point(|index| {
+            let policy = self.policy(*index);
+            (policy.database, policy.pattern.prefix()) <= (database, key)
+        })
+    }
+
+    /// A keyspace whose prefix begins with this one, or the other way round.
+    fn overlapping(&self, database: u8, prefix: &[u8]) -> Option<&Policy> {
+        let shorter = self.candidate(database, prefix).map(|(_, policy)| policy);
+        shorter.or_else(|| {
+            let next = self.policy(*self.sorted.get(self.place_of(database, prefix))?);
+            let longer = next.database == database && next.pattern.prefix().starts_with(prefix);
+            longer.then_some(next)
+        })
     }
 
     /// All lanes, in order.
@@ -276,15 +314,8 @@ impl OriginMap {
         if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(wrong("give it a name without spaces".to_owned()));
         }
-        if self.policies.iter().any(|p| p.name == *name) {
-            return Err(wrong("the name is used twice; rename one".to_owned()));
-        }
         let pattern = Pattern::parse(&config.pattern).map_err(wrong)?;
-        let overlaps = |other: &&Policy| {
-            let (left, right) = (other.pattern.prefix(), pattern.prefix());
-            other.database == config.database && (left.starts_with(right) || right.starts_with(left))
-        };
-        if let Some(other) = self.policies.iter().find(overlaps) {
+        if let Some(other) = self.overlapping(config.database, pattern.prefix()) {
             return Err(wrong(format!(
                 "its prefix '{}' overlaps '{}' of keyspace '{}'; a key must belong to one keyspace, so change one of them",
                 pattern.prefix().escape_ascii(),
@@ -319,7 +350,7 @@ impl OriginMap {
             pattern,
             database: config.database,
             lanes: config.lanes,
-            first_lane: self.policies.iter().map(|p| usize::from(p.lanes)).sum(),
+            first_lane: 0,
             origin,
             mode: config.mode,
             table: config.table,
@@ -449,44 +480,6 @@ fn first_duplicate(names: &[String]) -> Option<&String> {
         .enumerate()
         .find(|(index, name)| names[..*index].contains(name))
         .map(|(_, name)| name)
-}
-
-/// FNV-1a of 128 bits over a description in which every part has its length before it. It must be the
-/// same in every build, so neither a hash that may change with a dependency nor derived text will do.
-fn fingerprint(policies: &[Policy], origins: &[String]) -> u128 {
-    let mut description = Vec::from(*b"mapping 1");
-    let mut put = |part: &str| crate::packed::put_bytes(&mut description, part.as_bytes());
-    for policy in policies {
-        put(&policy.name);
-        put(policy.pattern.source());
-        put(&origins[usize::from(policy.origin)]);
-        put(match policy.mode {
-            Mode::ReadThrough => "read-through",
-            Mode::WriteThrough => "write-through",
-        });
-        put(&policy.table);
-        policy.key.iter().for_each(|key| put(&key.column));
-        match &policy.value {
-            ValueMapping::Raw { column } => ["raw", column].map(&mut put),
-            ValueMapping::Json { members, columns } => {
-                members.iter().chain(columns).for_each(|name| put(name));
-                ["json", &members.len().to_string()].map(&mut put)
-            }
-        };
-        put(&policy.cache_ttl_ms.map_or("none".to_owned(), |ms| ms.to_string()));
-        let numbers = [
-            u64::from(policy.database),
-            u64::from(policy.lanes),
-            policy.negative_ttl_ms,
-            policy.flush_deadline_ms,
-        ];
-        numbers.iter().for_each(|number| put(&number.to_string()));
-    }
-    description
-        .iter()
-        .fold(0x6c62272e07bb014262b821756295c58d, |hash, byte| {
-            (hash ^ u128::from(*byte)).wrapping_mul(0x0000000001000000000000000000013b)
-        })
 }
 
 #[cfg(test)]

@@ -69,6 +69,16 @@ pub struct Fill {
     pub key: Bytes,
     /// What a GET returns, or `None` when there is no row.
     pub value: Option<Bytes>,
+    /// The last [`Invalidate`] that was applied when the load began: a later one of this key voids the row.
+    pub invalidations: u64,
+}
+
+/// Somebody else has changed these rows: their copies are dropped on all nodes. The database and pending
+/// writes are not touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalidate<'a> {
+    /// Position of the keyspace in the configuration, and the whole key.
+    pub rows: Vec<(u16, &'a [u8])>,
 }
 
 /// The origin of a keyspace went down or came back; every node refuses writes while it is down.
@@ -105,6 +115,8 @@ pub enum OriginOp<'a> {
     Health(Health),
     /// See [`Raise`].
     Raise(Raise),
+    /// See [`Invalidate`]; proposed for a client.
+    Invalidate(Invalidate<'a>),
 }
 
 /// First bytes of the ops; the range 0x90 to 0x9f is reserved for them in `op.rs`. A tag's layout never
@@ -115,6 +127,7 @@ mod tag {
     pub const FILL: u8 = 0x92;
     pub const HEALTH: u8 = 0x93;
     pub const RAISE: u8 = 0x94;
+    pub const INVALIDATE: u8 = 0x95;
     pub const ALL: std::ops::RangeInclusive<u8> = 0x90..=0x9f;
 }
 
@@ -132,6 +145,7 @@ impl<'a> OriginOp<'a> {
             Self::Fill(op) => op.encode(out),
             Self::Health(op) => op.encode(out),
             Self::Raise(op) => op.encode(out),
+            Self::Invalidate(op) => op.encode(out),
         }
     }
 
@@ -143,6 +157,7 @@ impl<'a> OriginOp<'a> {
             tag::FILL => Self::Fill(Fill::decode(input)?),
             tag::HEALTH => Self::Health(Health::decode(input)?),
             tag::RAISE => Self::Raise(Raise::decode(input)?),
+            tag::INVALIDATE => Self::Invalidate(Invalidate::decode(input)?),
             _ => return Err(corrupt("an origin op")),
         })
     }
@@ -261,6 +276,7 @@ impl Fill {
         put_varint(out, u64::from(self.keyspace));
         put_bytes(out, &self.key);
         put_optional(out, self.value.as_deref());
+        put_varint(out, self.invalidations);
     }
 
     fn decode(input: &mut &[u8]) -> Result<Self, Corrupt> {
@@ -268,7 +284,29 @@ impl Fill {
             keyspace: take_u16(input)?,
             key: take_owned(input)?,
             value: take_optional(input)?.map(Bytes::copy_from_slice),
+            invalidations: take_varint(input)?,
         })
+    }
+}
+
+impl<'a> Invalidate<'a> {
+    /// Appends the op, its tag in front.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(tag::INVALIDATE);
+        put_varint(out, self.rows.len() as u64);
+        for (keyspace, key) in &self.rows {
+            put_varint(out, u64::from(*keyspace));
+            put_bytes(out, key);
+        }
+    }
+
+    fn decode(input: &mut &'a [u8]) -> Result<Self, Corrupt> {
+        let count = take_count(input)?;
+        let mut rows = Vec::with_capacity(count);
+        for _ in 0..count {
+            rows.push((take_u16(input)?, take_bytes(input)?));
+        }
+        Ok(Self { rows })
     }
 }
 
@@ -359,6 +397,10 @@ mod tests {
                 keyspace: 1,
                 key: Bytes::from_static(b"k"),
                 value: None,
+                invalidations: 300,
+            }),
+            OriginOp::Invalidate(Invalidate {
+                rows: vec![(1, b"k"), (300, b"")],
             }),
             OriginOp::Health(Health {
                 keyspace: 0,

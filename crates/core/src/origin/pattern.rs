@@ -127,6 +127,21 @@ impl Pattern {
         &self.placeholders
     }
 
+    /// Whether a key can carry a hash tag of its client's choice: in a text, or where the pattern itself
+    /// has braces around something.
+    pub fn takes_hash_tag(&self) -> bool {
+        let texts = self.placeholders.iter().any(|p| p.kind == KeyKind::Text);
+        let literals =
+            std::iter::once(&self.prefix).chain(self.placeholders.iter().map(|p| &p.literal_after));
+        let mut open = false;
+        let braces = literals.into_iter().any(|literal| {
+            let closes = open && literal.contains(&b'}');
+            open |= literal.contains(&b'{');
+            closes
+        });
+        texts || braces
+    }
+
     /// Hands the values of `key` to `take`, in order of the placeholders. The error says which rule the
     /// key breaks; some values may have been handed out before.
     pub fn split<'a>(&self, key: &'a [u8], mut take: impl FnMut(KeyPart<'a>)) -> Result<(), String> {
@@ -249,6 +264,21 @@ mod tests {
             b"s:0e37df36-f698-11e6-8dd4-cb9ced3df976",
             Ok(&[KeyPart::Text("0e37df36-f698-11e6-8dd4-cb9ced3df976")]),
         );
+    }
+
+    #[test]
+    fn some_patterns_take_a_hash_tag() {
+        for (pattern, expect) in [
+            ("user:{id:int}", false),
+            ("s:{u:uuid}", false),
+            ("p:{name:text}", true),
+            ("o:{{{user:int}}}:{n:int}", true),
+            ("o:{{x:{n:int}", false),
+            ("o:}}{n:int}:{{", false),
+        ] {
+            let parsed = Pattern::parse(pattern).expect("valid pattern");
+            assert_eq!(parsed.takes_hash_tag(), expect, "{pattern}");
+        }
     }
 
     #[test]

@@ -4,10 +4,12 @@
 use std::borrow::Cow;
 
 use super::map::{Mode, OriginMap, Place, Policy};
-use super::op::{Intent, IntentEffect, IntentKind};
+use super::op::{Intent, IntentEffect, IntentKind, Invalidate};
+use super::pattern::Pattern;
 use super::request::LaneId;
 use super::words;
-use crate::command::{Command, Expiry, SetCondition, SetReply, TtlForm};
+use crate::command::{Command, Expiry, Keys, SetCondition, SetReply, TtlForm};
+use crate::limits::INVALIDATED_KEYS_MAX;
 use crate::op::{Item, Transaction};
 
 /// What a mapped keyspace can do.
@@ -42,6 +44,21 @@ impl OriginMap {
             return Route::Plain;
         }
         self.route_mapped(command)
+    }
+
+    /// What the log gets for a REPLIGO.INVALIDATE of these keys, or the error.
+    pub fn invalidation<'a>(&self, database: u8, keys: Keys<'a>) -> Result<Invalidate<'a>, String> {
+        if keys.len() > INVALIDATED_KEYS_MAX {
+            return Err(words::too_many_to_invalidate(keys.len(), INVALIDATED_KEYS_MAX));
+        }
+        let rows = keys.iter().map(|key| match self.place(database, key) {
+            Place::Mapped(lane) => Ok((lane.keyspace, key)),
+            Place::Plain => Err(words::nothing_to_invalidate(key)),
+            Place::NotCanonical(policy) => Err(policy.not_canonical(key)),
+        });
+        Ok(Invalidate {
+            rows: rows.collect::<Result<_, _>>()?,
+        })
     }
 
     /// The error for a block that holds a mapped key, or `None`.
@@ -107,7 +124,7 @@ impl OriginMap {
         }
         match places.only() {
             Some(lane) => self.intent(command, lane),
-            None => Route::Refused(words::cross_lane(command.name(), places.plain)),
+            None => Route::Refused(words::cross_lane(command.name(), places.apart(&policy.pattern))),
         }
     }
 
@@ -178,11 +195,28 @@ struct Places {
     plain: bool,
     first: Option<LaneId>,
     several: bool,
+    keyspaces: bool,
 }
 
 impl Places {
     fn add(&mut self, lane: LaneId) {
-        self.several |= *self.first.get_or_insert(lane) != lane;
+        let first = *self.first.get_or_insert(lane);
+        self.several |= first != lane;
+        self.keyspaces |= first.keyspace != lane.keyspace;
+    }
+
+    /// Why they are not in one lane; `pattern` is that of a mapped key among them.
+    fn apart<'a>(&self, pattern: &'a Pattern) -> words::Apart<'a> {
+        if self.plain {
+            words::Apart::Mixed
+        } else if self.keyspaces {
+            words::Apart::Keyspaces
+        } else {
+            words::Apart::Lanes {
+                pattern: pattern.source(),
+                takes_hash_tag: pattern.takes_hash_tag(),
+            }
+        }
     }
 
     /// The lane, if all keys live in one.

@@ -127,10 +127,14 @@ fn writes_become_intents_of_one_lane() {
 fn what_a_mapped_keyspace_cannot_do_is_refused_before_it_is_proposed() {
     refused(
         "MSET user:1 a user:2 b user:3 c user:4 d user:5 e",
-        "CROSSLANE the keys of MSET",
+        "CROSSLANE the keys of MSET belong to different lanes, and keys of user:{id:int} have no room for a hash \
+         tag; send one command per key",
     );
     refused("MSET user:1 a plain b", "CROSSLANE MSET mixes");
-    refused("DEL user:1 json:1", "CROSSLANE the keys of DEL");
+    refused(
+        "DEL user:1 json:1",
+        "CROSSLANE the keys of DEL belong to different keyspaces",
+    );
     for request in [
         "INCR user:1",
         "APPEND user:1 x",

@@ -42,6 +42,12 @@ pub fn origin_misconfigured(keyspace: &str, detail: &str) -> String {
     )
 }
 
+/// What an operator wants to read of one of these two errors: no code word, no advice to a client.
+pub fn reason(error: &str) -> &str {
+    let text = error.strip_prefix("ORIGINDOWN ").unwrap_or(error);
+    text.split("; nothing was changed").next().unwrap_or(text)
+}
+
 /// A row that is too large to be replicated; it stays in the origin and is not cached.
 pub fn row_too_large(keyspace: &str, row_bytes: usize, bytes_max: usize) -> String {
     format!(
@@ -81,6 +87,26 @@ pub fn unsupported(command: &str, keyspace: &str, remedy: &str) -> String {
     )
 }
 
+/// REPLIGO.INVALIDATE within a block.
+pub const INVALIDATE_ALONE: &str =
+    "ERR REPLIGO.INVALIDATE is not possible in MULTI; send the command outside of MULTI";
+
+/// REPLIGO.INVALIDATE of a key that has no row behind it.
+pub fn nothing_to_invalidate(key: &[u8]) -> String {
+    format!(
+        "ERR REPLIGO.INVALIDATE drops cached copies of rows, and key '{}' has no row behind it: no keyspace maps it; \
+         use DEL to delete it",
+        printable_key(key)
+    )
+}
+
+/// REPLIGO.INVALIDATE of too many keys.
+pub fn too_many_to_invalidate(count: usize, count_max: usize) -> String {
+    format!(
+        "ERR REPLIGO.INVALIDATE takes at most {count_max} keys at once, not {count}; send several commands"
+    )
+}
+
 /// The key starts like those of a keyspace but names no row.
 pub fn not_canonical(key: &[u8], keyspace: &str, pattern: &str, rule: &str) -> String {
     format!(
@@ -99,17 +125,41 @@ pub fn unmappable(key: &[u8], keyspace: &str, rule: &str) -> String {
     )
 }
 
+/// Why the keys of one write cannot be decided together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apart<'a> {
+    /// Some have an origin, some have none.
+    Mixed,
+    /// They are of several keyspaces.
+    Keyspaces,
+    /// They are of several lanes of one, whose pattern has room for a hash tag or not.
+    Lanes {
+        /// As it was written.
+        pattern: &'a str,
+        /// A hash tag fits.
+        takes_hash_tag: bool,
+    },
+}
+
 /// A write names keys that cannot be decided together.
-pub fn cross_lane(command: &str, mixed: bool) -> String {
+pub fn cross_lane(command: &str, why: Apart<'_>) -> String {
     let command = command.to_uppercase();
-    if mixed {
-        format!(
+    match why {
+        Apart::Mixed => format!(
             "CROSSLANE {command} mixes keys with an origin and keys without one; send one command for each"
-        )
-    } else {
-        format!(
-            "CROSSLANE the keys of {command} belong to different lanes; give them one hash tag, such as {{7}}, or send one command per key"
-        )
+        ),
+        Apart::Keyspaces => format!(
+            "CROSSLANE the keys of {command} belong to different keyspaces; send one command for each"
+        ),
+        Apart::Lanes {
+            pattern,
+            takes_hash_tag: true,
+        } => format!(
+            "CROSSLANE the keys of {command} belong to different lanes; use keys of {pattern} with the same text in braces, or send one command per key"
+        ),
+        Apart::Lanes { pattern, .. } => format!(
+            "CROSSLANE the keys of {command} belong to different lanes, and keys of {pattern} have no room for a hash tag; send one command per key"
+        ),
     }
 }
 
@@ -124,5 +174,8 @@ mod tests {
         assert!(text.len() < 450);
         assert!(!text.contains(['\r', '\n', '\0']));
         assert_eq!(printable_key(b"a\r\n\xff"), "a\\r\\n\\xff");
+        let down = origin_down("users", "the file is gone");
+        let expect = "the origin of keyspace users does not answer (the file is gone)";
+        assert_eq!(reason(&down), expect);
     }
 }

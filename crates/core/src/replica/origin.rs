@@ -17,7 +17,7 @@ use crate::keyspace::Known;
 use crate::limits;
 use crate::message::Message;
 use crate::op::Op;
-use crate::origin::{Answer, Applied, Completion, Intent, OriginOp, Requester, Route};
+use crate::origin::{Answer, Applied, Completion, Intent, Invalidate, OriginOp, Requester, Route};
 use crate::time::Now;
 
 /// What a completed write says, without borrowing from the lanes.
@@ -87,6 +87,12 @@ impl Replica {
     ) {
         let (ticket, resp3) = client;
         let map = self.settings.origin.clone();
+        if let Command::Invalidate { db, keys } = *command {
+            return match map.invalidation(db, keys) {
+                Ok(invalidate) => self.submit_invalidation(now, invalidate, client, outputs),
+                Err(text) => fail(outputs, ticket, resp3, &text),
+            };
+        }
         match map.route(command) {
             Route::Plain | Route::Read => {
                 let waiter = Waiter::Write {
@@ -127,6 +133,43 @@ impl Replica {
             since_us: now.mono_us,
         };
         self.waits.park(request, missing);
+    }
+
+    fn submit_invalidation(
+        &mut self,
+        now: Now,
+        invalidate: Invalidate<'_>,
+        client: (Ticket, bool),
+        outputs: &mut Outputs,
+    ) {
+        let (ticket, resp3) = client;
+        let mut op = Vec::new();
+        OriginOp::Invalidate(invalidate).encode(&mut op);
+        if self.may_replicate(op.len(), client, outputs) {
+            let waiter = Waiter::Write {
+                ticket,
+                resp3,
+                locals: Vec::new(),
+            };
+            self.outbox.push_op(&op, waiter, now.mono_us);
+        }
+    }
+
+    /// The rows were changed by somebody else.
+    fn apply_invalidate(
+        &mut self,
+        invalidate: &Invalidate<'_>,
+        client: Option<(Ticket, bool)>,
+        outputs: &mut Outputs,
+    ) {
+        let dropped = self.lanes.apply_invalidate(&mut self.keyspace, invalidate);
+        for (keyspace, key) in &invalidate.rows {
+            self.flusher.on_evict(*keyspace, key);
+        }
+        if let Some((ticket, resp3)) = client {
+            let dropped = i64::try_from(dropped).unwrap_or(i64::MAX);
+            answer(outputs, ticket, resp3, |writer| writer.integer(dropped));
+        }
     }
 
     fn unknown_rows(&self, intent: &Intent<'_>) -> BTreeSet<Row> {
@@ -186,6 +229,7 @@ impl Replica {
                 self.wake(now, &(fill.keyspace, fill.key));
             }
             OriginOp::Health(health) => self.lanes.apply_health(&health),
+            OriginOp::Invalidate(invalidate) => self.apply_invalidate(&invalidate, client, outputs),
             OriginOp::Raise(raise) => {
                 self.lanes.apply_raise(&mut self.keyspace, &raise);
             }

@@ -1,7 +1,7 @@
 //! What a replica says of itself.
 
 use super::Replica;
-use crate::contract::{Role, Status};
+use crate::contract::{OriginsStatus, Role, Status};
 use crate::time::Now;
 
 impl Replica {
@@ -34,7 +34,14 @@ impl Replica {
             requests_waiting: (self.outbox.len() + self.reads.len() + self.slow.len() + self.waits.len())
                 as u64,
             full_resyncs: self.snapshots.installed,
+            origins_version: self.lanes.origins_version(),
+            origin_writes_pending: self.lanes.pending_count() as u64,
         }
+    }
+
+    /// What is known of the origins at the applied index.
+    pub fn origins(&self) -> OriginsStatus {
+        self.lanes.origins()
     }
 
     /// Order-free digest of the replicated state at the applied index.

@@ -76,6 +76,10 @@ fn op(mut bytes: &[u8]) -> String {
             OriginOp::Fill(fill) => format!("fill {}", text(&fill.key)),
             OriginOp::Health(health) if health.down.is_some() => "origin-down".to_owned(),
             OriginOp::Health(_) => "origin-up".to_owned(),
+            OriginOp::Invalidate(invalidate) => {
+                let keys: Vec<String> = invalidate.rows.iter().map(|(_, key)| text(key)).collect();
+                format!("invalidate {}", keys.join(","))
+            }
             OriginOp::Raise(raise) => format!("raise to generation {}", raise.generation),
         };
     }

@@ -128,4 +128,5 @@ pub enum CommandId {
     Unwatch,
     // Repligo
     RepligoStatus,
+    RepligoInvalidate,
 }

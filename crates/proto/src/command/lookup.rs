@@ -1,7 +1,8 @@
 //! From the words of a request to a row of the table, without allocation and whatever their case.
 //!
-//! The index is a table of hashes computed at compile time: a name of at most 16 bytes is loaded into
-//! two words, folded to lower case, hashed by one multiplication and compared as two words.
+//! The index is a table of hashes computed at compile time: the ends of a name are loaded into two words,
+//! folded to lower case, hashed by one multiplication and compared as two words, which is all of a name of
+//! at most 16 bytes. Longer ones are compared byte by byte besides.
 
 use super::spec::Spec;
 use super::table::COMMANDS;
@@ -10,11 +11,14 @@ use crate::resp::ArgSlice;
 /// Slots of the index: a power of two, several times the number of commands.
 const SLOTS: usize = 1024;
 /// Longest name that the index holds.
-const NAME_BYTES_MAX: usize = 16;
+const NAME_BYTES_MAX: usize = 24;
+/// Longest name that two words hold whole.
+const FOLDED_BYTES_MAX: usize = 16;
 /// Odd, its bits well spread (2^64 over the golden ratio); `most_names_are_found_at_once` judges it.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A folded name: its first and last eight bytes, which overlap or are zero-filled in short names.
+/// A folded name: its first and last eight bytes, which overlap or are zero-filled in short names and leave
+/// out the middle of long ones.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Folded {
     head: u64,
@@ -25,6 +29,7 @@ struct Folded {
 struct Slot {
     folded: Folded,
     bytes: u8,
+    /// Nothing but letters, and no more than the two words hold: they say it all.
     letters_only: bool,
     /// `None` for an empty slot.
     spec: Option<&'static Spec>,
@@ -144,7 +149,7 @@ const fn build_index() -> [Slot; SLOTS] {
         let Some(folded) = fold(name) else {
             panic!("a command name is empty or too long for the index")
         };
-        let mut letters_only = true;
+        let mut letters_only = name.len() <= FOLDED_BYTES_MAX;
         let mut byte = 0;
         while byte < name.len() {
             letters_only &= name[byte].is_ascii_lowercase();

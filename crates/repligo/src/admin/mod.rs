@@ -73,6 +73,25 @@ fn plain(status: StatusCode, text: String) -> Response {
         .into_response()
 }
 
+fn not_serving_origins(status: &NodeStatus) -> Option<String> {
+    not_serving(status).or_else(|| origin_down(status))
+}
+
+/// An origin that is down, if one is: everything but its keyspaces is served all the same.
+fn origin_down(status: &NodeStatus) -> Option<String> {
+    let troubles = &status.origins.troubles;
+    let first = troubles.first()?;
+    let (keyspace, origin) = (&first.keyspace, &first.origin);
+    let more = match troubles.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "origin {origin} of keyspace {keyspace}{more} is down: {}",
+        first.reason
+    ))
+}
+
 fn verdict(problem: Option<String>) -> Response {
     match problem {
         None => plain(StatusCode::OK, "ok\n".to_string()),
@@ -87,6 +106,7 @@ async fn index(State(shared): State<Arc<Shared>>) -> Response {
          /livez        200 while the worker turns\n\
          /readyz       200 while this node takes requests, those that wait for a leader included\n\
          /healthz      ?level=linearizable (default) or eventual: can this node serve such reads now?\n\
+         \x20             ?level=origin: can it serve them and every mapped key?\n\
          /metrics      Prometheus text\n\
          /api/status   the cluster as this node sees it, JSON (the same as REPLIGO.STATUS)\n",
         env!("CARGO_PKG_VERSION")
@@ -109,12 +129,19 @@ async fn healthz(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -
     let problem = match level.unwrap_or("linearizable") {
         "linearizable" => stalled(&shared).or_else(|| not_serving(&shared.status())),
         "eventual" => stalled(&shared).or_else(|| not_eventual(&shared.status())),
+        "origin" => stalled(&shared).or_else(|| not_serving_origins(&shared.status())),
         other => {
-            let text = format!("unknown level `{other}`: write level=linearizable or level=eventual\n");
+            let text = format!(
+                "unknown level `{other}`: write level=linearizable, level=eventual or level=origin\n"
+            );
             return plain(StatusCode::BAD_REQUEST, text);
         }
     };
-    verdict(problem)
+    let degraded = origin_down(&shared.status());
+    match (problem, degraded) {
+        (None, Some(degraded)) => plain(StatusCode::OK, format!("ok, but degraded: {degraded}\n")),
+        (problem, _) => verdict(problem),
+    }
 }
 
 async fn serve_metrics(State(shared): State<Arc<Shared>>) -> Response {
@@ -210,6 +237,8 @@ fn not_eventual(status: &NodeStatus) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use repligo_core::contract::{OriginTrouble, OriginsStatus};
+
     use super::*;
 
     fn status(phase: Phase, unserved_ms: Option<u64>) -> NodeStatus {
@@ -263,6 +292,25 @@ mod tests {
             });
         }
         check(not_ready(&status), Some("not connected: n2, n3"));
+    }
+
+    #[test]
+    fn an_origin_that_is_down_makes_no_node_unready_and_is_told() {
+        let mut status = status(Phase::Running, Some(0));
+        assert_eq!(origin_down(&status), None);
+        let trouble = OriginTrouble {
+            keyspace: "users".into(),
+            origin: "main".into(),
+            reason: "gone".into(),
+        };
+        status.origins = Arc::new(OriginsStatus {
+            troubles: vec![trouble; 3],
+            ..Default::default()
+        });
+        assert_eq!((not_ready(&status), not_serving(&status)), (None, None));
+        assert!(not_serving_origins(&status).is_some());
+        let text = "origin main of keyspace users and 2 more is down: gone";
+        assert_eq!(origin_down(&status).as_deref(), Some(text));
     }
 
     #[test]

@@ -42,6 +42,55 @@ pub struct Report {
     /// Process id of the reporting node.
     #[serde(default)]
     pub pid: u32,
+    /// The databases behind mapped keys.
+    #[serde(default)]
+    pub origin: OriginReport,
+}
+
+/// Keyspaces that the report names at most; the rest it counts.
+const TROUBLES_MAX: usize = 16;
+
+/// What the reporting node knows of the origins.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginReport {
+    /// Mapped keyspaces.
+    pub keyspaces: usize,
+    /// Those that cannot be used: their origin does not answer, or their mapping does not fit it.
+    pub keyspaces_down: usize,
+    /// The first of these.
+    pub down: Vec<TroubleReport>,
+    /// Writes that the origins have not decided.
+    pub writes_pending: u64,
+}
+
+/// One keyspace that cannot be used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TroubleReport {
+    /// Its name.
+    pub keyspace: String,
+    /// Name of its origin.
+    pub origin: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl OriginReport {
+    fn of(status: &NodeStatus) -> OriginReport {
+        let origins = &status.origins;
+        let named = origins.troubles.iter().take(TROUBLES_MAX);
+        OriginReport {
+            keyspaces: origins.keyspaces,
+            keyspaces_down: origins.troubles.len(),
+            down: named
+                .map(|trouble| TroubleReport {
+                    keyspace: trouble.keyspace.clone(),
+                    origin: trouble.origin.clone(),
+                    reason: trouble.reason.clone(),
+                })
+                .collect(),
+            writes_pending: status.replica.origin_writes_pending,
+        }
+    }
 }
 
 /// One row of the report.
@@ -82,7 +131,7 @@ pub struct NodeReport {
 pub enum Health {
     /// Every node serves.
     Healthy,
-    /// Clients are served, but a node is missing.
+    /// Clients are served, but a node is missing or an origin is down.
     Degraded,
     /// The reporting node cannot serve: no leader, no quorum, or not started.
     #[default]
@@ -118,6 +167,7 @@ impl Report {
             incarnation: status.incarnation,
             uptime_ms: status.uptime_ms,
             pid: std::process::id(),
+            origin: OriginReport::of(status),
         };
         report.health = report.judge(status.is_serving());
         report
@@ -144,7 +194,7 @@ impl Report {
     fn judge(&self, serving: bool) -> Health {
         if !serving {
             Health::Unavailable
-        } else if self.nodes.iter().all(|node| node.healthy) {
+        } else if self.origin.keyspaces_down == 0 && self.nodes.iter().all(|node| node.healthy) {
             Health::Healthy
         } else {
             Health::Degraded
@@ -184,6 +234,10 @@ impl NodeReport {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use repligo_core::contract::{OriginTrouble, OriginsStatus};
+
     use super::*;
 
     fn status() -> NodeStatus {
@@ -250,6 +304,7 @@ mod tests {
         check(|status| status.nodes[2].healthy = false, Health::Degraded);
         check(|status| status.replica.serving = false, Health::Unavailable);
         check(|status| status.phase = Phase::Stopping, Health::Unavailable);
+        check(|status| status.origins = an_origin_down(), Health::Degraded);
         check(
             |status| {
                 status.phase = Phase::Forming {
@@ -258,6 +313,34 @@ mod tests {
             },
             Health::Unavailable,
         );
+    }
+
+    fn an_origin_down() -> Arc<OriginsStatus> {
+        let trouble = OriginTrouble {
+            keyspace: "users".into(),
+            origin: "main".into(),
+            reason: "the file is gone".into(),
+        };
+        Arc::new(OriginsStatus {
+            keyspaces: 2,
+            origins: vec![("main".into(), false)],
+            troubles: vec![trouble; 20],
+        })
+    }
+
+    #[test]
+    fn an_origin_that_is_down_is_named_with_its_reason() {
+        let mut status = status();
+        status.origins = an_origin_down();
+        let json: serde_json::Value = serde_json::from_str(&Report::of(&status).to_json()).expect("JSON");
+        assert_eq!(json["health"], "degraded");
+        assert_eq!(json["origin"]["keyspaces_down"], 20);
+        assert_eq!(
+            json["origin"]["down"].as_array().map(Vec::len),
+            Some(TROUBLES_MAX)
+        );
+        assert_eq!(json["origin"]["down"][0]["keyspace"], "users");
+        assert_eq!(json["origin"]["down"][0]["reason"], "the file is gone");
     }
 
     #[test]

@@ -238,8 +238,14 @@ fn config() -> Command {
         .disable_help_subcommand(true)
         .subcommand(
             Command::new("check")
-                .about("Check a file, its origins and its keyspaces, without starting anything")
+                .about("Check a file, its origins and its keyspaces against their databases")
                 .arg(Arg::new("file").value_name("FILE").required(true))
+                .arg(
+                    Arg::new("file-only")
+                        .long("file-only")
+                        .action(ArgAction::SetTrue)
+                        .help("Do not look into the databases, for a machine that has none of them"),
+                )
                 .arg(json_flag()),
         )
         .subcommand(

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use serde_json::json;
 
-use crate::config::error::Problems;
-use crate::config::{self, show};
+use super::serve;
+use crate::config::error::{Problem, Problems};
+use crate::config::{self, NodeSettings, show};
+use crate::origin;
 
 /// `repligo config …`.
 pub fn run(matches: &ArgMatches) -> ExitCode {
@@ -21,7 +23,13 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
 fn check(matches: &ArgMatches) -> ExitCode {
     let file = matches.get_one::<String>("file").expect("clap requires it");
     let json = matches.get_flag("json");
-    match config::check_file(Path::new(file)) {
+    let checked = config::check_file(Path::new(file)).and_then(|settings| {
+        if !matches.get_flag("file-only") {
+            check_databases(Path::new(file), &settings)?;
+        }
+        Ok(settings)
+    });
+    match checked {
         Ok(settings) => {
             let (origins, keyspaces) = (settings.origins.origins.len(), settings.origins.keyspaces.len());
             if json {
@@ -38,6 +46,22 @@ fn check(matches: &ArgMatches) -> ExitCode {
         }
         Err(problems) => refuse(&problems, json),
     }
+}
+
+/// Looks into the databases whether tables and columns are there and fit.
+fn check_databases(file: &Path, settings: &NodeSettings) -> Result<(), Problems> {
+    let findings = origin::check(&settings.origins.map, &serve::origin_configs(settings));
+    if findings.is_empty() {
+        return Ok(());
+    }
+    let problem = |text| {
+        Problem::new(
+            file.display(),
+            text,
+            "change the database or the mapping; with --file-only databases are not looked into",
+        )
+    };
+    Err(Problems(findings.into_iter().map(problem).collect()))
 }
 
 fn show_settings(matches: &ArgMatches) -> ExitCode {

@@ -59,7 +59,20 @@ fn warn_about(settings: &NodeSettings) {
     }
 }
 
+/// The databases as their drivers want them.
+pub(super) fn origin_configs(settings: &NodeSettings) -> Vec<OriginConfig> {
+    let origins = settings.origins.origins.iter();
+    origins
+        .map(|origin| OriginConfig {
+            name: origin.name.clone(),
+            url: origin.url.clone(),
+            statement_timeout: origin.statement_timeout,
+        })
+        .collect()
+}
+
 fn node_config(settings: NodeSettings) -> NodeConfig {
+    let origins = origin_configs(&settings);
     let cluster = settings
         .members
         .iter()
@@ -82,16 +95,7 @@ fn node_config(settings: NodeSettings) -> NodeConfig {
         output_stall_seconds: settings.output_stall_seconds,
         proto_max_bulk_bytes: settings.proto_max_bulk_bytes,
         origin: settings.origins.map.clone(),
-        origins: settings
-            .origins
-            .origins
-            .iter()
-            .map(|origin| OriginConfig {
-                name: origin.name.clone(),
-                url: origin.url.clone(),
-                statement_timeout: origin.statement_timeout,
-            })
-            .collect(),
+        origins,
         config_file: settings
             .config_file
             .map(|path| path.display().to_string())

@@ -137,6 +137,20 @@ fn screen(report: &Report) -> String {
             node.name, node.role, node.term, node.applied_index, node.resp
         );
     }
+    for trouble in &report.origin.down {
+        let _ = writeln!(
+            out,
+            "ORIGIN DOWN: {}, keyspace {}: {}",
+            trouble.origin, trouble.keyspace, trouble.reason
+        );
+    }
+    let unnamed = report
+        .origin
+        .keyspaces_down
+        .saturating_sub(report.origin.down.len());
+    if unnamed > 0 {
+        let _ = writeln!(out, "ORIGIN DOWN: {unnamed} more keyspaces");
+    }
     for (position, left) in report.nodes.iter().enumerate() {
         for right in &report.nodes[..position] {
             let comparable = left.applied_index == right.applied_index && left.applied_index > 0;
@@ -155,7 +169,7 @@ fn screen(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::report::NodeReport;
+    use crate::admin::report::{NodeReport, TroubleReport};
 
     #[test]
     fn the_screen_names_what_matters() {
@@ -189,7 +203,15 @@ mod tests {
         for part in ["degraded", "not formed", "leader", "missing", "seen by n1"] {
             assert!(text.contains(part), "no `{part}` in\n{text}");
         }
-        assert!(!text.contains("DIVERGED"));
+        assert!(!text.contains("DIVERGED") && !text.contains("ORIGIN"));
+        report.origin.keyspaces_down = 3;
+        report.origin.down.push(TroubleReport {
+            keyspace: "users".into(),
+            origin: "main".into(),
+            reason: "gone".into(),
+        });
+        let down = "ORIGIN DOWN: main, keyspace users: gone\nORIGIN DOWN: 2 more keyspaces";
+        assert!(screen(&report).contains(down));
         report.nodes[2].digest = "c".into();
         assert!(screen(&report).contains("DIVERGED: n1 and n3 hold different data at index 10"));
     }

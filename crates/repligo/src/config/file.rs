@@ -95,7 +95,9 @@ pub fn parse(path: &Path, text: &str) -> Result<ConfigFile, Problems> {
                 remedy,
             );
         }
-        let line = error.span().map_or(1, |span| line_of(text, span.start));
+        let line = error
+            .span()
+            .map_or(1, |span| line_of(&line_ends(text), span.start));
         let place = Origin::File {
             path: path.to_path_buf(),
             line,
@@ -108,7 +110,7 @@ pub fn parse(path: &Path, text: &str) -> Result<ConfigFile, Problems> {
     })?;
     let mut reader = Reader {
         path,
-        text,
+        line_ends: line_ends(text),
         problems: Vec::new(),
         file: ConfigFile {
             path: path.to_path_buf(),
@@ -134,12 +136,14 @@ fn in_file_order<'a, 'i>(table: &'a DeTable<'i>) -> Vec<Entry<'a, 'i>> {
     entries
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset.min(text.len())]
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count()
-        + 1
+/// Where the lines of a text end.
+fn line_ends(text: &str) -> Vec<usize> {
+    text.match_indices('\n').map(|(at, _)| at).collect()
+}
+
+/// The line, from 1, in which the byte at `offset` stands.
+fn line_of(line_ends: &[usize], offset: usize) -> usize {
+    line_ends.partition_point(|end| *end < offset) + 1
 }
 
 /// Text of a scalar; `None` for tables, arrays and dates.
@@ -155,14 +159,15 @@ fn scalar_text(value: &DeValue<'_>) -> Option<String> {
 
 struct Reader<'a> {
     path: &'a Path,
-    text: &'a str,
+    /// Kept, since every key of the file asks for its line.
+    line_ends: Vec<usize>,
     problems: Vec<Problem>,
     file: ConfigFile,
 }
 
 impl Reader<'_> {
     fn line(&self, span: std::ops::Range<usize>) -> usize {
-        line_of(self.text, span.start)
+        line_of(&self.line_ends, span.start)
     }
 
     fn problem(&mut self, line: usize, what: String, remedy: impl Into<String>) {

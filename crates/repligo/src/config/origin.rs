@@ -4,6 +4,7 @@
 //! and file paths. A relative SQLite path is relative to the configuration file, so that nodes started in
 //! different directories open the same database.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,9 +129,10 @@ pub fn settle(file: &ConfigFile) -> Result<Origins, Problems> {
         origins.origins.extend(settler.origin(section));
     }
     let names: Vec<&str> = file.origins.iter().map(|section| section.name.as_str()).collect();
+    let mut used = BTreeSet::new();
     for section in &file.keyspaces {
         if let Some(keyspace) = settler.keyspace(section, &names) {
-            if origins.keyspaces.iter().any(|other| other.name == keyspace.name) {
+            if !used.insert(keyspace.name.clone()) {
                 let what = format!("two keyspaces are called `{}`", keyspace.name);
                 settler.problem(section.line, what, "give every keyspace its own name");
             }
@@ -153,24 +155,15 @@ struct Settler<'a> {
 }
 
 impl Settler<'_> {
-    /// Lets the core judge the mappings, one more at a time so that a refusal names its line.
+    /// Lets the core judge the mappings; a refusal names its line.
     fn map(&mut self, keyspaces: &[KeyspaceSection]) -> OriginMap {
-        let configs: Vec<KeyspaceConfig> = keyspaces.iter().map(KeyspaceSection::config).collect();
-        let mut map = OriginMap::default();
-        for (position, keyspace) in keyspaces.iter().enumerate() {
-            match OriginMap::new(configs[..=position].to_vec()) {
-                Ok(longer) => map = longer,
-                Err(text) => {
-                    self.problem(
-                        keyspace.line,
-                        text,
-                        "change the mapping; `repligo config check` judges it again",
-                    );
-                    break;
-                }
-            }
-        }
-        map
+        let configs = keyspaces.iter().map(KeyspaceSection::config).collect();
+        OriginMap::build(configs).unwrap_or_else(|(position, text)| {
+            let line = keyspaces.get(position).map_or(1, |keyspace| keyspace.line);
+            let remedy = "change the mapping; `repligo config check` judges it again";
+            self.problem(line, text, remedy);
+            OriginMap::default()
+        })
     }
 
     fn problem(&mut self, line: usize, what: String, remedy: impl Into<String>) {

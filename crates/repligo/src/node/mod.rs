@@ -15,6 +15,7 @@ mod journal;
 mod listeners;
 mod memory;
 mod metrics;
+mod origins;
 pub mod process;
 pub mod rates;
 mod run;

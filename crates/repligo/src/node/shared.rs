@@ -4,9 +4,9 @@
 //! last tick grows) instead of stalling whoever asks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use repligo_core::contract::{PeerId, Role, Status};
+use repligo_core::contract::{OriginsStatus, PeerId, Role, Status};
 use repligo_core::limits::FORWARD_HOLD_US;
 
 use super::Metrics;
@@ -97,6 +97,8 @@ pub struct NodeStatus {
     pub unserved_ms: Option<u64>,
     /// Every node of the cluster by number, this one included.
     pub nodes: Vec<PeerStatus>,
+    /// What is known of the origins.
+    pub origins: Arc<OriginsStatus>,
     /// Databases that hold keys.
     pub databases: Vec<DatabaseStatus>,
     /// Bytes of keys, values and tables.

@@ -3,6 +3,8 @@
 //!
 //! Nothing here changes what a client is answered.
 
+use std::sync::Arc;
+
 use repligo_core::contract::Input;
 use repligo_core::limits::DATABASES;
 use repligo_core::replica::Replica;
@@ -200,6 +202,21 @@ impl Worker {
         }
     }
 
+    /// Tells the log and other threads what has changed about the origins.
+    fn look_after_origins(&mut self, now: Now, version: u64) {
+        if let Some(replica) = self
+            .replica
+            .as_ref()
+            .filter(|_| self.origins_version != Some(version))
+        {
+            self.origins = Arc::new(replica.origins());
+            self.origins_version = Some(version);
+        }
+        for notice in self.origin_watch.observe(now.mono_us, &self.origins) {
+            notice.log();
+        }
+    }
+
     /// Replaces the status that other threads see.
     pub fn publish(&mut self, now: Now) {
         let status = self.status(now);
@@ -229,6 +246,7 @@ impl Worker {
                 .evicted_keys
                 .set(evicted.saturating_sub(self.evicted_base));
         }
+        self.look_after_origins(now, status.origins_version);
         let databases = (0..DATABASES as u8)
             .map(|number| self.database(number))
             .filter(|d| d.keys > 0)
@@ -251,6 +269,7 @@ impl Worker {
             target.run_id.clone_from(&self.facts.run_id);
             target.client_address.clone_from(&self.facts.client_address);
             target.phase.clone_from(&self.phase);
+            target.origins = Arc::clone(&self.origins);
             target.replica = status;
             target.unserved_ms = unserved_ms;
             target.nodes = nodes;

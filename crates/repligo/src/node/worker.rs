@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use repligo_core::command::Command;
-use repligo_core::contract::{Body, Identity, Input, Outputs, ReadLevel, Role, Served, Status};
+use repligo_core::contract::{
+    Body, Identity, Input, OriginsStatus, Outputs, ReadLevel, Role, Served, Status,
+};
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
@@ -21,6 +23,7 @@ use super::formation::Formation;
 use super::heap::Heap;
 use super::journal::WaitingTold;
 use super::memory::Buffers;
+use super::origins::OriginWatch;
 use super::rates::Rates;
 use super::shared::{Phase, Shared};
 use super::turn::TurnSignal;
@@ -105,6 +108,10 @@ pub struct Worker {
     pub(super) buffers: Buffers,
     pub(super) keyspace_base: (u64, u64, u64),
     pub(super) evicted_base: u64,
+    /// What is known of the origins as of the last tick, and by which version.
+    pub origins: Arc<OriginsStatus>,
+    pub(super) origins_version: Option<u64>,
+    pub(super) origin_watch: OriginWatch,
     pub(super) last_term: u64,
     pub(super) last_role: Role,
     /// When the replica was last seen serving.
@@ -160,6 +167,9 @@ impl Worker {
             buffers: Buffers::default(),
             keyspace_base: (0, 0, 0),
             evicted_base: 0,
+            origins: Arc::default(),
+            origins_version: None,
+            origin_watch: OriginWatch::default(),
             last_term: 0,
             last_role: Role::Follower,
             served_us: None,
@@ -247,6 +257,7 @@ impl Worker {
             Body::Command(command) => match (command.is_write(), self.is_mapped(command)) {
                 (true, false) => Kind::Write,
                 (true, true) if matches!(command, Command::Del { .. }) => Kind::Delete,
+                (true, true) if matches!(command, Command::Invalidate { .. }) => Kind::Write,
                 (true, true) => Kind::Store,
                 (false, false) => Kind::Read,
                 (false, true) => Kind::LoneRead,

@@ -2,13 +2,15 @@
 //! affinity, columns that no write would fill, and rows that change behind our back ([`super::reach`]).
 //! Each finding says what to change.
 
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use repligo_core::origin::pattern::KeyKind;
 use repligo_core::origin::{Mode, OriginMap, Policy};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::connection::connect;
+use super::connection::connect_to_look;
 use super::failure::message;
 use super::reach::{self, Readers};
 use super::statements::{Statements, quoted};
@@ -32,7 +34,17 @@ pub fn check(path: &Path, map: &OriginMap, origin: u16) -> Vec<String> {
             path.display()
         )];
     }
-    let connection = match connect(path) {
+    let mine = |policy: &&Policy| policy.origin == origin;
+    let writes = map
+        .policies()
+        .iter()
+        .filter(mine)
+        .any(|policy| policy.mode == Mode::WriteThrough);
+    let denied = denied(path, writes);
+    if !denied.is_empty() {
+        return denied;
+    }
+    let connection = match connect_to_look(path) {
         Ok(connection) => connection,
         Err(error) => {
             return vec![format!(
@@ -59,6 +71,44 @@ pub fn check(path: &Path, map: &OriginMap, origin: u16) -> Vec<String> {
         findings.extend(named);
     }
     findings
+}
+
+/// What this process may not do with the file and its folder, in which SQLite keeps the journal beside it.
+fn denied(path: &Path, writes: bool) -> Vec<String> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let wanted = if writes {
+        vec![
+            (path, libc::R_OK | libc::W_OK, "read and written"),
+            (
+                folder,
+                libc::W_OK | libc::X_OK,
+                "written, as SQLite's journal has to be in it",
+            ),
+        ]
+    } else {
+        vec![(path, libc::R_OK, "read")]
+    };
+    let refused = wanted.into_iter().filter(|(path, access, _)| !may(path, *access));
+    refused
+        .map(|(path, _, what)| {
+            format!(
+                "{} cannot be {what}: the user as whom this runs has no permission; give it to that user, for instance \
+                 with chown",
+                path.display()
+            )
+        })
+        .collect()
+}
+
+fn may(path: &Path, access: libc::c_int) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return false;
+    };
+    // SAFETY: the path is a string that ends with NUL and outlives the call.
+    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), access, libc::AT_EACCESS) == 0 }
 }
 
 /// Checks one keyspace. `Ok(Err(findings))` lists what does not fit; the outer error is SQLite's.

@@ -14,14 +14,32 @@ use super::sqlite::StoreSettings;
 /// Pause between two attempts to get the write lock. Short against a transaction, so that the lock is
 /// taken soon after it is free; SQLite's own back-off goes up to 100 ms.
 const LOCK_PAUSE: Duration = Duration::from_millis(2);
+/// How long a look at the catalogue waits for a lock.
+const LOOK_PATIENCE: Duration = Duration::from_secs(2);
 /// Statements kept prepared per connection.
 const STATEMENTS: usize = 256;
 
 /// Opens a file that exists, with the settings that every connection of this driver has.
 pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(Duration::from_millis(20))?;
+    // Readers go on beside a writer. A file system without shared memory keeps its journal mode.
+    let _: rusqlite::Result<String> = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0));
+    // An acknowledged write must survive a power loss of the database's machine.
+    connection.execute_batch("PRAGMA synchronous=FULL")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// Opens a file that exists to look at it: it stays as it is, its journal mode too.
+pub fn connect_to_look(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(LOOK_PATIENCE)?;
+    Ok(connection)
+}
+
+fn open(path: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     // Without this SQLite reads the quoted name of a column that is gone as the text of that name.
     for quirk in [
         DbConfig::SQLITE_DBCONFIG_DQS_DML,
@@ -29,11 +47,7 @@ pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
     ] {
         connection.set_db_config(quirk, false)?;
     }
-    // Readers go on beside a writer. A file system without shared memory keeps its journal mode.
-    let _: rusqlite::Result<String> = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0));
-    // An acknowledged write must survive a power loss of the database's machine.
-    connection.execute_batch("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
     Ok(connection)
 }
 

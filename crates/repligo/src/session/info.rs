@@ -34,6 +34,7 @@ const SECTIONS: &[Section] = &[
         line(text, "cluster_enabled", 0)
     }),
     ("keyspace", "Keyspace", keyspace),
+    ("origin", "Origin", origin),
     ("repligo", "Repligo", repligo),
 ];
 
@@ -404,6 +405,23 @@ fn keyspace(local: &Local<'_>, _status: &Status, text: &mut String) {
                 "db{number}:keys={keys},expires={volatile_keys},avg_ttl=0\r\n"
             );
         }
+    }
+}
+
+/// Keyspaces that are named; the rest is counted.
+const ORIGIN_LINES_MAX: usize = 16;
+
+fn origin(local: &Local<'_>, status: &Status, text: &mut String) {
+    let origins = &local.worker.origins;
+    line(text, "origin_keyspaces", origins.keyspaces);
+    line(text, "origin_keyspaces_down", origins.troubles.len());
+    line(text, "origin_writes_pending", status.origin_writes_pending);
+    for (name, up) in &origins.origins {
+        line(text, &format!("origin_{name}"), if *up { "up" } else { "down" });
+    }
+    for trouble in origins.troubles.iter().take(ORIGIN_LINES_MAX) {
+        let name = format!("origin_down_{}", trouble.keyspace);
+        line(text, &name, format_args!("{}", trouble.reason));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Keys and values of the workload: classes of keys, each used in one way, and unique tokens in values.
 
+use super::plan::Plan;
 use crate::history::Token;
 
 /// How the keys of a class are used. A key's number is its class times this plus its number in the class.
@@ -56,6 +57,17 @@ impl Class {
     pub fn is_mapped(self) -> bool {
         matches!(self, Self::Mapped | Self::MappedMixed | Self::Handover)
     }
+}
+
+/// The classes that a run uses: where any key may be evicted, only what can bear it: keys that may vanish, and rows.
+pub fn classes(plan: &Plan) -> Vec<Class> {
+    let limited = plan.memory.bytes_max > 0;
+    let in_use = |class: &Class| match class {
+        Class::Mapped | Class::MappedMixed | Class::Handover => plan.origin,
+        Class::Cached => limited,
+        _ => !(limited && plan.memory.policy.takes_all_keys()),
+    };
+    CLASSES.into_iter().filter(in_use).collect()
 }
 
 /// Name of a key on the wire. A pair has two, by its ending.

@@ -11,7 +11,7 @@ use repligo_proto::words;
 
 use super::client::Kind;
 use super::handover::Handovers;
-use super::keys::{CLASSES, Class, name};
+use super::keys::{Class, classes, name};
 use super::outcome::{outcome, single};
 use super::plan::Plan;
 use super::queue::Micros;
@@ -84,17 +84,6 @@ pub struct Workload {
     used: BTreeMap<Class, u32>,
     handovers: Handovers,
     thought: Vec<(Ask, Expected)>,
-}
-
-/// Where any key may be evicted, only what can bear it: keys that may vanish, and rows.
-fn classes(plan: &Plan) -> Vec<Class> {
-    let limited = plan.memory.bytes_max > 0;
-    let in_use = |class: &Class| match class {
-        Class::Mapped | Class::MappedMixed | Class::Handover => plan.origin,
-        Class::Cached => limited,
-        _ => !(limited && plan.memory.policy.takes_all_keys()),
-    };
-    CLASSES.into_iter().filter(in_use).collect()
 }
 
 fn request(arguments: &[&str]) -> OwnedRequest {
@@ -299,6 +288,8 @@ impl Workload {
                 let request = request(&["SET", &wire, &token.to_string(), "PX", &lifetime]);
                 self.ask(request, Expected::Operation(operation));
             }
+            // Nobody else changes rows: it costs a load and nothing more.
+            7 => self.ask(request(&["REPLIGO.INVALIDATE", &wire]), Expected::Accepted),
             _ if !mapped => {
                 let operation = self.record(client, key, Action::Read, now);
                 self.thought

@@ -58,8 +58,8 @@ pub fn is_data_command(id: CommandId) -> bool {
         Append, DbSize, Decr, DecrBy, Del, Exists, Expire, ExpireAt, ExpireTime, FlushAll, FlushDb, Get,
         GetDel, GetEx, GetRange, GetSet, Incr, IncrBy, IncrByFloat, Keys, MGet, MSet, MSetNx, MemoryUsage,
         ObjectEncoding, ObjectFreq, ObjectIdleTime, ObjectRefCount, PExpire, PExpireAt, PExpireTime, PSetEx,
-        PTtl, Persist, RandomKey, Rename, RenameNx, Scan, Set, SetEx, SetNx, SetRange, StrLen, SubStr, Touch,
-        Ttl, Type, Unlink, Watch,
+        PTtl, Persist, RandomKey, Rename, RenameNx, RepligoInvalidate, Scan, Set, SetEx, SetNx, SetRange,
+        StrLen, SubStr, Touch, Ttl, Type, Unlink, Watch,
     };
     matches!(
         id,
@@ -100,6 +100,7 @@ pub fn is_data_command(id: CommandId) -> bool {
             | RandomKey
             | Rename
             | RenameNx
+            | RepligoInvalidate
             | Scan
             | Set
             | SetEx
@@ -247,6 +248,7 @@ fn parse_key_command<'a>(
     };
     Ok(match spec.id {
         CommandId::Del | CommandId::Unlink => Command::Del { db, keys: keys() },
+        CommandId::RepligoInvalidate => Command::Invalidate { db, keys: keys() },
         CommandId::Exists => Command::Exists { db, keys: keys() },
         CommandId::Touch => Command::Touch { db, keys: keys() },
         CommandId::Watch => Command::Watch { db, keys: keys() },

@@ -143,6 +143,12 @@ pub fn apply_op(node: &mut Node, entry: &Entry, bytes: &[u8], done: &mut Vec<Not
             node.flusher.on_fill(&fill);
         }
         OriginOp::Health(health) => node.lanes.apply_health(&health),
+        OriginOp::Invalidate(invalidate) => {
+            node.lanes.apply_invalidate(&mut node.cache, &invalidate);
+            for (keyspace, key) in &invalidate.rows {
+                node.flusher.on_evict(*keyspace, key);
+            }
+        }
         OriginOp::Raise(raise) => {
             node.lanes.apply_raise(&mut node.cache, &raise);
         }

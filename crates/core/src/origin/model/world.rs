@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::flusher::{Flusher, FlusherOutput};
+use super::super::flusher::Flusher;
 use super::super::lane::{Requester, hash};
 use super::super::lanes::Lanes;
 use super::super::map::tests::raw;
 use super::super::map::{KeyspaceConfig, OriginMap, Place};
-use super::super::op::{Intent, IntentEffect, IntentKind, OriginOp};
+use super::super::op::{Intent, IntentEffect, IntentKind, Invalidate, OriginOp};
+use super::super::output::FlusherOutput;
 use super::super::plan::Bugs;
 use super::super::request::{LaneId, OriginEvent, OriginRequest};
 use super::super::testing::FakeCache;
@@ -138,6 +139,9 @@ impl World {
         }
         if self.random.chance(30) {
             self.client();
+        }
+        if self.random.chance(3) {
+            self.invalidate();
         }
         if self.random.chance(20) {
             self.store.release();
@@ -278,6 +282,17 @@ impl World {
             sequence: self.requests,
         };
         self.propose(requester, Payload::Op(bytes));
+    }
+
+    /// Somebody says that a row was changed by others, though none was: nothing may come of it but a load.
+    fn invalidate(&mut self) {
+        let key = key(self.random.below(KEYS));
+        let mut bytes = Vec::new();
+        OriginOp::Invalidate(Invalidate {
+            rows: vec![(0, &key[..])],
+        })
+        .encode(&mut bytes);
+        self.propose(Requester::default(), Payload::Op(bytes));
     }
 
     fn commit(&mut self) {

@@ -4,14 +4,31 @@ use super::prelude::*;
 
 const BASE: Spec = row(Group::Repligo);
 
-pub(super) const COMMANDS: &[Spec] = &[Spec {
-    id: CommandId::RepligoStatus,
-    name: "repligo.status",
-    arity: 1,
-    flags: LOADING | STALE,
-    tips: &["nondeterministic_output"],
-    since: "0.1.0",
-    complexity: "O(N) where N is the number of nodes",
-    summary: "Get the state of the cluster as JSON",
-    ..BASE
-}];
+pub(super) const COMMANDS: &[Spec] = &[
+    Spec {
+        id: CommandId::RepligoInvalidate,
+        name: "repligo.invalidate",
+        arity: -2,
+        flags: WRITE,
+        extra_categories: KEYSPACE,
+        keys: ALL,
+        key_uses: &[key_use(ALL, &["RM", "delete"])],
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
+        since: "0.1.0",
+        complexity: "O(N) where N is the number of keys",
+        summary: "Drop the cached copies of rows, so that the next read loads them from the database",
+        arguments: &[KEY.multiple()],
+        ..BASE
+    },
+    Spec {
+        id: CommandId::RepligoStatus,
+        name: "repligo.status",
+        arity: 1,
+        flags: LOADING | STALE,
+        tips: &["nondeterministic_output"],
+        since: "0.1.0",
+        complexity: "O(N) where N is the number of nodes",
+        summary: "Get the state of the cluster as JSON",
+        ..BASE
+    },
+];

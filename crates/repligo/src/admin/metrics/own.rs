@@ -12,6 +12,7 @@ use crate::node::{Metrics, NodeStatus};
 pub(super) fn render(page: &mut Page, status: &NodeStatus, metrics: &Metrics, tick_age_us: u64) {
     replica(page, status);
     cluster(page, status);
+    origins(page, status);
     counters(page, metrics);
     page.head(
         "repligo_tick_age_seconds",
@@ -21,6 +22,33 @@ pub(super) fn render(page: &mut Page, status: &NodeStatus, metrics: &Metrics, ti
     page.sample("repligo_tick_age_seconds", &[], tick_age_us as f64 / 1e6);
     busy(page, metrics);
     reclaim_lag(page, metrics);
+}
+
+/// The databases behind mapped keys.
+fn origins(page: &mut Page, status: &NodeStatus) {
+    let origins = &status.origins;
+    page.gauges(&[
+        (
+            "repligo_origin_keyspaces",
+            origins.keyspaces as u64,
+            "Keyspaces with an origin",
+        ),
+        (
+            "repligo_origin_keyspaces_down",
+            origins.troubles.len() as u64,
+            "Keyspaces whose origin does not answer or does not fit",
+        ),
+        (
+            "repligo_origin_writes_pending",
+            status.replica.origin_writes_pending,
+            "Writes that the origins have not decided",
+        ),
+    ]);
+    let name = "repligo_origin_up";
+    page.head(name, "gauge", "1 while all keyspaces of the origin can be used");
+    for (origin, up) in &origins.origins {
+        page.sample(name, &[("origin", origin)], u8::from(*up));
+    }
 }
 
 /// How long the worker does not turn to anything else.

@@ -1,0 +1,102 @@
+"""Whether its database answers can be seen at every node: status, pages, INFO, metrics and the log."""
+
+import contextlib
+import json
+import subprocess
+import urllib.error
+import urllib.request
+
+import pytest
+
+from faults.database import Database
+from support.nodes import Cluster, binary
+from support.waiting import wait_until
+
+_SIDE_FILES = ("", "-wal", "-shm")
+
+
+@pytest.fixture(scope="module")
+def mapped(tmp_path_factory):
+    """A cluster with a mapped keyspace, and its database."""
+    directory = tmp_path_factory.mktemp("state")
+    database = Database(directory, {"items": "item:"}, statement_timeout="1s", flush_deadline="3s")
+    with Cluster(directory, options=("--config", database.config)) as cluster:
+        yield cluster, database
+
+
+@contextlib.contextmanager
+def gone(database):
+    """The database is moved away for a while."""
+    away = database.path.with_name("away")
+    away.mkdir()
+    for suffix in _SIDE_FILES:
+        file = database.path.with_name(database.path.name + suffix)
+        if file.exists():
+            file.rename(away / file.name)
+    yield
+    for file in away.iterdir():
+        file.rename(database.path.parent / file.name)
+    away.rmdir()
+
+
+def page(node, path):
+    try:
+        with urllib.request.urlopen(f"http://{node.admin}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def status(node):
+    with node.connect() as connection:
+        return json.loads(connection.ask("REPLIGO.STATUS"))
+
+
+def command_line_status(node):
+    run = subprocess.run(
+        [binary(), "status", "--addr", node.address], capture_output=True, text=True, timeout=20, check=False
+    )
+    return run.returncode, run.stdout
+
+
+def lines(cluster, text):
+    """How often a line is in the log of each node."""
+    logs = {node.name: cluster.directory / "dev" / f"{node.name}.log" for node in cluster.nodes}
+    return {name: path.read_text(errors="replace").count(text) for name, path in logs.items()}
+
+
+@pytest.mark.timeout(120)
+def test_a_database_that_is_gone_is_seen_everywhere_and_so_is_its_return(mapped):
+    cluster, database = mapped
+    with cluster.leader().connect() as connection:
+        assert connection.ask("SET", "item:a", "1") == b"OK"
+    for node in cluster.nodes:
+        wait_until("all is well", lambda n=node: status(n)["health"] == "healthy", 20)
+        assert page(node, "/healthz?level=origin")[0] == 200
+    # Nobody writes or reads a mapped key: the leader finds out by itself.
+    with gone(database):
+        for node in cluster.nodes:
+            wait_until("it is seen", lambda n=node: status(n)["health"] == "degraded", 30)
+            report = status(node)["origin"]
+            assert report["keyspaces_down"] == 1
+            assert report["down"][0]["keyspace"] == "items"
+            assert "does not exist" in report["down"][0]["reason"]
+            code, screen = command_line_status(node)
+            assert code == 1 and "ORIGIN DOWN: main, keyspace items: " in screen, screen
+            assert page(node, "/readyz") == (200, "ok\n")
+            code, text = page(node, "/healthz")
+            assert code == 200 and "degraded: origin main of keyspace items is down" in text, text
+            assert page(node, "/healthz?level=origin")[0] == 503
+            metrics = page(node, "/metrics")[1]
+            assert 'repligo_origin_up{origin="main"} 0' in metrics
+            assert "repligo_origin_keyspaces_down 1" in metrics
+            with node.connect() as connection:
+                info = connection.ask("INFO", "origin").decode()
+                assert "origin_keyspaces_down:1\r\n" in info and "origin_main:down\r\n" in info, info
+                assert connection.ask("SET", "plain", "1") == b"OK"
+    for node in cluster.nodes:
+        wait_until("it is back", lambda n=node: status(n)["health"] == "healthy", 30)
+        assert page(node, "/healthz") == (200, "ok\n")
+        assert 'repligo_origin_up{origin="main"} 1' in page(node, "/metrics")[1]
+    for text in ("origin down: ", "origin back: "):
+        assert set(lines(cluster, text).values()) == {1}, (text, lines(cluster, text), cluster.logs())
