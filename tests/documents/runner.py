@@ -20,7 +20,7 @@ READY = re.compile(r"^repligo (dev )?ready ", re.MULTILINE)
 # redis-cli ends with 0 whatever it is answered.
 REFUSED = re.compile(r"^\(?(error|ERR|NOAUTH|NOPERM|UNKNOWN|NOLEADER|ORIGINDOWN|CROSSLANE|STALE|OOM|READONLY)\b", re.M)
 # What each saved file is judged with.
-JUDGES = {".toml": ["repligo", "config", "check"], ".cfg": ["haproxy", "-c", "-f"]}
+JUDGES = {".toml": ["repligo", "config", "check", "--file-only"], ".cfg": ["haproxy", "-c", "-f"]}
 
 
 class Wrong(Exception):
