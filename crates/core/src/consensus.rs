@@ -25,16 +25,18 @@ use raft::eraftpb::{
 use raft::storage::{GetEntriesContext, RaftState, Storage};
 use raft::{Config, Error, RawNode, ReadOnlyOption, Ready, SnapshotStatus, StateRole, StorageError};
 
-use crate::codec::{Malformed, Reader};
+use crate::codec::Reader;
 use crate::contract::{Boot, HardState, PeerId, Persist, Role, Send};
 use crate::driven::{Driven, FollowerProgress};
 use crate::limits;
 use crate::log::Log;
 
 mod encoding;
+mod judge;
 
-pub use encoding::snapshot_index;
-use encoding::{Encoder, decode_message, from_raft_entry, to_raft_entry};
+pub use encoding::snapshot_of;
+use encoding::{Encoder, decode_message, from_raft_entry, from_raft_kind, to_raft_entry};
+pub use judge::Implausible;
 
 /// Why a proposal was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -318,10 +320,13 @@ impl Consensus {
         replaced && self.role() == Role::Follower
     }
 
-    /// Takes a message of a peer. Messages that do not decode are refused; what they ask is checked by
-    /// the library.
-    pub fn step(&mut self, from: PeerId, message: Reader) -> Result<(), Malformed> {
-        let message = decode_message(from, self.me, message)?;
+    /// Takes a message of a peer; `latest_ms` is the highest time stamp that its entries may have.
+    ///
+    /// # Errors
+    /// No correct peer says this; nothing has changed.
+    pub fn step(&mut self, from: PeerId, message: Reader, latest_ms: u64) -> Result<(), Implausible> {
+        let message = decode_message(from, self.me, message).map_err(|_| "bytes that do not decode")?;
+        self.judge(&message, latest_ms)?;
         if self.is_installing() && message.get_msg_type() == MessageType::MsgTimeoutNow {
             return Ok(());
         }

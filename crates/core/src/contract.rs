@@ -270,12 +270,12 @@ pub enum Event {
     },
     /// Something unusual; one sentence.
     Warning(String),
-    /// A message of a peer does not decode; it was dropped.
-    Malformed {
-        /// Who sent it.
-        from: PeerId,
-        /// What it was to be.
-        what: &'static str,
+    /// A peer has said what no correct peer says. Nothing has changed; the stream to it is to be torn down.
+    PeerImplausible {
+        /// Whose stream.
+        peer: PeerId,
+        /// What it was.
+        reason: &'static str,
     },
 }
 

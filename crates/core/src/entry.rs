@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::codec::{Malformed, Reader, put_bytes, put_varint};
 use crate::contract::PeerId;
+use crate::limits::{INCARNATION_MAX, POSITION_MAX};
 use crate::packed::{VARINT_BYTES_MAX, take_bytes};
 
 /// Version of the entry layout and of the ops in it.
@@ -65,6 +66,24 @@ impl Batch {
         Ok(batch)
     }
 
+    /// Judges a batch that another node has sent.
+    ///
+    /// # Errors
+    /// What no correct node sends.
+    pub fn judge(&self, voters: &[PeerId]) -> Result<(), &'static str> {
+        if self.node != SYSTEM_NODE && !voters.contains(&self.node) {
+            return Err("a batch of a node that is no voter");
+        }
+        if self.incarnation > INCARNATION_MAX {
+            return Err("a run of a node beyond any count");
+        }
+        let last = self.first_sequence.checked_add(self.count);
+        if last.is_none_or(|last| last > POSITION_MAX) {
+            return Err("a sequence beyond any count");
+        }
+        Ok(())
+    }
+
     /// Sequence number of the last op.
     pub fn last_sequence(&self) -> u64 {
         self.first_sequence + self.count - 1
@@ -74,6 +93,27 @@ impl Batch {
 /// Takes the next op of a batch.
 pub fn next_op<'a>(ops: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
     Ok(take_bytes(ops)?)
+}
+
+/// Judges an entry that another node has sent: one that cannot be applied must not get into the log, where every
+/// start would meet it again, and its stamp must not carry shard time away. Ops may be anything: one that does not
+/// decode changes nothing.
+///
+/// # Errors
+/// What no correct leader proposes.
+pub fn judge(data: &Bytes, voters: &[PeerId], latest_ms: u64) -> Result<(), &'static str> {
+    if data.is_empty() {
+        return Ok(());
+    }
+    let undecodable = |_| "an entry that does not decode";
+    let mut reader = EntryReader::new(data.clone()).map_err(undecodable)?;
+    if reader.time_ms > latest_ms {
+        return Err("an entry of the far future: compare the clocks of the nodes");
+    }
+    while let Some(batch) = reader.next_batch().map_err(undecodable)? {
+        batch.judge(voters)?;
+    }
+    Ok(())
 }
 
 /// Builds the payload of one entry.

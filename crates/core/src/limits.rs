@@ -111,7 +111,25 @@ pub const ROW_KEPT_US: u64 = 100_000;
 /// So much log is kept however small the memory is.
 pub const LOG_BYTES_MIN: u64 = 4 << 10;
 
+/// No term, index or sequence of a peer is higher: counting to it takes longer than anything lasts, and nothing that
+/// is added to it overflows.
+pub const POSITION_MAX: u64 = 1 << 62;
+/// By so much a term may be ahead of the one that is known: a century of elections, ten of them per second.
+pub const TERM_LEAP_MAX: u64 = 1 << 35;
+/// Starts of one node's process; higher ones are no counts.
+pub const INCARNATION_MAX: u64 = 1 << 40;
+/// By so much a node's count of starts may be ahead of the one that was seen last.
+pub const INCARNATION_LEAP_MAX: u64 = 1 << 20;
+/// A stamp may be ahead of this node's clock by so much, in milliseconds: a day, which is more than a wrong time zone.
+pub const CLOCK_AHEAD_MS_MAX: u64 = 24 * 3_600_000;
+/// Bytes of the context of a consensus message; ours have eight, the library's own sixteen.
+pub const CONTEXT_BYTES_MAX: usize = 64;
+/// Pieces of one snapshot chunk together: a chunk ends behind the value that made it long.
+pub const SNAPSHOT_LONG_CHUNK_BYTES_MAX: usize = STRING_BYTES_MAX + (64 << 20);
+
 const _: () = {
+    // What a century of elections takes, and a little more.
+    assert!(TERM_LEAP_MAX > 100 * 366 * 86_400 * 10);
     // A lease must have lapsed everywhere before any voter that granted it may vote again.
     assert!(LEASE_US + LEASE_DRIFT_US < ELECTION_TICKS as u64 * TICK_US);
     // Two heartbeats must fit into a lease, or one lost packet would end it.

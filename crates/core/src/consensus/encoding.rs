@@ -83,11 +83,12 @@ impl Encoder {
     }
 }
 
-/// Index of the snapshot that an encoded consensus message carries, if it is one.
-pub fn snapshot_index(message: Reader) -> Option<u64> {
+/// Index and term of the snapshot that an encoded consensus message carries, if it is one.
+pub fn snapshot_of(message: Reader) -> Option<(u64, u64)> {
     let message = decode_message(1, 1, message).ok()?;
+    let metadata = message.get_snapshot().get_metadata();
     let is_snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
-    is_snapshot.then(|| message.get_snapshot().get_metadata().index)
+    is_snapshot.then_some((metadata.index, metadata.term))
 }
 
 pub(super) fn to_raft_entry(entry: &LogEntry) -> Entry {
@@ -160,7 +161,7 @@ fn encode_message(message: &Message, out: &mut Vec<u8>) {
     }
 }
 
-fn from_raft_kind(entry: &Entry) -> u8 {
+pub(super) fn from_raft_kind(entry: &Entry) -> u8 {
     match entry.get_entry_type() {
         EntryType::EntryNormal => 0,
         EntryType::EntryConfChange => 1,

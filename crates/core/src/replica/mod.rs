@@ -51,7 +51,7 @@ use crate::bugs::Bug;
 use crate::command::Command;
 use crate::consensus::Consensus;
 use crate::contract::{
-    Boot, Durability, Event, Input, LogEntry, Outputs, PeerId, ReadLevel, Role, Served, Settings,
+    Boot, Durability, Input, LogEntry, Outputs, PeerId, ReadLevel, Role, Served, Settings,
 };
 use crate::driven::Driven;
 use crate::entry::Batch;
@@ -430,14 +430,12 @@ impl Replica {
         if from == self.consensus.leader() {
             self.leader_heard_us = now.mono_us;
         }
-        let decoded = Message::decode(message);
-        let Ok(message) = decoded else {
-            let what = "a message";
-            return outputs.events.push(Event::Malformed { from, what });
+        let Ok(message) = Message::decode(message) else {
+            return self.refuse_peer(from, "bytes that do not decode", outputs);
         };
         match message {
-            Message::Consensus(reader) => self.on_consensus(from, reader, outputs),
-            Message::Forward { term, batches } => self.on_forward(from, term, batches),
+            Message::Consensus(reader) => self.on_consensus(now, from, reader, outputs),
+            Message::Forward { term, batches } => self.on_forward(from, term, batches, outputs),
             Message::ReadIndex { context } => {
                 if self.consensus.role() == Role::Leader {
                     let arrived_ms = self.clock.estimate_ms(now);
@@ -463,10 +461,16 @@ impl Replica {
     }
 
     /// Batches of a follower. Of another term than ours they are dropped: the follower finds out.
-    fn on_forward(&mut self, from: PeerId, term: u64, batches: Vec<Batch>) {
+    fn on_forward(&mut self, from: PeerId, term: u64, batches: Vec<Batch>, outputs: &mut Outputs) {
+        let judge = |batch: &Batch| match batch.node == from {
+            true => batch.judge(&self.settings.voters),
+            false => Err("a batch of another node"),
+        };
+        if let Err(reason) = batches.iter().try_for_each(judge) {
+            return self.refuse_peer(from, reason, outputs);
+        }
         if self.consensus.role() == Role::Leader && self.consensus.term() == term {
-            self.inbound
-                .extend(batches.into_iter().filter(|batch| batch.node == from));
+            self.inbound.extend(batches);
         }
     }
 

@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::{Forwarder, Replica};
 use crate::codec::{Malformed, Reader, put_bytes, put_varint};
-use crate::contract::{Durability, Outputs, PeerId, Role, SnapshotIo};
+use crate::contract::{Durability, Outputs, PeerId, Role, Settings, SnapshotIo};
 use crate::keyspace::Keyspace;
 use crate::limits;
 use crate::origin::Lanes;
@@ -129,6 +129,15 @@ impl Header {
         }
         put_bytes(&mut out, &self.lanes);
         Bytes::from(out)
+    }
+
+    /// Whether a leader can have sent it.
+    pub fn is_plausible(&self, settings: &Settings) -> bool {
+        let counts = |forwarder: &Forwarder| {
+            forwarder.incarnation <= limits::INCARNATION_MAX && forwarder.sequence <= limits::POSITION_MAX
+        };
+        self.forwarders.values().all(counts)
+            && Lanes::restore(settings.origin.clone(), &mut &self.lanes[..]).is_ok()
     }
 
     pub fn decode(bytes: Bytes) -> Result<Self, Malformed> {

@@ -10,7 +10,7 @@ use repligo_proto::words;
 use super::Replica;
 use super::snapshots::{Header, Incoming, Transfer};
 use crate::codec::Reader;
-use crate::consensus::snapshot_index;
+use crate::consensus::snapshot_of;
 use crate::contract::{Durability, Event, Outputs, PeerId, Send, SnapshotIo};
 use crate::keyspace::Keyspace;
 use crate::limits;
@@ -107,6 +107,9 @@ impl Replica {
 
     /// A snapshot for this replica begins.
     pub(super) fn on_snapshot_begin(&mut self, from: PeerId, index: u64, term: u64, outputs: &mut Outputs) {
+        if !(1..=limits::POSITION_MAX).contains(&index) || !(1..=limits::POSITION_MAX).contains(&term) {
+            return self.refuse_peer(from, "a snapshot of no place in a log", outputs);
+        }
         self.abandon_file(outputs);
         if self.settings.durability != Durability::None {
             outputs.snapshot.push(SnapshotIo::Begin { index, term });
@@ -164,6 +167,10 @@ impl Replica {
             to: from,
             message: Message::SnapshotAck { index, number }.encode(),
         };
+        if incoming.unfinished.len() + piece.len() > limits::SNAPSHOT_LONG_CHUNK_BYTES_MAX {
+            self.refuse_peer(from, "a snapshot chunk longer than any value", outputs);
+            return self.abandon_file(outputs);
+        }
         if !ends {
             incoming.next += 1;
             incoming.unfinished.extend_from_slice(&piece);
@@ -176,15 +183,14 @@ impl Replica {
             Bytes::from(std::mem::take(&mut incoming.unfinished))
         };
         let taken = if incoming.header.is_none() {
-            Header::decode(chunk.clone())
-                .map(|header| incoming.header = Some(header))
-                .is_ok()
+            let header = Header::decode(chunk.clone()).ok();
+            incoming.header = header.filter(|header| header.is_plausible(&self.settings));
+            incoming.header.is_some()
         } else {
             incoming.keyspace.restore_chunk(&chunk).is_ok()
         };
         if !taken {
-            let what = "a chunk of a snapshot";
-            outputs.events.push(Event::Malformed { from, what });
+            self.refuse_peer(from, "a snapshot chunk that does not decode", outputs);
             return self.abandon_file(outputs);
         }
         incoming.next += 1;
@@ -195,9 +201,13 @@ impl Replica {
     }
 
     /// A consensus message; one that carries a snapshot counts only if its chunks are all here.
-    pub(super) fn on_consensus(&mut self, from: PeerId, reader: Reader, outputs: &mut Outputs) {
-        if let Some(index) = snapshot_index(reader.clone()) {
-            let complete = |incoming: &Incoming| incoming.index == index && incoming.header.is_some();
+    pub(super) fn on_consensus(&mut self, now: Now, from: PeerId, reader: Reader, outputs: &mut Outputs) {
+        if let Some(place) = snapshot_of(reader.clone()) {
+            let complete = |incoming: &Incoming| {
+                (incoming.from, incoming.index, incoming.term) == (from, place.0, place.1)
+                    && incoming.header.is_some()
+                    && incoming.unfinished.is_empty()
+            };
             match self
                 .snapshots
                 .incoming
@@ -208,10 +218,17 @@ impl Replica {
                 None => return,
             }
         }
-        if self.consensus.step(from, reader).is_err() {
-            let what = "a consensus message";
-            outputs.events.push(Event::Malformed { from, what });
+        // Shard time has been reached already, however far this node's clock is behind.
+        let latest_ms = self.clock.estimate_ms(now).max(self.keyspace.time_ms());
+        let latest_ms = latest_ms.saturating_add(limits::CLOCK_AHEAD_MS_MAX);
+        if let Err(reason) = self.consensus.step(from, reader, latest_ms) {
+            self.refuse_peer(from, reason, outputs);
         }
+    }
+
+    /// A peer has said what no correct peer says.
+    pub(super) fn refuse_peer(&mut self, peer: PeerId, reason: &'static str, outputs: &mut Outputs) {
+        outputs.events.push(Event::PeerImplausible { peer, reason });
     }
 
     /// Consensus had no use for a snapshot that was offered: the log here is at or past its end.

@@ -276,10 +276,8 @@ impl World {
                 Event::Serving { term } => self.say(format_args!("n{peer} serves term {term}")),
                 Event::SnapshotInstalled { index } => self.say(format_args!("n{peer} installs {index}")),
                 Event::Warning(text) => self.say(format_args!("n{peer} warns: {text}")),
-                Event::Malformed { from, what } => {
-                    self.say(format_args!(
-                        "n{peer} drops {what} of n{from}, which does not decode"
-                    ));
+                Event::PeerImplausible { peer: other, reason } => {
+                    self.say(format_args!("n{peer} refuses n{other}: {reason}"));
                 }
             }
         }

@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::hello::{self, Hello};
+use super::link_log;
 use super::options;
 use super::socket::Socket;
 use crate::node::worker::Worker;
@@ -76,13 +77,19 @@ pub async fn dial_peer(node: Rc<Node>, peer: PeerId, address: String) {
 struct Refusal {
     peer: Option<PeerId>,
     text: String,
+    /// What the other side is told.
+    told: &'static str,
 }
+
+/// What a stranger is told where nothing better can be said.
+const NO_LINK: &str = "no link: see the log of the node that was asked";
 
 impl Refusal {
     fn new(text: impl Into<String>) -> Self {
         Self {
             peer: None,
             text: text.into(),
+            told: NO_LINK,
         }
     }
 }
@@ -106,7 +113,7 @@ async fn meet(node: &Rc<Node>, mut stream: TcpStream, expected: Option<PeerId>) 
             .link_up(stream, &header, &theirs, told)
             .map_err(|text| Refusal {
                 peer: Some(peer),
-                text,
+                ..Refusal::new(text)
             })?
     };
     LinkTask {
@@ -129,7 +136,10 @@ async fn greet(node: &Rc<Node>, stream: &mut TcpStream, expected: Option<PeerId>
                 "{} answers at the address of another node: check --cluster",
                 theirs.name
             );
-            return Err(Refusal { peer: expected, text });
+            return Err(Refusal {
+                peer: expected,
+                ..Refusal::new(text)
+            });
         }
         return Ok((header, theirs, told));
     }
@@ -139,9 +149,16 @@ async fn greet(node: &Rc<Node>, stream: &mut TcpStream, expected: Option<PeerId>
             Ok((header, theirs, told))
         }
         Err(refusal) => {
-            let header = node.worker.borrow().links.header(Kind::REFUSED);
+            // Nothing of this node: who asks may be anybody.
+            let header = Header {
+                cluster_id: 0,
+                generation: 0,
+                peer: 0,
+                incarnation: 0,
+                kind: Kind::REFUSED,
+            };
             let mut bytes = Vec::new();
-            frame::encode(&mut bytes, &header, refusal.text.as_bytes());
+            frame::encode(&mut bytes, &header, refusal.told.as_bytes());
             // It is only a courtesy: the connection ends either way.
             let _ = stream.write_all(&bytes).await;
             Err(refusal)
@@ -181,7 +198,7 @@ async fn hear_hello(node: &Rc<Node>, stream: &mut TcpStream) -> Result<(Header, 
     if frame.header.kind == Kind::REFUSED {
         return Err(Refusal::new(format!(
             "the other node says: {}",
-            String::from_utf8_lossy(payload)
+            link_log::plain(payload)
         )));
     }
     let theirs = Hello::decode(payload).map_err(|_| Refusal::new("the greeting cannot be read"))?;
@@ -189,9 +206,10 @@ async fn hear_hello(node: &Rc<Node>, stream: &mut TcpStream) -> Result<(Header, 
     let mine = (worker.links.hello(), worker.links.identity());
     match hello::judge(mine, &frame.header, &theirs) {
         Ok(_) => Ok((frame.header, theirs)),
-        Err(text) => Err(Refusal {
+        Err(refused) => Err(Refusal {
             peer: Some(frame.header.peer),
-            text,
+            text: refused.text,
+            told: refused.told,
         }),
     }
 }
@@ -264,7 +282,9 @@ impl Worker {
             self.lost(peer);
         }
         self.shared.metrics.peer_connects.add(1);
-        tracing::info!(peer = %theirs.name, "peer link up");
+        if self.links.log.admits() {
+            tracing::info!(peer = %theirs.name, "peer link up");
+        }
         self.forming_announced(peer, theirs.forming);
         self.turn.request();
         Ok(epoch)
@@ -274,11 +294,13 @@ impl Worker {
         if !self.links.detach(peer, epoch) {
             return;
         }
-        let name = self.links.name(peer);
-        if reason.is_empty() {
-            tracing::info!(peer = %name, "peer link down");
-        } else {
-            tracing::warn!(peer = %name, "peer link torn down: {reason}");
+        if self.links.log.admits() {
+            let name = self.links.name(peer);
+            if reason.is_empty() {
+                tracing::info!(peer = %name, "peer link down");
+            } else {
+                tracing::warn!(peer = %name, "peer link torn down: {reason}");
+            }
         }
         self.lost(peer);
     }
@@ -329,7 +351,7 @@ impl Worker {
             Kind::HELLO => {
                 let theirs = Hello::decode(payload).map_err(|_| "the greeting cannot be read".to_owned())?;
                 let mine = (self.links.hello(), self.links.identity());
-                hello::judge(mine, header, &theirs)?;
+                hello::judge(mine, header, &theirs).map_err(|refused| refused.text)?;
                 socket.theirs = theirs.forming;
                 self.forming_announced(peer, theirs.forming);
                 self.open_if_both_formed(peer, socket);
@@ -344,7 +366,10 @@ impl Worker {
             Kind::CORE => {
                 let message = bytes::Bytes::copy_from_slice(payload);
                 self.step(now, Input::Peer { from: peer, message });
-                Ok(())
+                match self.links.take_implausible(peer) {
+                    None => Ok(()),
+                    Some(reason) => Err(format!("no correct node says this: {reason}")),
+                }
             }
             Kind::STATUS_REPLY => {
                 let taken = self.links.take_report(now, peer, payload);

@@ -8,10 +8,14 @@ use bytes::Bytes;
 use repligo_core::codec::{Malformed, Reader, put_bytes, put_varint};
 use repligo_core::contract::{Identity, PeerId};
 use repligo_core::forming::FormingState;
+use repligo_core::limits::INCARNATION_MAX;
 use repligo_proto::frame::{Header, Kind};
 
 /// Version of the messages between nodes; nodes with different ones do not talk.
 pub const FEATURE_LEVEL: u64 = 2;
+
+/// Names and addresses are never longer.
+const TEXT_BYTES_MAX: usize = 255;
 
 /// What a node says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,62 +77,105 @@ impl Hello {
     }
 }
 
+/// A name or an address: it gets into logs and into the replies to clients.
 fn text(reader: &mut Reader) -> Result<String, Malformed> {
-    String::from_utf8(reader.bytes()?.to_vec()).map_err(|_| Malformed)
+    let text = String::from_utf8(reader.bytes()?.to_vec()).map_err(|_| Malformed)?;
+    let is_plain = text.len() <= TEXT_BYTES_MAX && !text.contains(char::is_control);
+    is_plain.then_some(text).ok_or(Malformed)
+}
+
+/// Why a greeting is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// For the other side, which may be a stranger: what kind of thing differs, and nothing of this node.
+    pub told: &'static str,
+    /// For this node's log: what differs, and what to change.
+    pub text: String,
+}
+
+impl Refused {
+    fn new(told: &'static str, text: String) -> Self {
+        Self { told, text }
+    }
 }
 
 /// Whether a node that says this belongs to this one's cluster; its number if so.
 ///
 /// # Errors
-/// One sentence for both operators: what differs, and what to change.
-pub fn judge(mine: (&Hello, &Identity), header: &Header, theirs: &Hello) -> Result<PeerId, String> {
+/// One sentence for each operator: what differs, and what to change.
+pub fn judge(mine: (&Hello, &Identity), header: &Header, theirs: &Hello) -> Result<PeerId, Refused> {
     let (own, identity) = mine;
     let name = &theirs.name;
+    let refuse = |told, text| Err(Refused::new(told, text));
     if header.kind != Kind::HELLO {
-        return Err("the other side did not begin with a greeting: it is no repligo node".to_owned());
+        let text = "the other side did not begin with a greeting: it is no repligo node";
+        return refuse("no greeting came first", text.to_owned());
     }
     if theirs.feature_level != own.feature_level {
-        return Err(format!(
+        let text = format!(
             "{name} speaks feature level {}, {} speaks {}: run the same release on both",
             theirs.feature_level, own.name, own.feature_level
-        ));
+        );
+        return refuse("the releases differ: run the same one on every node", text);
     }
     if theirs.voters != own.voters {
-        return Err(format!(
+        let text = format!(
             "{name} was started with the nodes {}, {} with {}: give every node the same --cluster",
             theirs.voters.join(", "),
             own.name,
             own.voters.join(", ")
-        ));
+        );
+        return refuse("the --cluster lines differ: give every node the same one", text);
     }
     let place = own.voters.iter().position(|voter| voter == name);
     let place = place.map(|place| place as u64 + 1);
     if *name == own.name || place != Some(header.peer) {
-        return Err(format!(
+        let text = format!(
             "a node that calls itself {name} answers where another one was expected: check the addresses in \
              --cluster and the --name of each node"
-        ));
+        );
+        let told = "another node is expected: check the addresses in --cluster and the --name of each node";
+        return refuse(told, text);
+    }
+    if header.incarnation > INCARNATION_MAX {
+        let text = format!("{name} says that it was started {} times", header.incarnation);
+        return refuse("the count of starts is beyond any count", text);
     }
     if theirs.origin_fingerprint != own.origin_fingerprint {
-        return Err(format!(
+        let text = format!(
             "{name} and {} have different [[keyspace]] sections: give every node the same configuration",
             own.name
-        ));
+        );
+        let told = "the [[keyspace]] sections differ: give every node the same configuration";
+        return refuse(told, text);
     }
+    judge_cluster((own, identity), header, theirs)
+}
+
+fn judge_cluster(
+    (own, identity): (&Hello, &Identity),
+    header: &Header,
+    theirs: &Hello,
+) -> Result<PeerId, Refused> {
+    let name = &theirs.name;
     if let (FormingState::Formed(mine), FormingState::Formed(other)) = (own.forming, theirs.forming) {
         if mine != other {
-            return Err(format!(
+            let text = format!(
                 "{name} belongs to cluster {other:032x}, {} to {mine:032x}: one of the data directories is the \
                  wrong one",
                 own.name
-            ));
+            );
+            let told = "the clusters differ: one of the data directories is the wrong one";
+            return Err(Refused::new(told, text));
         }
         if header.generation != identity.generation {
-            return Err(format!(
+            let text = format!(
                 "{name} is of generation {} of the cluster, {} of {}: the older one missed a recovery and must \
                  not take part",
                 header.generation, own.name, identity.generation
-            ));
+            );
+            let told = "the generations of the cluster differ: the older one missed a recovery";
+            return Err(Refused::new(told, text));
         }
     }
     Ok(header.peer)
@@ -171,7 +218,13 @@ mod tests {
         let result = judge((&hello("n1"), &identity), &header, &theirs);
         match (result, expect) {
             (Ok(peer), None) => assert_eq!(peer, 2),
-            (Err(text), Some(part)) => assert!(text.contains(part), "{text}"),
+            (Err(refused), Some(part)) => {
+                assert!(refused.text.contains(part), "{refused:?}");
+                // A stranger learns nothing of this node.
+                for secret in ["n1", "n2", "n3", "00000009", "1 of"] {
+                    assert!(!refused.told.contains(secret), "{refused:?}");
+                }
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -191,15 +244,21 @@ mod tests {
         check(|hello, _| hello.name = "n3".to_owned(), Some("--name"));
         check(|hello, _| hello.name = "n1".to_owned(), Some("--name"));
         check(|_, header| header.kind = Kind::CORE, Some("greeting"));
+        check(|_, header| header.incarnation = u64::MAX, Some("started"));
     }
 
     #[test]
     fn greetings_survive_the_wire_and_nothing_else_is_one() {
         let hello = hello("n1");
         let bytes = hello.encode();
-        assert_eq!(Hello::decode(&bytes), Ok(hello));
+        assert_eq!(Hello::decode(&bytes), Ok(hello.clone()));
         for length in 0..bytes.len() {
             assert!(Hello::decode(&bytes[..length]).is_err(), "{length}");
+        }
+        for text in ["n1\nroot logged in", "n1\u{1b}[2J", &"n".repeat(256)] {
+            let mut forged = hello.clone();
+            forged.name = text.to_owned();
+            assert_eq!(Hello::decode(&forged.encode()), Err(Malformed), "{text:?}");
         }
     }
 }

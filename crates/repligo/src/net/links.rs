@@ -10,11 +10,13 @@ use bytes::Bytes;
 use repligo_core::codec::Malformed;
 use repligo_core::contract::{Identity, PeerId, Role, Status};
 use repligo_core::forming::FormingState;
+use repligo_core::limits::INCARNATION_LEAP_MAX;
 use repligo_core::time::Now;
 use repligo_proto::frame::{self, HEADER_BYTES, Header, Kind};
 use tokio::net::TcpStream;
 
 use super::hello::Hello;
+use super::link_log::LinkLog;
 use super::outgoing::Outgoing;
 use super::report;
 use super::socket::Socket;
@@ -22,6 +24,8 @@ use crate::node::{Metrics, PeerStatus};
 
 /// Ticks between two reports of the own status to the others.
 const REPORT_TICKS: u64 = 8;
+/// A run whose stream was open for so many ticks has lasted.
+const PROVEN_TICKS: u64 = 200;
 /// A report older than this says nothing of the present.
 const REPORT_FRESH_MS: u64 = 1000;
 
@@ -34,8 +38,13 @@ pub struct Link {
     pub name: String,
     /// Where it listens for nodes.
     pub address: String,
-    /// Highest run of its process that was seen; earlier ones are ghosts.
+    /// Run of its process on the present stream, or on the last one; while there is a stream, earlier runs are ghosts.
     pub incarnation: u64,
+    /// Highest run that has lasted: earlier ones are ghosts for good. One that only greeted proves nothing, and must
+    /// not keep the real node out.
+    proven: u64,
+    /// Tick at which the present stream was attached.
+    since_tick: u64,
     /// The stream, if there is one and its task does not hold it.
     socket: Option<Socket>,
     /// Epoch of the present stream, 0 for none.
@@ -46,6 +55,8 @@ pub struct Link {
     report: PeerStatus,
     heard_us: u64,
     last_refusal: String,
+    /// The core has refused what came last over the present stream.
+    implausible: Option<&'static str>,
 }
 
 /// Links to all other nodes, and what this node says of itself on them.
@@ -61,6 +72,8 @@ pub struct Links {
     told: (Role, u64, PeerId, bool),
     /// The last message of the core and its frame's header, which is the same for every peer.
     framed: Option<(Bytes, [u8; HEADER_BYTES])>,
+    /// What may be logged about links.
+    pub log: LinkLog,
 }
 
 impl Links {
@@ -74,6 +87,8 @@ impl Links {
         let link = |(peer, name, address): (PeerId, String, String)| Link {
             peer,
             incarnation: 0,
+            proven: 0,
+            since_tick: 0,
             socket: None,
             epoch: 0,
             hello_due: false,
@@ -86,6 +101,7 @@ impl Links {
             },
             heard_us: 0,
             last_refusal: String::new(),
+            implausible: None,
             name,
             address,
         };
@@ -98,6 +114,7 @@ impl Links {
             ticks: 0,
             told: Default::default(),
             framed: None,
+            log: LinkLog::default(),
         }
     }
 
@@ -180,17 +197,31 @@ impl Links {
     ) -> Result<u64, String> {
         let epoch = self.next_epoch;
         self.next_epoch += 1;
-        let forming = self.hello.forming;
+        let (forming, ticks) = (self.hello.forming, self.ticks);
         let Some(link) = self.link(header.peer) else {
             return Err(format!("there is no node number {}", header.peer));
         };
-        if header.incarnation < link.incarnation {
+        let floor = if link.is_attached() {
+            link.incarnation
+        } else {
+            link.proven
+        };
+        if header.incarnation < floor {
             return Err(format!(
                 "a process of {} that was replaced by a later one still talks",
                 link.name
             ));
         }
+        if floor > 0 && header.incarnation - floor > INCARNATION_LEAP_MAX {
+            return Err(format!(
+                "{} says that it was started {} times since it was here last",
+                link.name,
+                header.incarnation - floor
+            ));
+        }
         link.incarnation = header.incarnation;
+        link.since_tick = ticks;
+        link.implausible = None;
         link.last_refusal.clear();
         link.hello_due = told != forming;
         link.report.client_address.clone_from(&theirs.client_address);
@@ -311,9 +342,14 @@ impl Links {
         }
     }
 
-    /// The regular tick: from time to time, time to report.
+    /// The regular tick: from time to time, time to report; runs that have lasted are believed.
     pub fn tick(&mut self, _now: Now) {
         self.ticks += 1;
+        for link in &mut self.links {
+            if link.open && link.is_attached() && self.ticks - link.since_tick >= PROVEN_TICKS {
+                link.proven = link.proven.max(link.incarnation);
+            }
+        }
     }
 
     /// The own row of the cluster's status; reported to the others every few ticks, and when it changes who
@@ -371,15 +407,33 @@ impl Links {
 
     /// Logs why a node was refused, once per reason: it will try again every half second.
     pub fn note_refusal(&mut self, peer: Option<PeerId>, reason: &str) {
-        let link = peer.and_then(|peer| self.link(peer));
-        match link {
-            Some(link) if link.last_refusal == reason => {}
+        let link = peer.and_then(|peer| self.links.iter_mut().find(|link| link.peer == peer));
+        let name = match link {
+            Some(link) if link.last_refusal == reason => return,
             Some(link) => {
                 link.last_refusal = reason.to_owned();
-                tracing::warn!(peer = %link.name, "peer link refused: {reason}");
+                Some(link.name.as_str())
             }
-            None => tracing::warn!("peer link refused: {reason}"),
+            None => None,
+        };
+        if self.log.admits() {
+            match name {
+                Some(name) => tracing::warn!(peer = %name, "peer link refused: {reason}"),
+                None => tracing::warn!("peer link refused: {reason}"),
+            }
         }
+    }
+
+    /// The core has refused what a peer said.
+    pub fn refuse(&mut self, peer: PeerId, reason: &'static str) {
+        if let Some(link) = self.link(peer) {
+            link.implausible = Some(reason);
+        }
+    }
+
+    /// Whether it has since the last call.
+    pub fn take_implausible(&mut self, peer: PeerId) -> Option<&'static str> {
+        self.link(peer)?.implausible.take()
     }
 
     /// Bytes that wait to be sent to anybody.

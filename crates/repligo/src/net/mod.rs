@@ -4,6 +4,7 @@ pub mod connection;
 pub mod dial;
 pub mod gather;
 pub mod hello;
+pub mod link_log;
 pub mod links;
 pub mod listener;
 pub mod options;

@@ -68,13 +68,8 @@ impl Worker {
             Event::Serving { term } => tracing::info!(term, "serving"),
             Event::SnapshotInstalled { index } => tracing::info!(index, "snapshot of the leader installed"),
             Event::Warning(text) => tracing::warn!("{text}"),
-            Event::Malformed { from, what } => {
-                let peer = self.node_name(*from);
-                tracing::warn!(
-                    %peer,
-                    "{what} does not decode and was dropped: does every node run the same release?"
-                );
-            }
+            // Told when the stream is torn down.
+            Event::PeerImplausible { peer, reason } => self.links.refuse(*peer, reason),
         }
     }
 

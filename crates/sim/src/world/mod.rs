@@ -179,6 +179,11 @@ impl Context {
                 }
             }
             CoreEvent::SnapshotInstalled { .. } => self.counts.snapshots += 1,
+            CoreEvent::PeerImplausible { peer, reason } => self.fail(Violation {
+                check: "correct peers are believed",
+                subject: format!("node {node} about node {peer}"),
+                explanation: (*reason).to_owned(),
+            }),
             _ => {}
         }
     }
