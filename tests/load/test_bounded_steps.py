@@ -1,5 +1,6 @@
 """Inputs that once held a node for seconds, on a real cluster: the leader keeps its term, and others are answered."""
 
+import contextlib
 import json
 import threading
 import time
@@ -64,17 +65,23 @@ class Others:
         self._thread.join(40)
 
 
-@pytest.fixture
-def undisturbed(cluster):
-    """The test runs beside another client; afterwards the leader is the one that it was, in the same term."""
+@contextlib.contextmanager
+def beside_others(cluster, longest_seconds):
+    """Runs beside another client; afterwards the leader is the one that it was, in the same term."""
     leader = cluster.leader()
     term = term_of(leader)
     with Others(leader) as others:
         yield leader
     assert others.failure is None, others.failure
     print(f"{others.count} other requests, the longest took {others.longest:.3f} s")
-    assert others.longest < LONGEST_WAIT_SECONDS
+    assert others.longest < longest_seconds
     assert (leader.role(), term_of(leader)) == ("leader", term)
+
+
+@pytest.fixture
+def undisturbed(cluster):
+    with beside_others(cluster, LONGEST_WAIT_SECONDS) as leader:
+        yield leader
 
 
 def test_a_long_class_is_read_once_per_command(undisturbed):
@@ -97,3 +104,47 @@ def test_a_pattern_that_costs_much_holds_nobody_up_and_other_walks_overtake_it(u
         costly.send(encode(("KEYS", b"*?" + b"a" * 4_000 + b"b*")))
         assert len(other.ask("KEYS", "key000*", seconds=30)) == 10_000
         assert costly.read().value.plain() == []
+
+
+def drain(connection, count, seconds=120):
+    """Reads so many replies without keeping them."""
+    for _ in range(count):
+        connection.read(seconds)
+
+
+# As many as take one node several seconds, and Python no longer.
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(3_000, ("CONFIG", "GET", "*")), (2_000, ("INFO", "everything")), (50, ("COMMAND", "DOCS"))],
+)
+def test_a_long_pipeline_of_local_commands_lets_others_in_between(undisturbed, count, words):
+    with undisturbed.connect(120.0) as connection:
+        sender = threading.Thread(target=connection.send, args=(encode(words) * count,), daemon=True)
+        sender.start()
+        begin = time.monotonic()
+        drain(connection, count)
+        sender.join(10)
+        print(f"{count} x {words} took {time.monotonic() - begin:.1f} s")
+        assert connection.ask("PING") == b"PONG"
+
+
+def test_a_block_of_many_local_commands_lets_others_in_between(undisturbed):
+    count = 2_000
+    with undisturbed.connect(120.0) as connection:
+        for first in (("SET", "x", "1"), ("PING",)):
+            connection.send(encode(("MULTI",)) + encode(first) + encode(("INFO", "everything")) * count)
+            drain(connection, count + 2)
+            connection.send(encode(("EXEC",)))
+            value = connection.read(120).value.plain()
+            assert len(value) == count + 1
+            assert value[0] in (b"OK", b"PONG") and b"# Stats" in value[count]
+
+
+def test_values_that_grow_by_hundreds_of_megabytes_cost_nobody_the_leadership(cluster):
+    # Reads wait until what they would see in half is written as a whole.
+    with beside_others(cluster, 20.0) as leader, leader.connect(120.0) as connection:
+        length = 100 << 20
+        requests = [encode(("SETRANGE", f"long{number}", str(length), "x")) for number in range(3)]
+        connection.send(b"".join(requests))
+        assert [reply.value.plain() for reply in connection.read_all(3)] == [length + 1] * 3
+        assert connection.ask("GETRANGE", "long2", str(length - 2), str(length)) == b"\0\0x"

@@ -169,6 +169,21 @@ pub struct LongReply {
     pub ticket: Ticket,
     /// The encoded reply.
     pub pieces: Pieces,
+    /// Of a MULTI block: the items that failed and the encoded errors, so that nobody has to search a
+    /// long reply for them.
+    pub failures: Vec<Failure>,
+}
+
+/// An item of a MULTI block that failed: its position and its encoded error.
+pub type Failure = (u32, Box<[u8]>);
+
+/// Steps made for a request that takes several turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// The request's ticket.
+    pub ticket: Ticket,
+    /// How many.
+    pub steps: usize,
 }
 
 /// One entry of the replicated log as it goes to disk.
@@ -301,6 +316,11 @@ pub struct Outputs {
     /// Answers that took several turns, decided after those above: handed over as they are, because they
     /// may be long.
     pub long_replies: Vec<LongReply>,
+    /// What was done for requests that take several turns, whether or not they are answered by now: the driver,
+    /// which has a clock, charges them with the time. To be forgotten by whoever wants no statistics.
+    pub spent: Vec<Spent>,
+    /// All steps that were made, those of `spent` included.
+    pub steps: usize,
     /// Messages that may leave at once.
     pub sends: Vec<Send>,
     /// Log writes, in order. Empty in [`Durability::None`].
@@ -318,12 +338,15 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Puts the long replies among the others, for a driver that does not mind copying them.
+    /// Puts the long replies among the others, for a driver that does not mind copying them and keeps no
+    /// statistics.
     ///
     /// # Panics
     /// If all replies together are 4 GiB or more.
     pub fn join_long_replies(&mut self) {
-        for LongReply { ticket, pieces } in self.long_replies.drain(..) {
+        self.spent.clear();
+        self.steps = 0;
+        for LongReply { ticket, pieces, .. } in self.long_replies.drain(..) {
             let position = |at: usize| u32::try_from(at).expect("replies of one step stay below 4 GiB");
             let begin = position(self.reply_bytes.len());
             pieces

@@ -49,6 +49,11 @@ impl<'a> ReplyWriter<'a> {
         self.out.as_ref().map_or(0, |out| out.len())
     }
 
+    /// What was written behind `position`, as it was told by [`Self::position`].
+    pub fn written_since(&self, position: usize) -> &[u8] {
+        self.out.as_ref().map_or(&[], |out| &out[position..])
+    }
+
     /// Takes back everything behind `position`, as it was told by [`Self::position`].
     pub fn rewind(&mut self, position: usize) {
         if let Some(out) = &mut self.out {

@@ -53,6 +53,13 @@ pub fn too_large_to_replicate(bytes: usize, bytes_max: usize) -> String {
     )
 }
 
+/// A command with more arguments than are worked on at once.
+pub fn too_many_arguments(command: &str, arguments_max: usize) -> String {
+    format!(
+        "ERR too many arguments for '{command}': at most {arguments_max} at once; ask in several requests"
+    )
+}
+
 // Transactions.
 /// The reply of every command between MULTI and EXEC.
 pub const QUEUED: &str = "QUEUED";

@@ -24,6 +24,9 @@ mod fields;
 /// Tags from here on are ops of other kinds than a command.
 pub const FIRST_OP_TAG: u8 = 0x80;
 
+/// The first byte of an encoded SETRANGE: a short op that can take long.
+pub const SET_RANGE_TAG: u8 = tag::SET_RANGE;
+
 /// The first byte of an encoded command.
 mod tag {
     pub const GET: u8 = 0x01;

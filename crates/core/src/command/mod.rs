@@ -17,7 +17,7 @@ mod options;
 mod parse;
 
 pub use argument::{Keys, Pairs};
-pub use encoding::FIRST_OP_TAG;
+pub use encoding::{FIRST_OP_TAG, SET_RANGE_TAG};
 pub use error::CommandError;
 pub use number::parse_i64;
 pub use options::{

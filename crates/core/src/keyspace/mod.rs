@@ -27,6 +27,7 @@ mod seed;
 mod slices;
 mod snapshot;
 
+mod stretch;
 mod strings;
 mod walk;
 mod write;

@@ -13,9 +13,11 @@ use bytes::Bytes;
 use repligo_proto::reply::ReplyWriter;
 
 use super::Keyspace;
+use super::stretch::Stretch;
 use super::walk::Walk;
 use super::write::NewValue;
 use crate::command::Command;
+use crate::contract::Failure;
 use crate::limits::{SLICE_STEPS, STEP_BYTES};
 use crate::op::{Item, Transaction};
 use crate::packed::take_bytes;
@@ -79,6 +81,7 @@ enum Kind {
         walk: Box<Walk<Bytes>>,
         alone: bool,
     },
+    Stretch(Box<Stretch>),
     Block(Box<Block>),
 }
 
@@ -92,6 +95,7 @@ struct Block {
     count: usize,
     begun: bool,
     current: Option<Task>,
+    failures: Vec<Failure>,
 }
 
 /// A command that is executed in slices; see the module.
@@ -122,7 +126,7 @@ impl Task {
         match &self.0 {
             Kind::Keys { each, .. } => !matches!(each, Each::Delete),
             Kind::Walk { .. } => true,
-            Kind::Set { .. } | Kind::Block(_) => false,
+            Kind::Set { .. } | Kind::Stretch(_) | Kind::Block(_) => false,
         }
     }
 
@@ -131,6 +135,14 @@ impl Task {
         match &self.0 {
             Kind::Walk { walk, .. } => walk.found_bytes(),
             _ => 0,
+        }
+    }
+
+    /// Which items of a block failed so far.
+    pub fn take_failures(&mut self) -> Vec<Failure> {
+        match &mut self.0 {
+            Kind::Block(block) => std::mem::take(&mut block.failures),
+            _ => Vec::new(),
         }
     }
 
@@ -166,6 +178,7 @@ impl Keyspace {
                 .database(*db)
                 .is_some_and(|database| database.table().len() > SLICE_STEPS),
             Command::Scan { count, .. } => *count > SLICE_STEPS as u64,
+            Command::SetRange { .. } | Command::Append { .. } => self.stretches_far(command),
             _ => false,
         }
     }
@@ -181,8 +194,11 @@ impl Keyspace {
 
     /// True for a block that is to be executed in slices. Nobody who waits for no reply needs its reads.
     pub fn is_wide_block(&self, transaction: &Transaction<'_>, bytes: usize, replies: bool) -> bool {
-        let wide = |item| matches!(item, Item::Command(command) if self.may_be_long(&command));
-        bytes > WIDE_BYTES || (replies && transaction.items().any(wide))
+        let wide = |item| match item {
+            Item::Command(command) if replies || command.is_write() => self.may_be_long(&command),
+            _ => false,
+        };
+        bytes > WIDE_BYTES || transaction.items().any(wide)
     }
 
     /// A command that [`Keyspace::is_wide`], or whose reply was [`super::ReadOutcome::Long`], decoded from
@@ -226,6 +242,9 @@ impl Keyspace {
                 ),
                 alone: false,
             },
+            Command::SetRange { .. } | Command::Append { .. } => Kind::Stretch(Box::new(
+                Stretch::new(command, source).expect("only SETRANGE and APPEND stretch"),
+            )),
             _ => panic!("{} is never executed in slices", command.name()),
         })
     }
@@ -246,6 +265,7 @@ impl Keyspace {
             count: transaction.len(),
             begun: false,
             current: None,
+            failures: Vec::new(),
         }))))
     }
 
@@ -267,6 +287,7 @@ impl Keyspace {
                 }
                 is_done
             }
+            Kind::Stretch(stretch) => stretch.advance(self, steps, reply),
             Kind::Set { .. } => self.advance_set(&mut task.0, steps, reply),
             Kind::Keys { .. } => self.advance_keys(&mut task.0, steps, reply),
         }
@@ -388,7 +409,12 @@ impl Keyspace {
                     block.current = (!is_skipped).then(|| Self::begin(&command, &block.source));
                 }
                 Item::Command(command) => {
+                    let before = reply.position();
                     self.apply(&command, reply);
+                    let written = reply.written_since(before);
+                    if written.first() == Some(&b'-') {
+                        block.failures.push((index as u32, written.into()));
+                    }
                     *steps = steps.saturating_sub(command.further_keys());
                 }
             }

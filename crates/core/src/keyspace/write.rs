@@ -136,7 +136,7 @@ impl Keyspace {
     }
 
     #[inline]
-    fn next_version(&mut self) -> u64 {
+    pub(super) fn next_version(&mut self) -> u64 {
         self.version += 1;
         self.version
     }

@@ -18,8 +18,8 @@ use super::outbox::{Sealed, Waiter};
 use super::slow::SlowRead;
 use super::{Forwarder, Replica, answer, fail};
 use crate::bugs::Bug;
-use crate::command::Command;
-use crate::contract::{LogEntry, LongReply, Outputs, Ticket};
+use crate::command::{Command, SET_RANGE_TAG};
+use crate::contract::{LogEntry, LongReply, Outputs, Spent, Ticket};
 use crate::entry::{Batch, EntryReader, SYSTEM_NODE, next_op};
 use crate::keyspace::{Keyspace, Task, steps_of};
 use crate::limits;
@@ -280,10 +280,15 @@ impl Replica {
                 writer.raw(&bytes);
             }
         };
-        if !self
+        let before = self.apply_steps;
+        let is_done = self
             .keyspace
-            .advance(task, &mut self.apply_steps, &mut writer, &mut local)
-        {
+            .advance(task, &mut self.apply_steps, &mut writer, &mut local);
+        if let Some((ticket, _)) = *client {
+            let steps = before - self.apply_steps;
+            outputs.spent.push(Spent { ticket, steps });
+        }
+        if !is_done {
             return false;
         }
         match *client {
@@ -298,6 +303,7 @@ impl Replica {
             Some((ticket, _)) => outputs.long_replies.push(LongReply {
                 ticket,
                 pieces: std::mem::take(reply),
+                failures: task.take_failures(),
             }),
             None => {}
         }
@@ -349,7 +355,8 @@ impl Replica {
     fn task_of(&self, ops: &Bytes, op: &[u8], replies: bool) -> Option<Task> {
         let mut rest = op;
         let is_block = op.first() == Some(&Op::TRANSACTION_TAG);
-        if !is_block && op.len() < crate::limits::SLICE_STEPS {
+        let may_stretch = op.first() == Some(&SET_RANGE_TAG);
+        if !is_block && !may_stretch && op.len() < crate::limits::SLICE_STEPS {
             return None;
         }
         match Op::decode(&mut rest).ok()? {

@@ -224,6 +224,7 @@ impl Replica {
             self.apply_steps = limits::SLICE_STEPS;
             self.read_steps = limits::SLICE_STEPS;
         }
+        let steps_before = self.apply_steps + self.read_steps;
         match input {
             // Requests of a turn only gather; the turn's end lets them leave together.
             Input::Request(request) => return self.on_request(now, request, outputs),
@@ -253,6 +254,7 @@ impl Replica {
             }
             self.judge_memory_again();
         }
+        outputs.steps += steps_before.saturating_sub(self.apply_steps + self.read_steps);
     }
 
     /// Serves a read straight away if its level allows; the fast path.

@@ -16,7 +16,7 @@ use repligo_proto::words;
 
 use super::{Replica, fail};
 use crate::command::Command;
-use crate::contract::{LongReply, Outputs, Ticket};
+use crate::contract::{LongReply, Outputs, Spent, Ticket};
 use crate::keyspace::{Keyspace, Task};
 use crate::limits;
 use crate::pieces::Pieces;
@@ -93,11 +93,15 @@ impl Replica {
                 continue;
             }
             let mut writer = ReplyWriter::new(read.reply.room(), read.client.1);
+            let before = self.read_steps;
             let steps = &mut self.read_steps;
-            if !self
+            let is_done = self
                 .keyspace
-                .advance(&mut read.task, steps, &mut writer, &mut |_, _| ())
-            {
+                .advance(&mut read.task, steps, &mut writer, &mut |_, _| ());
+            let steps = before - self.read_steps;
+            let ticket = read.client.0;
+            outputs.spent.push(Spent { ticket, steps });
+            if !is_done {
                 self.slow.rotate();
                 return;
             }
@@ -105,6 +109,7 @@ impl Replica {
             outputs.long_replies.push(LongReply {
                 ticket: read.client.0,
                 pieces: read.task.into_found().unwrap_or(read.reply),
+                failures: Vec::new(),
             });
         }
     }

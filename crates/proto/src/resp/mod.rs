@@ -18,4 +18,4 @@ pub use args::{ArgSlice, Args, OwnedRequest};
 pub use encode::{encode_request, request};
 pub use error::{ProtocolError, ReplyError};
 pub use request::{Limits, RequestDecoder};
-pub use value::{REPLY_DEPTH_MAX, ReplyDecoder, Value, decode_reply};
+pub use value::{REPLY_DEPTH_MAX, ReplyDecoder, Value, decode_reply, reply_length};

@@ -311,6 +311,27 @@ pub fn decode_reply(buffer: &[u8]) -> Result<Option<(Value, usize)>, ReplyError>
     ReplyDecoder::new().decode(buffer)
 }
 
+/// Bytes of the reply at the start of `buffer`, without looking at its contents; `None` if it is incomplete
+/// or none.
+pub fn reply_length(buffer: &[u8]) -> Option<usize> {
+    let (mut at, mut open) = (0usize, 1u64);
+    while open > 0 {
+        let rest = buffer.get(at..)?;
+        let end = memchr::memchr(b'\n', rest)?;
+        let (kind, line) = rest[..end].strip_suffix(b"\r")?.split_first()?;
+        at += end + 1;
+        open -= 1;
+        let count = || u64::try_from(parse_length(line).unwrap_or(-1)).ok();
+        match kind {
+            b'$' | b'=' | b'!' => at += count().map_or(0, |bytes| bytes as usize + 2),
+            b'*' | b'~' | b'>' => open += count().unwrap_or(0),
+            b'%' => open += count().unwrap_or(0).checked_mul(2)?,
+            _ => {}
+        }
+    }
+    (at <= buffer.len()).then_some(at)
+}
+
 fn aggregate(line: &[u8], kind: Kind) -> Result<Element, ReplyError> {
     let count = parse_length(line).filter(|count| (0..=ELEMENTS_MAX).contains(count));
     Ok(Element::Header(

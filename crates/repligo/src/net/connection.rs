@@ -18,8 +18,10 @@ use super::gather::{Gathering, READ_BYTES_MAX};
 use super::options;
 use super::order::Unanswered;
 use super::replies::ReplyQueue;
+use super::standing::{Progress, Sent, Stall, not_read};
 use super::stream::ClientStream;
 use super::window::{Ending, REQUESTS_MAX, Window};
+use crate::node::clock::boottime_ns;
 use crate::node::worker::Worker;
 use crate::session::{self, Flow, Session};
 
@@ -32,17 +34,6 @@ const SENT_AT_ONCE_BYTES: usize = 1 << 20;
 const WAITING_MAX: usize = 16_384;
 /// Largest step by which a buffer for an incomplete request grows on the client's word alone.
 const GROWTH_BYTES: usize = 1 << 20;
-
-/// Why a connection does not parse what it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stall {
-    /// It does.
-    None,
-    /// The next request must not be given in before all earlier ones are answered.
-    Answers,
-    /// Too much is unsent, or too many requests wait.
-    Output,
-}
 
 /// One client connection.
 #[derive(Debug)]
@@ -81,34 +72,6 @@ pub struct Connection {
     waker: Option<Waker>,
 }
 
-enum Sent {
-    All,
-    Blocked,
-    /// There is more to send, and others come first.
-    Paused,
-    Broken,
-}
-
-/// What came of reading.
-enum Progress {
-    /// Something was read and executed.
-    Made,
-    /// The same, and there may be more at once: let others have a turn first.
-    Yields,
-    /// Nothing to read now; the task will be woken.
-    Waits,
-    /// The client has closed its side, or the connection broke.
-    Ended,
-}
-
-fn not_read(result: Poll<io::Result<()>>, count: usize) -> Option<Progress> {
-    match result {
-        Poll::Pending => Some(Progress::Waits),
-        Poll::Ready(Ok(())) if count > 0 => None,
-        Poll::Ready(_) => Some(Progress::Ended),
-    }
-}
-
 impl Connection {
     /// A connection in its first state. `first_sequence` goes on where the last one in this slot ended.
     pub fn new(
@@ -143,7 +106,8 @@ impl Connection {
 
     /// Bytes read and not yet consumed, and the room after them.
     pub fn query_buffer(&self) -> (usize, usize) {
-        let held = self.input.len() - self.input_start;
+        // While it is being executed, the input is elsewhere.
+        let held = self.input.len().saturating_sub(self.input_start);
         (held, self.input.capacity() - self.input.len())
     }
 
@@ -192,9 +156,12 @@ impl Connection {
             Stall::None => false,
             Stall::Answers => self.replies.waiting() == 0,
             Stall::Output => true,
+            // Woken by the allowance.
+            Stall::Allowance => false,
         };
         let reads_on = std::mem::take(&mut self.has_more);
-        if self.killed || self.closing || self.write_blocked || resumes || reads_on {
+        let runs = self.session.is_block_ready();
+        if self.killed || self.closing || self.write_blocked || resumes || reads_on || runs {
             self.wake();
         }
     }
@@ -284,6 +251,12 @@ impl Connection {
                     }
                 }
             }
+            if self.session.is_block_ready() {
+                if self.run_block(worker) {
+                    continue;
+                }
+                return Poll::Pending;
+            }
             if self.closing {
                 let over = self.replies.waiting() == 0 && self.replies.pending_bytes() == 0;
                 return if over { Poll::Ready(()) } else { Poll::Pending };
@@ -292,8 +265,12 @@ impl Connection {
                 Stall::None => false,
                 Stall::Answers => self.replies.waiting() > 0,
                 Stall::Output => self.holds_back(),
+                Stall::Allowance => worker.allowance.is_used_up(),
             };
             if stalled {
+                if self.stall == Stall::Allowance {
+                    worker.wait_for_allowance(self.slot, false);
+                }
                 return Poll::Pending;
             }
             if self.stall != Stall::None {
@@ -315,6 +292,20 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Runs on what the session answers of a MULTI block; false if it goes on in the next turn.
+    pub fn run_block(&mut self, worker: &mut Worker) -> bool {
+        if worker.allowance.is_used_up() {
+            worker.wait_for_allowance(self.slot, false);
+            return false;
+        }
+        let began_ns = boottime_ns();
+        worker.busy.begin(began_ns);
+        worker.batch.begin();
+        session::run_block(self, worker, worker.clock.at(began_ns / 1000));
+        worker.end_batch(began_ns);
+        !self.session.is_block_ready()
     }
 
     /// Holds the next requests back until the present ones are answered.
@@ -422,6 +413,7 @@ impl Connection {
     pub fn execute(&mut self, bytes: &[u8], (window, now): (&mut Window, Now), worker: &mut Worker) -> usize {
         self.session.active_us = now.mono_us;
         let mut position = 0;
+        let mut is_served = false;
         while position < bytes.len() {
             // What an unauthenticated client may send depends on the request before.
             let ahead = if self.session.authenticated {
@@ -437,8 +429,15 @@ impl Connection {
                 let (start, end) = window.range(index);
                 position = end;
                 if let Some(resolved) = window.get(index, bytes) {
+                    if worker.allowance.is_used_up() && resolved.may_stand_out() {
+                        self.stall = Stall::Allowance;
+                        worker.wait_for_allowance(self.slot, is_served);
+                        self.decoder.restart();
+                        return start;
+                    }
+                    is_served = true;
                     match session::execute(self, worker, now, resolved) {
-                        Flow::Done => {}
+                        Flow::Done | Flow::Given => {}
                         Flow::Wait => {
                             self.stall = Stall::Answers;
                             position = start;

@@ -13,6 +13,7 @@ mod outgoing;
 pub mod replies;
 pub mod report;
 pub mod socket;
+mod standing;
 pub mod stream;
 pub mod table;
 pub mod unix;

@@ -11,6 +11,8 @@ use repligo_core::keyspace::Keyspace;
 use repligo_proto::command::{Spec, Unresolved, resolve};
 use repligo_proto::resp::{ArgSlice, Args, ProtocolError, RequestDecoder};
 
+use crate::node::may_stand_out;
+
 /// Requests decoded ahead: enough misses at once for what a core can have in flight.
 pub const REQUESTS_MAX: usize = 32;
 /// Bytes decoded ahead, so that a request that must wait does not make large ones behind it be decoded
@@ -26,6 +28,15 @@ pub struct Resolved<'a> {
     pub request: ArgSlice<'a>,
     /// Its command, or why there is none.
     pub spec: Result<&'static Spec, Unresolved>,
+}
+
+impl Resolved<'_> {
+    /// True for a command whose running time grows with its arguments or with what the node holds.
+    #[inline]
+    pub fn may_stand_out(&self) -> bool {
+        self.spec
+            .is_ok_and(|spec| may_stand_out(spec, self.request.len()))
+    }
 }
 
 /// Why a window has no more requests.

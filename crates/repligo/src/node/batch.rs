@@ -48,6 +48,16 @@ impl Batch {
         self.shared.push(id);
     }
 
+    /// Counts a command whose nanoseconds are known, and are no part of what the batch shares.
+    pub fn count_timed(&mut self, id: u16, took_ns: u64) {
+        self.alone.push((id, took_ns));
+    }
+
+    /// So much of the batch's time belongs to commands that are, or will be, counted with their times.
+    pub fn exclude(&mut self, took_ns: u64) {
+        self.alone_ns += took_ns;
+    }
+
     /// Commands counted since the start.
     pub fn len(&self) -> usize {
         self.shared.len() + self.alone.len()
@@ -82,6 +92,11 @@ impl Batch {
         took_ns
     }
 
+    /// What each command that was not timed alone is charged with, in a batch that took so long.
+    pub fn share_ns(&self, took_ns: u64) -> u64 {
+        took_ns.saturating_sub(self.alone_ns) / self.shared.len().max(1) as u64
+    }
+
     /// Writes the statistics of a batch that took so long.
     pub fn end(&mut self, took_ns: u64, metrics: &Metrics) {
         let count = (self.shared.len() + self.alone.len()) as u64;
@@ -95,7 +110,7 @@ impl Batch {
         if self.shared.is_empty() {
             return;
         }
-        let share_ns = took_ns.saturating_sub(self.alone_ns) / self.shared.len() as u64;
+        let share_ns = self.share_ns(took_ns);
         // Equal neighbours are recorded together: a pipeline is mostly one command.
         for run in self.shared.chunk_by(|a, b| a == b) {
             metrics.commands[run[0] as usize].record(run.len() as u64, share_ns);
@@ -104,7 +119,8 @@ impl Batch {
 }
 
 /// Commands whose running time grows with their arguments or with the keyspace.
-fn may_stand_out(spec: &Spec, argument_count: usize) -> bool {
+#[inline]
+pub fn may_stand_out(spec: &Spec, argument_count: usize) -> bool {
     argument_count > ARGUMENTS_FEW || spec.flags & (flag::FAST | flag::DENYOOM) == 0
 }
 

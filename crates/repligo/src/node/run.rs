@@ -355,7 +355,7 @@ async fn run_turns(node: Rc<Node>, alarm: Rc<Alarm>) {
                 if let Some(at_us) = worker.run_turn(executed_ns.unwrap_or_else(clock::boottime_ns)) {
                     alarm.set(at_us);
                 }
-                if worker.has_work() {
+                if worker.has_work() || worker.allowance.is_awaited() {
                     return std::task::Poll::Ready(());
                 }
             }
@@ -365,7 +365,9 @@ async fn run_turns(node: Rc<Node>, alarm: Rc<Alarm>) {
         // Unlike a task that wakes itself, this one runs again only when sockets have been looked at: what
         // the next slice would keep waiting comes first.
         tokio::task::yield_now().await;
-        node.worker.borrow_mut().request_turn();
+        let worker = &mut *node.worker.borrow_mut();
+        worker.renew_allowance();
+        worker.request_turn();
     }
 }
 

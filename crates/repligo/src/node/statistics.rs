@@ -5,22 +5,43 @@
 
 use std::sync::Arc;
 
-use repligo_core::contract::Input;
+use repligo_core::contract::{Input, Ticket};
 use repligo_core::limits::DATABASES;
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
 use repligo_proto::command::{CommandId, Spec, flag};
-use repligo_proto::resp::{ArgSlice, OwnedRequest};
+use repligo_proto::resp::ArgSlice;
 
+use super::batch::may_stand_out;
 use super::clock::boottime_ns;
 use super::shared::{DatabaseStatus, PeerStatus, Phase};
-use super::worker::{Candidate, Worker};
+use super::tracked::{LOCAL_ITEM, Tracked, Words};
+use super::worker::Worker;
 use crate::net::connection::Connection;
-use crate::session::Slow;
+use crate::session::{Slow, kept_arguments};
 
-/// Commands of a turn that are kept until it has shown how long it took, and arguments that make one of
-/// them heavy.
-const CANDIDATES_MAX: usize = 64;
+/// EXEC is logged as a whole, although Redis would log its commands instead: here they are one op.
+fn is_logged(spec: &Spec) -> bool {
+    !spec.has(flag::SKIP_SLOWLOG) || spec.id == CommandId::Exec
+}
+
+/// What the slow log says of a MULTI block.
+pub fn block_words(connection: &Connection) -> Words {
+    Words {
+        address: connection.session.address(),
+        name: connection.session.name.clone(),
+        arguments: vec![b"EXEC".to_vec()],
+    }
+}
+
+fn words(connection: &Connection, spec: &Spec, request: ArgSlice<'_>) -> Words {
+    let secret = matches!(spec.id, CommandId::Auth | CommandId::Hello | CommandId::ConfigSet);
+    Words {
+        address: connection.session.address(),
+        name: connection.session.name.clone(),
+        arguments: kept_arguments(request, secret),
+    }
+}
 
 impl Worker {
     /// Ends the statistics of a batch of requests; its end by the boot clock, in nanoseconds.
@@ -45,17 +66,54 @@ impl Worker {
         }
     }
 
-    /// Counts the core's answer to a request.
+    /// Counts the core's answer to a request: alone with the time of its slices, if it had any, else with its
+    /// share of the turn.
     #[inline]
-    pub fn count_answer(&mut self, id: u16, reply: &[u8]) {
-        // Their call was counted when they were given in.
-        if id != CommandId::Exec as u16 && id != CommandId::Watch as u16 {
-            self.answered.count_id(id);
-        }
+    pub fn count_answer(&mut self, id: u16, tracked: Option<Tracked>, reply: &[u8]) {
         // A WATCH is answered with raw versions, whose first byte may be a dash; they end in zeroes.
         if reply.first() == Some(&b'-') && reply.ends_with(b"\r\n") {
             self.shared.metrics.commands[id as usize].failed.add(1);
             self.count_error(reply);
+        }
+        match tracked {
+            Some(tracked) if tracked.spent_ns > 0 => {
+                self.answered.count_timed(id, tracked.spent_ns);
+                if let Some(words) = tracked.words {
+                    self.note_words(tracked.spent_ns / 1000, words);
+                }
+            }
+            tracked => {
+                self.answered.count_id(id);
+                self.candidates.extend(tracked.and_then(|tracked| tracked.words));
+            }
+        }
+    }
+
+    /// Counts the commands of a block that the core has executed, the time of its slices shared evenly.
+    pub fn count_items(&mut self, tracked: &Tracked) {
+        let count = tracked.items.iter().filter(|&&id| id != LOCAL_ITEM).count() as u64;
+        let metrics = &self.shared.metrics;
+        for run in tracked
+            .items
+            .chunk_by(|a, b| a == b)
+            .filter(|run| run[0] != LOCAL_ITEM)
+        {
+            if tracked.spent_ns > 0 {
+                metrics.commands[run[0] as usize].record(run.len() as u64, tracked.spent_ns / count);
+                metrics.commands_processed.add(run.len() as u64);
+            } else {
+                run.iter().for_each(|&id| self.answered.count_id(id));
+            }
+        }
+    }
+
+    /// Counts an item of a block that failed.
+    pub fn count_failure(&mut self, items: &[u16], index: usize, error: &[u8]) {
+        if let Some(&id) = items.get(index)
+            && id != LOCAL_ITEM
+        {
+            self.shared.metrics.commands[id as usize].failed.add(1);
+            self.count_error(error);
         }
     }
 
@@ -69,32 +127,46 @@ impl Worker {
     /// Keeps a command that took long, by what its own timer showed.
     pub fn note_slow(&mut self, took_ns: u64, connection: &Connection, spec: &Spec, request: ArgSlice<'_>) {
         let microseconds = took_ns / 1000;
-        if took_ns == 0 || !self.slowlog.takes(microseconds) || spec.has(flag::SKIP_SLOWLOG) {
-            return;
+        if took_ns > 0 && self.slowlog.takes(microseconds) && is_logged(spec) {
+            self.note_words(microseconds, words(connection, spec, request));
         }
-        let slow = Slow {
-            wall_seconds: self.clock.wall_us() / 1_000_000,
-            microseconds,
-            client_address: &connection.session.address(),
-            client_name: &connection.session.name,
-        };
-        let secret = matches!(spec.id, CommandId::Auth | CommandId::Hello | CommandId::ConfigSet);
-        self.slowlog.record(slow, request, secret);
     }
 
-    /// Remembers a write that may turn out slow in its turn.
-    #[inline]
-    pub fn note_candidate(&mut self, connection: &Connection, spec: &Spec, request: ArgSlice<'_>) {
-        let precise = (0..1000).contains(&self.slowlog.threshold_us);
-        let heavy =
-            request.len() > CANDIDATES_MAX || matches!(spec.id, CommandId::FlushDb | CommandId::FlushAll);
-        if (precise || heavy) && self.candidates.len() < CANDIDATES_MAX {
-            self.candidates.push(Candidate {
-                address: connection.session.address(),
-                name: connection.session.name.clone(),
-                request: OwnedRequest::from(request),
-            });
+    /// Keeps a command in the slow log if it took long enough.
+    pub fn note_words(&mut self, microseconds: u64, words: Words) {
+        if self.slowlog.takes(microseconds) {
+            let slow = Slow {
+                wall_seconds: self.clock.wall_us() / 1_000_000,
+                microseconds,
+                client_address: &words.address,
+                client_name: &words.name,
+            };
+            self.slowlog.record(slow, words.arguments);
         }
+    }
+
+    /// Remembers a request that was given to the core, if there may be more to tell of it than its call.
+    #[inline]
+    pub fn track(&mut self, ticket: Ticket, connection: &Connection, (spec, request): (&Spec, ArgSlice<'_>)) {
+        let precise = (0..1000).contains(&self.slowlog.threshold_us);
+        if (precise || may_stand_out(spec, request.len())) && self.tracking.has_room() {
+            let words = is_logged(spec).then(|| words(connection, spec, request));
+            let tracked = Tracked {
+                words,
+                ..Tracked::default()
+            };
+            self.tracking.begin(ticket, tracked);
+        }
+    }
+
+    /// Remembers a MULTI block that was given to the core, and the commands in it.
+    pub fn track_block(&mut self, ticket: Ticket, connection: &Connection, items: Vec<u16>) {
+        let tracked = Tracked {
+            words: Some(block_words(connection)),
+            items: items.into(),
+            spent_ns: 0,
+        };
+        self.tracking.begin(ticket, tracked);
     }
 
     /// CONFIG SET has changed parameters.

@@ -16,7 +16,7 @@ use repligo_core::time::Now;
 use super::clock::boottime_ns;
 use super::worker::Worker;
 use crate::net::connection::Connection;
-use crate::session::{self, Slow};
+use crate::session;
 
 /// Capacity of the reply buffer that is kept between turns.
 const REPLY_BYTES_KEPT: usize = 4 << 20;
@@ -84,6 +84,7 @@ impl Worker {
     pub fn run_turn(&mut self, began_ns: u64) -> Option<u64> {
         self.busy.begin(began_ns);
         self.turn.begin(began_ns);
+        self.allowance.begin_turn();
         let now = self.clock.at(began_ns / 1000);
         self.open_links();
         // A turn that only sends the replies of reads leaves the replica alone.
@@ -101,14 +102,23 @@ impl Worker {
 
     /// One slice after the other while the replica has work and the turn has time; at least one.
     fn move_replica(&mut self, mut now: Now, began_ns: u64) {
+        let mut slice_ns = began_ns;
         loop {
+            self.outputs.steps = 0;
             if let Some(replica) = &mut self.replica {
                 replica.step(now, Input::Turn, &mut self.outputs);
             }
-            while let Some(number) = self.carry_out(now) {
+            if !self.outputs.spent.is_empty() {
+                self.share_out(slice_ns);
+            }
+            while let Some(number) = self.carry_out() {
                 now = self.clock.now();
+                self.outputs.steps = 0;
                 if let Some(replica) = &mut self.replica {
                     replica.step(now, Input::Persisted { number }, &mut self.outputs);
+                }
+                if !self.outputs.spent.is_empty() {
+                    self.share_out(now.mono_us * 1000);
                 }
             }
             if !self.has_work() {
@@ -118,12 +128,19 @@ impl Worker {
             if now_ns.saturating_sub(began_ns) > SLICES_NS {
                 return;
             }
+            slice_ns = now_ns;
             now = self.clock.at(now_ns / 1000);
         }
     }
 
+    /// The core made steps for requests that take several turns: the time since then is theirs.
+    pub(super) fn share_out(&mut self, since_ns: u64) {
+        self.tracking
+            .share_out(&mut self.outputs, (since_ns, boottime_ns()), &mut self.answered);
+    }
+
     /// Carries out what the replica asks for; the number of the last log write that was done here.
-    fn carry_out(&mut self, now: Now) -> Option<u64> {
+    fn carry_out(&mut self) -> Option<u64> {
         let may_write = self.may_write_log();
         let mut done = None;
         let mut outputs = std::mem::take(&mut self.outputs);
@@ -148,9 +165,9 @@ impl Worker {
         for event in outputs.events.drain(..) {
             self.note_event(&event);
         }
-        self.answer(now, &outputs);
+        self.answer(&outputs);
         for reply in outputs.long_replies.drain(..) {
-            self.answer_long(now, reply);
+            self.answer_long(reply);
         }
         outputs.replies.clear();
         outputs.reply_bytes.clear();
@@ -168,7 +185,7 @@ impl Worker {
     }
 
     /// Hands replies to their connections; runs of one connection are handled together.
-    fn answer(&mut self, now: Now, outputs: &Outputs) {
+    fn answer(&mut self, outputs: &Outputs) {
         let mut current: Option<Box<Connection>> = None;
         for reply in &outputs.replies {
             let (slot, sequence) = ((reply.ticket >> 32) as u32, reply.ticket as u32);
@@ -181,9 +198,10 @@ impl Worker {
                     self.flush_after_turn(connection);
                 }
             }
+            let tracked = self.tracking.end(reply.ticket);
             if let Some(connection) = &mut current {
                 let bytes = &outputs.reply_bytes[reply.start as usize..reply.end as usize];
-                session::finish(connection, self, now, sequence, bytes);
+                session::finish(connection, self, (sequence, tracked), bytes);
             }
         }
         if let Some(connection) = current {
@@ -191,12 +209,13 @@ impl Worker {
         }
     }
 
-    fn answer_long(&mut self, now: Now, reply: LongReply) {
+    fn answer_long(&mut self, reply: LongReply) {
+        let tracked = self.tracking.end(reply.ticket);
         let Some(mut connection) = self.connections.take((reply.ticket >> 32) as u32) else {
             return;
         };
         self.flush_after_turn(&mut connection);
-        session::finish_long(&mut connection, self, now, reply);
+        session::finish_long(&mut connection, self, tracked, reply);
         self.connections.put_back(connection);
     }
 
@@ -210,17 +229,9 @@ impl Worker {
         if self.candidates.is_empty() {
             return;
         }
-        let share_us = elapsed_ns / 1000 / count.max(1);
+        let share_us = self.answered.share_ns(elapsed_ns) / 1000;
         for candidate in std::mem::take(&mut self.candidates) {
-            if self.slowlog.takes(share_us) {
-                let slow = Slow {
-                    wall_seconds: self.clock.wall_us() / 1_000_000,
-                    microseconds: share_us,
-                    client_address: &candidate.address,
-                    client_name: &candidate.name,
-                };
-                self.slowlog.record(slow, candidate.request.view(), false);
-            }
+            self.note_words(share_us, candidate);
         }
     }
 

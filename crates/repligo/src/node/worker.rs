@@ -12,9 +12,9 @@ use repligo_core::contract::{
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
-use repligo_proto::resp::OwnedRequest;
 
 use super::NodeError;
+use super::allowance::Allowance;
 use super::batch::Batch;
 use super::busy::Busy;
 use super::clock::Clock;
@@ -26,6 +26,7 @@ use super::memory::Buffers;
 use super::origins::OriginWatch;
 use super::rates::Rates;
 use super::shared::{Phase, Shared};
+use super::tracked::{Tracking, Words};
 use super::turn::TurnSignal;
 use crate::disk::DiskDone;
 use crate::net::connection::Connection;
@@ -57,14 +58,6 @@ pub struct Facts {
     pub origin: Arc<OriginMap>,
 }
 
-/// A write that may turn out slow.
-#[derive(Debug)]
-pub(super) struct Candidate {
-    pub address: String,
-    pub name: Box<[u8]>,
-    pub request: OwnedRequest,
-}
-
 /// Everything that the worker thread owns; see the module.
 pub struct Worker {
     pub facts: Facts,
@@ -80,6 +73,8 @@ pub struct Worker {
     pub errors: ErrorStats,
     pub batch: Batch,
     pub turn: TurnSignal,
+    /// What commands that may take long may still take before the next turn.
+    pub allowance: Allowance,
     /// Measures how long the thread is busy without a break.
     pub busy: Busy,
     pub rates: Rates,
@@ -100,7 +95,10 @@ pub struct Worker {
     pub(super) replica_due: bool,
     /// Requests answered in the present turn.
     pub(super) answered: Batch,
-    pub(super) candidates: Vec<Candidate>,
+    /// Requests that the core answers later, and what is to be told of them then.
+    pub tracking: Tracking,
+    /// Answered in the present turn, for the slow log if their share of it is long.
+    pub(super) candidates: Vec<Words>,
     pub(super) flush: Vec<u32>,
     next_client: u64,
     pub(super) used_memory_bytes: u64,
@@ -141,6 +139,7 @@ impl Worker {
             errors: ErrorStats::default(),
             batch: Batch::default(),
             turn: TurnSignal::default(),
+            allowance: Allowance::default(),
             busy: Busy::default(),
             rates: Rates::default(),
             local_reply: Vec::new(),
@@ -159,6 +158,7 @@ impl Worker {
             outputs: Outputs::default(),
             replica_due: false,
             answered: Batch::default(),
+            tracking: Tracking::default(),
             candidates: Vec::new(),
             flush: Vec::new(),
             next_client: 1,
@@ -216,7 +216,11 @@ impl Worker {
     #[inline]
     pub fn step(&mut self, now: Now, input: Input<'_>) {
         if let Some(replica) = &mut self.replica {
+            self.outputs.steps = 0;
             replica.step(now, input, &mut self.outputs);
+            if !self.outputs.spent.is_empty() {
+                self.share_out(now.mono_us * 1000);
+            }
             self.request_turn();
         }
     }
@@ -347,5 +351,20 @@ impl Worker {
     /// True when the replica goes on in another turn without an input.
     pub fn has_work(&self) -> bool {
         self.replica.as_ref().is_some_and(Replica::has_work)
+    }
+
+    /// The connection has more to execute than this turn's allowance admits; whether it got some of it.
+    pub fn wait_for_allowance(&mut self, slot: u32, is_served: bool) {
+        self.allowance.wait(slot, is_served);
+        self.turn.request();
+    }
+
+    /// Others have come first: who waited for the next turn's allowance goes on.
+    pub fn renew_allowance(&mut self) {
+        for slot in self.allowance.renew() {
+            if let Some(connection) = self.connections.get_mut(slot) {
+                connection.wake();
+            }
+        }
     }
 }

@@ -5,15 +5,16 @@
 //! queue and leaves with the worker's next turn.
 
 use repligo_core::command::{self, Command};
-use repligo_core::contract::{Body, Input, LongReply, ReadLevel, Request, Served};
+use repligo_core::contract::{Body, Input, LongReply, ReadLevel, Request, Served, Ticket};
 use repligo_core::time::Now;
 use repligo_proto::command::Spec;
 use repligo_proto::resp::ArgSlice;
 
-use super::{Flow, Session, transaction};
+use super::{Flow, Session, block, transaction};
 use crate::net::connection::Connection;
 use crate::net::order::Kind;
 use crate::net::replies::Shape;
+use crate::node::tracked::Tracked;
 use crate::node::worker::Worker;
 
 /// Requests of one connection behind which no further read rides: their replies are rendered together, when
@@ -55,9 +56,9 @@ pub(super) fn execute(
     {
         return Flow::Wait;
     }
-    worker.note_candidate(connection, spec, request);
     let shape = shape(&connection.session);
-    give_in(connection, worker, now, (spec, shape), Body::Command(&command));
+    let ticket = give_in(connection, worker, now, (spec, shape), Body::Command(&command));
+    worker.track(ticket, connection, (spec, request));
     Flow::Done
 }
 
@@ -83,7 +84,8 @@ fn read(
             return Flow::Wait;
         }
         let shape = shape(&connection.session);
-        give_in(connection, worker, now, (spec, shape), Body::Command(command));
+        let ticket = give_in(connection, worker, now, (spec, shape), Body::Command(command));
+        worker.track(ticket, connection, (spec, request));
         return Flow::Done;
     }
     let timer = worker
@@ -104,30 +106,27 @@ fn read(
             }
             let took = worker.batch.stop(spec, timer);
             if took > 0 {
+                worker.allowance.charge(took);
                 worker.note_slow(took, connection, spec, request);
             }
         }
         Served::NotYet => {
-            give_in(
-                connection,
-                worker,
-                now,
-                (spec, shape(&connection.session)),
-                Body::Command(command),
-            );
+            let shape = shape(&connection.session);
+            let ticket = give_in(connection, worker, now, (spec, shape), Body::Command(command));
+            worker.track(ticket, connection, (spec, request));
         }
     }
     Flow::Done
 }
 
-/// Gives a request to the replica; its reply comes with a turn.
+/// Gives a request to the replica; its reply comes with a turn, under the ticket that is returned.
 pub(super) fn give_in(
     connection: &mut Connection,
     worker: &mut Worker,
     now: Now,
     (spec, shape): (&'static Spec, Shape),
     body: Body<'_>,
-) {
+) -> Ticket {
     let turn = worker.turn.number();
     let kind = match shape {
         Shape::Watch => Kind::LoneRead,
@@ -145,39 +144,77 @@ pub(super) fn give_in(
         _ => connection.session.read_level(),
     };
     let sequence = connection.replies.expect(shape, spec.id as u16);
+    let ticket = u64::from(connection.slot) << 32 | u64::from(sequence);
     let request = Request {
-        ticket: u64::from(connection.slot) << 32 | u64::from(sequence),
+        ticket,
         resp3: connection.session.resp3,
         rides,
         level,
         body,
     };
     worker.step(now, Input::Request(request));
+    ticket
 }
 
 /// Takes an answer of the core that may be long.
-pub fn finish_long(connection: &mut Connection, worker: &mut Worker, now: Now, reply: LongReply) {
-    let LongReply { ticket, pieces } = reply;
+pub fn finish_long(
+    connection: &mut Connection,
+    worker: &mut Worker,
+    tracked: Option<Tracked>,
+    reply: LongReply,
+) {
+    let LongReply {
+        ticket,
+        pieces,
+        failures,
+    } = reply;
     let sequence = ticket as u32;
-    if !connection.replies.waits_plainly(sequence) {
-        return finish(connection, worker, now, sequence, &pieces.join());
+    let Some(waiting) = connection.replies.take_waiting(sequence) else {
+        return;
+    };
+    if let Some(tracked) = &tracked {
+        worker.count_items(tracked);
+        for (index, error) in &failures {
+            worker.count_failure(&tracked.items, *index as usize, error);
+        }
     }
-    if let Some(waiting) = connection.replies.take_waiting(sequence) {
-        worker.count_answer(waiting.command, pieces.iter().next().unwrap_or_default());
-        connection.replies.answer_long(sequence, pieces, &mut worker.pool);
+    if matches!(waiting.shape, Shape::Transaction) {
+        return block::finish_exec(connection, worker, (sequence, tracked), pieces.join());
+    }
+    worker.count_answer(waiting.command, tracked, pieces.iter().next().unwrap_or_default());
+    match waiting.shape {
+        Shape::Plain => connection.replies.answer_long(sequence, pieces, &mut worker.pool),
+        Shape::Silent => connection.replies.answer(sequence, b"", &mut worker.pool),
+        Shape::Watch | Shape::Transaction => {
+            transaction::finish_watch(connection, worker, sequence, &pieces.join());
+        }
     }
 }
 
 /// Takes the core's answer to a request of this connection.
-pub fn finish(connection: &mut Connection, worker: &mut Worker, now: Now, sequence: u32, reply: &[u8]) {
+pub fn finish(
+    connection: &mut Connection,
+    worker: &mut Worker,
+    (sequence, tracked): (u32, Option<Tracked>),
+    reply: &[u8],
+) {
     let Some(waiting) = connection.replies.take_waiting(sequence) else {
         return;
     };
-    worker.count_answer(waiting.command, reply);
+    if let Some(tracked) = &tracked
+        && !tracked.items.is_empty()
+    {
+        block::count_executed(worker, tracked, reply);
+    }
+    if matches!(waiting.shape, Shape::Transaction) {
+        return block::finish_exec(connection, worker, (sequence, tracked), reply.to_vec());
+    }
+    worker.count_answer(waiting.command, tracked, reply);
     match waiting.shape {
         Shape::Plain => connection.replies.answer(sequence, reply, &mut worker.pool),
         Shape::Silent => connection.replies.answer(sequence, b"", &mut worker.pool),
-        Shape::Watch => transaction::finish_watch(connection, worker, sequence, reply),
-        Shape::Transaction => transaction::finish_exec(connection, worker, now, sequence, reply),
+        Shape::Watch | Shape::Transaction => {
+            transaction::finish_watch(connection, worker, sequence, reply);
+        }
     }
 }

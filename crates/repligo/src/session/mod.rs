@@ -7,6 +7,7 @@
 //! Invariants: each request gets one reply, or none where the client asked for none; a request that must
 //! wait ([`Flow::Wait`]) has changed nothing and is given in again, whole.
 
+mod block;
 mod client;
 mod data;
 mod endpoints;
@@ -20,7 +21,7 @@ mod transaction;
 
 use repligo_core::contract::ReadLevel;
 use repligo_core::time::Now;
-use repligo_proto::command::{CommandId, Spec, flag};
+use repligo_proto::command::{CommandId, Spec, Unresolved, flag};
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
@@ -29,12 +30,13 @@ use crate::net::connection::Connection;
 use crate::net::window::Resolved;
 use crate::node::worker::Worker;
 
+pub use block::run_block;
 pub use data::{finish, finish_long};
 pub use endpoints::Endpoints;
 pub use errors::ErrorStats;
 pub use handshake::decoder;
 pub use parameters::Parameters;
-pub use slowlog::{Slow, Slowlog};
+pub use slowlog::{Slow, Slowlog, kept_arguments};
 pub use transaction::Multi;
 
 /// What becomes of the connection after a request.
@@ -42,6 +44,8 @@ pub use transaction::Multi;
 pub enum Flow {
     /// Next request.
     Done,
+    /// The same; the request is counted when it is answered.
+    Given,
     /// Not now: give the same request in again when all earlier ones are answered.
     Wait,
     /// Send what is due, then close.
@@ -127,6 +131,12 @@ impl Session {
         self.silence.off || self.silence.skipping
     }
 
+    /// A block waits for its local items to be run.
+    #[inline]
+    pub fn is_block_ready(&self) -> bool {
+        self.multi.as_ref().is_some_and(|multi| multi.is_ready())
+    }
+
     /// Between MULTI and EXEC.
     #[inline]
     fn is_queueing(&self) -> bool {
@@ -168,7 +178,12 @@ pub fn execute(connection: &mut Connection, worker: &mut Worker, now: Now, resol
                 session.multi = None;
                 text = words::exec_abort_because(&text);
             }
-            return reject(connection, worker, None, &text);
+            // As in Redis a wrong number of arguments is counted with the command.
+            let spec = match reason {
+                Unresolved::Arity(spec) => Some(spec),
+                Unresolved::Command | Unresolved::Subcommand(_) => None,
+            };
+            return reject(connection, worker, spec, &text);
         }
     };
     session.last_command = Some(spec.id);
@@ -192,6 +207,18 @@ pub fn execute(connection: &mut Connection, worker: &mut Worker, now: Now, resol
     flow
 }
 
+/// Arguments of a command that is answered here in one go; those with keys go to the core, in slices.
+const LOCAL_ARGUMENTS_MAX: usize = 1024;
+
+fn is_too_long(spec: &Spec, request: ArgSlice<'_>) -> bool {
+    use CommandId as Id;
+    let names_keys = matches!(
+        spec.id,
+        Id::Watch | Id::CommandGetKeys | Id::CommandGetKeysAndFlags
+    );
+    request.len() > LOCAL_ARGUMENTS_MAX && !names_keys
+}
+
 fn execute_local(
     connection: &mut Connection,
     worker: &mut Worker,
@@ -199,6 +226,10 @@ fn execute_local(
     spec: &'static Spec,
     request: ArgSlice<'_>,
 ) -> Flow {
+    if is_too_long(spec, request) {
+        let text = words::too_many_arguments(spec.name, LOCAL_ARGUMENTS_MAX);
+        return reject(connection, worker, Some(spec), text.as_bytes());
+    }
     let timer = worker
         .batch
         .start(spec, request.len(), worker.slowlog.threshold_us);
@@ -216,8 +247,11 @@ fn execute_local(
         if !connection.session.is_silent() {
             connection.replies.push(&out, &mut worker.pool);
         }
-        let took = worker.batch.stop(spec, timer);
-        worker.note_slow(took, connection, spec, request);
+        if flow != Flow::Given {
+            let took = worker.batch.stop(spec, timer);
+            worker.allowance.charge(took);
+            worker.note_slow(took, connection, spec, request);
+        }
     }
     worker.local_reply = out;
     flow

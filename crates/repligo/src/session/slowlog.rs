@@ -64,25 +64,13 @@ impl Slowlog {
         self.threshold_us >= 0 && microseconds >= self.threshold_us as u64
     }
 
-    /// Keeps a command; call it if [`Self::takes`] says so. `secret` hides all arguments but the name.
-    pub fn record(&mut self, slow: Slow<'_>, arguments: ArgSlice<'_>, secret: bool) {
-        let mut kept: Vec<Vec<u8>> = Vec::new();
-        let count = arguments.len();
-        for (position, argument) in arguments.iter().take(ARGUMENTS_MAX).enumerate() {
-            if position + 1 == ARGUMENTS_MAX && count > ARGUMENTS_MAX {
-                let more = count - ARGUMENTS_MAX + 1;
-                kept.push(format!("... ({more} more arguments)").into_bytes());
-            } else if secret && position > 0 {
-                kept.push(b"(redacted)".to_vec());
-            } else {
-                kept.push(shorten(argument));
-            }
-        }
+    /// Keeps a command; call it if [`Self::takes`] says so.
+    pub fn record(&mut self, slow: Slow<'_>, arguments: Vec<Vec<u8>>) {
         self.entries.push_front(Entry {
             id: self.next_id,
             wall_seconds: slow.wall_seconds,
             microseconds: slow.microseconds,
-            arguments: kept,
+            arguments,
             client_address: slow.client_address.to_owned(),
             client_name: slow.client_name.to_vec(),
         });
@@ -126,6 +114,23 @@ impl Slowlog {
     }
 }
 
+/// The words of a request as far as they are kept; `secret` hides all but the name.
+pub fn kept_arguments(request: ArgSlice<'_>, secret: bool) -> Vec<Vec<u8>> {
+    let count = request.len();
+    let mut kept = Vec::with_capacity(count.min(ARGUMENTS_MAX));
+    for (position, argument) in request.iter().take(ARGUMENTS_MAX).enumerate() {
+        kept.push(if position + 1 == ARGUMENTS_MAX && count > ARGUMENTS_MAX {
+            let more = count - ARGUMENTS_MAX + 1;
+            format!("... ({more} more arguments)").into_bytes()
+        } else if secret && position > 0 {
+            b"(redacted)".to_vec()
+        } else {
+            shorten(argument)
+        });
+    }
+    kept
+}
+
 fn shorten(argument: &[u8]) -> Vec<u8> {
     if argument.len() <= ARGUMENT_BYTES_MAX {
         return argument.to_vec();
@@ -155,7 +160,7 @@ mod tests {
         let mut log = Slowlog::new(0, 2);
         let mut words = vec!["MSET".to_owned()];
         words.extend((0..40).map(|n| "x".repeat(100 + n)));
-        log.record(slow(7), OwnedRequest::new(&words).view(), false);
+        log.record(slow(7), kept_arguments(OwnedRequest::new(&words).view(), false));
         let entry = &log.entries[0];
         assert_eq!(entry.arguments.len(), 32);
         assert_eq!(entry.arguments[31], b"... (10 more arguments)");
@@ -167,7 +172,8 @@ mod tests {
         let mut log = Slowlog::new(10, 2);
         assert!(log.takes(10) && !log.takes(9));
         for _ in 0..3 {
-            log.record(slow(11), OwnedRequest::new(["AUTH", "hunter2"]).view(), true);
+            let request = OwnedRequest::new(["AUTH", "hunter2"]);
+            log.record(slow(11), kept_arguments(request.view(), true));
         }
         assert_eq!(log.len(), 2);
         assert_eq!(log.entries[0].id, 2);

@@ -105,6 +105,16 @@ impl Bench {
     fn turn(&mut self) {
         if self.worker.turn.is_due() {
             self.worker.run_turn(crate::node::clock::boottime_ns());
+            self.worker.renew_allowance();
+        }
+        for slot in self.clients.clone() {
+            let Some(mut connection) = self.worker.connections.take(slot) else {
+                continue;
+            };
+            if connection.session.is_block_ready() {
+                connection.run_block(&mut self.worker);
+            }
+            self.worker.connections.put_back(connection);
         }
     }
 
@@ -131,6 +141,8 @@ impl Bench {
         let words: Vec<&str> = line.split_whitespace().collect();
         let bytes = request(&words);
         assert_eq!(self.feed(client, &bytes), bytes.len(), "{line}");
+        // As reading from a socket does.
+        self.worker.turn.request();
         self.turn();
         self.output(client)
     }
@@ -402,4 +414,116 @@ fn every_row_of_the_command_table_has_an_executor() {
             spec.name
         );
     }
+}
+
+/// Calls, failed calls and rejected calls of a command.
+fn counts(bench: &Bench, name: &[u8]) -> (u64, u64, u64) {
+    let spec = repligo_proto::command::lookup(name).expect("a row");
+    let counted = &bench.worker.shared.metrics.commands[spec.id as usize];
+    (counted.calls.get(), counted.failed.get(), counted.rejected.get())
+}
+
+#[test]
+fn a_pipeline_of_long_local_commands_takes_several_turns_and_others_come_in_between() {
+    let mut bench = Bench::new();
+    let (hog, other) = (bench.connect(), bench.connect());
+    let pipeline = request(&["INFO", "everything"]).repeat(10_000);
+    let (mut at, mut turns) = (0, 0);
+    while at < pipeline.len() {
+        at += bench.feed(hog, &pipeline[at..]);
+        turns += 1;
+        bench.turn();
+        bench.output(hog);
+        let ping = request(&["PING"]);
+        assert_eq!(bench.feed(other, &ping), ping.len());
+        assert_eq!(bench.output(other), "+PONG|");
+    }
+    assert!(turns > 50, "{turns} turns");
+    assert_eq!(counts(&bench, b"info").0, 10_000);
+}
+
+#[test]
+fn the_local_items_of_a_block_take_several_turns_and_its_replies_stay_whole() {
+    let mut bench = Bench::new();
+    for first in ["PING", "SET a 1"] {
+        let (client, other) = (bench.connect(), bench.connect());
+        assert_eq!(bench.call(client, "MULTI"), "+OK|");
+        assert_eq!(bench.call(client, first), "+QUEUED|");
+        for _ in 0..5_000 {
+            let line = request(&["COMMAND", "DOCS", "get"]);
+            assert_eq!(bench.feed(client, &line), line.len());
+        }
+        bench.output(client);
+        let rest = [request(&["EXEC"]), request(&["ECHO", "behind"])].concat();
+        let (mut at, mut turns, mut output) = (0, 0, String::new());
+        while at < rest.len() || !output.ends_with("behind|") {
+            at += bench.feed(client, &rest[at..]);
+            bench.turn();
+            output += &bench.output(client);
+            turns += 1;
+            assert!(turns < 100_000 && bench.call(other, "PING") == "+PONG|");
+        }
+        assert!(turns > 2, "{turns} turns");
+        assert!(output.starts_with("*5001|"), "{}", &output[..20]);
+        assert_eq!(output.matches("$3|get|").count(), 5_000);
+    }
+}
+
+#[test]
+fn commands_of_a_block_are_counted_with_those_that_fail() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    let script = [
+        ("MULTI", "+OK|"),
+        ("SET word x", "+QUEUED|"),
+        ("INCR word", "+QUEUED|"),
+        ("PING", "+QUEUED|"),
+        ("GET word", "+QUEUED|"),
+        ("EXPIRE word x", "+QUEUED|"),
+    ];
+    for (line, expect) in script {
+        assert_eq!(bench.call(client, line), expect, "{line}");
+    }
+    let reply = bench.call(client, "EXEC");
+    assert!(reply.starts_with("*5|+OK|-ERR value is not"), "{reply}");
+    for (name, expect) in [
+        ("set", (1, 0, 0)),
+        ("incr", (1, 1, 0)),
+        ("ping", (1, 0, 0)),
+        ("get", (1, 0, 0)),
+        ("expire", (1, 1, 0)),
+        ("exec", (1, 0, 0)),
+    ] {
+        assert_eq!(counts(&bench, name.as_bytes()), expect, "{name}");
+    }
+    let errors: u64 = bench.worker.errors.iter().map(|(_, count)| count).sum();
+    assert_eq!(errors, 2);
+}
+
+#[test]
+fn a_wrong_number_of_arguments_is_a_rejected_call() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    for line in ["GET", "GET a b", "SET a"] {
+        assert!(
+            bench.call(client, line).starts_with("-ERR wrong number"),
+            "{line}"
+        );
+    }
+    assert_eq!(counts(&bench, b"get"), (0, 0, 2));
+    assert_eq!(counts(&bench, b"set"), (0, 0, 1));
+}
+
+#[test]
+fn one_local_command_works_on_a_bounded_number_of_arguments() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    let line = format!("CONFIG GET{}", " *".repeat(1_100));
+    assert!(
+        bench
+            .call(client, &line)
+            .starts_with("-ERR too many arguments for 'config|get'")
+    );
+    let keys = format!("WATCH{}", " key".repeat(1_100));
+    assert_eq!(bench.call(client, &keys), "+OK|");
 }

@@ -2,42 +2,32 @@
 //!
 //! Commands are typed and encoded when they are queued, so EXEC gives one op to the core without
 //! touching them again. Commands that are not the core's keep their place in the block: they run here
-//! when its result is known, and their replies are spliced in.
+//! when its result is known, and their replies are spliced in. That may take several turns, with other clients in
+//! between: what the core executes is atomic, what the session answers is not.
 //!
 //! Invariants: what cannot be queued spoils the block; a block whose local items may change the session
 //! holds back the connection's next requests until it is answered.
-
-use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use repligo_core::command;
 use repligo_core::contract::{Body, ReadLevel, Served};
 use repligo_core::op::{TransactionBuffer, Watched};
-use repligo_core::time::Now;
 use repligo_proto::command::{CommandId, Spec, flag};
 use repligo_proto::reply::ReplyWriter;
-use repligo_proto::resp::{ArgSlice, OwnedRequest, decode_reply};
+use repligo_proto::resp::{ArgSlice, OwnedRequest};
 use repligo_proto::words;
 
+use super::block::{LocalItem, PLACEHOLDER, Running, all_placeholders, begin_block};
 use super::{Flow, Local, data, handshake};
 use crate::net::connection::Connection;
 use crate::net::order::Kind;
 use crate::net::replies::Shape;
+use crate::node::block_words;
+use crate::node::tracked::LOCAL_ITEM;
 use crate::node::worker::Worker;
 
-/// What the core renders for a local item, until its reply is spliced in.
-const PLACEHOLDER: &[u8] = b"+\r\n";
 /// Bytes of queued commands per connection.
 const QUEUED_BYTES_MAX: usize = 64 << 20;
-
-/// An item that the session answers.
-#[derive(Debug)]
-enum LocalItem {
-    /// A command of the session, run when the block's result is known.
-    Request(&'static Spec, OwnedRequest),
-    /// A data command that its parser refused: the error, as EXEC reports it.
-    Refused(Vec<u8>),
-}
 
 /// MULTI and WATCH of one connection.
 #[derive(Debug, Default)]
@@ -47,22 +37,26 @@ pub struct Multi {
     buffer: TransactionBuffer,
     /// Position in the block, ascending.
     locals: Vec<(usize, LocalItem)>,
+    /// The command of each item; [`LOCAL_ITEM`] for those of `locals`, which are counted when they run.
+    items: Vec<u16>,
     /// What a SELECT in the block has chosen.
     database: Option<u8>,
     local_bytes: usize,
     /// Keys of a WATCH whose versions are not known yet.
     asked: Vec<(u8, Box<[u8]>)>,
     /// The given-in block's local items, until its result is known.
-    running: Option<Running>,
-}
-
-#[derive(Debug)]
-struct Running {
-    silent: bool,
-    locals: Vec<(usize, LocalItem)>,
+    pub(super) running: Option<Running>,
 }
 
 impl Multi {
+    /// A block that was given in.
+    pub(super) fn running(running: Running) -> Self {
+        Self {
+            running: Some(running),
+            ..Self::default()
+        }
+    }
+
     /// Between MULTI and EXEC.
     pub fn is_open(&self) -> bool {
         self.open
@@ -76,6 +70,11 @@ impl Multi {
     /// True if nothing is queued.
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()
+    }
+
+    /// The core has answered, and local items are to be run.
+    pub fn is_ready(&self) -> bool {
+        self.running.as_ref().is_some_and(Running::is_answered)
     }
 
     /// A command could not be queued: EXEC will refuse.
@@ -136,9 +135,13 @@ pub(super) fn queue(
                 multi.buffer.push(&command);
                 None
             }
-            Err(error) => Some(LocalItem::Refused(error.as_bytes().to_vec())),
+            Err(error) => Some(LocalItem::Refused(spec, error.as_bytes().to_vec())),
         }
     };
+    multi.items.push(match item {
+        Some(_) => LOCAL_ITEM,
+        None => spec.id as u16,
+    });
     if let Some(item) = item {
         multi.local_bytes += request.total_bytes() + size_of::<LocalItem>();
         multi.locals.push((multi.buffer.len(), item));
@@ -222,13 +225,10 @@ pub(super) fn watch(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<
             render_watched(connection, result, &versions, out);
         }
         Served::NotYet => {
-            data::give_in(
-                connection,
-                worker,
-                now,
-                (local.spec, Shape::Watch),
-                Body::Command(&command),
-            );
+            let how = (local.spec, Shape::Watch);
+            let ticket = data::give_in(connection, worker, now, how, Body::Command(&command));
+            worker.track(ticket, connection, (local.spec, request));
+            return Flow::Given;
         }
     }
     Flow::Done
@@ -310,14 +310,15 @@ pub(super) fn exec(local: &mut Local<'_>, out: &mut Vec<u8>) -> Flow {
         return Flow::Done;
     };
     let locals = std::mem::take(&mut multi.locals);
-    if all_local {
-        local.reply(out).array(locals.len());
-        for (_, item) in &locals {
-            run_local(local, item, out);
-        }
-        return Flow::Done;
-    }
     let silent = connection.session.is_silent();
+    if all_local {
+        let sequence = connection
+            .replies
+            .expect(Shape::Transaction, CommandId::Exec as u16);
+        let mut running = Running::new(sequence, silent, locals);
+        running.set_answer(all_placeholders(multi.items.len()), Some(block_words(connection)));
+        return begin_block(local, running);
+    }
     let shape = match (has_locals, silent) {
         (true, _) => Shape::Transaction,
         (false, true) => Shape::Silent,
@@ -327,106 +328,15 @@ pub(super) fn exec(local: &mut Local<'_>, out: &mut Vec<u8>) -> Flow {
         transaction: &multi.buffer.transaction(),
         locals: &vec![Bytes::from_static(PLACEHOLDER); locals.len()],
     };
-    data::give_in(connection, local.worker, local.now, (local.spec, shape), body);
+    let ticket = data::give_in(connection, local.worker, local.now, (local.spec, shape), body);
+    local.worker.track_block(ticket, connection, multi.items);
     if has_locals {
-        connection.session.multi = Some(Box::new(Multi {
-            running: Some(Running { silent, locals }),
-            ..Multi::default()
-        }));
+        connection.session.multi = Some(Box::new(Multi::running(Running::new(
+            ticket as u32,
+            silent,
+            locals,
+        ))));
         connection.hold_back();
     }
-    Flow::Done
-}
-
-/// The core has answered a block with local items: runs them and splices their replies in.
-pub(super) fn finish_exec(
-    connection: &mut Connection,
-    worker: &mut Worker,
-    now: Now,
-    sequence: u32,
-    reply: &[u8],
-) {
-    let running = connection.session.multi.take().and_then(|multi| multi.running);
-    let Some(running) = running else {
-        return connection.replies.answer(sequence, reply, &mut worker.pool);
-    };
-    let mut out = Vec::new();
-    let spliced = splice(connection, worker, now, &running, reply, &mut out);
-    let bytes = match (running.silent, spliced) {
-        (true, _) => b"",
-        // Null or an error instead of an array: nothing was executed.
-        (false, ControlFlow::Break(())) => reply,
-        (false, ControlFlow::Continue(())) => &out,
-    };
-    connection.replies.answer(sequence, bytes, &mut worker.pool);
-}
-
-fn splice(
-    connection: &mut Connection,
-    worker: &mut Worker,
-    now: Now,
-    running: &Running,
-    reply: &[u8],
-    out: &mut Vec<u8>,
-) -> ControlFlow<()> {
-    let header = reply
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .map_or(0, |end| end + 1);
-    let is_array = reply.first() == Some(&b'*') && reply.get(1) != Some(&b'-');
-    if !is_array {
-        return ControlFlow::Break(());
-    }
-    let mut rest = &reply[header..];
-    out.extend_from_slice(&reply[..header]);
-    let mut locals = running.locals.iter().peekable();
-    let mut position = 0;
-    while !rest.is_empty() {
-        let Ok(Some((_, length))) = decode_reply(rest) else {
-            return ControlFlow::Break(());
-        };
-        if locals.peek().is_some_and(|(at, _)| *at == position) {
-            if let Some((_, item)) = locals.next() {
-                let mut local = Local {
-                    connection,
-                    worker,
-                    now,
-                    spec: exec_spec(),
-                };
-                run_local(&mut local, item, out);
-            }
-        } else {
-            out.extend_from_slice(&rest[..length]);
-        }
-        rest = &rest[length..];
-        position += 1;
-    }
-    ControlFlow::Continue(())
-}
-
-fn exec_spec() -> &'static Spec {
-    repligo_proto::command::lookup(b"exec").expect("EXEC is in the command table")
-}
-
-fn run_local(local: &mut Local<'_>, item: &LocalItem, out: &mut Vec<u8>) {
-    match item {
-        LocalItem::Refused(text) => {
-            let start = out.len();
-            local.reply(out).error_bytes(text);
-            local.worker.count_error(&out[start..]);
-        }
-        LocalItem::Request(spec, request) => {
-            let (connection, worker) = (&mut *local.connection, &mut *local.worker);
-            let mut inner = Local {
-                connection,
-                worker,
-                now: local.now,
-                spec,
-            };
-            let start = out.len();
-            super::dispatch(&mut inner, request.view(), out);
-            inner.worker.count_reply(spec.id, &out[start..]);
-            inner.worker.batch.count(spec);
-        }
-    }
+    Flow::Given
 }

@@ -8,7 +8,7 @@ use repligo_proto::reply::ReplyWriter;
 
 use super::{Command, Fixture, Keyspace, parse, requests};
 use crate::keyspace::{ReadClock, ReadOutcome, Task};
-use crate::limits::{SLICE_STEPS, WORK_PER_STEP};
+use crate::limits::{SLICE_STEPS, STEP_BYTES, WORK_PER_STEP};
 use crate::op::{Op, TransactionBuffer};
 
 fn encoded(script: &str) -> Bytes {
@@ -21,7 +21,12 @@ fn encoded(script: &str) -> Bytes {
 }
 
 /// Executes a task in slices of so many steps; its reply.
-fn run_sliced(keyspace: &mut Keyspace, mut task: Task, steps_per_slice: usize) -> Vec<u8> {
+fn run_sliced(keyspace: &mut Keyspace, task: Task, steps_per_slice: usize) -> Vec<u8> {
+    run_counted(keyspace, task, steps_per_slice).0
+}
+
+/// The same, and how many slices it took.
+fn run_counted(keyspace: &mut Keyspace, mut task: Task, steps_per_slice: usize) -> (Vec<u8>, usize) {
     let mut reply = Vec::new();
     let mut slices = 0;
     loop {
@@ -33,7 +38,7 @@ fn run_sliced(keyspace: &mut Keyspace, mut task: Task, steps_per_slice: usize) -
         slices += 1;
         assert!(slices < 10_000, "each slice gets further");
         if done {
-            return reply;
+            return (reply, slices);
         }
         assert_eq!(steps, 0, "a slice ends early only when its steps are used up");
     }
@@ -85,6 +90,92 @@ fn a_command_in_slices_does_what_it_does_at_once() {
             );
         }
     }
+}
+
+#[test]
+fn a_value_that_grows_far_is_written_in_pieces_and_is_the_same() {
+    let far = SLICE_STEPS * STEP_BYTES + 1;
+    let long = "v".repeat(far);
+    for script in [
+        format!("SETRANGE new {far} end"),
+        format!("SETRANGE a {far} end"),
+        format!("SETRANGE volatile {far} end"),
+        format!("SETRANGE gone {far} end"),
+        format!("SETRANGE large 3 {long}"),
+        format!("APPEND large {long}"),
+    ] {
+        let source = encoded(&script);
+        let name = &script[..20];
+        for steps in [1, 50, SLICE_STEPS] {
+            let command = Command::decode(&mut &source[..]).expect("just encoded");
+            let (mut at_once, mut in_slices) = (prepared(), prepared());
+            assert!(in_slices.keyspace.is_wide(&command), "{name}");
+            let mut expected = Vec::new();
+            at_once
+                .keyspace
+                .apply(&command, &mut ReplyWriter::new(&mut expected, false));
+            let task = Keyspace::begin(&command, &source);
+            let (reply, slices) = run_counted(&mut in_slices.keyspace, task, steps);
+            assert_eq!(reply, expected, "{name} by {steps}");
+            assert!(slices > SLICE_STEPS / steps, "{name} by {steps}: {slices}");
+            assert_eq!(
+                in_slices.keyspace.digest(),
+                at_once.keyspace.digest(),
+                "{name} by {steps}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_writes_little_of_a_long_value_or_is_refused_is_done_at_once() {
+    let mut fixture = prepared();
+    let far = SLICE_STEPS * STEP_BYTES + 1;
+    fixture.run(&format!("SETRANGE long {far} end"));
+    for script in [
+        format!("SETRANGE long {far} x"),
+        "APPEND long x".to_owned(),
+        format!("APPEND nothing {}", "v".repeat(far)),
+        format!("SETRANGE nothing {} end", 512 << 20),
+        "SETRANGE nothing 500000000 \"\"".to_owned(),
+    ] {
+        let source = encoded(&script);
+        let command = Command::decode(&mut &source[..]).expect("just encoded");
+        assert!(!fixture.keyspace.is_wide(&command), "{}", &script[..15]);
+    }
+}
+
+#[test]
+fn a_block_tells_which_of_its_items_failed() {
+    let mut fixture = prepared();
+    let mut buffer = TransactionBuffer::default();
+    for script in ["SET word x", "INCR word", "GET word", "INCRBYFLOAT word 1"] {
+        let source = encoded(script);
+        buffer.push(&Command::decode(&mut &source[..]).expect("just encoded"));
+    }
+    let mut out = Vec::new();
+    Op::Transaction(buffer.transaction()).encode(&mut out);
+    let source = Bytes::from(out);
+    let Ok(Op::Transaction(block)) = Op::decode(&mut &source[..]) else {
+        panic!("a block was encoded");
+    };
+    let task = fixture.keyspace.begin_block(&block, &source);
+    let mut task = task.expect("nothing is watched");
+    let mut reply = Vec::new();
+    let mut writer = ReplyWriter::new(&mut reply, false);
+    assert!(
+        fixture
+            .keyspace
+            .advance(&mut task, &mut 100, &mut writer, &mut |_, _| ())
+    );
+    let failures = task.take_failures();
+    let positions: Vec<u32> = failures.iter().map(|(position, _)| *position).collect();
+    assert_eq!(positions, [1, 3]);
+    assert!(
+        failures
+            .iter()
+            .all(|(_, error)| error.starts_with(b"-ERR value is not"))
+    );
 }
 
 #[test]

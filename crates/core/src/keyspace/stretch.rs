@@ -1,0 +1,147 @@
+//! SETRANGE and APPEND that write much of a value, a piece at a time.
+//!
+//! One SETRANGE of a few bytes can make a value half a gigabyte longer, all of it zeros that have to be
+//! written and hashed. What is written in pieces is what is written at once, version and digest included.
+
+use bytes::Bytes;
+use repligo_proto::reply::ReplyWriter;
+
+use super::slices::steps_of;
+use super::{Keyspace, kind};
+use crate::command::Command;
+use crate::limits::{SLICE_STEPS, STEP_BYTES, STRING_BYTES_MAX};
+use crate::table::Meta;
+
+/// Bytes that are written with one look-up.
+const PIECE_BYTES: usize = 64 << 10;
+static ZEROS: [u8; PIECE_BYTES] = [0; PIECE_BYTES];
+
+/// Such a command and how far it has come.
+#[derive(Debug)]
+pub(super) struct Stretch {
+    db: u8,
+    key: Bytes,
+    /// `None` for the end of what is there.
+    offset: Option<usize>,
+    value: Bytes,
+    begun: Option<Begun>,
+}
+
+/// What is known once it has begun.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    meta: Meta,
+    /// Where the value goes.
+    start: usize,
+    /// Bytes up to here are written.
+    at: usize,
+    /// Length of the string at the end.
+    length: usize,
+}
+
+impl Stretch {
+    /// The command, decoded from `source`; `None` if it is another one.
+    pub fn new(command: &Command<'_>, source: &Bytes) -> Option<Self> {
+        let (db, key, offset, value) = match *command {
+            Command::SetRange {
+                db,
+                key,
+                offset,
+                value,
+            } => (db, key, Some(offset as usize), value),
+            Command::Append { db, key, value } => (db, key, None, value),
+            _ => return None,
+        };
+        Some(Self {
+            db,
+            key: source.slice_ref(key),
+            offset,
+            value: source.slice_ref(value),
+            begun: None,
+        })
+    }
+
+    /// Writes on and takes the steps off; true when all is written and answered.
+    pub fn advance(
+        &mut self,
+        keyspace: &mut Keyspace,
+        steps: &mut usize,
+        reply: &mut ReplyWriter<'_>,
+    ) -> bool {
+        if *steps == 0 {
+            return false;
+        }
+        let mut begun = match self.begun {
+            Some(begun) => begun,
+            None => self.begin(keyspace),
+        };
+        let end = begun.start + self.value.len();
+        while *steps > 0 && begun.at < end {
+            let bytes_max = PIECE_BYTES.min(steps.saturating_mul(STEP_BYTES));
+            let piece = match begun.at.checked_sub(begun.start) {
+                Some(done) => &self.value[done..self.value.len().min(done + bytes_max)],
+                None => &ZEROS[..bytes_max.min(begun.start - begun.at)],
+            };
+            let database = keyspace.databases[usize::from(self.db)].as_mut();
+            let database = database.expect("there is an entry from the begin on");
+            database.overwrite(&self.key, (begun.at, piece), begun.meta);
+            begun.at += piece.len();
+            *steps = steps.saturating_sub(steps_of(piece.len()));
+        }
+        self.begun = Some(begun);
+        let is_done = begun.at == end;
+        if is_done {
+            reply.integer(begun.length as i64);
+        }
+        is_done
+    }
+
+    fn begin(&self, keyspace: &mut Keyspace) -> Begun {
+        let old = keyspace.find(self.db, &self.key);
+        let old = old.map(|entry| (entry.value.len(), entry.deadline_ms));
+        let (old_length, deadline_ms) = old.unwrap_or_default();
+        let meta = Meta {
+            deadline_ms,
+            version: keyspace.next_version(),
+            kind: kind::STRING_CHANGED,
+        };
+        if old.is_none() {
+            keyspace.put_entry(self.db, &self.key, (b"", meta));
+        }
+        let start = self.offset.unwrap_or(old_length);
+        Begun {
+            meta,
+            start,
+            at: start.min(old_length),
+            length: old_length.max(start + self.value.len()),
+        }
+    }
+}
+
+impl Keyspace {
+    /// True for a SETRANGE or APPEND that writes more bytes than one slice has steps for, and is not refused.
+    pub(super) fn stretches_far(&self, command: &Command<'_>) -> bool {
+        const SLICE_BYTES: usize = SLICE_STEPS * STEP_BYTES;
+        let length = |db, key: &[u8]| self.find(db, key).map(|entry| entry.value.len());
+        match *command {
+            Command::SetRange {
+                db,
+                key,
+                offset,
+                value,
+            } => {
+                let end = offset.saturating_add(value.len() as u64);
+                if value.is_empty() || end <= SLICE_BYTES as u64 || end > STRING_BYTES_MAX as u64 {
+                    return false;
+                }
+                let at = length(db, key).unwrap_or(0).min(offset as usize);
+                end as usize - at > SLICE_BYTES
+            }
+            Command::Append { db, key, value } if value.len() > SLICE_BYTES => {
+                // Where nothing is, it is a SET.
+                length(db, key).is_some_and(|length| length + value.len() <= STRING_BYTES_MAX)
+            }
+            _ => false,
+        }
+    }
+}
