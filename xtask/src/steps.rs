@@ -122,7 +122,10 @@ fn check_counted(counts: &mut Counts) -> Outcome {
 /// Formatting and generated documents.
 pub fn fix() -> Outcome {
     run(&mut cargo(&["fmt", "--all"]))?;
-    run(cargo(&["test", "--quiet", "--package", "repligo-proto", "markdown"]).env("UPDATE", "1"))
+    for (package, test) in [("repligo-proto", "commands_md"), ("repligo", "parameters_md")] {
+        run(cargo(&["test", "--quiet", "--package", package, test]).env("REPLIGO_WRITE_DOCS", "1"))?;
+    }
+    Ok(())
 }
 
 /// Passes its arguments to the simulator.

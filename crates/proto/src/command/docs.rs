@@ -1,4 +1,5 @@
-//! The reply of `COMMAND DOCS`, rendered from the table.
+//! The reply of `COMMAND DOCS`, rendered from the table. There is no element `history`: what changed between
+//! versions of Redis is documented there, and what changed here in CHANGELOG.md.
 
 use super::spec::{Argument, ArgumentKind, Spec};
 use crate::reply::ReplyWriter;
@@ -13,11 +14,7 @@ pub(super) fn write<'a>(specs: impl ExactSizeIterator<Item = &'a Spec>, writer: 
 }
 
 fn write_one(spec: &Spec, writer: &mut ReplyWriter<'_>) {
-    let optional = [
-        !spec.history.is_empty(),
-        !spec.arguments.is_empty(),
-        !spec.subcommands.is_empty(),
-    ];
+    let optional = [!spec.arguments.is_empty(), !spec.subcommands.is_empty()];
     let count = optional.iter().filter(|is_there| **is_there).count();
     writer.map(4 + count + if spec.deprecated.is_some() { 3 } else { 0 });
     pair("summary", spec.summary, writer);
@@ -30,15 +27,6 @@ fn write_one(spec: &Spec, writer: &mut ReplyWriter<'_>) {
         writer.simple("deprecated");
         pair("deprecated_since", deprecated.since, writer);
         pair("replaced_by", deprecated.replaced_by, writer);
-    }
-    if !spec.history.is_empty() {
-        writer.bulk_str("history");
-        writer.set(spec.history.len());
-        for (version, change) in spec.history {
-            writer.array(2);
-            writer.bulk_str(version);
-            writer.bulk_str(change);
-        }
     }
     if !spec.arguments.is_empty() {
         write_arguments(spec.arguments, writer);

@@ -81,6 +81,10 @@ fn write_info(spec: &Spec, writer: &mut ReplyWriter<'_>) {
     spec.key_uses
         .iter()
         .for_each(|key_use| write_key_use(key_use, writer));
+    if spec.subcommands.is_empty() {
+        // Redis has an empty set for none, and an array for some.
+        return writer.set(0);
+    }
     write_infos(spec.subcommands.iter().map(Some), writer);
 }
 

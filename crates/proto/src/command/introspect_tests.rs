@@ -57,7 +57,7 @@ fn info_of_get_is_that_of_redis_in_both_protocols() {
          +@string\r\n+@fast\r\n~0\r\n~1\r\n%3\r\n$5\r\nflags\r\n~2\r\n+RO\r\n+access\r\n$12\r\nbegin_search\r\n\
          %2\r\n$4\r\ntype\r\n$5\r\nindex\r\n$4\r\nspec\r\n%1\r\n$5\r\nindex\r\n:1\r\n$9\r\nfind_keys\r\n%2\r\n\
          $4\r\ntype\r\n$5\r\nrange\r\n$4\r\nspec\r\n%3\r\n$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n:1\r\n\
-         $5\r\nlimit\r\n:0\r\n*0\r\n_\r\n"
+         $5\r\nlimit\r\n:0\r\n~0\r\n_\r\n"
     );
 }
 

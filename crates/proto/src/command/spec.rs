@@ -242,12 +242,10 @@ pub struct Spec {
     pub since: &'static str,
     /// Running time.
     pub complexity: &'static str,
-    /// One sentence.
+    /// One short sentence of our own: `tests/differential` refuses one that Redis' documentation has.
     pub summary: &'static str,
     /// Set if it should not be used any more.
     pub deprecated: Option<Deprecation>,
-    /// What changed since, as (version, change).
-    pub history: &'static [(&'static str, &'static str)],
     /// Its arguments after the name.
     pub arguments: &'static [Argument],
     /// The words of a container; empty for a command that is none.

@@ -13,11 +13,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         extra_categories: CONNECTION,
         since: "6.0.0",
         complexity: "O(1)",
-        summary: "Handshake with Redis",
-        history: &[(
-            "6.2.0",
-            "`protover` made optional; when called without arguments the command reports the current connection's context.",
-        )],
+        summary: "Choose the protocol version; may log in and name the connection as well",
         arguments: &[block(
             "arguments",
             &[
@@ -41,9 +37,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         flags: NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
         extra_categories: CONNECTION,
         since: "1.0.0",
-        complexity: "O(N) where N is the number of passwords defined for the user",
-        summary: "Authenticate to the server",
-        history: &[("6.0.0", "Added ACL style (username and password).")],
+        complexity: "O(1)",
+        summary: "Log in with a password, or with a user's name and password",
         arguments: &[
             value("username", String).since("6.0.0").optional(),
             value("password", String),
@@ -59,7 +54,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Ping the server",
+        summary: "Answer PONG, or the text that was sent, to show that the node is there",
         arguments: &[value("message", String).optional()],
         ..BASE
     },
@@ -70,8 +65,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         flags: LOADING | STALE | FAST,
         extra_categories: CONNECTION,
         since: "1.0.0",
-        complexity: "O(1)",
-        summary: "Echo the given string",
+        complexity: "O(N), N being its bytes",
+        summary: "Send the text back",
         arguments: &[value("message", String)],
         ..BASE
     },
@@ -83,7 +78,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         extra_categories: CONNECTION,
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Change the selected database for the current connection",
+        summary: "Use another of the sixteen databases on this connection",
         arguments: &[value("index", Integer)],
         ..BASE
     },
@@ -95,7 +90,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         extra_categories: CONNECTION,
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Close the connection",
+        summary: "Answer what is under way, then hang up",
         ..BASE
     },
     Spec {
@@ -106,7 +101,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         extra_categories: CONNECTION,
         since: "6.2.0",
         complexity: "O(1)",
-        summary: "Reset the connection",
+        summary: "Bring this connection back to the state of a new one",
         ..BASE
     },
     Spec {
@@ -114,8 +109,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         name: "client",
         arity: -2,
         since: "2.4.0",
-        complexity: "Depends on subcommand.",
-        summary: "A container for client connection commands",
+        complexity: "See the subcommands",
+        summary: "What concerns client connections",
         subcommands: CLIENT,
         ..BASE
     },
@@ -128,7 +123,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         extra_categories: CONNECTION,
         since: "3.0.0",
         complexity: "O(1)",
-        summary: "Enables read queries for a connection to a cluster replica node",
+        summary: "Let this node answer the connection's reads itself, from a state that may lag",
         ..BASE
     },
     Spec {
@@ -140,7 +135,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         extra_categories: CONNECTION,
         since: "3.0.0",
         complexity: "O(1)",
-        summary: "Disables read queries for a connection to a cluster replica node",
+        summary: "Take READONLY back: reads of this connection are linearizable again",
         ..BASE
     },
 ];
@@ -153,14 +148,8 @@ const CLIENT: &[Spec] = &[
         flags: ADMIN | NOSCRIPT | LOADING | STALE,
         extra_categories: CONNECTION,
         since: "2.4.0",
-        complexity: "O(N) where N is the number of client connections",
-        summary: "Kill the connection of a client",
-        history: &[
-            ("2.8.12", "Added new filter format."),
-            ("2.8.12", "`ID` option."),
-            ("3.2.0", "More types for the `TYPE` option."),
-            ("6.2.0", "`LADDR` option."),
-        ],
+        complexity: "O(N), N being the connections",
+        summary: "Hang up on every client that fits the filters",
         arguments: &[one_of(
             "filter",
             &[
@@ -192,19 +181,8 @@ const CLIENT: &[Spec] = &[
         extra_categories: CONNECTION,
         tips: &["nondeterministic_output"],
         since: "2.4.0",
-        complexity: "O(N) where N is the number of client connections",
-        summary: "Get the list of client connections",
-        history: &[
-            ("2.8.12", "Added unique client `id` field."),
-            ("5.0.0", "Added optional `TYPE` filter."),
-            ("6.0.0", "Added `user` field."),
-            (
-                "6.2.0",
-                "Added `argv-mem`, `tot-mem`, `laddr` and `redir` fields and the optional `ID` filter.",
-            ),
-            ("7.0.0", "Added `resp`, `multi-mem`, `rbs` and `rbp` fields."),
-            ("7.0.3", "Added `ssub` field."),
-        ],
+        complexity: "O(N), N being the connections",
+        summary: "Describe the connections of this node, one a line",
         arguments: &[
             value("client-type", String)
                 .after("TYPE")
@@ -226,7 +204,7 @@ const CLIENT: &[Spec] = &[
         tips: &["nondeterministic_output"],
         since: "6.2.0",
         complexity: "O(1)",
-        summary: "Returns information about the current client connection.",
+        summary: "Describe this connection in one line",
         ..BASE
     },
     Spec {
@@ -237,7 +215,7 @@ const CLIENT: &[Spec] = &[
         extra_categories: CONNECTION,
         since: "5.0.0",
         complexity: "O(1)",
-        summary: "Returns the client ID for the current connection",
+        summary: "Tell the number of this connection",
         ..BASE
     },
     Spec {
@@ -248,7 +226,7 @@ const CLIENT: &[Spec] = &[
         extra_categories: CONNECTION,
         since: "3.2.0",
         complexity: "O(1)",
-        summary: "Instruct the server whether to reply to commands",
+        summary: "Switch replies of this connection off and on, or leave out the next one",
         arguments: &[one_of(
             "on_off_skip",
             &[token("on", "ON"), token("off", "OFF"), token("skip", "SKIP")],
@@ -263,7 +241,7 @@ const CLIENT: &[Spec] = &[
         extra_categories: CONNECTION,
         since: "2.6.9",
         complexity: "O(1)",
-        summary: "Get the current connection name",
+        summary: "Tell the name that this connection was given",
         ..BASE
     },
     Spec {
@@ -274,7 +252,7 @@ const CLIENT: &[Spec] = &[
         extra_categories: CONNECTION,
         since: "2.6.9",
         complexity: "O(1)",
-        summary: "Set the current connection name",
+        summary: "Give this connection a name for lists and logs",
         arguments: &[value("connection-name", String)],
         ..BASE
     },
@@ -286,7 +264,7 @@ const CLIENT: &[Spec] = &[
         extra_categories: CONNECTION,
         since: "7.0.0",
         complexity: "O(1)",
-        summary: "Set client eviction mode for the current connection",
+        summary: "Accepted for compatibility: no client is dropped because memory is short",
         arguments: &[one_of("enabled", &[token("on", "ON"), token("off", "OFF")])],
         ..BASE
     },
@@ -299,7 +277,7 @@ const CLIENT: &[Spec] = &[
         tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
         since: "7.2.0",
         complexity: "O(1)",
-        summary: "Sets information specific to the client or connection.",
+        summary: "Note name or version of the client library",
         arguments: &[one_of(
             "attr",
             &[
@@ -317,7 +295,7 @@ const CLIENT: &[Spec] = &[
         extra_categories: CONNECTION,
         since: "7.2.0",
         complexity: "O(1)",
-        summary: "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.",
+        summary: "Choose whether this connection's reads count as uses of a key",
         arguments: &[one_of("enabled", &[token("on", "ON"), token("off", "OFF")])],
         ..BASE
     },
@@ -329,7 +307,7 @@ const CLIENT: &[Spec] = &[
         extra_categories: CONNECTION,
         since: "5.0.0",
         complexity: "O(1)",
-        summary: "Show helpful text about the different subcommands",
+        summary: "List the subcommands of CLIENT",
         ..BASE
     },
 ];

@@ -15,7 +15,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RW", "access", "update"])],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Increment the integer value of a key by one",
+        summary: "Add one to a counter",
         arguments: &[KEY],
         ..BASE
     },
@@ -29,7 +29,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RW", "access", "update"])],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Decrement the integer value of a key by one",
+        summary: "Take one from a counter",
         arguments: &[KEY],
         ..BASE
     },
@@ -43,7 +43,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RW", "access", "update"])],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Increment the integer value of a key by the given amount",
+        summary: "Add an integer to a counter",
         arguments: &[KEY, value("increment", Integer)],
         ..BASE
     },
@@ -57,7 +57,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RW", "access", "update"])],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Decrement the integer value of a key by the given number",
+        summary: "Take an integer from a counter",
         arguments: &[KEY, value("decrement", Integer)],
         ..BASE
     },
@@ -71,7 +71,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RW", "access", "update"])],
         since: "2.6.0",
         complexity: "O(1)",
-        summary: "Increment the float value of a key by the given amount",
+        summary: "Add a decimal or hexadecimal fraction to a number",
         arguments: &[KEY, value("increment", Double)],
         ..BASE
     },

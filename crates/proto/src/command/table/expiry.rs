@@ -15,8 +15,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RW", "update"])],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Set a key's time to live in seconds",
-        history: &[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")],
+        summary: "Let a key end in so many seconds",
         arguments: &[
             KEY,
             value("seconds", Integer),
@@ -44,8 +43,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RW", "update"])],
         since: "2.6.0",
         complexity: "O(1)",
-        summary: "Set a key's time to live in milliseconds",
-        history: &[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")],
+        summary: "Let a key end in so many milliseconds",
         arguments: &[
             KEY,
             value("milliseconds", Integer),
@@ -73,8 +71,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RW", "update"])],
         since: "1.2.0",
         complexity: "O(1)",
-        summary: "Set the expiration for a key as a UNIX timestamp",
-        history: &[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")],
+        summary: "Let a key end at a time given in seconds since 1970",
         arguments: &[
             KEY,
             value("unix-time-seconds", UnixTime),
@@ -102,8 +99,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RW", "update"])],
         since: "2.6.0",
         complexity: "O(1)",
-        summary: "Set the expiration for a key as a UNIX timestamp specified in milliseconds",
-        history: &[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")],
+        summary: "Let a key end at a time given in milliseconds since 1970",
         arguments: &[
             KEY,
             value("unix-time-milliseconds", UnixTime),
@@ -132,8 +128,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         tips: &["nondeterministic_output"],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Get the time to live for a key in seconds",
-        history: &[("2.8.0", "Added the -2 reply.")],
+        summary: "Tell how many seconds a key has left",
         arguments: &[KEY],
         ..BASE
     },
@@ -148,8 +143,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         tips: &["nondeterministic_output"],
         since: "2.6.0",
         complexity: "O(1)",
-        summary: "Get the time to live for a key in milliseconds",
-        history: &[("2.8.0", "Added the -2 reply.")],
+        summary: "Tell how many milliseconds a key has left",
         arguments: &[KEY],
         ..BASE
     },
@@ -163,7 +157,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RO", "access"])],
         since: "7.0.0",
         complexity: "O(1)",
-        summary: "Get the expiration Unix timestamp for a key",
+        summary: "Tell when a key ends, in seconds since 1970",
         arguments: &[KEY],
         ..BASE
     },
@@ -177,7 +171,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RO", "access"])],
         since: "7.0.0",
         complexity: "O(1)",
-        summary: "Get the expiration Unix timestamp for a key in milliseconds",
+        summary: "Tell when a key ends, in milliseconds since 1970",
         arguments: &[KEY],
         ..BASE
     },
@@ -191,7 +185,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RW", "update"])],
         since: "2.2.0",
         complexity: "O(1)",
-        summary: "Remove the expiration from a key",
+        summary: "Take the time to live off a key",
         arguments: &[KEY],
         ..BASE
     },

@@ -13,8 +13,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         extra_categories: CONNECTION,
         tips: &["nondeterministic_output_order"],
         since: "2.8.13",
-        complexity: "O(N) where N is the total number of Redis commands",
-        summary: "Get array of Redis command details",
+        complexity: "O(N), N being the commands",
+        summary: "Describe every command to programs",
         subcommands: COMMAND,
         ..BASE
     },
@@ -23,8 +23,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         name: "slowlog",
         arity: -2,
         since: "2.2.12",
-        complexity: "Depends on subcommand.",
-        summary: "A container for slow log commands",
+        complexity: "See the subcommands",
+        summary: "What took long on this node",
         subcommands: SLOWLOG,
         ..BASE
     },
@@ -33,8 +33,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         name: "latency",
         arity: -2,
         since: "2.8.13",
-        complexity: "Depends on subcommand.",
-        summary: "A container for latency diagnostics commands",
+        complexity: "See the subcommands",
+        summary: "How long commands take",
         subcommands: LATENCY,
         ..BASE
     },
@@ -43,8 +43,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         name: "module",
         arity: -2,
         since: "4.0.0",
-        complexity: "Depends on subcommand.",
-        summary: "A container for module commands",
+        complexity: "See the subcommands",
+        summary: "Modules, of which there are none",
         subcommands: MODULE,
         ..BASE
     },
@@ -53,8 +53,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         name: "acl",
         arity: -2,
         since: "6.0.0",
-        complexity: "Depends on subcommand.",
-        summary: "A container for Access List Control commands",
+        complexity: "See the subcommands",
+        summary: "Who may do what",
         subcommands: ACL,
         ..BASE
     },
@@ -69,7 +69,7 @@ const COMMAND: &[Spec] = &[
         extra_categories: CONNECTION,
         since: "2.8.13",
         complexity: "O(1)",
-        summary: "Get total number of Redis commands",
+        summary: "Tell how many commands there are",
         ..BASE
     },
     Spec {
@@ -79,8 +79,8 @@ const COMMAND: &[Spec] = &[
         flags: LOADING | STALE,
         extra_categories: CONNECTION,
         since: "2.8.13",
-        complexity: "O(N) where N is the number of arguments to the command",
-        summary: "Extract keys given a full Redis command",
+        complexity: "O(N), N being its words",
+        summary: "Find the keys in a whole request",
         ..BASE
     },
     Spec {
@@ -91,8 +91,8 @@ const COMMAND: &[Spec] = &[
         extra_categories: CONNECTION,
         tips: &["nondeterministic_output_order"],
         since: "7.0.0",
-        complexity: "O(N) where N is the total number of Redis commands",
-        summary: "Get an array of Redis command names",
+        complexity: "O(N), N being the commands",
+        summary: "Name all commands, or those that a filter lets through",
         arguments: &[one_of(
             "filterby",
             &[
@@ -113,8 +113,8 @@ const COMMAND: &[Spec] = &[
         extra_categories: CONNECTION,
         tips: &["nondeterministic_output_order"],
         since: "7.0.0",
-        complexity: "O(N) where N is the number of commands to look up",
-        summary: "Get array of specific Redis command documentation",
+        complexity: "O(N), N being the commands asked for",
+        summary: "Document commands for programs: syntax, group, since when",
         arguments: &[value("command-name", String).optional().multiple()],
         ..BASE
     },
@@ -126,12 +126,8 @@ const COMMAND: &[Spec] = &[
         extra_categories: CONNECTION,
         tips: &["nondeterministic_output_order"],
         since: "2.8.13",
-        complexity: "O(N) where N is the number of commands to look up",
-        summary: "Get array of specific Redis command details, or all when no argument is given.",
-        history: &[(
-            "7.0.0",
-            "Allowed to be called with no argument to get info on all commands.",
-        )],
+        complexity: "O(N), N being the commands asked for",
+        summary: "Describe some commands to programs, or all of them",
         arguments: &[value("command-name", String).optional().multiple()],
         ..BASE
     },
@@ -142,8 +138,8 @@ const COMMAND: &[Spec] = &[
         flags: LOADING | STALE,
         extra_categories: CONNECTION,
         since: "7.0.0",
-        complexity: "O(N) where N is the number of arguments to the command",
-        summary: "Extract keys and access flags given a full Redis command",
+        complexity: "O(N), N being its words",
+        summary: "Find the keys in a whole request, and what it does with each",
         ..BASE
     },
     Spec {
@@ -154,7 +150,7 @@ const COMMAND: &[Spec] = &[
         extra_categories: CONNECTION,
         since: "5.0.0",
         complexity: "O(1)",
-        summary: "Show helpful text about the different subcommands",
+        summary: "List the subcommands of COMMAND",
         ..BASE
     },
 ];
@@ -167,9 +163,8 @@ const SLOWLOG: &[Spec] = &[
         flags: ADMIN | LOADING | STALE,
         tips: &["request_policy:all_nodes", "nondeterministic_output"],
         since: "2.2.12",
-        complexity: "O(N) where N is the number of entries returned",
-        summary: "Get the slow log's entries",
-        history: &[("4.0.0", "Added client IP address, port and name to the reply.")],
+        complexity: "O(N), N being the requests shown",
+        summary: "Show the requests that took longest of late",
         arguments: &[value("count", Integer).optional()],
         ..BASE
     },
@@ -185,7 +180,7 @@ const SLOWLOG: &[Spec] = &[
         ],
         since: "2.2.12",
         complexity: "O(1)",
-        summary: "Get the slow log's length",
+        summary: "Count what the slow log holds",
         ..BASE
     },
     Spec {
@@ -195,8 +190,8 @@ const SLOWLOG: &[Spec] = &[
         flags: ADMIN | LOADING | STALE,
         tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
         since: "2.2.12",
-        complexity: "O(N) where N is the number of entries in the slowlog",
-        summary: "Clear all entries from the slow log",
+        complexity: "O(N), N being what it holds",
+        summary: "Empty the slow log",
         ..BASE
     },
     Spec {
@@ -206,7 +201,7 @@ const SLOWLOG: &[Spec] = &[
         flags: LOADING | STALE,
         since: "6.2.0",
         complexity: "O(1)",
-        summary: "Show helpful text about the different subcommands",
+        summary: "List the subcommands of SLOWLOG",
         ..BASE
     },
 ];
@@ -224,7 +219,7 @@ const LATENCY: &[Spec] = &[
         ],
         since: "2.8.13",
         complexity: "O(1)",
-        summary: "Return the latest latency samples for all events.",
+        summary: "Show the last spike of each kind; none are recorded",
         ..BASE
     },
     Spec {
@@ -238,8 +233,8 @@ const LATENCY: &[Spec] = &[
             "response_policy:special",
         ],
         since: "7.0.0",
-        complexity: "O(N) where N is the number of commands with latency information being retrieved.",
-        summary: "Return the cumulative distribution of latencies of a subset of commands or all.",
+        complexity: "O(N), N being the commands asked for",
+        summary: "Show for commands how many calls took how long",
         arguments: &[value("command", String).optional().multiple()],
         ..BASE
     },
@@ -251,7 +246,7 @@ const LATENCY: &[Spec] = &[
         tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
         since: "2.8.13",
         complexity: "O(1)",
-        summary: "Reset latency data for one or more events.",
+        summary: "Forget recorded spikes; none are recorded",
         arguments: &[value("event", String).optional().multiple()],
         ..BASE
     },
@@ -262,7 +257,7 @@ const LATENCY: &[Spec] = &[
         flags: LOADING | STALE,
         since: "2.8.13",
         complexity: "O(1)",
-        summary: "Show helpful text about the different subcommands.",
+        summary: "List the subcommands of LATENCY",
         ..BASE
     },
 ];
@@ -275,8 +270,8 @@ const MODULE: &[Spec] = &[
         flags: ADMIN | NOSCRIPT,
         tips: &["nondeterministic_output_order"],
         since: "4.0.0",
-        complexity: "O(N) where N is the number of loaded modules.",
-        summary: "List all modules loaded by the server",
+        complexity: "O(1)",
+        summary: "List loaded modules: always an empty list",
         ..BASE
     },
     Spec {
@@ -286,7 +281,7 @@ const MODULE: &[Spec] = &[
         flags: LOADING | STALE,
         since: "5.0.0",
         complexity: "O(1)",
-        summary: "Show helpful text about the different subcommands",
+        summary: "List the subcommands of MODULE",
         ..BASE
     },
 ];
@@ -299,7 +294,7 @@ const ACL: &[Spec] = &[
         flags: NOSCRIPT | LOADING | STALE,
         since: "6.0.0",
         complexity: "O(1)",
-        summary: "Return the name of the user associated to the current connection",
+        summary: "Tell the user that this connection logged in as",
         ..BASE
     },
     Spec {
@@ -309,7 +304,7 @@ const ACL: &[Spec] = &[
         flags: LOADING | STALE,
         since: "6.0.0",
         complexity: "O(1)",
-        summary: "Show helpful text about the different subcommands",
+        summary: "List the subcommands of ACL",
         ..BASE
     },
 ];

@@ -15,8 +15,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ALL, &["RM", "delete"])],
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         since: "1.0.0",
-        complexity: "O(N) where N is the number of keys that will be removed. When a key to remove holds a value other than a string, the individual complexity for this key is O(M) where M is the number of elements in the list, set, sorted set or hash. Removing a single key that holds a string value is O(1).",
-        summary: "Delete a key",
+        complexity: "O(N), N being the keys",
+        summary: "Remove keys; the reply counts those that were there",
         arguments: &[KEY.multiple()],
         ..BASE
     },
@@ -30,8 +30,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ALL, &["RM", "delete"])],
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         since: "4.0.0",
-        complexity: "O(1) for each key removed regardless of its size. Then the command does O(N) work in a different thread in order to reclaim memory, where N is the number of allocations the deleted objects where composed of.",
-        summary: "Delete a key asynchronously in another thread. Otherwise it is just as DEL, but non blocking.",
+        complexity: "O(N), N being the keys",
+        summary: "Remove keys; memory is given back in slices, as after DEL",
         arguments: &[KEY.multiple()],
         ..BASE
     },
@@ -45,9 +45,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ALL, &["RO"])],
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         since: "1.0.0",
-        complexity: "O(N) where N is the number of keys to check.",
-        summary: "Determine if a key exists",
-        history: &[("3.0.3", "Accepts multiple `key` arguments.")],
+        complexity: "O(N), N being the keys",
+        summary: "Count how many of the keys are there",
         arguments: &[KEY.multiple()],
         ..BASE
     },
@@ -61,8 +60,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ALL, &["RO"])],
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         since: "3.2.1",
-        complexity: "O(N) where N is the number of keys that will be touched.",
-        summary: "Alters the last access time of a key(s). Returns the number of existing keys specified.",
+        complexity: "O(N), N being the keys",
+        summary: "Note a use of keys; the reply counts those that are there",
         arguments: &[KEY.multiple()],
         ..BASE
     },
@@ -76,7 +75,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RO"])],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Determine the type stored at key",
+        summary: "Tell what kind of value a key holds",
         arguments: &[KEY],
         ..BASE
     },
@@ -88,8 +87,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         extra_categories: KEYSPACE | DANGEROUS,
         tips: &["request_policy:all_shards", "nondeterministic_output_order"],
         since: "1.0.0",
-        complexity: "O(N) with N being the number of keys in the database, under the assumption that the key names in the database and the given pattern have limited length.",
-        summary: "Find all keys matching the given pattern",
+        complexity: "O(N), N being the keys of the database",
+        summary: "List every key that a pattern fits",
         arguments: &[value("pattern", Pattern)],
         ..BASE
     },
@@ -101,9 +100,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         extra_categories: KEYSPACE,
         tips: &["nondeterministic_output", "request_policy:special"],
         since: "2.8.0",
-        complexity: "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.",
-        summary: "Incrementally iterate the keys space",
-        history: &[("6.0.0", "Added the `TYPE` subcommand.")],
+        complexity: "O(1) a page, O(N) for the whole walk",
+        summary: "Walk over the keys page by page, with a cursor",
         arguments: &[
             value("cursor", Integer),
             value("pattern", Pattern).after("MATCH").optional(),
@@ -121,7 +119,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         tips: &["request_policy:all_shards", "nondeterministic_output"],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Return a random key from the keyspace",
+        summary: "Pick any key",
         ..BASE
     },
     Spec {
@@ -137,7 +135,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         ],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Rename a key",
+        summary: "Give a key another name, in place of what had that name",
         arguments: &[KEY, value("newkey", Key(1))],
         ..BASE
     },
@@ -154,11 +152,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         ],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Rename a key, only if the new key does not exist",
-        history: &[(
-            "3.2.0",
-            "The command no longer returns an error when source and destination names are the same.",
-        )],
+        summary: "Give a key another name if nothing has that name",
         arguments: &[KEY, value("newkey", Key(1))],
         ..BASE
     },
@@ -167,8 +161,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         name: "object",
         arity: -2,
         since: "2.2.3",
-        complexity: "Depends on subcommand.",
-        summary: "A container for object introspection commands",
+        complexity: "See the subcommands",
+        summary: "What lies behind a value",
         subcommands: OBJECT,
         ..BASE
     },
@@ -186,7 +180,7 @@ const OBJECT: &[Spec] = &[
         tips: &["nondeterministic_output"],
         since: "2.2.3",
         complexity: "O(1)",
-        summary: "Inspect the internal encoding of a Redis object",
+        summary: "Tell how Redis would keep the value",
         arguments: &[KEY],
         ..BASE
     },
@@ -201,7 +195,7 @@ const OBJECT: &[Spec] = &[
         tips: &["nondeterministic_output"],
         since: "2.2.3",
         complexity: "O(1)",
-        summary: "Get the number of references to the value of the key",
+        summary: "Tell what Redis would count as references to the value",
         arguments: &[KEY],
         ..BASE
     },
@@ -216,7 +210,7 @@ const OBJECT: &[Spec] = &[
         tips: &["nondeterministic_output"],
         since: "2.2.3",
         complexity: "O(1)",
-        summary: "Get the time since a Redis object was last accessed",
+        summary: "Tell for how many seconds a key was not used; unless the eviction policy is an LRU one, not written",
         arguments: &[KEY],
         ..BASE
     },
@@ -231,7 +225,7 @@ const OBJECT: &[Spec] = &[
         tips: &["nondeterministic_output"],
         since: "4.0.0",
         complexity: "O(1)",
-        summary: "Get the logarithmic access frequency counter of a Redis object",
+        summary: "Tell the binary logarithm of how often a key was used of late, under an LFU policy",
         arguments: &[KEY],
         ..BASE
     },
@@ -243,7 +237,7 @@ const OBJECT: &[Spec] = &[
         extra_categories: KEYSPACE,
         since: "6.2.0",
         complexity: "O(1)",
-        summary: "Show helpful text about the different subcommands",
+        summary: "List the subcommands of OBJECT",
         ..BASE
     },
 ];

@@ -118,7 +118,6 @@ const fn row(group: Group) -> Spec {
         complexity: "",
         summary: "",
         deprecated: None,
-        history: &[],
         arguments: &[],
         subcommands: &[],
     }

@@ -15,7 +15,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ALL, &["RM", "delete"])],
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         since: "0.1.0",
-        complexity: "O(N) where N is the number of keys",
+        complexity: "O(N), N being the keys",
         summary: "Drop the cached copies of rows, so that the next read loads them from the database",
         arguments: &[KEY.multiple()],
         ..BASE
@@ -27,8 +27,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         flags: LOADING | STALE,
         tips: &["nondeterministic_output"],
         since: "0.1.0",
-        complexity: "O(N) where N is the number of nodes",
-        summary: "Get the state of the cluster as JSON",
+        complexity: "O(N), N being the nodes",
+        summary: "Tell the state of all nodes as JSON",
         ..BASE
     },
 ];

@@ -18,8 +18,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         ],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Get information and statistics about the server",
-        history: &[("7.0.0", "Added support for taking multiple section arguments.")],
+        summary: "Report on the node, section by section",
         arguments: &[value("section", String).optional().multiple()],
         ..BASE
     },
@@ -32,7 +31,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         tips: &["request_policy:all_shards", "response_policy:agg_sum"],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Return the number of keys in the selected database",
+        summary: "Count the keys of the database",
         ..BASE
     },
     Spec {
@@ -43,12 +42,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         extra_categories: KEYSPACE | DANGEROUS,
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         since: "1.0.0",
-        complexity: "O(N) where N is the number of keys in the selected database",
-        summary: "Remove all keys from the current database",
-        history: &[
-            ("4.0.0", "Added the `ASYNC` flushing mode modifier."),
-            ("6.2.0", "Added the `SYNC` flushing mode modifier."),
-        ],
+        complexity: "O(1); memory is given back in slices",
+        summary: "Empty the database in use",
         arguments: &[one_of(
             "async",
             &[
@@ -67,12 +62,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         extra_categories: KEYSPACE | DANGEROUS,
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         since: "1.0.0",
-        complexity: "O(N) where N is the total number of keys in all databases",
-        summary: "Remove all keys from all databases",
-        history: &[
-            ("4.0.0", "Added the `ASYNC` flushing mode modifier."),
-            ("6.2.0", "Added the `SYNC` flushing mode modifier."),
-        ],
+        complexity: "O(1); memory is given back in slices",
+        summary: "Empty all sixteen databases",
         arguments: &[one_of(
             "async",
             &[
@@ -91,7 +82,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         tips: &["nondeterministic_output"],
         since: "2.6.0",
         complexity: "O(1)",
-        summary: "Return the current server time",
+        summary: "Tell the node's wall clock",
         ..BASE
     },
     Spec {
@@ -102,7 +93,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         extra_categories: category::ADMIN | DANGEROUS,
         since: "2.8.12",
         complexity: "O(1)",
-        summary: "Return the role of the instance in the context of replication",
+        summary: "Tell whether this node leads or follows, and whom",
         ..BASE
     },
     Spec {
@@ -110,8 +101,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         name: "config",
         arity: -2,
         since: "2.0.0",
-        complexity: "Depends on subcommand.",
-        summary: "A container for server configuration commands",
+        complexity: "See the subcommands",
+        summary: "Parameters while the node runs",
         subcommands: CONFIG,
         ..BASE
     },
@@ -120,8 +111,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         name: "memory",
         arity: -2,
         since: "4.0.0",
-        complexity: "Depends on subcommand.",
-        summary: "A container for memory diagnostics commands",
+        complexity: "See the subcommands",
+        summary: "What memory is used for",
         subcommands: MEMORY,
         ..BASE
     },
@@ -134,12 +125,8 @@ const CONFIG: &[Spec] = &[
         arity: -3,
         flags: ADMIN | NOSCRIPT | LOADING | STALE,
         since: "2.0.0",
-        complexity: "O(N) when N is the number of configuration parameters provided",
-        summary: "Get the values of configuration parameters",
-        history: &[(
-            "7.0.0",
-            "Added the ability to pass multiple pattern parameters in one call",
-        )],
+        complexity: "O(N), N being the parameters",
+        summary: "Show parameters whose names fit the patterns",
         arguments: &[block("parameter", &[value("parameter", String)]).multiple()],
         ..BASE
     },
@@ -150,12 +137,8 @@ const CONFIG: &[Spec] = &[
         flags: ADMIN | NOSCRIPT | LOADING | STALE,
         tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
         since: "2.0.0",
-        complexity: "O(N) when N is the number of configuration parameters provided",
-        summary: "Set configuration parameters to the given values",
-        history: &[(
-            "7.0.0",
-            "Added the ability to set multiple parameters in one call.",
-        )],
+        complexity: "O(N), N being the parameters given",
+        summary: "Change parameters at once, all of them or none",
         arguments: &[block(
             "parameter_value",
             &[value("parameter", String), value("value", String)],
@@ -170,7 +153,7 @@ const CONFIG: &[Spec] = &[
         flags: ADMIN | NOSCRIPT | LOADING | STALE,
         since: "2.0.0",
         complexity: "O(1)",
-        summary: "Reset the stats returned by INFO",
+        summary: "Start the counters of INFO over",
         ..BASE
     },
     Spec {
@@ -180,7 +163,7 @@ const CONFIG: &[Spec] = &[
         flags: LOADING | STALE,
         since: "5.0.0",
         complexity: "O(1)",
-        summary: "Show helpful text about the different subcommands",
+        summary: "List the subcommands of CONFIG",
         ..BASE
     },
 ];
@@ -194,8 +177,8 @@ const MEMORY: &[Spec] = &[
         keys: SECOND,
         key_uses: &[key_use(SECOND, &["RO"])],
         since: "4.0.0",
-        complexity: "O(N) where N is the number of samples.",
-        summary: "Estimate the memory usage of a key",
+        complexity: "O(1)",
+        summary: "Tell how many bytes a key with its value takes",
         arguments: &[KEY, value("count", Integer).after("SAMPLES").optional()],
         ..BASE
     },
@@ -206,7 +189,7 @@ const MEMORY: &[Spec] = &[
         flags: LOADING | STALE,
         since: "4.0.0",
         complexity: "O(1)",
-        summary: "Show helpful text about the different subcommands",
+        summary: "List the subcommands of MEMORY",
         ..BASE
     },
 ];

@@ -15,7 +15,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RO", "access"])],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Get the value of a key",
+        summary: "Read a string",
         arguments: &[KEY],
         ..BASE
     },
@@ -27,16 +27,10 @@ pub(super) const COMMANDS: &[Spec] = &[
         extra_categories: STRING,
         keys: ONE,
         key_uses: &[key_use(ONE, &["RW", "access", "update", "variable_flags"])
-            .notes("RW and ACCESS due to the optional `GET` argument")],
+            .notes("reads the old value where GET is given")],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Set the string value of a key",
-        history: &[
-            ("2.6.12", "Added the `EX`, `PX`, `NX` and `XX` options."),
-            ("6.0.0", "Added the `KEEPTTL` option."),
-            ("6.2.0", "Added the `GET`, `EXAT` and `PXAT` option."),
-            ("7.0.0", "Allowed the `NX` and `GET` options to be used together."),
-        ],
+        summary: "Write a string; options decide on time to live, condition and reply",
         arguments: &[
             KEY,
             value("value", String),
@@ -70,7 +64,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["OW", "update"])],
         since: "2.0.0",
         complexity: "O(1)",
-        summary: "Set the value and expiration of a key",
+        summary: "Write a string that lives so many seconds",
         arguments: &[KEY, value("seconds", Integer), value("value", String)],
         ..BASE
     },
@@ -84,7 +78,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["OW", "update"])],
         since: "2.6.0",
         complexity: "O(1)",
-        summary: "Set the value and expiration in milliseconds of a key",
+        summary: "Write a string that lives so many milliseconds",
         arguments: &[KEY, value("milliseconds", Integer), value("value", String)],
         ..BASE
     },
@@ -98,7 +92,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["OW", "insert"])],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Set the value of a key, only if the key does not exist",
+        summary: "Write a string if its key is not there",
         arguments: &[KEY, value("value", String)],
         ..BASE
     },
@@ -112,10 +106,10 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RW", "access", "update"])],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Set the string value of a key and return its old value",
+        summary: "Write a string and answer the one before",
         deprecated: Some(Deprecation {
             since: "6.2.0",
-            replaced_by: "`SET` with the `!GET` argument",
+            replaced_by: "`SET … GET`",
         }),
         arguments: &[KEY, value("value", String)],
         ..BASE
@@ -130,7 +124,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RW", "access", "delete"])],
         since: "6.2.0",
         complexity: "O(1)",
-        summary: "Get the value of a key and delete the key",
+        summary: "Read a string and remove its key",
         arguments: &[KEY],
         ..BASE
     },
@@ -141,12 +135,10 @@ pub(super) const COMMANDS: &[Spec] = &[
         flags: WRITE | FAST,
         extra_categories: STRING,
         keys: ONE,
-        key_uses: &[
-            key_use(ONE, &["RW", "access", "update"]).notes("RW and UPDATE because it changes the TTL")
-        ],
+        key_uses: &[key_use(ONE, &["RW", "access", "update"]).notes("writes since it may move the deadline")],
         since: "6.2.0",
         complexity: "O(1)",
-        summary: "Get the value of a key and optionally set its expiration",
+        summary: "Read a string and change or take off its time to live",
         arguments: &[
             KEY,
             one_of(
@@ -173,8 +165,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ALL, &["RO", "access"])],
         tips: &["request_policy:multi_shard"],
         since: "1.0.0",
-        complexity: "O(N) where N is the number of keys to retrieve.",
-        summary: "Get the values of all the given keys",
+        complexity: "O(N), N being the keys",
+        summary: "Read several strings at once",
         arguments: &[KEY.multiple()],
         ..BASE
     },
@@ -188,8 +180,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(PAIRS, &["OW", "update"])],
         tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
         since: "1.0.1",
-        complexity: "O(N) where N is the number of keys to set.",
-        summary: "Set multiple keys to multiple values",
+        complexity: "O(N), N being the keys",
+        summary: "Write several strings at once",
         arguments: &[block("key_value", &[KEY, value("value", String)]).multiple()],
         ..BASE
     },
@@ -203,8 +195,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(PAIRS, &["OW", "insert"])],
         tips: &["request_policy:multi_shard", "response_policy:agg_min"],
         since: "1.0.1",
-        complexity: "O(N) where N is the number of keys to set.",
-        summary: "Set multiple keys to multiple values, only if none of the keys exist",
+        complexity: "O(N), N being the keys",
+        summary: "Write several strings if none of their keys is there",
         arguments: &[block("key_value", &[KEY, value("value", String)]).multiple()],
         ..BASE
     },
@@ -217,8 +209,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         keys: ONE,
         key_uses: &[key_use(ONE, &["RW", "insert"])],
         since: "2.0.0",
-        complexity: "O(1). The amortized time complexity is O(1) assuming the appended value is small and the already present value is of any size, since the dynamic string library used by Redis will double the free space available on every reallocation.",
-        summary: "Append a value to a key",
+        complexity: "O(1) amortized",
+        summary: "Put bytes behind the end of a string",
         arguments: &[KEY, value("value", String)],
         ..BASE
     },
@@ -232,7 +224,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         key_uses: &[key_use(ONE, &["RO"])],
         since: "2.2.0",
         complexity: "O(1)",
-        summary: "Get the length of the value stored in a key",
+        summary: "Tell how many bytes a string has",
         arguments: &[KEY],
         ..BASE
     },
@@ -245,8 +237,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         keys: ONE,
         key_uses: &[key_use(ONE, &["RO", "access"])],
         since: "2.4.0",
-        complexity: "O(N) where N is the length of the returned string. The complexity is ultimately determined by the returned length, but because creating a substring from an existing string is very cheap, it can be considered O(1) for small strings.",
-        summary: "Get a substring of the string stored at a key",
+        complexity: "O(N), N being the bytes read",
+        summary: "Read a part of a string",
         arguments: &[KEY, value("start", Integer), value("end", Integer)],
         ..BASE
     },
@@ -259,8 +251,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         keys: ONE,
         key_uses: &[key_use(ONE, &["RO", "access"])],
         since: "1.0.0",
-        complexity: "O(N) where N is the length of the returned string. The complexity is ultimately determined by the returned length, but because creating a substring from an existing string is very cheap, it can be considered O(1) for small strings.",
-        summary: "Get a substring of the string stored at a key",
+        complexity: "O(N), N being the bytes read",
+        summary: "The old name of GETRANGE",
         deprecated: Some(Deprecation {
             since: "2.0.0",
             replaced_by: "`GETRANGE`",
@@ -277,8 +269,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         keys: ONE,
         key_uses: &[key_use(ONE, &["RW", "update"])],
         since: "2.2.0",
-        complexity: "O(1), not counting the time taken to copy the new string in place. Usually, this string is very small so the amortized complexity is O(1). Otherwise, complexity is O(M) with M being the length of the value argument.",
-        summary: "Overwrite part of a string at key starting at the specified offset",
+        complexity: "O(N), N being the bytes written; O(M) where the string gets longer, M being its length",
+        summary: "Write over a part of a string from an offset on, zeros filling a gap",
         arguments: &[KEY, value("offset", Integer), value("value", String)],
         ..BASE
     },

@@ -13,7 +13,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         extra_categories: TRANSACTION,
         since: "1.2.0",
         complexity: "O(1)",
-        summary: "Mark the start of a transaction block",
+        summary: "Begin to collect commands that are to run as one",
         ..BASE
     },
     Spec {
@@ -23,8 +23,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         flags: NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG,
         extra_categories: TRANSACTION,
         since: "1.2.0",
-        complexity: "Depends on commands in the transaction",
-        summary: "Execute all commands issued after MULTI",
+        complexity: "That of the commands",
+        summary: "Run what MULTI collected as one",
         ..BASE
     },
     Spec {
@@ -34,8 +34,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         flags: NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY,
         extra_categories: TRANSACTION,
         since: "2.0.0",
-        complexity: "O(N), when N is the number of queued commands",
-        summary: "Discard all commands issued after MULTI",
+        complexity: "O(N), N being the commands",
+        summary: "Drop what MULTI collected",
         ..BASE
     },
     Spec {
@@ -47,8 +47,8 @@ pub(super) const COMMANDS: &[Spec] = &[
         keys: ALL,
         key_uses: &[key_use(ALL, &["RO"])],
         since: "2.2.0",
-        complexity: "O(1) for every key.",
-        summary: "Watch the given keys to determine execution of the MULTI/EXEC block",
+        complexity: "O(N), N being the keys",
+        summary: "Let the next EXEC do nothing if one of these keys changes before",
         arguments: &[KEY.multiple()],
         ..BASE
     },
@@ -60,7 +60,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         extra_categories: TRANSACTION,
         since: "2.2.0",
         complexity: "O(1)",
-        summary: "Forget about all watched keys",
+        summary: "Take every WATCH of this connection back",
         ..BASE
     },
 ];
