@@ -36,11 +36,12 @@ const CONSENSUS_JUDGE_FILE: &str = "crates/core/src/consensus/judge.rs";
 const BANNED: [&str; 6] = ["todo!(", "unimplemented!(", "dbg!(", "FIXME", "TODO", "#[ignore]"];
 
 /// Files that may use Redis' words for leader and follower: one in proto, the README's one sentence, the
-/// generated command table, and tests and scripts that talk to Redis itself.
-const REDIS_ROLE_FILES: [&str; 6] = [
+/// generated tables of commands and parameters, and tests and scripts that talk to Redis itself.
+const REDIS_ROLE_FILES: [&str; 7] = [
     "crates/proto/src/words.rs",
     "README.md",
     "docs/commands.md",
+    "docs/parameters.md",
     "tests/",
     "xtask/src/tidy.rs",
     "xtask/src/bench/servers/redis.rs",

@@ -115,6 +115,10 @@ pub const SLOWLOG_COUNT: &str = "ERR count should be greater than or equal to -1
 // Words for the roles, which Redis' replies require.
 /// What ROLE, HELLO and INFO call the leader.
 pub const LEADER_ROLE: &str = "master";
+/// CONFIG's parameter for the password that a follower would give its leader.
+pub const LEADER_PASSWORD_PARAMETER: &str = "masterauth";
+/// CONFIG's parameter for the user as whom it would do so.
+pub const LEADER_USER_PARAMETER: &str = "masteruser";
 /// What ROLE and INFO call a follower.
 pub const FOLLOWER_ROLE: &str = "slave";
 /// Code word of Redis' follower that has lost its leader.

@@ -103,7 +103,7 @@ impl Memory {
     /// What allocated memory must not pass: a little more than the limit, since what is evicted or deleted
     /// leaves room within pages that are not given back at once.
     fn ceiling_bytes(&self) -> u64 {
-        self.limit.bytes_max + self.limit.bytes_max / limits::MEMORY_TOLERANCE_DIVISOR
+        (self.limit.bytes_max).saturating_add(self.limit.bytes_max / limits::MEMORY_TOLERANCE_DIVISOR)
     }
 
     /// Bytes in use, without slots that are free.

@@ -78,7 +78,7 @@ impl Worker {
             return;
         }
         let tolerance = (limit / TOLERANCE_DIVISOR).max(TOLERANCE_BYTES_MIN);
-        let over = super::process::anonymous_bytes().saturating_sub(limit + tolerance);
+        let over = super::process::anonymous_bytes().saturating_sub(limit.saturating_add(tolerance));
         self.buffers.correction_bytes = if over > 0 {
             (correction + over / CORRECTION_STEPS).min(limit / CORRECTION_DIVISOR)
         } else {

@@ -366,8 +366,23 @@ fn parameters_are_set_all_or_none() {
             "-ERR CONFIG SET failed (possibly related to argument 'timeout') - argument couldn't be parsed into an integer|",
         ),
         (
-            "CONFIG SET port 1",
-            "-ERR CONFIG SET failed (possibly related to argument 'port') - can't set immutable config|",
+            "CONFIG SET daemonize yes",
+            "-ERR CONFIG SET failed (possibly related to argument 'daemonize') - can't set immutable config|",
+        ),
+        ("CONFIG SET port 6379 list-compress-depth 1", "+OK|"),
+        ("CONFIG GET list-com*", "*2|$19|list-compress-depth|$1|1|"),
+        (
+            "CONFIG SET maxclients 5 port 1",
+            "-ERR CONFIG SET failed (possibly related to argument 'port') - it is chosen at start; restart the node with --listen|",
+        ),
+        (
+            "CONFIG SET proto-max-bulk-len 2",
+            "-ERR CONFIG SET failed (possibly related to argument 'proto-max-bulk-len') - argument must be between 1048576 and 9223372036854775807 inclusive|",
+        ),
+        ("CONFIG SET maxmemory 18446744073709551615", "+OK|"),
+        (
+            "CONFIG GET slaveof replicaof",
+            "*4|$9|replicaof|$0||$7|slaveof|$0||",
         ),
         ("CONFIG GET maxclients", "*2|$10|maxclients|$5|10000|"),
         ("CONFIG SET maxclients 5 timeout 7", "+OK|"),

@@ -1,0 +1,330 @@
+//! CONFIG GET, SET: every parameter of Redis 7.0, with its names, forms and ranges.
+//!
+//! It is a view for compatibility; the node's own configuration is `config`. A parameter that can be
+//! changed takes effect at once; one that nothing depends on is kept and shown; one that decides
+//! something here which cannot be changed says what to do instead. Nothing is written back to a file.
+
+#[cfg(test)]
+mod document;
+mod form;
+mod rows;
+
+use repligo_core::contract::{Durability, Role};
+use repligo_core::eviction::{EvictionPolicy, MemoryLimit};
+use repligo_proto::glob::{self, Glob};
+use repligo_proto::resp::ArgSlice;
+use repligo_proto::words;
+
+use super::Local;
+use crate::node::NodeConfig;
+use rows::{Effect, ROWS, Row};
+
+/// A name that CONFIG takes; several may name one parameter.
+#[derive(Clone, Debug)]
+struct Name {
+    text: String,
+    /// Position in [`ROWS`] and of the value.
+    place: usize,
+    is_hidden: bool,
+}
+
+/// All parameters, and typed copies of those that matter on the hot path.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    /// In alphabetical order.
+    names: Vec<Name>,
+    /// One for each row.
+    values: Vec<String>,
+    password: Option<Vec<u8>>,
+    output_bytes_max: usize,
+    output_stall_seconds: u64,
+    maxclients: usize,
+    timeout_seconds: u64,
+    proto_max_bulk_bytes: usize,
+    memory: MemoryLimit,
+}
+
+impl Parameters {
+    /// Parameters of a node that was started with this configuration and listens on this port.
+    pub fn new(config: &NodeConfig, port: u16) -> Self {
+        let hard = config.output_bytes_max;
+        let value = |row: &Row| given_value(row.name, config, port).unwrap_or_else(|| row.value.to_owned());
+        Self {
+            names: names(),
+            values: ROWS.iter().map(value).collect(),
+            password: config
+                .requirepass
+                .clone()
+                .map(String::into_bytes)
+                .filter(|secret| !secret.is_empty()),
+            output_bytes_max: if hard == 0 { usize::MAX } else { hard },
+            output_stall_seconds: config.output_stall_seconds,
+            maxclients: config.maxclients,
+            timeout_seconds: 0,
+            proto_max_bulk_bytes: config.proto_max_bulk_bytes,
+            memory: config.memory,
+        }
+    }
+
+    /// Password of the default user.
+    pub fn password(&self) -> Option<&[u8]> {
+        self.password.as_deref()
+    }
+
+    /// Unsent bytes above which a client is disconnected.
+    #[inline]
+    pub fn output_bytes_max(&self) -> usize {
+        /// What may be unsent before the reply with the value, and what is around the value itself.
+        const AROUND_BYTES: usize = 2 << 20;
+        // A value that was taken must be readable, whatever else the limit is.
+        self.output_bytes_max
+            .max(self.proto_max_bulk_bytes.saturating_add(AROUND_BYTES))
+    }
+
+    /// Seconds after which a client that reads none of its replies is disconnected; 0: never.
+    pub fn output_stall_seconds(&self) -> u64 {
+        self.output_stall_seconds
+    }
+
+    /// Most clients at once.
+    pub fn maxclients(&self) -> usize {
+        self.maxclients
+    }
+
+    /// Seconds after which an idle client is disconnected; 0: never.
+    pub fn timeout_seconds(&self) -> u64 {
+        self.timeout_seconds
+    }
+
+    /// Longest bulk string of a request.
+    pub fn proto_max_bulk_bytes(&self) -> usize {
+        self.proto_max_bulk_bytes
+    }
+
+    /// Memory limit and policy.
+    pub fn memory(&self) -> MemoryLimit {
+        self.memory
+    }
+
+    /// Value of a parameter, as CONFIG GET shows it.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.position(name.as_bytes())
+            .map(|position| self.shown(position))
+    }
+
+    /// Value of what the name at this position names.
+    fn shown(&self, position: usize) -> &str {
+        &self.values[self.names[position].place]
+    }
+
+    /// The value as it would be stored, or why it is refused.
+    fn check(&self, position: usize, text: &[u8]) -> Result<String, String> {
+        let row = &ROWS[self.names[position].place];
+        let value = row.form.check(&String::from_utf8_lossy(text))?;
+        match row.effect {
+            Effect::Given(remedy) if value != self.shown(position) => Err(remedy.to_owned()),
+            _ => Ok(value),
+        }
+    }
+
+    fn store(&mut self, position: usize, value: String) {
+        let number = value.parse::<u64>().unwrap_or(0);
+        let place = self.names[position].place;
+        match ROWS[place].name {
+            "requirepass" => self.password = (!value.is_empty()).then(|| value.clone().into_bytes()),
+            "maxclients" => self.maxclients = number as usize,
+            "timeout" => self.timeout_seconds = number,
+            "proto-max-bulk-len" => self.proto_max_bulk_bytes = number as usize,
+            "maxmemory" => self.memory.bytes_max = number,
+            "maxmemory-policy" => self.memory.policy = EvictionPolicy::named(&value).unwrap_or_default(),
+            _ => {}
+        }
+        self.values[place] = value;
+    }
+
+    /// Positions of the names that are to be set; the first that cannot be decides, as in Redis.
+    fn settable(&self, pairs: ArgSlice<'_>) -> Result<Vec<usize>, Vec<u8>> {
+        let mut positions: Vec<usize> = Vec::with_capacity(pairs.len() / 2);
+        for name in pairs.iter().step_by(2) {
+            let position = self
+                .position(name)
+                .ok_or_else(|| words::unknown_parameter(name))?;
+            let why = match ROWS[self.names[position].place].effect {
+                Effect::Immutable => Some("can't set immutable config"),
+                Effect::Protected => Some("can't set protected config"),
+                _ if positions.contains(&position) => Some("duplicate parameter"),
+                _ => None,
+            };
+            if let Some(why) = why {
+                return Err(words::config_set_failed(name, why));
+            }
+            positions.push(position);
+        }
+        Ok(positions)
+    }
+
+    fn set(&mut self, pairs: ArgSlice<'_>) -> Result<(), Vec<u8>> {
+        let positions = self.settable(pairs)?;
+        let mut values = Vec::with_capacity(positions.len());
+        for (pair, position) in positions.iter().enumerate() {
+            let value = self.check(*position, pairs.get(2 * pair + 1));
+            values.push(value.map_err(|why| words::config_set_failed(pairs.get(2 * pair), &why))?);
+        }
+        for (position, value) in positions.into_iter().zip(values) {
+            self.store(position, value);
+        }
+        Ok(())
+    }
+
+    fn position(&self, name: &[u8]) -> Option<usize> {
+        let name = name.to_ascii_lowercase();
+        self.names
+            .binary_search_by(|known| known.text.as_bytes().cmp(&name))
+            .ok()
+    }
+}
+
+/// All names of all rows, in alphabetical order.
+fn names() -> Vec<Name> {
+    let mut names = Vec::new();
+    for (place, row) in ROWS.iter().enumerate() {
+        let mut add = |text| {
+            names.push(Name {
+                text,
+                place,
+                is_hidden: row.is_hidden,
+            });
+        };
+        add(row.name.to_owned());
+        if row.has_old_name {
+            add(row.name.replace("replica", words::FOLLOWER_ROLE));
+        }
+        if !row.alias.is_empty() {
+            add(row.alias.to_owned());
+        }
+    }
+    names.sort_by(|one, other| one.text.cmp(&other.text));
+    names
+}
+
+/// Values that follow from how the node was started.
+fn given_value(name: &str, config: &NodeConfig, port: u16) -> Option<String> {
+    let durability = config.durability;
+    Some(match name {
+        "appendfsync" if durability == Durability::Fsync => "always".to_owned(),
+        "appendfsync" => "everysec".to_owned(),
+        "appendonly" if durability == Durability::None => "no".to_owned(),
+        "appendonly" => "yes".to_owned(),
+        "bind" => {
+            let host = config.listen.rsplit_once(':').map(|(host, _)| host);
+            host.unwrap_or("127.0.0.1").to_owned()
+        }
+        "client-output-buffer-limit" => {
+            let (hard, follower) = (config.output_bytes_max, words::FOLLOWER_ROLE);
+            format!("normal {hard} 0 0 {follower} 0 0 0 pubsub 0 0 0")
+        }
+        "databases" => repligo_core::limits::DATABASES.to_string(),
+        "dir" => config.data_dir.display().to_string(),
+        "maxclients" => config.maxclients.to_string(),
+        "maxmemory" => config.memory.bytes_max.to_string(),
+        "maxmemory-policy" => config.memory.policy.name().to_owned(),
+        "port" => port.to_string(),
+        "proto-max-bulk-len" => config.proto_max_bulk_bytes.to_string(),
+        "replica-announce-ip" => config.advertise.clone().unwrap_or_default(),
+        "requirepass" => config.requirepass.clone().unwrap_or_default(),
+        "slowlog-log-slower-than" => config.slowlog.threshold_us.to_string(),
+        "slowlog-max-len" => config.slowlog.entries_max.to_string(),
+        "unixsocket" => {
+            let path = config
+                .unix_socket
+                .as_ref()
+                .map(|socket| socket.path.display().to_string());
+            path.unwrap_or_default()
+        }
+        "unixsocketperm" => {
+            let mode = config.unix_socket.as_ref().map_or(0, |socket| socket.mode);
+            format!("{mode:o}")
+        }
+        _ => return None,
+    })
+}
+
+/// CONFIG GET pattern…. A name without wildcards is answered in the letters in which it was asked.
+pub(super) fn get(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
+    let parameters = &local.worker.parameters;
+    let mut found: Vec<(&[u8], usize)> = Vec::new();
+    let mut is_found = vec![false; parameters.names.len()];
+    for pattern in request.skip(2).iter() {
+        if glob::is_literal(pattern) {
+            found.extend(parameters.position(pattern).map(|position| (pattern, position)));
+            continue;
+        }
+        let pattern = Glob::new(&pattern.to_ascii_lowercase());
+        for (position, name) in parameters.names.iter().enumerate() {
+            if !is_found[position] && !name.is_hidden && pattern.matches(name.text.as_bytes()) {
+                is_found[position] = true;
+                found.push((name.text.as_bytes(), position));
+            }
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    let leader = leader_address(local);
+    let mut reply = local.reply(out);
+    reply.map(found.len());
+    for (name, position) in found {
+        reply.bulk(name);
+        match ROWS[parameters.names[position].place].name {
+            "replicaof" => reply.bulk_str(&leader),
+            _ => reply.bulk_str(parameters.shown(position)),
+        }
+    }
+}
+
+/// Host and port of the leader that this node follows; nothing on the leader itself.
+fn leader_address(local: &Local<'_>) -> String {
+    let status = local.worker.status(local.now);
+    if status.role == Role::Leader {
+        return String::new();
+    }
+    let nodes = local.worker.nodes();
+    let leader = nodes.iter().find(|node| node.peer == status.leader);
+    leader.map_or_else(String::new, |node| node.client_address.replace(':', " "))
+}
+
+/// CONFIG SET parameter value…: all or nothing. Names are judged before values, as in Redis.
+pub(super) fn set(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
+    let pairs = request.skip(2);
+    if !pairs.len().is_multiple_of(2) {
+        return local.reply(out).error(words::SYNTAX);
+    }
+    match local.worker.parameters.set(pairs) {
+        Ok(()) => {
+            local.worker.parameters_changed();
+            local.reply(out).ok();
+        }
+        Err(text) => local.reply(out).error_bytes(&text),
+    }
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_and_unique() {
+        let parameters = Parameters::new(&NodeConfig::default(), 6379);
+        let names: Vec<_> = parameters.names.iter().map(|name| &name.text).collect();
+        assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
+        assert_eq!(parameters.value("save"), Some(""));
+        assert_eq!(parameters.value("appendonly"), Some("yes"));
+    }
+
+    #[test]
+    fn every_value_is_written_as_it_would_have_to_be_set() {
+        let parameters = Parameters::new(&NodeConfig::default(), 6379);
+        for (row, value) in ROWS.iter().zip(&parameters.values) {
+            assert_eq!(row.form.check(value).as_ref(), Ok(value), "{}", row.name);
+        }
+    }
+}
