@@ -98,7 +98,10 @@ impl Cache for Ours {
         let get = Command::Get { db: 0, key: &key };
         let _ = self.keyspace.read(
             &get,
-            ReadClock { now_ms: 0 },
+            ReadClock {
+                now_ms: 0,
+                wall_ms: 0,
+            },
             &mut ReplyWriter::new(&mut reply, false),
         );
         if reply != b"$-1\r\n" {

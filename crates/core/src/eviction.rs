@@ -97,12 +97,9 @@ pub struct MemoryLimit {
 }
 
 impl MemoryLimit {
-    /// What of the accesses has to be known; nothing without a limit.
+    /// What of the accesses has to be known: without a limit too, since OBJECT IDLETIME and FREQ tell it.
     pub fn tracking(self) -> Tracking {
-        match self.bytes_max {
-            0 => Tracking::Off,
-            _ => self.policy.tracking(),
-        }
+        self.policy.tracking()
     }
 }
 

@@ -56,6 +56,8 @@ pub const SNAPSHOT_PIECE_BYTES_MAX: usize = 8 << 20;
 pub const SNAPSHOT_CHUNKS_IN_FLIGHT: usize = 16;
 /// Reads that may wait for a confirmed index on one node.
 pub const READS_WAITING_MAX: usize = 1 << 20;
+/// A follower that has not heard the leader's wall clock for so long asks for it: two clocks drift apart.
+pub const LEADER_CLOCK_US_MAX: u64 = 10_000_000;
 /// A question for a confirmed index that got no answer is asked again after this, in microseconds.
 pub const READ_RETRY_US: u64 = 500_000;
 /// An eventual read older than this, counted from the last word of the leader, is refused.

@@ -44,6 +44,8 @@ pub enum Message {
         context: u64,
         /// Commit index.
         index: u64,
+        /// The leader's wall clock, in milliseconds, when it answered: what it says of times to live.
+        wall_ms: u64,
     },
     /// A snapshot for the receiver begins; an unfinished one before it is void.
     SnapshotBegin {
@@ -109,8 +111,13 @@ impl Message {
                 out.push(TAG_READ_INDEX);
                 put_varint(&mut out, *context);
             }
-            Self::ReadIndexReply { context, index } => {
-                put_pair(&mut out, TAG_READ_INDEX_REPLY, *context, *index)
+            Self::ReadIndexReply {
+                context,
+                index,
+                wall_ms,
+            } => {
+                put_pair(&mut out, TAG_READ_INDEX_REPLY, *context, *index);
+                put_varint(&mut out, *wall_ms);
             }
             Self::SnapshotBegin { index, term } => put_pair(&mut out, TAG_SNAPSHOT_BEGIN, *index, *term),
             Self::SnapshotChunk {
@@ -159,6 +166,7 @@ impl Message {
             TAG_READ_INDEX_REPLY => Self::ReadIndexReply {
                 context: reader.varint()?,
                 index: reader.varint()?,
+                wall_ms: reader.varint()?,
             },
             TAG_SNAPSHOT_BEGIN => Self::SnapshotBegin {
                 index: reader.varint()?,
@@ -223,7 +231,11 @@ mod tests {
                 batches: vec![batch.clone(), batch],
             },
             Message::ReadIndex { context: u64::MAX },
-            Message::ReadIndexReply { context: 1, index: 2 },
+            Message::ReadIndexReply {
+                context: 1,
+                index: 2,
+                wall_ms: 1 << 41,
+            },
             Message::SnapshotBegin { index: 10, term: 2 },
             Message::SnapshotChunk {
                 index: 10,

@@ -114,8 +114,8 @@ pub enum ObjectField {
     Encoding = 0,
     /// REFCOUNT.
     RefCount = 1,
-    /// IDLETIME: always 0, because no access times are kept.
+    /// IDLETIME: seconds since the last access that left a mark.
     IdleTime = 2,
-    /// FREQ: always an error, because no access frequencies are kept.
+    /// FREQ: an error unless the policy asks for marks of frequency.
     Frequency = 3,
 }

@@ -12,6 +12,9 @@ pub struct ReadClock {
     /// Milliseconds since the epoch. A follower, and a read that rides in an entry, give shard time:
     /// then no read ever needs time.
     pub now_ms: u64,
+    /// The leader's wall clock, milliseconds since the epoch, as late as it may be: what is left of a time to
+    /// live is what is left by it, or by shard time where that is ahead.
+    pub wall_ms: u64,
 }
 
 /// What came of a read.
@@ -45,6 +48,12 @@ impl Keyspace {
         } else {
             0
         }
+    }
+
+    /// Tells the reads of the entry that is applied next what time it is, see [`ReadClock::wall_ms`].
+    #[inline]
+    pub fn set_present(&mut self, wall_ms: u64) {
+        self.present_ms = wall_ms;
     }
 
     /// Begins the statistics of how late expired keys are removed anew.

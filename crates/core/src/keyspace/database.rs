@@ -152,6 +152,11 @@ impl Database {
         self.table.track(tracking);
     }
 
+    /// See [`Table::end_second`].
+    pub fn end_second(&mut self, second: u32) {
+        self.table.end_second(second);
+    }
+
     /// See [`Table::compact`].
     pub fn compact(&mut self, count: usize) -> usize {
         self.table.compact(count)

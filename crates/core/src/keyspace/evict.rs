@@ -279,6 +279,38 @@ impl Keyspace {
         }
     }
 
+    /// This second of the node's clock has begun: what is used from now on was used later than what was before.
+    pub fn begin_second(&mut self, second: u32) {
+        if second <= self.second {
+            return;
+        }
+        self.second = second;
+        let ended = second - 1;
+        self.written.note(self.version, ended);
+        if self.tracking == Tracking::Recency {
+            for database in self.databases.iter_mut().flatten() {
+                database.end_second(ended);
+            }
+        }
+    }
+
+    /// Seconds since the last access that this node knows of to a key with this version: since the last write
+    /// where reads leave no marks. What was there when the node started counts from then.
+    pub(super) fn idle_seconds(&self, db: u8, key: &[u8], version: u64) -> u32 {
+        let written = self.written.second_of(version);
+        let accessed = match self.tracking {
+            Tracking::Recency => {
+                let table = self.database(db).map(Database::table);
+                written.zip(table.and_then(|table| table.accessed(table.hash(key), key)))
+            }
+            _ => written.map(|second| (second, second)),
+        };
+        // `None`: it was accessed in a second that is not over.
+        accessed.map_or(0, |(written, read)| {
+            self.second - written.max(read).min(self.second)
+        })
+    }
+
     /// Moves up to `count` entries so that memory that is partly free can be given back.
     pub fn compact(&mut self, count: usize) {
         let mut left = count;

@@ -3,8 +3,7 @@
 //!
 //! So results do not depend on the machine, the compiler or a C library, and texts equal those of
 //! Redis: parsing, addition and formatting (`%.17Lf` without trailing zeros) are each rounded once, to
-//! the nearest, ties to even. One difference is left: hexadecimal numbers, which `strtold` takes, are
-//! refused here.
+//! the nearest, ties to even.
 
 use std::cmp::Ordering;
 
@@ -43,8 +42,9 @@ impl Extended {
         exponent: EXPONENT_MIN,
     };
 
-    /// Reads a decimal number, with or without point and exponent, or the word for infinity. `None` for
-    /// anything else and for numbers out of range, on the side of zero too.
+    /// Reads what C's `strtold` reads, a space before it and "not a number" excepted: a decimal or a
+    /// hexadecimal number, with or without point and exponent, or the word for infinity. `None` for anything
+    /// else and for numbers out of range, on the side of zero too.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() >= TEXT_BYTES_MAX {
             return None;
@@ -57,11 +57,19 @@ impl Extended {
         if unsigned.eq_ignore_ascii_case(b"inf") || unsigned.eq_ignore_ascii_case(b"infinity") {
             return Some(Self::Infinite);
         }
-        let decimal = Decimal::parse(unsigned)?;
-        if decimal.digits.is_zero() {
-            return Some(Self::ZERO);
-        }
-        let (mantissa, exponent) = decimal.to_binary()?;
+        let (mantissa, exponent) = if let [b'0', b'x' | b'X', digits @ ..] = unsigned {
+            let hexadecimal = Hexadecimal::parse(digits)?;
+            if hexadecimal.mantissa == 0 {
+                return Some(Self::ZERO);
+            }
+            hexadecimal.to_binary()?
+        } else {
+            let decimal = Decimal::parse(unsigned)?;
+            if decimal.digits.is_zero() {
+                return Some(Self::ZERO);
+            }
+            decimal.to_binary()?
+        };
         (mantissa != 0).then_some(Self::Finite {
             negative,
             mantissa,
@@ -237,6 +245,61 @@ impl Decimal {
     }
 }
 
+/// A hexadecimal number as written: `mantissa * 2^exponent`, and a little more if `more`.
+#[derive(Debug)]
+struct Hexadecimal {
+    mantissa: u128,
+    exponent: i64,
+    more: bool,
+}
+
+impl Hexadecimal {
+    /// What follows `0x`: digits with an optional point among, before or behind them, and an optional binary
+    /// exponent.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let mark = text.iter().position(|byte| byte.eq_ignore_ascii_case(&b'p'));
+        let (number, written_exponent) = match mark {
+            Some(at) => (&text[..at], parse_exponent(&text[at + 1..])?),
+            None => (text, 0),
+        };
+        let (mut mantissa, mut exponent, mut more) = (0u128, written_exponent, false);
+        let (mut has_digits, mut point) = (false, false);
+        for &byte in number {
+            if byte == b'.' && !point {
+                point = true;
+                continue;
+            }
+            let digit = u128::from(char::from(byte).to_digit(16)?);
+            has_digits = true;
+            exponent -= if point { 4 } else { 0 };
+            // Digits beyond these decide the rounding only.
+            if mantissa >> (u128::BITS - 4) == 0 {
+                mantissa = mantissa << 4 | digit;
+            } else {
+                exponent += 4;
+                more |= digit != 0;
+            }
+        }
+        has_digits.then_some(Self {
+            mantissa,
+            exponent,
+            more,
+        })
+    }
+
+    /// The nearest number; its mantissa is 0 when that is zero. `None` when it is not finite.
+    fn to_binary(&self) -> Option<(u64, i32)> {
+        // Beyond these nothing is finite, or anything but zero.
+        const EXPONENT_MAGNITUDE_MAX: i64 = 40_000;
+        let limit = EXPONENT_MAGNITUDE_MAX;
+        round(
+            self.mantissa,
+            self.exponent.clamp(-limit, limit) as i32,
+            self.more,
+        )
+    }
+}
+
 /// An exponent with its sign; it saturates far outside of what is finite.
 fn parse_exponent(text: &[u8]) -> Option<i64> {
     const SATURATED: i64 = 1_000_000;
@@ -325,8 +388,37 @@ mod tests {
     #[test]
     fn what_strtold_refuses_is_refused() {
         let refused = [
-            "", ".", "-", "e5", "1e", "1e+", " 1", "1 ", "1x", "nan", "--1", "1.2.3", "1e5000", "1e-5000",
+            "",
+            ".",
+            "-",
+            "e5",
+            "1e",
+            "1e+",
+            " 1",
+            "1 ",
+            "1x",
+            "nan",
+            "--1",
+            "1.2.3",
+            "1e5000",
+            "1e-5000",
             "\u{1}",
+            "0x",
+            "0xp4",
+            "0x1p",
+            "0x1e+2",
+            "0x1..2",
+            "0x1g",
+            "1p4",
+            "0x1p16384",
+            "0x1p-16446",
+            "nan()",
+            "0x1p99999999999999999999",
+            "0x1p-99999999999999999999",
+            " 0x1",
+            "0x 1",
+            "0x-1",
+            "infin",
         ];
         for text in refused {
             assert_eq!(Extended::parse(text.as_bytes()), None, "{text:?}");
@@ -334,6 +426,33 @@ mod tests {
         assert_eq!(Extended::parse(&[b'1'; TEXT_BYTES_MAX]), None);
         assert!(Extended::parse(&[b'0'; TEXT_BYTES_MAX - 1]).is_some());
         assert!(Extended::parse(b"0e99999999999999999999").is_some());
+    }
+
+    #[test]
+    fn hexadecimal_numbers_are_read_as_by_strtold() {
+        // What redis-server 7.0.15 answers to INCRBYFLOAT of an absent key.
+        let long = format!("0x1{}.8", "0".repeat(40));
+        let cases = [
+            ("0x10", "16"),
+            ("0X1F", "31"),
+            ("-0x10", "-16"),
+            ("+0x10", "16"),
+            ("0x.8", "0.5"),
+            ("0x1.8", "1.5"),
+            ("0x1.p1", "2"),
+            ("0x1p4", "16"),
+            ("0x1p-2", "0.25"),
+            ("0x1P+3", "8"),
+            ("0x1e2", "482"),
+            ("0x1.ffffffffffffffffff", "2"),
+            ("0x0", "0"),
+            ("0x0p99999", "0"),
+            ("0x1p-16445", "0"),
+            (long.as_str(), "1461501637330902918203684832716283019655932542976"),
+        ];
+        for (text, expect) in cases {
+            assert_eq!(sum("0", text).as_deref(), Some(expect), "{text}");
+        }
     }
 
     #[test]

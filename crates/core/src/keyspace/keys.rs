@@ -164,7 +164,10 @@ impl Keyspace {
             ObjectField::IdleTime if self.tracking == Tracking::Frequency => {
                 reply.error(words::LFU_POLICY);
             }
-            ObjectField::IdleTime => reply.integer(0),
+            ObjectField::IdleTime => {
+                let idle = self.idle_seconds(db, key, entry.version);
+                reply.integer(i64::from(idle));
+            }
             ObjectField::Frequency if self.tracking == Tracking::Frequency => {
                 let table = self.database(db).map(super::database::Database::table);
                 let frequency = table.and_then(|table| table.frequency(table.hash(key), key));

@@ -48,6 +48,7 @@ pub use lag::{LAG_BOUNDS_MS, LagHistogram};
 pub use slices::{Task, steps_of};
 pub use snapshot::RestoreError;
 
+use crate::table::timeline::Timeline;
 use crate::table::{EntryRef, HashSeed};
 
 use database::Database;
@@ -104,8 +105,13 @@ pub struct Keyspace {
     /// What this node remembers of accesses.
     tracking: Tracking,
     time_ms: u64,
+    /// As [`ReadClock::wall_ms`], for the reads of an entry. Not replicated: it decides nothing but replies.
+    present_ms: u64,
     /// Version of the latest write of any key.
     version: u64,
+    /// Versions at the ends of seconds of this node's clock, and the last of these. Not replicated.
+    written: Timeline,
+    second: u32,
     /// Not later than any deadline in any table; `u64::MAX` when there is none. It may be earlier: a
     /// key that is deleted does not move it.
     earliest_deadline_ms: u64,
@@ -139,7 +145,10 @@ impl Keyspace {
             is_seeded: false,
             tracking: Tracking::Off,
             time_ms: 0,
+            present_ms: 0,
             version: 0,
+            written: Timeline::default(),
+            second: 0,
             earliest_deadline_ms: u64::MAX,
             hits: Cell::new(0),
             misses: Cell::new(0),
@@ -240,7 +249,7 @@ impl Keyspace {
         match *command {
             Command::MGet { db, keys } => return self.get_many_at_once(db, keys, reply),
             Command::Keys { .. } | Command::Scan { .. } => return self.walk_at_once(command, reply),
-            _ => self.answer(command, clock.now_ms.max(self.time_ms), reply),
+            _ => self.answer(command, clock.now_ms.max(clock.wall_ms).max(self.time_ms), reply),
         }
         ReadOutcome::Done
     }
@@ -328,7 +337,7 @@ impl Keyspace {
             }
             // A read between writes; where nobody waits for its reply there is nothing to do.
             _ if reply.is_discard() => {}
-            _ => self.answer(command, self.time_ms, reply),
+            _ => self.answer(command, self.present_ms.max(self.time_ms), reply),
         }
     }
 

@@ -43,7 +43,16 @@ impl OriginMap {
         if self.is_empty() {
             return Route::Plain;
         }
-        self.route_mapped(command)
+        self.route_mapped(command, command.name())
+    }
+
+    /// The error for a command that can go no way, which names it as the client does: several of Redis'
+    /// commands are one here.
+    pub fn refuse(&self, command: &Command<'_>, name: &str) -> Option<String> {
+        match self.route_mapped(command, name) {
+            Route::Refused(error) => Some(error),
+            _ => None,
+        }
     }
 
     /// What the log gets for a REPLIGO.INVALIDATE of these keys, or the error.
@@ -99,13 +108,13 @@ impl OriginMap {
         first
     }
 
-    fn route_mapped<'a>(&self, command: &Command<'a>) -> Route<'a> {
+    fn route_mapped<'a>(&self, command: &Command<'a>, name: &str) -> Route<'a> {
         let (Some(database), Some((_, policy))) = (command.db(), self.first_candidate(command)) else {
             return Route::Plain;
         };
         let access = access(command);
         if let Access::Unsupported(remedy) = access {
-            return Route::Refused(words::unsupported(command.name(), &policy.name, remedy));
+            return Route::Refused(words::unsupported(name, &policy.name, remedy));
         }
         let mut places = Places::default();
         let mut stray = None;
@@ -123,16 +132,16 @@ impl OriginMap {
             return Route::Read;
         }
         match places.only() {
-            Some(lane) => self.intent(command, lane),
-            None => Route::Refused(words::cross_lane(command.name(), places.apart(&policy.pattern))),
+            Some(lane) => self.intent(command, name, lane),
+            None => Route::Refused(words::cross_lane(name, places.apart(&policy.pattern))),
         }
     }
 
-    fn intent<'a>(&self, command: &Command<'a>, lane: LaneId) -> Route<'a> {
+    fn intent<'a>(&self, command: &Command<'a>, name: &str, lane: LaneId) -> Route<'a> {
         let policy = self.policy(lane.keyspace);
         if policy.mode == Mode::ReadThrough {
             return Route::Refused(words::unsupported(
-                command.name(),
+                name,
                 &policy.name,
                 "its mode is read-through; write to the origin, or set mode = \"write-through\"",
             ));

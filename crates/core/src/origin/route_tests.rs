@@ -124,6 +124,26 @@ fn writes_become_intents_of_one_lane() {
 }
 
 #[test]
+fn a_refusal_names_the_command_as_it_was_sent() {
+    for (request, expect) in [
+        ("SETEX user:1 10 x", "ERR SETEX is not supported in keyspace user"),
+        ("EXPIRE user:1 10", "ERR EXPIRE is not supported in keyspace user"),
+        (
+            "EXPIRETIME user:1",
+            "ERR EXPIRETIME is not supported in keyspace user",
+        ),
+        ("INCR user:1", "ERR INCR is not supported in keyspace user"),
+        ("UNLINK user:1 json:1", "CROSSLANE the keys of UNLINK"),
+    ] {
+        let owned = OwnedRequest::new(request.split(' '));
+        let spec = lookup(request.split(' ').next().unwrap_or("").as_bytes()).expect("a command");
+        let command = parse(spec, 0, owned.view()).expect("well-formed");
+        let error = map().refuse(&command, spec.name).expect("it is refused");
+        assert!(error.starts_with(expect), "{request}: {error}");
+    }
+}
+
+#[test]
 fn what_a_mapped_keyspace_cannot_do_is_refused_before_it_is_proposed() {
     refused(
         "MSET user:1 a user:2 b user:3 c user:4 d user:5 e",

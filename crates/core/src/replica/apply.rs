@@ -87,6 +87,7 @@ impl Replica {
                     None => return,
                 },
             };
+            self.keyspace.set_present(self.leader_wall_ms(now));
             if !self.advance_entry(now, &mut applying, outputs) {
                 self.applying = Some(applying);
                 return;

@@ -10,6 +10,8 @@ use super::{Replica, answer, fail};
 use crate::command::Command;
 use crate::contract::{Outputs, Ticket};
 use crate::keyspace::{ReadClock, ReadOutcome, steps_of};
+use crate::limits;
+use crate::message::Message;
 use crate::op::Op;
 use crate::time::Now;
 
@@ -63,7 +65,10 @@ impl Replica {
         } else {
             self.keyspace.time_ms()
         };
-        let clock = ReadClock { now_ms };
+        let clock = ReadClock {
+            now_ms,
+            wall_ms: self.leader_wall_ms(now),
+        };
         let outcome = if !self.keyspace.is_wide(command) {
             self.answer_read(client, command, clock, outputs)
         } else if self.keyspace.needs_time(command, clock) {
@@ -97,6 +102,7 @@ impl Replica {
         }
         let clock = ReadClock {
             now_ms: self.keyspace.time_ms(),
+            wall_ms: self.leader_wall_ms(now),
         };
         let outcome = self.answer_read(client, command, clock, outputs);
         assert_ne!(
@@ -105,6 +111,37 @@ impl Replica {
             "no deadline lies between shard time and itself"
         );
         outcome == ReadOutcome::Done
+    }
+
+    /// The leader confirmed an index, and says what time it is.
+    pub(super) fn on_read_index_reply(&mut self, reply: &Message) {
+        let Message::ReadIndexReply {
+            context,
+            index,
+            wall_ms,
+        } = *reply
+        else {
+            return;
+        };
+        if let Some(asked_us) = self.reads.answered(context, index) {
+            self.leader_clock.heard(asked_us, wall_ms);
+        }
+    }
+
+    /// The leader's wall clock, as late as it may be.
+    pub(super) fn leader_wall_ms(&self, now: Now) -> u64 {
+        if self.lease.serving() {
+            now.wall_ms
+        } else {
+            self.leader_clock.latest_ms(now)
+        }
+    }
+
+    /// How long this replica has not heard of its leader, if that is too long for an eventual read.
+    pub(super) fn too_stale_ms(&self, now: Now) -> Option<u64> {
+        let age_us = now.mono_us.saturating_sub(self.leader_heard_us);
+        let lone = self.settings.voters.len() == 1;
+        (!lone && age_us > limits::STALENESS_US_MAX).then_some(age_us / 1000)
     }
 
     fn answer_read(

@@ -36,7 +36,7 @@ use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
 use self::apply::Applying;
-use self::clock::ShardClock;
+use self::clock::{LeaderClock, ShardClock};
 use self::flight::Flight;
 use self::lease::Lease;
 use self::loads::OriginWaits;
@@ -98,6 +98,7 @@ pub struct Replica {
     /// Steps that long reads may still make in this turn.
     read_steps: usize,
     clock: ShardClock,
+    leader_clock: LeaderClock,
     /// Stamp of the latest entry this leader proposed.
     stamped_ms: u64,
     outbox: Outbox,
@@ -161,6 +162,7 @@ impl Replica {
             apply_steps: limits::SLICE_STEPS,
             read_steps: limits::SLICE_STEPS,
             clock: ShardClock::new(now),
+            leader_clock: LeaderClock::default(),
             stamped_ms: 0,
             outbox: Outbox::new(me, settings.identity.incarnation),
             inbound: VecDeque::new(),
@@ -273,6 +275,7 @@ impl Replica {
         let clock = match level {
             ReadLevel::Linearizable if self.current(now) => ReadClock {
                 now_ms: self.clock.estimate_ms(now),
+                wall_ms: now.wall_ms,
             },
             ReadLevel::Eventual if self.confirmed && self.is_whole() => {
                 if let Some(age_ms) = self.too_stale_ms(now) {
@@ -281,6 +284,7 @@ impl Replica {
                 }
                 ReadClock {
                     now_ms: self.keyspace.time_ms(),
+                    wall_ms: self.leader_wall_ms(now),
                 }
             }
             _ => return Served::NotYet,
@@ -374,13 +378,6 @@ impl Replica {
         self.next_context
     }
 
-    /// How long this replica has not heard of its leader, if that is too long for an eventual read.
-    fn too_stale_ms(&self, now: Now) -> Option<u64> {
-        let age_us = now.mono_us.saturating_sub(self.leader_heard_us);
-        let lone = self.settings.voters.len() == 1;
-        (!lone && age_us > limits::STALENESS_US_MAX).then_some(age_us / 1000)
-    }
-
     /// True unless an entry is partly applied: a state that nobody may see.
     fn is_whole(&self) -> bool {
         self.applying.is_none() || self.has(Bug::ReadBetweenSlices)
@@ -415,6 +412,7 @@ impl Replica {
     fn on_tick(&mut self, now: Now, outputs: &mut Outputs) {
         self.clock.advance(now);
         self.age_versions(now);
+        self.keyspace.begin_second((now.mono_us / 1_000_000) as u32);
         self.give_up_overdue(now, outputs);
         self.give_up_origin_waits(now, outputs);
         self.reads
@@ -448,7 +446,7 @@ impl Replica {
                     });
                 }
             }
-            Message::ReadIndexReply { context, index } => self.reads.answered(context, index),
+            reply @ Message::ReadIndexReply { .. } => self.on_read_index_reply(&reply),
             Message::SnapshotBegin { index, term } => self.on_snapshot_begin(from, index, term, outputs),
             Message::SnapshotChunk {
                 index,

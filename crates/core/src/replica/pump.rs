@@ -63,8 +63,15 @@ impl Replica {
         } in peers
         {
             self.await_commit(Some(to), index);
-            let message = Message::ReadIndexReply { context, index }.encode();
-            outputs.sends.push(Send { to, message });
+            let message = Message::ReadIndexReply {
+                context,
+                index,
+                wall_ms: now.wall_ms,
+            };
+            outputs.sends.push(Send {
+                to,
+                message: message.encode(),
+            });
         }
     }
 
@@ -300,7 +307,9 @@ impl Replica {
     /// A restarted replica serves nothing before it has applied an index that the leader confirmed
     /// after the restart: it asks like a read does.
     pub(super) fn confirm_state(&mut self, now: Now) {
-        if self.confirmed || self.confirming {
+        let asks =
+            !self.confirmed || (self.consensus.role() == Role::Follower && self.leader_clock.is_old(now));
+        if self.confirming || !asks {
             return;
         }
         self.confirming = true;

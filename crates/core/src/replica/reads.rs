@@ -109,13 +109,12 @@ impl Reads {
         }
     }
 
-    /// A follower's question was answered: only that context is.
-    pub fn answered(&mut self, context: u64, index: u64) {
-        if let Some(position) = self.asked.iter().position(|(asked, _, _)| *asked == context)
-            && let Some((_, _, reads)) = self.asked.remove(position)
-        {
-            self.ready.push((index, reads));
-        }
+    /// A follower's question was answered: only that context is. Returns when it was asked.
+    pub fn answered(&mut self, context: u64, index: u64) -> Option<u64> {
+        let position = self.asked.iter().position(|(asked, _, _)| *asked == context)?;
+        let (_, asked_us, reads) = self.asked.remove(position)?;
+        self.ready.push((index, reads));
+        Some(asked_us)
     }
 
     /// A leader's round was confirmed, and all before it with it. Returns followers' questions to answer.
@@ -226,7 +225,7 @@ mod tests {
         reads.asked(10, 0);
         reads.push(read(2));
         reads.asked(11, 0);
-        reads.answered(11, 7);
+        assert_eq!(reads.answered(11, 7), Some(0));
         reads.sort_out(6);
         assert!(!reads.has_due());
         reads.sort_out(7);

@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use super::class::{SMALL_BYTES_MAX, class_bytes, class_of};
 use super::ghosts::Ghosts;
-use super::marks::Marker;
+use super::marks::{EPOCHS_PER_LOOK, Mark, Marker};
 use super::pages::Pages;
 use super::record::{self, Shape};
 use super::{EntryRef, Meta};
@@ -22,7 +22,7 @@ pub(super) struct LargeEntry {
     meta: Meta,
     key: Box<[u8]>,
     value: Vec<u8>,
-    mark: Cell<u8>,
+    mark: Mark,
 }
 
 impl LargeEntry {
@@ -49,6 +49,8 @@ pub(super) struct Arena {
     large: Vec<Option<Box<LargeEntry>>>,
     unused_large: Vec<u32>,
     large_bytes: usize,
+    /// Where [`Arena::end_second`] goes on.
+    looked_at_large: usize,
     marker: Marker,
     ghosts: Ghosts,
 }
@@ -88,13 +90,37 @@ impl Arena {
     }
 
     /// How soon the entry is to be evicted.
-    pub(super) fn rank(&self, handle: u32) -> u8 {
+    pub(super) fn rank(&self, handle: u32) -> u16 {
         self.mark(handle).map_or(0, |mark| self.marker.rank(mark))
     }
 
     /// How often the entry was accessed of late.
     pub(super) fn frequency(&self, handle: u32) -> u8 {
         self.mark(handle).map_or(0, |mark| self.marker.frequency(mark))
+    }
+
+    /// The second in which the entry was accessed last; `None` if no second has ended since.
+    pub(super) fn accessed(&self, handle: u32) -> Option<u32> {
+        self.mark(handle).and_then(|mark| self.marker.accessed(mark))
+    }
+
+    /// A second is over. Looks at a part of all marks, so that none is overtaken.
+    pub(super) fn end_second(&mut self, second: u32) {
+        let epochs = self.marker.end_second(second);
+        if epochs == 0 {
+            return;
+        }
+        let part = |len: usize| (len as u64 * epochs).div_ceil(EPOCHS_PER_LOOK) as usize;
+        self.pages.look_at_marks(part(self.pages.len()), |mark| {
+            self.marker.rank(mark);
+        });
+        let count = part(self.large.len()).min(self.large.len());
+        for _ in 0..count {
+            self.looked_at_large = (self.looked_at_large + 1) % self.large.len();
+            if let Some(entry) = &self.large[self.looked_at_large] {
+                self.marker.rank(&entry.mark);
+            }
+        }
     }
 
     /// The table has a new entry and is of `len` now.
@@ -119,14 +145,14 @@ impl Arena {
     }
 
     #[inline]
-    fn mark(&self, handle: u32) -> Option<&Cell<u8>> {
+    fn mark(&self, handle: u32) -> Option<&Mark> {
         if handle & LARGE != 0 {
             return Some(&self.large(handle).mark);
         }
         self.pages.mark(handle)
     }
 
-    fn set_mark(&self, handle: u32, value: u8) {
+    fn set_mark(&self, handle: u32, value: u16) {
         if let Some(mark) = self.mark(handle) {
             mark.set(value);
         }

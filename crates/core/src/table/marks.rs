@@ -1,33 +1,40 @@
-//! One byte per entry that says how it was used, for choosing what to evict.
+//! Two bytes per entry that say how it was used, for choosing what to evict and for OBJECT IDLETIME and FREQ.
 //!
 //! It belongs to this node alone: readers change it through `&self`, it is in no digest, no snapshot and
-//! no log. Without a policy that asks for it the bytes do not exist.
+//! no log. Without a policy that asks for them the bytes do not exist.
 //!
-//! - Recency: the time of the last access. Time is counted in new entries: one epoch passes when a 64th
-//!   of the table's entries has come, so that a mark says how long ago something was in units of how long
-//!   entries live at all once as many go as come.
-//! - Frequency: in the low half the binary logarithm of the number of accesses, counted up by chance
+//! - Recency: the epoch of the last access. One passes when a 64th of the table's entries has come, so that
+//!   marks tell apart what is evicted however fast that goes, and at the end of each second, so that they
+//!   tell how long ago something was (`timeline.rs`).
+//! - Frequency, in one of the bytes: in the low half the binary logarithm of the number of accesses, counted up by chance
 //!   (Morris 1978), in the upper half the time from which on it will be halved. Here time is counted in
 //!   evicted entries that had been used: a frequency is halved when as many of those have gone as there
 //!   are entries, so scans, which go unused, age nothing. An entry starts at zero, or with what its ghost
 //!   remembers (`ghosts.rs`): what is written once and never read goes first, in the order in which it
 //!   came, so a scan does not push out what is in use.
 //!
-//! Half a byte or a byte would soon start over; but an entry is looked at several times while the table is
-//! turned over once, and whoever looks moves a mark that is about to be overtaken ([`Marker::rank`]).
+//! Half a byte would soon start over, and two bytes within a day; but an entry is looked at several times while
+//! the table is turned over once, a part of all entries is looked at every second, and whoever looks moves a
+//! mark that is about to be overtaken ([`Marker::rank`]).
 
 use std::cell::Cell;
 
 use super::hash::split_mix;
+use super::timeline::Timeline;
 use crate::eviction::Tracking;
+
+/// How an entry was used.
+pub(super) type Mark = Cell<u16>;
 
 /// Epochs per turnover of the table.
 const EPOCHS_PER_TURNOVER: usize = 64;
-/// The largest age that a recency mark keeps.
-const AGE_MAX: u8 = 200;
+/// The largest age that a recency mark keeps: the better part of a day where nothing but time makes epochs pass.
+const AGE_MAX: u16 = 60_000;
+/// Epochs in which every mark is looked at once; many fewer than a mark has left at its largest age.
+pub(super) const EPOCHS_PER_LOOK: u64 = 2_048;
 /// Epochs per step of the clock in a frequency mark. Fewer follow changes of what is in demand faster,
 /// more keep what is used seldom: `examples/hit_rate.rs` shows both.
-const EPOCHS_PER_STEP: u16 = 8;
+const EPOCHS_PER_STEP: u64 = 8;
 /// Steps after which a frequency is halved.
 const STEPS_PER_HALVING: u8 = 8;
 /// The largest frequency, a binary logarithm.
@@ -37,7 +44,9 @@ const FREQUENCY_MAX: u8 = 15;
 #[derive(Debug, Default)]
 pub(super) struct Marker {
     tracking: Tracking,
-    epoch: u16,
+    epoch: u64,
+    /// Epochs at the ends of seconds.
+    seconds: Timeline,
     /// Entries that have come, or gone, since the epoch began.
     passed: usize,
     draws: Cell<u64>,
@@ -79,37 +88,54 @@ impl Marker {
         self.passed += 1;
         if self.passed * EPOCHS_PER_TURNOVER >= len {
             self.passed = 0;
-            self.epoch = self.epoch.wrapping_add(1);
+            self.epoch += 1;
         }
     }
 
+    /// A second is over. Returns how many epochs have passed since the last one was.
+    pub(super) fn end_second(&mut self, second: u32) -> u64 {
+        if self.tracking != Tracking::Recency {
+            return 0;
+        }
+        let before = self.seconds.latest();
+        self.seconds.note(self.epoch, second);
+        self.epoch += 1;
+        self.epoch - before
+    }
+
+    /// The second in which the entry was accessed last; `None` if that was after the last one that has ended.
+    pub(super) fn accessed(&self, mark: &Mark) -> Option<u32> {
+        let age = (self.epoch as u16).wrapping_sub(mark.get());
+        self.seconds.second_of(self.epoch.saturating_sub(u64::from(age)))
+    }
+
     /// The mark of an entry that has just come.
-    pub(super) fn fresh(&self) -> u8 {
+    pub(super) fn fresh(&self) -> u16 {
         match self.tracking {
             Tracking::Off => 0,
-            Tracking::Recency => self.epoch as u8,
-            Tracking::Frequency => self.step() << 4,
+            Tracking::Recency => self.epoch as u16,
+            Tracking::Frequency => u16::from(self.step() << 4),
         }
     }
 
     /// An entry that was evicted with this frequency has come back, which is an access.
-    pub(super) fn resume(&self, mark: &Cell<u8>, frequency: u8) {
-        mark.set(self.step() << 4 | frequency);
+    pub(super) fn resume(&self, mark: &Mark, frequency: u8) {
+        mark.set(u16::from(self.step() << 4 | frequency));
         self.count(mark);
     }
 
     /// The entry was accessed.
     #[inline]
-    pub(super) fn touch(&self, mark: &Cell<u8>) {
+    pub(super) fn touch(&self, mark: &Mark) {
         match self.tracking {
             Tracking::Off => {}
-            Tracking::Recency => mark.set(self.epoch as u8),
+            Tracking::Recency => mark.set(self.epoch as u16),
             Tracking::Frequency => self.count(mark),
         }
     }
 
-    fn count(&self, mark: &Cell<u8>) {
-        let frequency = mark.get() & FREQUENCY_MAX;
+    fn count(&self, mark: &Mark) {
+        let frequency = self.frequency(mark);
         if frequency == FREQUENCY_MAX {
             return;
         }
@@ -123,11 +149,11 @@ impl Marker {
 
     /// How soon an entry is to be evicted, compared with others: the higher, the sooner. Moves marks
     /// that time would overtake.
-    pub(super) fn rank(&self, mark: &Cell<u8>) -> u8 {
+    pub(super) fn rank(&self, mark: &Mark) -> u16 {
         match self.tracking {
             Tracking::Off => 0,
             Tracking::Recency => {
-                let now = self.epoch as u8;
+                let now = self.epoch as u16;
                 let age = now.wrapping_sub(mark.get());
                 if age > AGE_MAX {
                     mark.set(now.wrapping_sub(AGE_MAX));
@@ -135,23 +161,23 @@ impl Marker {
                 age.min(AGE_MAX)
             }
             Tracking::Frequency => {
-                let mut frequency = mark.get() & FREQUENCY_MAX;
-                let mut since = mark.get() >> 4;
+                let mut frequency = self.frequency(mark);
+                let mut since = mark.get() as u8 >> 4;
                 let mut age = self.step().wrapping_sub(since) & 0x0f;
                 if age >= STEPS_PER_HALVING {
                     frequency = frequency.saturating_sub(1);
                     since = (since + STEPS_PER_HALVING) & 0x0f;
                     age -= STEPS_PER_HALVING;
-                    mark.set(since << 4 | frequency);
+                    mark.set(u16::from(since << 4 | frequency));
                 }
-                (FREQUENCY_MAX - frequency) << 4 | age
+                u16::from((FREQUENCY_MAX - frequency) << 4 | age)
             }
         }
     }
 
     /// The binary logarithm of how often the entry was accessed of late.
-    pub(super) fn frequency(&self, mark: &Cell<u8>) -> u8 {
-        mark.get() & FREQUENCY_MAX
+    pub(super) fn frequency(&self, mark: &Mark) -> u8 {
+        mark.get() as u8 & FREQUENCY_MAX
     }
 
     fn step(&self) -> u8 {
@@ -169,7 +195,7 @@ mod tests {
             Tracking::Recency => marker.note_inserted(EPOCHS_PER_TURNOVER),
             _ => marker.note_evicted(1, EPOCHS_PER_TURNOVER),
         });
-        assert_eq!(marker.epoch, before.wrapping_add(epochs as u16));
+        assert_eq!(marker.epoch, before + epochs as u64);
     }
 
     #[test]
@@ -180,11 +206,38 @@ mod tests {
         let used = Cell::new(old.get());
         marker.touch(&used);
         assert_eq!((marker.rank(&old), marker.rank(&used)), (5, 0));
-        for _ in 0..20 {
-            pass(&mut marker, 40);
+        for _ in 0..200 {
+            pass(&mut marker, EPOCHS_PER_LOOK as usize);
             marker.rank(&old);
         }
         assert_eq!(marker.rank(&old), AGE_MAX);
+    }
+
+    #[test]
+    fn a_mark_tells_the_second_of_the_last_access() {
+        let mut marker = Marker::new(Tracking::Recency);
+        let mark = Cell::new(marker.fresh());
+        for second in 0..500_000u32 {
+            marker.end_second(second);
+            if second % 1000 == 0 {
+                marker.rank(&mark);
+            }
+            if second == 100 {
+                marker.touch(&mark);
+            }
+            if (101..5_000).contains(&second) {
+                let accessed = marker.accessed(&mark).expect("that second has ended");
+                assert!(
+                    (101..=101 + (second - 101) / 2).contains(&accessed),
+                    "{accessed} at {second}"
+                );
+            }
+        }
+        // So long ago that only a bound is known.
+        let accessed = marker.accessed(&mark).expect("that second has ended");
+        assert!((430_000..480_000).contains(&accessed), "{accessed}");
+        marker.touch(&mark);
+        assert_eq!(marker.accessed(&mark), None);
     }
 
     #[test]

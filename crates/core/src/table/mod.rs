@@ -30,6 +30,7 @@ mod record;
 mod region;
 mod sample;
 mod snapshot;
+pub(crate) mod timeline;
 mod upkeep;
 mod walk;
 

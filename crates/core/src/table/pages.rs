@@ -12,6 +12,7 @@
 use std::cell::Cell;
 
 use super::class::{CLASSES, SMALL_BYTES_MAX, class_bytes, class_of};
+use super::marks::Mark;
 use super::record::LIVE;
 
 /// Low bits of a handle that hold the slot; the rest is the page. The top bit stays clear.
@@ -45,7 +46,7 @@ struct Page {
     /// Empty if this page number is not in use.
     data: Box<[u8]>,
     /// One per slot, or none: how the entry there was used, see `marks.rs`.
-    marks: Box<[Cell<u8>]>,
+    marks: Box<[Mark]>,
     slot_bytes: u16,
     class: u16,
     slot_count: u16,
@@ -110,6 +111,8 @@ pub(super) struct Pages {
     /// Bytes of slots that are free.
     free_bytes: usize,
     keeps_marks: bool,
+    /// Where [`Pages::look_at_marks`] goes on.
+    looked_at: usize,
     /// The class that [`Pages::press`] looks at next.
     pressed_class: usize,
 }
@@ -133,15 +136,28 @@ impl Pages {
     pub(super) fn keep_marks(&mut self, keeps_marks: bool) {
         self.keeps_marks = keeps_marks;
         for page in &mut self.pages {
-            self.data_bytes -= page.marks.len();
+            self.data_bytes -= size_of_val(&*page.marks);
             page.marks = new_marks(if keeps_marks { page.slot_count } else { 0 });
-            self.data_bytes += page.marks.len();
+            self.data_bytes += size_of_val(&*page.marks);
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// Shows the marks of the next `count` pages, of all of them if there are no more.
+    pub(super) fn look_at_marks(&mut self, count: usize, look: impl Fn(&Mark)) {
+        for _ in 0..count.min(self.pages.len()) {
+            self.looked_at = (self.looked_at + 1) % self.pages.len();
+            self.pages[self.looked_at].marks.iter().for_each(&look);
         }
     }
 
     /// The mark of the entry in a slot, if marks are kept.
     #[inline]
-    pub(super) fn mark(&self, handle: u32) -> Option<&Cell<u8>> {
+    pub(super) fn mark(&self, handle: u32) -> Option<&Mark> {
         let page = &self.pages[(handle >> SLOT_BITS) as usize];
         page.marks.get(handle as usize & SLOT_MASK)
     }
@@ -224,7 +240,7 @@ impl Pages {
         class.free_slots += slot_count;
         class.open_pages.push(number);
         let marks = new_marks(if self.keeps_marks { slot_count as u16 } else { 0 });
-        self.data_bytes += slot_bytes * slot_count + marks.len();
+        self.data_bytes += slot_bytes * slot_count + size_of_val(&*marks);
         self.free_bytes += slot_bytes * slot_count;
         self.pages[number as usize] = Page {
             data: vec![0; slot_bytes * slot_count].into_boxed_slice(),
@@ -284,7 +300,7 @@ impl Pages {
         let class = &mut self.classes[usize::from(page.class)];
         class.free_slots -= usize::from(page.slot_count);
         class.slot_count -= usize::from(page.slot_count);
-        self.data_bytes -= page.data.len() + page.marks.len();
+        self.data_bytes -= page.data.len() + size_of_val(&*page.marks);
         self.free_bytes -= page.data.len();
         self.unused_pages.push(number);
     }
@@ -392,13 +408,13 @@ impl Pages {
     /// none is left.
     pub(super) fn discard(&mut self, count: usize) -> bool {
         for page in self.pages.drain(self.pages.len().saturating_sub(count)..) {
-            self.data_bytes -= page.data.len() + page.marks.len();
+            self.data_bytes -= page.data.len() + size_of_val(&*page.marks);
         }
         self.pages.is_empty()
     }
 }
 
-fn new_marks(count: u16) -> Box<[Cell<u8>]> {
+fn new_marks(count: u16) -> Box<[Mark]> {
     vec![Cell::new(0); usize::from(count)].into_boxed_slice()
 }
 
@@ -419,7 +435,7 @@ impl Pages {
             let slots = page.data.chunks_exact(usize::from(page.slot_bytes));
             let used = slots.filter(|slot| slot[0] & LIVE != 0).count();
             assert_eq!(used, usize::from(page.used_count));
-            data_bytes += page.data.len() + page.marks.len();
+            data_bytes += page.data.len() + size_of_val(&*page.marks);
             free_bytes += page.data.len() - used * usize::from(page.slot_bytes);
             let class = usize::from(page.class);
             free_slots[class] += usize::from(page.slot_count) - used;

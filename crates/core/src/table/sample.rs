@@ -13,7 +13,7 @@ pub struct Candidate<'a> {
     /// About what its removal makes free.
     pub bytes: usize,
     /// The higher, the sooner it is to go; 0 where accesses are not tracked.
-    pub rank: u8,
+    pub rank: u16,
 }
 
 impl Table {
@@ -56,6 +56,18 @@ impl Table {
     pub fn frequency(&self, hash: u64, key: &[u8]) -> Option<u8> {
         let handle = self.store.index.handle(self.store.find(hash, key)?);
         Some(self.store.arena.frequency(handle))
+    }
+
+    /// The second in which an entry was last accessed, of those told to [`Table::end_second`]; `None` if none of
+    /// them has ended since, or there is no such entry.
+    pub fn accessed(&self, hash: u64, key: &[u8]) -> Option<u32> {
+        let handle = self.store.index.handle(self.store.find(hash, key)?);
+        self.store.arena.accessed(handle)
+    }
+
+    /// A second is over: what is accessed from now on was accessed later. Seconds are counted from anywhere.
+    pub fn end_second(&mut self, second: u32) {
+        self.store.arena.end_second(second);
     }
 
     /// Bytes of [`Table::memory_bytes`] that hold no entry: slots that entries of the sizes that were here

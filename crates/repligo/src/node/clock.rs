@@ -24,10 +24,19 @@ impl Clock {
         clock
     }
 
-    /// Measures the distance between the wall clock and the boot clock again; at every tick.
+    /// Measures the distance between the wall clock and the boot clock again; at every tick. The boot clock is
+    /// read first, so that wall time is never behind, and again where the two were far apart: the thread may
+    /// have been stopped in between.
     pub fn measure(&mut self) {
-        let wall_us = (read(libc::CLOCK_REALTIME) / 1000) as i64;
-        self.wall_offset_us = wall_us - boottime_us() as i64;
+        const APART_US_MAX: u64 = 20;
+        for _ in 0..4 {
+            let before_us = boottime_us();
+            let wall_us = read(libc::CLOCK_REALTIME).div_ceil(1000) as i64;
+            self.wall_offset_us = wall_us - before_us as i64;
+            if boottime_us() - before_us <= APART_US_MAX {
+                break;
+            }
+        }
     }
 
     /// One sample. Take it after the bytes that it judges were read.

@@ -39,6 +39,12 @@ pub(super) fn execute(
             return Flow::Done;
         }
     };
+    if let Some(text) = refused_name(worker, spec, &command) {
+        super::reply_error(connection, worker, text.as_bytes());
+        worker.shared.metrics.commands[spec.id as usize].failed.add(1);
+        worker.batch.count(spec);
+        return Flow::Done;
+    }
     if let Some(refusal) = worker.refusal() {
         let refusal = refusal.to_owned();
         super::reply_error(connection, worker, refusal.as_bytes());
@@ -60,6 +66,15 @@ pub(super) fn execute(
     let ticket = give_in(connection, worker, now, (spec, shape), Body::Command(&command));
     worker.track(ticket, connection, (spec, request));
     Flow::Done
+}
+
+/// Why the command cannot go to an origin, if the core would name it otherwise than the client did.
+fn refused_name(worker: &Worker, spec: &Spec, command: &Command<'_>) -> Option<String> {
+    let origin = &worker.facts.origin;
+    if origin.is_empty() || spec.name == command.name() {
+        return None;
+    }
+    origin.refuse(command, &spec.name.replace('|', " "))
 }
 
 fn shape(session: &Session) -> Shape {

@@ -208,7 +208,10 @@ fn a_reader_behind_shard_time_reads_at_shard_time() {
         key: b"a",
         form: crate::command::TtlForm::Milliseconds,
     };
-    let clock = super::ReadClock { now_ms: 0 };
+    let clock = super::ReadClock {
+        now_ms: 0,
+        wall_ms: 0,
+    };
     let mut writer = super::ReplyWriter::new(&mut out, false);
     assert_eq!(
         fixture.keyspace.read(&command, clock, &mut writer),
