@@ -4,6 +4,7 @@
 //! the directory as it was; those of a running disk poison it and the node stops.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// An operating error of the data directory.
@@ -261,8 +262,8 @@ fn remedy(source: &io::Error) -> String {
     use io::ErrorKind as Kind;
     match (source.kind(), source.raw_os_error()) {
         (Kind::PermissionDenied, _) => {
-            // SAFETY: the call has no arguments and cannot fail.
-            let user = unsafe { libc::geteuid() };
+            let user = std::fs::metadata("/proc/self")
+                .map_or_else(|_| "unknown".into(), |own| own.uid().to_string());
             format!(
                 "Let the user that runs the node (uid {user}) read and write there, or give another directory with \
                  --data-dir"
