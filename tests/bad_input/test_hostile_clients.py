@@ -65,7 +65,8 @@ def until_closed(connection, seconds=5):
 @pytest.mark.parametrize(
     ("data", "error"),
     [
-        (b"*2147483647\r\n", b"-ERR Protocol error: invalid multibulk length"),
+        (b"*2147483648\r\n", b"-ERR Protocol error: invalid multibulk length"),
+        (b"*2147483647\r\n", b"-ERR Protocol error: too big request"),
         (b"*99999999999999999999\r\n", b"-ERR Protocol error: invalid multibulk length"),
         (b"*x\r\n", b"-ERR Protocol error: invalid multibulk length"),
         (b"*1\r\n$-2\r\n", b"-ERR Protocol error: invalid bulk length"),

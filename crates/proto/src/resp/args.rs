@@ -5,7 +5,7 @@
 //! command parsers take; [`OwnedRequest`] is a copy that outlives the buffer, for queued commands.
 
 /// Capacities above this many arguments are given back after the request that needed them.
-const KEPT_ARGUMENTS_MAX: usize = 1024;
+pub(super) const KEPT_ARGUMENTS_MAX: usize = 1024;
 /// The same for the bytes of inline requests.
 const KEPT_INLINE_BYTES_MAX: usize = 16 << 10;
 

@@ -17,5 +17,5 @@ mod value;
 pub use args::{ArgSlice, Args, OwnedRequest};
 pub use encode::{encode_request, request};
 pub use error::{ProtocolError, ReplyError};
-pub use request::{Limits, RequestDecoder};
+pub use request::{ARGUMENT_OVERHEAD_BYTES, Limits, RequestDecoder};
 pub use value::{REPLY_DEPTH_MAX, ReplyDecoder, Value, decode_reply, reply_length};

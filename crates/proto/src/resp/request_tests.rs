@@ -78,8 +78,7 @@ fn empty_requests_are_consumed_without_arguments() {
 
 #[test]
 fn malformed_lengths_get_the_sentences_of_redis() {
-    check_error(b"*2147483647\r\n", "invalid multibulk length");
-    check_error(b"*1048577\r\n", "invalid multibulk length");
+    check_error(b"*2147483648\r\n", "invalid multibulk length");
     check_error(b"*x\r\n", "invalid multibulk length");
     check_error(b"*\r\n", "invalid multibulk length");
     check_error(b"*01\r\n", "invalid multibulk length");
@@ -146,15 +145,51 @@ fn an_unauthenticated_peer_is_kept_small() {
 #[test]
 fn a_request_has_a_total_limit() {
     let limits = Limits {
-        request_bytes_max: 32,
+        request_bytes_max: 32 + ARGUMENT_OVERHEAD_BYTES,
         ..Limits::default()
     };
     let decode = |input: &[u8]| decode_with(RequestDecoder::new(limits), input, 1);
     assert_eq!(decode(b"*1\r\n$30\r\n"), Err(ProtocolError::TooBigRequest));
-    assert_eq!(
-        decode(b"*9\r\n$4\r\nabcd\r\n$4\r\nabcd\r\n$4\r\n"),
-        Err(ProtocolError::TooBigRequest)
-    );
+    assert_eq!(decode(b"*1\r\n$18\r\n"), Ok(vec![]));
+    assert_eq!(decode(b"*9\r\n$4\r\nabcd\r\n"), Err(ProtocolError::TooBigRequest));
+    let two = Limits {
+        request_bytes_max: 25 + 2 * ARGUMENT_OVERHEAD_BYTES,
+        ..limits
+    };
+    for (input, fits) in [
+        (&b"*2\r\n$4\r\nabcd\r\n$5\r\nabcde\r\n"[..], true),
+        (b"*2\r\n$4\r\nabcd\r\n$6\r\nabcdef\r\n", false),
+    ] {
+        for step in [1, input.len()] {
+            let result = decode_with(RequestDecoder::new(two), input, step);
+            assert_eq!(result.is_ok(), fits, "{step} at once");
+        }
+    }
+}
+
+#[test]
+fn a_million_words_and_more_are_a_request_as_long_as_they_fit() {
+    let words = (1 << 20) + 2;
+    let mut input = format!("*{words}\r\n").into_bytes();
+    input.extend(b"$1\r\nx\r\n".repeat(words));
+    for step in [64 << 10, input.len()] {
+        let (mut decoder, mut args, mut end) = (RequestDecoder::default(), Args::new(), 0);
+        let taken = loop {
+            end = input.len().min(end + step);
+            if let Some(taken) = decoder.decode(&input[..end], &mut args).expect("it fits") {
+                break taken;
+            }
+            assert!(end < input.len(), "complete");
+        };
+        assert_eq!((taken, args.len()), (input.len(), words));
+        assert!(
+            decoder.heap_bytes() <= 8 * KEPT_ARGUMENTS_MAX,
+            "nothing of it is kept"
+        );
+    }
+    // What cannot fit is refused by its first line.
+    check_error(b"*5000000\r\n", "too big request");
+    check_error(b"*2147483648\r\n", "invalid multibulk length");
 }
 
 #[test]

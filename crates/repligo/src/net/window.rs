@@ -99,12 +99,22 @@ impl Window {
             && position - start < BYTES_MAX
         {
             let next = &mut self.requests[self.count];
-            match decoder.decode(&bytes[position..], &mut next.args) {
+            // Only the first request is looked at however long it is: one that waits behind others would be
+            // decoded again for each of them.
+            let visible = match self.count {
+                0 => bytes.len(),
+                _ => bytes.len().min(start + BYTES_MAX),
+            };
+            match decoder.decode(&bytes[position..visible], &mut next.args) {
                 Ok(Some(taken)) => {
                     (next.start, next.end) = (position, position + taken);
                     next.spec = (!next.args.is_empty()).then(|| resolve(next.args.view(&bytes[position..])));
                     position += taken;
                     self.count += 1;
+                }
+                Ok(None) if visible < bytes.len() => {
+                    decoder.restart();
+                    return;
                 }
                 Ok(None) => {
                     self.ending = Ending::Incomplete;
@@ -218,5 +228,12 @@ mod tests {
         );
         let (shown, ending) = filled(large.repeat(3).as_bytes(), usize::MAX);
         assert_eq!((shown.len(), ending), (1, Ending::Full));
+        let behind = format!("GET a\r\n{large}GET b\r\n");
+        let (shown, ending) = filled(behind.as_bytes(), usize::MAX);
+        assert_eq!(
+            (shown.len(), ending),
+            (1, Ending::Full),
+            "the long one comes first next time"
+        );
     }
 }

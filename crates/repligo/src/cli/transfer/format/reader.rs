@@ -2,7 +2,7 @@
 
 use std::io::{BufReader, Read};
 
-use repligo_proto::resp::{Args, Limits, RequestDecoder};
+use repligo_proto::resp::{ARGUMENT_OVERHEAD_BYTES, Args, Limits, RequestDecoder};
 
 use super::{BLOCK_BYTES_MAX, Batch, Entry, LINE_BYTES_MAX, MAGIC, VERSION, checksum};
 use crate::cli::failure::Failure;
@@ -187,7 +187,7 @@ impl<R: Read> Reader<R> {
             line_bytes_max: LINE_BYTES_MAX,
             arguments_max: 2,
             bulk_bytes_max: LINE_BYTES_MAX,
-            request_bytes_max: LINE_BYTES_MAX,
+            request_bytes_max: LINE_BYTES_MAX + 2 * ARGUMENT_OVERHEAD_BYTES,
         });
         let mut args = Args::new();
         loop {
@@ -253,7 +253,7 @@ fn field(text: &str, name: &str) -> Option<u64> {
 fn parse_body(body: &[u8], db: u32) -> Option<Vec<Entry>> {
     let mut decoder = RequestDecoder::new(Limits {
         arguments_max: 5,
-        request_bytes_max: BLOCK_BYTES_MAX as usize,
+        request_bytes_max: BLOCK_BYTES_MAX as usize + 5 * ARGUMENT_OVERHEAD_BYTES,
         ..Limits::default()
     });
     let mut args = Args::new();
