@@ -131,6 +131,8 @@ impl Keyspace {
                 kind,
             },
         );
+        // Only an empty buffer lets go of what is beyond: a long value must not be held twice.
+        scratch.clear();
         scratch.shrink_to(KEPT_BYTES_MAX);
         self.scratch = scratch;
     }
