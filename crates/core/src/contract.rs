@@ -16,6 +16,9 @@
 //! 6. A turn does a bounded amount of work, far less than a driver may spend at once. While
 //!    [`crate::replica::Replica::has_work`] another one follows: at once while the driver's own clock
 //!    allows, then soon, after what has arrived meanwhile has been given in.
+//! 7. Before a request is given in, [`crate::replica::Replica::admits`] is asked. If it says no, the driver
+//!    gives nothing more of that connection in until [`crate::replica::Replica::call_waiting`], which it
+//!    asks after every turn, names it.
 
 use bytes::Bytes;
 
@@ -23,6 +26,7 @@ use crate::command::Command;
 use crate::eviction::MemoryLimit;
 use crate::op::Transaction;
 use crate::pieces::Pieces;
+use crate::shares::Demand;
 pub use crate::table::HashSeed;
 
 /// Number of a replica in its cluster, from 1, in the order of the cluster line sorted by name.
@@ -95,6 +99,9 @@ pub struct Request<'a> {
     pub rides: bool,
     /// Level of a read; ignored for writes.
     pub level: ReadLevel,
+    /// What it asks of the queue, as [`crate::replica::Replica::admits`] was asked. A driver that does not
+    /// ask, or gives nothing in here, has what it may not hold refused.
+    pub demand: Demand,
     /// What is asked.
     pub body: Body<'a>,
 }

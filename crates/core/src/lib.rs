@@ -27,5 +27,6 @@ pub mod origin;
 pub mod packed;
 pub mod pieces;
 pub mod replica;
+pub mod shares;
 pub mod table;
 pub mod time;

@@ -18,8 +18,21 @@ pub const LEASE_US: u64 = 200_000;
 pub const LEASE_DRIFT_US: u64 = 20_000;
 /// How long a request may wait for a leader, from its arrival, before its client gets an error.
 pub const FORWARD_HOLD_US: u64 = 5_000_000;
-/// Bytes of requests that one node may hold while there is no leader to take them.
-pub const HELD_BYTES_MAX: usize = 64 << 20;
+/// Bytes of requests that the connections of one node share between them while their requests wait for a
+/// leader, for commit or for apply ([`crate::shares`]). What is held is in front of every later request of
+/// the node, so it is the latency of the others: a tenth of a second at 80 MB/s.
+pub const HELD_BYTES_MAX: usize = 8 << 20;
+/// Bytes that each connection may hold beside that, while the reserve lasts: a write of ordinary size never
+/// waits for room behind large ones.
+pub const SHARE_BYTES_MIN: usize = 64 << 10;
+/// The reserve, for all connections of a node together.
+pub const RESERVED_BYTES_MAX: usize = 16 << 20;
+/// What a held request costs beside its bytes: its place in the queues of core and driver.
+pub const REQUEST_OVERHEAD_BYTES: usize = 128;
+/// Connections that are called at once when there is room again; more would only find that it is taken.
+pub const CALLED_MAX: usize = 16;
+/// Bytes of ops that a leader holds for one node and has not proposed. No node has more that is not answered.
+pub const FORWARDED_BYTES_MAX: usize = HELD_BYTES_MAX + RESERVED_BYTES_MAX + REPLICATED_OP_BYTES_MAX;
 /// Bytes of ops in one entry; a turn that gathers more is cut into several entries.
 pub const ENTRY_BYTES_MAX: usize = 4 << 20;
 /// Bytes of one op in a cluster; a larger request is refused before anything is proposed. It has to reach
@@ -139,6 +152,8 @@ const _: () = {
     // With what an allocator adds, memory must stay within a tenth of its limit.
     assert!(MEMORY_TOLERANCE_DIVISOR >= 20 && MEMORY_SLACK_DIVISOR >= MEMORY_TOLERANCE_DIVISOR);
     assert!(ENTRY_BYTES_MAX as u64 <= UNCOMMITTED_BYTES_MAX);
+    // One connection alone must be able to fill an entry, and small shares must be no more than a part.
+    assert!(ENTRY_BYTES_MAX <= HELD_BYTES_MAX / 2 && 16 * SHARE_BYTES_MIN <= HELD_BYTES_MAX);
     // An entry or a forwarded message is closed once it has ENTRY_BYTES_MAX, so one op can be on top of that.
     const ENVELOPE_BYTES: usize = 64 << 10;
     assert!(ENTRY_BYTES_MAX + REPLICATED_OP_BYTES_MAX + ENVELOPE_BYTES <= PAYLOAD_BYTES_MAX);

@@ -5,20 +5,26 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use repligo_core::codec::put_bytes;
 use repligo_core::command::{Command, Expiry, Pairs, SetCondition, SetReply};
 use repligo_core::contract::{
     Body, Boot, Durability, HashSeed, Identity, Input, Outputs, PeerId, ReadLevel, Request, Role, Served,
     Settings, Ticket,
 };
+use repligo_core::entry::{Batch, EntryReader};
 use repligo_core::keyspace::Keyspace;
 use repligo_core::limits;
+use repligo_core::message::Message;
+use repligo_core::op::Op;
 use repligo_core::origin::{
     Flushed, KeyspaceConfig, LANES, Mode, OriginEvent, OriginMap, OriginRequest, TakenOver, ValueConfig,
 };
 use repligo_core::replica::Replica;
+use repligo_core::shares::Demand;
 use repligo_core::time::Now;
 use repligo_proto::frame::PAYLOAD_BYTES_MAX;
 use repligo_proto::resp::OwnedRequest;
+use repligo_proto::words;
 
 struct Cluster {
     now: Now,
@@ -277,15 +283,45 @@ impl Cluster {
     }
 
     fn give_in(&mut self, peer: PeerId, ticket: Ticket, command: &Command<'_>) {
+        self.give_in_as(peer, ticket, command, Demand::default());
+    }
+
+    fn give_in_as(&mut self, peer: PeerId, ticket: Ticket, command: &Command<'_>, demand: Demand) {
         let body = Body::Command(command);
         let request = Request {
             ticket,
             resp3: false,
             rides: false,
             level: ReadLevel::Linearizable,
+            demand,
             body,
         };
         self.step(peer, Input::Request(request));
+    }
+
+    fn replica(&mut self, peer: PeerId) -> &mut Replica {
+        self.replicas[peer as usize - 1].as_mut().expect("it runs")
+    }
+
+    /// Gives batches of one SET each to a leader, as a follower would forward them, without a turn.
+    fn forward(&mut self, from: PeerId, sequences: std::ops::RangeInclusive<u64>, value_bytes: usize) {
+        let leader = self.leader();
+        let (mut op, mut ops) = (Vec::new(), Vec::new());
+        Op::Command(set(b"forwarded", &vec![b'x'; value_bytes])).encode(&mut op);
+        put_bytes(&mut ops, &op);
+        let ops = Bytes::from(ops);
+        let batches = sequences.map(|first_sequence| Batch {
+            node: from,
+            incarnation: 1,
+            first_sequence,
+            count: 1,
+            ops: ops.clone(),
+        });
+        let now = self.now;
+        let term = self.replica(leader).status(now).term;
+        let batches = batches.collect();
+        let message = Message::Forward { term, batches }.encode();
+        self.step_once(leader, Input::Peer { from, message });
     }
 
     fn reply(&self, ticket: Ticket) -> &[u8] {
@@ -344,6 +380,7 @@ fn a_lone_node_answers_within_the_turn() {
         resp3: false,
         rides: false,
         level: ReadLevel::Linearizable,
+        demand: Demand::default(),
         body,
     };
     replica.step(now, Input::Request(request), &mut outputs);
@@ -618,4 +655,112 @@ fn a_mapped_write_is_in_the_origin_before_its_reply_and_a_miss_is_loaded_once() 
     }
     assert_eq!(cluster.loads, 2);
     cluster.assert_equal();
+}
+
+/// Gives large writes in on connection 1, as far as it may.
+fn fill_with_large_writes(cluster: &mut Cluster, peer: PeerId, first: Ticket) -> u64 {
+    let value = vec![b'x'; 1 << 20];
+    let mut given = 0;
+    loop {
+        let demand = Demand {
+            held_bytes: given as usize * value.len(),
+            bytes: value.len(),
+        };
+        if !cluster.replica(peer).admits(1, demand) {
+            // A driver that does not stop is refused, and told so truly.
+            cluster.give_in_as(peer, first + given, &set(b"large", &value), demand);
+            let reply = cluster.reply(first + given).to_vec();
+            assert!(reply.starts_with(b"-OVERLOADED "), "{reply:?}");
+            assert_eq!(words::outcome(&reply), words::Outcome::NotApplied);
+            return given;
+        }
+        cluster.give_in_as(peer, first + given, &set(b"large", &value), demand);
+        given += 1;
+    }
+}
+
+#[test]
+fn a_connection_with_large_writes_is_paused_and_small_writes_of_others_are_taken() {
+    for (count, step) in [(1, 0), (3, 0), (3, 1)] {
+        let mut cluster = Cluster::new(count, 1 << 20);
+        cluster.run_ms(2_000);
+        let peer = (cluster.leader() - 1 + step) % count + 1;
+        let given = fill_with_large_writes(&mut cluster, peer, 100);
+        assert_eq!(
+            given as usize,
+            limits::HELD_BYTES_MAX >> 21,
+            "half of the common part"
+        );
+        let small = Demand {
+            held_bytes: 0,
+            bytes: 100,
+        };
+        assert!(cluster.replica(peer).admits(2, small));
+        cluster.give_in_as(peer, 1, &set(b"small", b"v"), small);
+        let large = Demand {
+            held_bytes: 0,
+            bytes: 1 << 20,
+        };
+        assert!(
+            !cluster.replica(peer).admits(3, large),
+            "connection 1 was there before"
+        );
+        cluster.step(peer, Input::Turn);
+        cluster.deliver();
+        cluster.run_ms(200);
+        assert_eq!(cluster.reply(1), b"+OK\r\n");
+        for ticket in 100..100 + given {
+            assert_eq!(cluster.reply(ticket), b"+OK\r\n");
+        }
+        let replica = cluster.replica(peer);
+        assert_eq!(replica.held().total(), 0, "what is answered is held no more");
+        assert_eq!(replica.call_waiting(), [1, 3]);
+        assert!(replica.admits(3, large) && replica.call_waiting().is_empty());
+    }
+}
+
+#[test]
+fn nodes_take_turns_in_the_entries_of_a_leader() {
+    let mut cluster = Cluster::new(3, 1 << 20);
+    cluster.run_ms(2_000);
+    let leader = cluster.leader();
+    let (second, third) = (leader % 3 + 1, (leader + 1) % 3 + 1);
+    let large = vec![b'x'; 1 << 20];
+    for ticket in 0..8 {
+        cluster.give_in(leader, ticket, &set(b"own", &large));
+    }
+    cluster.forward(second, 1..=8, 1 << 20);
+    cluster.forward(third, 1..=1, 10);
+    let (now, mut outputs) = (cluster.now, Outputs::default());
+    cluster.replica(leader).step(now, Input::Turn, &mut outputs);
+    let entries = outputs.persists.iter().flat_map(|persist| &persist.entries);
+    let nodes_of = |data: &Bytes| -> Vec<PeerId> {
+        let mut reader = EntryReader::new(data.clone()).expect("an entry");
+        let batches = std::iter::from_fn(|| reader.next_batch().expect("a batch"));
+        batches.map(|batch| batch.node).collect()
+    };
+    let nodes: Vec<Vec<PeerId>> = entries.map(|entry| nodes_of(&entry.data)).collect();
+    assert!(nodes.len() > 3, "{nodes:?}");
+    let first_two = nodes[..2].concat();
+    assert!(
+        [leader, second, third]
+            .iter()
+            .all(|node| first_two.contains(node)),
+        "{nodes:?}"
+    );
+}
+
+#[test]
+fn a_leader_holds_a_bounded_number_of_forwarded_bytes_for_each_node() {
+    let mut cluster = Cluster::new(3, 1 << 20);
+    cluster.run_ms(2_000);
+    let leader = cluster.leader();
+    // Nobody acknowledges: the leader proposes what may be uncommitted, and no more.
+    for round in 0..50 {
+        cluster.forward(leader % 3 + 1, 4 * round + 1..=4 * round + 4, 1 << 20);
+        cluster.step_once(leader, Input::Turn);
+    }
+    let held = cluster.replica(leader).forwarded_bytes();
+    assert!(held > limits::FORWARDED_BYTES_MAX / 2, "{held} wait");
+    assert!(held <= limits::FORWARDED_BYTES_MAX, "{held} wait");
 }

@@ -9,6 +9,7 @@ use repligo_core::contract::{
 use repligo_core::eviction::{EvictionPolicy, MemoryLimit};
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
+use repligo_core::shares::Demand;
 use repligo_core::time::Now;
 
 struct Lone {
@@ -86,6 +87,7 @@ impl Lone {
                     resp3: false,
                     rides: false,
                     level: ReadLevel::Linearizable,
+                    demand: Demand::default(),
                     body: Body::Command(&command),
                 }));
             }

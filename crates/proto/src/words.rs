@@ -168,8 +168,8 @@ pub fn info_follower(number: usize) -> String {
 
 // Our own error words. The text before the first space is the word; `outcome` tells what it means.
 /// The node holds as many requests as it may; nothing was proposed.
-pub const OVERLOADED: &str = "NOLEADER this node holds too many waiting requests, so this one was not taken; not applied; \
-    retry later or send less at once";
+pub const OVERLOADED: &str = "OVERLOADED this node holds as many waiting requests as it may, so this one was not taken; \
+    not applied; retry after a pause, and send less at once";
 /// No leader took the request within the hold time; no copy of it can be in any log.
 pub const NO_LEADER_IN_TIME: &str = "NOLEADER no leader took the request in time; not applied; retry, and check that a \
     majority of the nodes is up";
@@ -430,7 +430,7 @@ mod tests {
         use Outcome::{Applied, NotApplied, Unknown};
         let own = |text: &str, outcome, remedy| (text.to_owned(), outcome, remedy);
         vec![
-            own(OVERLOADED, NotApplied, "retry later"),
+            own(OVERLOADED, NotApplied, "retry after a pause"),
             own(NO_LEADER_IN_TIME, NotApplied, "retry"),
             own(OVERTAKEN, NotApplied, "retry"),
             own(UNKNOWN_IN_TIME, Unknown, "read before you retry"),

@@ -212,8 +212,8 @@ impl Replica {
 
     /// Bytes on their way into the tables.
     fn waiting_bytes(&self) -> u64 {
-        let inbound: usize = self.inbound.iter().map(|batch| batch.ops.len()).sum();
-        self.memory.unapplied_bytes + self.outbox.unsent_bytes() as u64 + inbound as u64
+        let waiting = self.outbox.unsent_bytes() + self.inbound.bytes();
+        self.memory.unapplied_bytes + waiting as u64
     }
 
     /// Makes room for what waits to be proposed. To be called by a serving leader before it proposes.
@@ -260,8 +260,7 @@ impl Replica {
 
     /// True when what waits finds no room, and none is being made.
     fn is_short(&self) -> bool {
-        let next = self.outbox.unsent().chain(&self.inbound).next();
-        let bytes = next.map_or(0, |batch| batch.ops.len() as u64);
+        let bytes = self.next_batch().map_or(0, |batch| batch.ops.len() as u64);
         self.memory.evicting.is_none() && self.room_bytes() < bytes.max(1)
     }
 

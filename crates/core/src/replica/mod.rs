@@ -2,7 +2,7 @@
 //!
 //! `step` is the only way in for anything that changes it; `read` is the fast path for what the level
 //! allows to be answered at once. The parts, each with its own invariants: `reply` (answers to tickets), `outbox` (this node's writes
-//! until they are applied), `requests` (how they come in and give up), `reads` (reads until they may be answered), `lease` (who may answer them),
+//! until they are applied), `inbound` (what followers forwarded), `requests` (how they come in and give up), `reads` (reads until they may be answered), `lease` (who may answer them),
 //! `pump` (what leaves at the end of a step), `apply` (entries to state and replies), `snapshots`,
 //! `memory` (the limit, and who goes when it is reached), `transfers` (snapshots to and from peers), `loads` and `origin` (what waits for the origin), `slow` (reads over several turns), `settle`
 //! (consensus and roles after every input), `clock` (the stamp of the next entry).
@@ -14,6 +14,7 @@ mod apply;
 mod clock;
 mod execute;
 mod flight;
+mod inbound;
 mod lease;
 mod loads;
 mod memory;
@@ -38,6 +39,7 @@ use repligo_proto::words;
 use self::apply::Applying;
 use self::clock::{LeaderClock, ShardClock};
 use self::flight::Flight;
+use self::inbound::Inbound;
 use self::lease::Lease;
 use self::loads::OriginWaits;
 use self::memory::Memory;
@@ -54,11 +56,11 @@ use crate::contract::{
     Boot, Durability, Input, LogEntry, Outputs, PeerId, ReadLevel, Role, Served, Settings,
 };
 use crate::driven::Driven;
-use crate::entry::Batch;
 use crate::keyspace::{Keyspace, ReadClock, ReadOutcome};
 use crate::limits;
 use crate::message::Message;
 use crate::origin::{Flusher, FlusherOutput, Lanes};
+use crate::shares::Line;
 use crate::time::Now;
 
 /// What is known of a peer.
@@ -102,8 +104,10 @@ pub struct Replica {
     /// Stamp of the latest entry this leader proposed.
     stamped_ms: u64,
     outbox: Outbox,
+    /// Connections that wait for room in it.
+    line: Line,
     /// Batches of followers for this leader's term, not yet proposed.
-    inbound: VecDeque<Batch>,
+    inbound: Inbound,
     /// Ops of the leader itself, not yet proposed.
     system: VecDeque<Vec<u8>>,
     /// What this leader has proposed and not seen committed.
@@ -165,7 +169,8 @@ impl Replica {
             leader_clock: LeaderClock::default(),
             stamped_ms: 0,
             outbox: Outbox::new(me, settings.identity.incarnation),
-            inbound: VecDeque::new(),
+            inbound: Inbound::default(),
+            line: Line::default(),
             system: VecDeque::new(),
             flight: Flight::default(),
             commit_seen: 0,
@@ -457,20 +462,6 @@ impl Replica {
             Message::SnapshotAck { index, number } => self.on_snapshot_ack(from, index, number, outputs),
             Message::Load { index, keyspace, key } => self.on_load(from, index, (keyspace, key)),
             Message::LoadFailed { keyspace, key, error } => self.fail_load(&(keyspace, key), &error, outputs),
-        }
-    }
-
-    /// Batches of a follower. Of another term than ours they are dropped: the follower finds out.
-    fn on_forward(&mut self, from: PeerId, term: u64, batches: Vec<Batch>, outputs: &mut Outputs) {
-        let judge = |batch: &Batch| match batch.node == from {
-            true => batch.judge(&self.settings.voters),
-            false => Err("a batch of another node"),
-        };
-        if let Err(reason) = batches.iter().try_for_each(judge) {
-            return self.refuse_peer(from, reason, outputs);
-        }
-        if self.consensus.role() == Role::Leader && self.consensus.term() == term {
-            self.inbound.extend(batches);
         }
     }
 

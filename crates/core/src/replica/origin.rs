@@ -18,6 +18,7 @@ use crate::limits;
 use crate::message::Message;
 use crate::op::Op;
 use crate::origin::{Answer, Applied, Completion, Intent, Invalidate, OriginOp, Requester, Route};
+use crate::shares::Part;
 use crate::time::Now;
 
 /// What a completed write says, without borrowing from the lanes.
@@ -343,6 +344,7 @@ impl Replica {
                     resp3,
                     command,
                     since_us,
+                    part: Part::Common,
                 });
             }
             Parked::Write(op) => {

@@ -7,7 +7,7 @@
 //! batch is sent in sequence order, first copies are applied in order.
 //!
 //! Invariants: sequences are contiguous from the front of `sealed` to the open batch, except where a
-//! batch was given up; `bytes` is the sum of all op bytes held.
+//! batch was given up; `held` is what all batches hold together.
 
 use std::collections::VecDeque;
 
@@ -17,6 +17,7 @@ use crate::codec::put_bytes;
 use crate::contract::{PeerId, Ticket};
 use crate::entry::Batch;
 use crate::limits;
+use crate::shares::{Held, Part};
 
 /// Bytes of ops for which a buffer is kept from turn to turn.
 const KEPT_BYTES: usize = 16 << 10;
@@ -56,6 +57,7 @@ struct Open {
     waiters: Vec<Waiter>,
     reads: Vec<u8>,
     since_us: u64,
+    held: Held,
 }
 
 /// A batch on its way.
@@ -73,6 +75,7 @@ pub struct Sealed {
     sent: bool,
     /// Latest term in which a copy left; 0 while no copy can be in any log.
     last_term: u64,
+    held: Held,
 }
 
 impl Sealed {
@@ -90,7 +93,7 @@ pub struct Outbox {
     next_sequence: u64,
     open: Open,
     sealed: VecDeque<Sealed>,
-    bytes: usize,
+    held: Held,
 }
 
 impl Outbox {
@@ -102,13 +105,14 @@ impl Outbox {
             next_sequence: 1,
             open: Open::default(),
             sealed: VecDeque::new(),
-            bytes: 0,
+            held: Held::default(),
         }
     }
 
-    /// True when no more may be taken in.
-    pub fn is_full(&self) -> bool {
-        self.bytes >= limits::HELD_BYTES_MAX
+    /// What all batches hold.
+    #[inline]
+    pub fn held(&self) -> Held {
+        self.held
     }
 
     /// Requests held.
@@ -129,26 +133,32 @@ impl Outbox {
             self.seal();
             self.open.since_us = now_us;
         }
-        let before = self.open.ops.len();
         put_bytes(&mut self.open.ops, op);
-        self.bytes += self.open.ops.len() - before;
+        let bytes = op.len() + limits::REQUEST_OVERHEAD_BYTES;
+        self.open.held.add(Part::Common, bytes);
+        self.held.add(Part::Common, bytes);
         self.open.count += 1;
         self.open.waiters.push(waiter);
     }
 
     /// Lets a read ride behind the last op given in since the last turn. Returns false if there is none.
     pub fn push_read(&mut self, ticket: Ticket, resp3: bool, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
-        let (waiters, reads) = if self.open.count > 0 {
-            (&mut self.open.waiters, &mut self.open.reads)
+        let (waiters, reads, held) = if self.open.count > 0 {
+            (&mut self.open.waiters, &mut self.open.reads, &mut self.open.held)
         } else {
             match self.sealed.back_mut() {
-                Some(last) if !last.sent && last.last_term == 0 => (&mut last.waiters, &mut last.reads),
+                Some(last) if !last.sent && last.last_term == 0 => {
+                    (&mut last.waiters, &mut last.reads, &mut last.held)
+                }
                 _ => return false,
             }
         };
         let start = reads.len();
         encode(reads);
         let end = reads.len();
+        let bytes = end - start + limits::REQUEST_OVERHEAD_BYTES;
+        held.add(Part::Common, bytes);
+        self.held.add(Part::Common, bytes);
         waiters.push(Waiter::Read {
             ticket,
             resp3,
@@ -156,6 +166,21 @@ impl Outbox {
             end,
         });
         true
+    }
+
+    /// Counts `bytes` of what was given in last against the reserve instead.
+    pub fn reserve(&mut self, bytes: usize) {
+        let held = if self.open.count > 0 {
+            &mut self.open.held
+        } else if let Some(last) = self.sealed.back_mut() {
+            &mut last.held
+        } else {
+            return;
+        };
+        for held in [held, &mut self.held] {
+            held.remove(Part::Common, bytes);
+            held.add(Part::Reserved, bytes);
+        }
     }
 
     /// Ends the open batch.
@@ -188,6 +213,7 @@ impl Outbox {
             since_us: open.since_us,
             sent: false,
             last_term: 0,
+            held: std::mem::take(&mut open.held),
         });
     }
 
@@ -244,8 +270,7 @@ impl Outbox {
             if front.batch.first_sequence > first_sequence {
                 return None;
             }
-            let sealed = self.sealed.pop_front().expect("the front was just seen");
-            self.bytes -= sealed.batch.ops.len();
+            let sealed = self.pop_front().expect("the front was just seen");
             if sealed.batch.first_sequence == first_sequence {
                 return Some(sealed);
             }
@@ -278,7 +303,7 @@ impl Outbox {
 
     fn pop_front(&mut self) -> Option<Sealed> {
         let sealed = self.sealed.pop_front()?;
-        self.bytes -= sealed.batch.ops.len();
+        self.held -= sealed.held;
         Some(sealed)
     }
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::Replica;
 use super::flight::Flying;
+use super::inbound::Forwarded;
 use super::reads::{Question, WaitingRead};
 use crate::codec::put_bytes;
 use crate::contract::{Outputs, PeerId, Role, Send};
@@ -12,6 +13,7 @@ use crate::entry::{Batch, EntryBuilder, SYSTEM_NODE};
 use crate::limits;
 use crate::message::Message;
 use crate::op::Op;
+use crate::shares::Part;
 use crate::time::Now;
 
 impl Replica {
@@ -99,10 +101,8 @@ impl Replica {
             return None;
         }
         let (mut ops, mut bytes) = self.outbox.waiting();
-        for batch in &self.inbound {
-            ops += batch.count;
-            bytes += batch.ops.len();
-        }
+        ops += self.inbound.ops();
+        bytes += self.inbound.bytes();
         let few = (1..limits::GATHERED_OPS_MAX).contains(&ops) && bytes < limits::GATHERED_BYTES_MAX;
         few.then_some(until_us)
     }
@@ -126,7 +126,8 @@ impl Replica {
             self.memory.proposed(bytes);
             self.system.drain(..taken.system);
             self.outbox.mark_sent(taken.own, self.consensus.term());
-            self.inbound.drain(..taken.inbound);
+            self.inbound.proposed(&taken.inbound);
+            self.inbound.next_source = taken.next_source;
         }
         self.note_held_back(true);
     }
@@ -137,9 +138,9 @@ impl Replica {
     }
 
     fn note_flight(&mut self, now: Now, taken: &Taken) {
-        let nodes = self.inbound.iter().take(taken.inbound).map(|batch| batch.node);
-        let mut waiting: Vec<PeerId> = nodes.collect();
-        waiting.dedup();
+        let queues = self.inbound.queues().zip(&taken.inbound);
+        let served = queues.filter(|(_, count)| **count > 0);
+        let waiting: Vec<PeerId> = served.map(|((node, _), _)| node).collect();
         self.flight.left(Flying {
             index: self.consensus.last_index(),
             ops: taken.ops,
@@ -160,37 +161,70 @@ impl Replica {
         if !waits && self.system.is_empty() {
             return None;
         }
-        let batches = self.outbox.unsent().chain(&self.inbound);
-        let bytes: usize = batches.map(Batch::encoded_bytes_max).sum();
+        let own: usize = self.outbox.unsent().map(Batch::encoded_bytes_max).sum();
+        let bytes = own + self.inbound.bytes() + 64;
         let mut builder = EntryBuilder::new(self.stamp(now), bytes.min(limits::ENTRY_BYTES_MAX));
         let mut taken = Taken {
             system: self.system.len(),
-            own: 0,
-            inbound: 0,
             ops: self.system.len() as u64,
+            ..Taken::default()
         };
         let full = waits && self.is_full();
         if let Some((batch, system)) = self.system_batch(full) {
             taken.system = system;
             builder.push(&batch);
         }
-        let mut room = self.room_bytes();
-        let mut take = |batch: &Batch, taken: &mut u64| {
-            let bytes = batch.ops.len() as u64;
-            let fits = builder.len() < limits::ENTRY_BYTES_MAX && bytes <= room;
-            if fits {
-                room -= bytes;
-                builder.push(batch);
-                *taken += batch.count;
-            }
-            fits
-        };
-        let ops = &mut taken.ops;
-        taken.own = self.outbox.unsent().take_while(|batch| take(batch, ops)).count();
-        taken.inbound = self.inbound.iter().take_while(|batch| take(batch, ops)).count();
+        self.take_turns(&mut builder, &mut taken);
         // A seed alone goes nowhere: what waits for room would propose one after the other.
-        let holds = full || taken.system + taken.own + taken.inbound > 0;
+        let batches = taken.own + taken.inbound.iter().sum::<usize>();
+        let holds = full || taken.system + batches > 0;
         holds.then(|| (builder.finish(), taken))
+    }
+
+    /// Fills an entry with batches of this node and its followers, one of each in turn, until the next one
+    /// finds no room.
+    fn take_turns(&self, builder: &mut EntryBuilder, taken: &mut Taken) {
+        let mut own = self.outbox.unsent();
+        let queues: Vec<&Forwarded> = self.inbound.queues().map(|(_, queue)| queue).collect();
+        taken.inbound = vec![0; queues.len()];
+        taken.next_source = self.inbound.next_source % (queues.len() + 1);
+        let mut room = self.room_bytes();
+        let mut empty = 0;
+        while empty <= queues.len() && builder.len() < limits::ENTRY_BYTES_MAX {
+            let follower = taken.next_source.checked_sub(1);
+            let next = match follower {
+                None => own.next(),
+                Some(follower) => queues[follower].get(taken.inbound[follower]),
+            };
+            match next {
+                Some(batch) => {
+                    let bytes = batch.ops.len() as u64;
+                    if bytes > room {
+                        return;
+                    }
+                    room -= bytes;
+                    builder.push(batch);
+                    taken.ops += batch.count;
+                    *follower.map_or(&mut taken.own, |follower| &mut taken.inbound[follower]) += 1;
+                    empty = 0;
+                }
+                None => empty += 1,
+            }
+            taken.next_source = (taken.next_source + 1) % (queues.len() + 1);
+        }
+    }
+
+    /// The batch that comes first in the next entry.
+    pub(super) fn next_batch(&self) -> Option<&Batch> {
+        let queues: Vec<&Forwarded> = self.inbound.queues().map(|(_, queue)| queue).collect();
+        let sources = queues.len() + 1;
+        let in_turn = (0..sources).map(|step| (self.inbound.next_source + step) % sources);
+        in_turn
+            .filter_map(|source| match source.checked_sub(1) {
+                None => self.outbox.unsent().next(),
+                Some(follower) => queues[follower].get(0),
+            })
+            .next()
     }
 
     /// The ops of no client, and how many of those that wait they are: what keys are hashed with is said in
@@ -318,15 +352,18 @@ impl Replica {
             resp3: false,
             command: Vec::new(),
             since_us: now.mono_us,
+            part: Part::Common,
         });
     }
 }
 
 /// How much of what waits went into an entry.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Taken {
     system: usize,
     own: usize,
-    inbound: usize,
+    /// For each follower, in the order of [`super::inbound::Inbound::queues`].
+    inbound: Vec<usize>,
     ops: u64,
+    next_source: usize,
 }

@@ -10,6 +10,8 @@
 use std::collections::VecDeque;
 
 use crate::contract::{PeerId, Ticket};
+use crate::limits;
+use crate::shares::{Held, Part};
 
 /// A waiting read.
 #[derive(Debug)]
@@ -22,6 +24,14 @@ pub struct WaitingRead {
     pub command: Vec<u8>,
     /// When it arrived.
     pub since_us: u64,
+    /// What it counts against.
+    pub part: Part,
+}
+
+impl WaitingRead {
+    fn held_bytes(&self) -> usize {
+        self.command.len() + limits::REQUEST_OVERHEAD_BYTES
+    }
 }
 
 /// A follower's question for a confirmed index.
@@ -45,12 +55,20 @@ pub struct Reads {
     /// Followers' questions that are not yet part of a round.
     peers_fresh: Vec<Question>,
     peers_asked: VecDeque<(u64, Vec<Question>)>,
+    held: Held,
 }
 
 impl Reads {
     /// A read arrived.
     pub fn push(&mut self, read: WaitingRead) {
+        self.held.add(read.part, read.held_bytes());
         self.fresh.push(read);
+    }
+
+    /// What all of them hold.
+    #[inline]
+    pub fn held(&self) -> Held {
+        self.held
     }
 
     /// A follower asks.
@@ -147,6 +165,7 @@ impl Reads {
 
     /// A read that waits for nothing but an index.
     pub fn push_ready(&mut self, index: u64, read: WaitingRead) {
+        self.held.add(read.part, read.held_bytes());
         self.ready.push((index, vec![read]));
     }
 
@@ -163,7 +182,9 @@ impl Reads {
     /// The next read that is to be executed.
     #[inline]
     pub fn take_due(&mut self) -> Option<WaitingRead> {
-        self.due.pop_front()
+        let read = self.due.pop_front()?;
+        self.held.remove(read.part, read.held_bytes());
+        Some(read)
     }
 
     /// The leader or the stream to it is gone: ask again. Followers ask for themselves.
@@ -200,6 +221,9 @@ impl Reads {
         for (_, reads) in &mut self.ready {
             overdue.extend(reads.extract_if(.., |read| read.since_us <= since_us));
         }
+        for read in &overdue {
+            self.held.remove(read.part, read.held_bytes());
+        }
         // What is due is executed in these turns, and is answered better with what it asks for.
         overdue
     }
@@ -215,6 +239,7 @@ mod tests {
             resp3: false,
             command: Vec::new(),
             since_us: ticket,
+            part: Part::Common,
         }
     }
 
@@ -281,5 +306,6 @@ mod tests {
         reads.push(read(30));
         assert_eq!(reads.take_overdue(2).len(), 2);
         assert_eq!(reads.len(), 1);
+        assert_eq!(reads.held().total(), limits::REQUEST_OVERHEAD_BYTES);
     }
 }

@@ -10,14 +10,67 @@ use crate::contract::{Body, Outputs, ReadLevel, Request, Ticket};
 use crate::limits;
 use crate::op::Op;
 use crate::origin::Route;
+use crate::shares::{ConnectionId, Demand, Held, Part};
 use crate::time::Now;
 
 impl Replica {
     pub(super) fn on_request(&mut self, now: Now, request: Request<'_>, outputs: &mut Outputs) {
-        let (ticket, resp3) = (request.ticket, request.resp3);
-        if self.outbox.is_full() || self.reads.len() + self.waits.len() >= limits::READS_WAITING_MAX {
-            return fail(outputs, ticket, resp3, words::OVERLOADED);
+        // A driver that asks first is not refused for its clients' load; only what waits for an origin has no
+        // other bound.
+        let crowded = self.reads.len() + self.waits.len() >= limits::READS_WAITING_MAX;
+        match self.held().room_for(request.demand) {
+            Some(part) if !crowded => {
+                let before = self.outbox.held().common;
+                self.take_in(now, request, part, outputs);
+                if part == Part::Reserved {
+                    self.outbox.reserve(self.outbox.held().common - before);
+                }
+            }
+            _ => fail(outputs, request.ticket, request.resp3, words::OVERLOADED),
         }
+    }
+
+    /// Whether a connection may give its next request in now; if not, it stands in line until
+    /// [`Self::call_waiting`] calls it.
+    #[inline]
+    pub fn admits(&mut self, connection: ConnectionId, demand: Demand) -> bool {
+        let held = self.held();
+        held.room_for(demand) == Some(Part::Reserved) || self.line.admits(connection, demand, held)
+    }
+
+    /// Connections that may give their next requests in again; to be asked after every turn.
+    #[inline]
+    pub fn call_waiting(&mut self) -> &[ConnectionId] {
+        if self.line.is_empty() {
+            return &[];
+        }
+        let held = self.held();
+        self.line.call(held)
+    }
+
+    /// The connection is gone: it does not wait any more.
+    pub fn forget_connection(&mut self, connection: ConnectionId) {
+        self.line.forget(connection);
+    }
+
+    /// What this node's requests hold.
+    #[inline]
+    pub fn held(&self) -> Held {
+        self.outbox.held() + self.reads.held() + self.slow.held()
+    }
+
+    /// What this leader holds of others and has not proposed.
+    pub fn forwarded_bytes(&self) -> usize {
+        self.inbound.bytes()
+    }
+
+    /// Connections that wait for room.
+    pub fn waiting_connections(&self) -> usize {
+        self.line.len()
+    }
+
+    fn take_in(&mut self, now: Now, request: Request<'_>, part: Part, outputs: &mut Outputs) {
+        let (ticket, resp3) = (request.ticket, request.resp3);
         match request.body {
             Body::Command(command) if !command.is_write() => {
                 if let Route::Refused(text) = self.settings.origin.route(command) {
@@ -31,6 +84,7 @@ impl Replica {
                         resp3,
                         command: encoded,
                         since_us: now.mono_us,
+                        part,
                     };
                     // At this level only the middle of an entry and many keys make a read wait.
                     if request.level == ReadLevel::Eventual

@@ -20,6 +20,7 @@ use crate::contract::{LongReply, Outputs, Spent, Ticket};
 use crate::keyspace::{Keyspace, Task};
 use crate::limits;
 use crate::pieces::Pieces;
+use crate::shares::Held;
 
 /// A read under execution.
 #[derive(Debug)]
@@ -41,38 +42,60 @@ impl SlowRead {
             reply: Pieces::default(),
         }
     }
+
+    fn held_bytes(&self) -> usize {
+        self.source.len() + limits::REQUEST_OVERHEAD_BYTES
+    }
 }
 
 /// All of them, in the order in which they are executed.
 #[derive(Debug, Default)]
-pub struct SlowReads(VecDeque<SlowRead>);
+pub struct SlowReads {
+    reads: VecDeque<SlowRead>,
+    bytes: usize,
+}
 
 impl SlowReads {
     /// One more.
     pub fn push(&mut self, read: SlowRead) {
-        self.0.push_back(read);
+        self.bytes += read.held_bytes();
+        self.reads.push_back(read);
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.reads.len()
+    }
+
+    /// What they hold, the commands as they came.
+    pub fn held(&self) -> Held {
+        Held {
+            reserved: 0,
+            common: self.bytes,
+        }
+    }
+
+    fn pop(&mut self) -> Option<SlowRead> {
+        let read = self.reads.pop_front()?;
+        self.bytes -= read.held_bytes();
+        Some(read)
     }
 
     /// True if no entry may be begun now: the first one sees one state until its end.
     pub fn pins_state(&self) -> bool {
-        self.0.front().is_some_and(|read| !read.task.is_walk())
+        self.reads.front().is_some_and(|read| !read.task.is_walk())
     }
 
     /// The first one lets the others come first for a turn, if it is long by a single key.
     fn rotate(&mut self) {
-        if self.0.front().is_some_and(|read| read.task.gives_way()) {
-            self.0.rotate_left(1);
+        if self.reads.front().is_some_and(|read| read.task.gives_way()) {
+            self.reads.rotate_left(1);
         }
     }
 
     /// The state was replaced: what had begun begins again.
     pub fn restart(&mut self) {
-        for read in &mut self.0 {
+        for read in &mut self.reads {
             let command = Command::decode(&mut &read.source[..]).expect("it was decoded before");
             read.task = Keyspace::begin(&command, &read.source).alone();
             read.reply.clear();
@@ -85,11 +108,11 @@ impl Replica {
     pub(super) fn run_slow_reads(&mut self, outputs: &mut Outputs) {
         while self.read_steps > 0
             && (self.is_whole() || !self.slow.pins_state())
-            && let Some(read) = self.slow.0.front_mut()
+            && let Some(read) = self.slow.reads.front_mut()
         {
             if read.reply.len().max(read.task.found_bytes()) > limits::REPLY_BYTES_MAX {
                 fail(outputs, read.client.0, read.client.1, words::REPLY_TOO_LONG);
-                self.slow.0.pop_front();
+                self.slow.pop();
                 continue;
             }
             let mut writer = ReplyWriter::new(read.reply.room(), read.client.1);
@@ -105,7 +128,7 @@ impl Replica {
                 self.slow.rotate();
                 return;
             }
-            let read = self.slow.0.pop_front().expect("it is in front");
+            let read = self.slow.pop().expect("it is in front");
             outputs.long_replies.push(LongReply {
                 ticket: read.client.0,
                 pieces: read.task.into_found().unwrap_or(read.reply),

@@ -7,6 +7,7 @@ use repligo_core::contract::{
     Body as Asked, Event, Input, Outputs, PeerId, ReadLevel, Request, Role, Served, Ticket,
 };
 use repligo_core::limits;
+use repligo_core::shares::Demand;
 use repligo_core::time::Now;
 use repligo_proto::resp::OwnedRequest;
 
@@ -176,6 +177,7 @@ impl World {
                 resp3: false,
                 rides: false,
                 level: ask.level,
+                demand: Demand::default(),
                 body,
             })
         };

@@ -6,12 +6,15 @@
 //! Invariants: bytes are executed in order and once; nothing more is parsed while `stall` is set; an idle
 //! connection holds no buffer.
 
+mod execute;
+
 use std::io;
 use std::os::fd::AsRawFd;
 use std::task::{Context, Poll, Waker};
 
-use repligo_core::time::Now;
-use repligo_proto::resp::{ProtocolError, RequestDecoder};
+use repligo_core::limits;
+use repligo_core::shares::Demand;
+use repligo_proto::resp::RequestDecoder;
 use tokio::io::ReadBuf;
 
 use super::gather::{Gathering, READ_BYTES_MAX};
@@ -20,10 +23,9 @@ use super::order::Unanswered;
 use super::replies::ReplyQueue;
 use super::standing::{Progress, Sent, Stall, not_read};
 use super::stream::ClientStream;
-use super::window::{Ending, REQUESTS_MAX, Window};
 use crate::node::clock::boottime_ns;
 use crate::node::worker::Worker;
-use crate::session::{self, Flow, Session};
+use crate::session::{self, Session};
 
 /// Unsent bytes above which no further request of the connection is executed until they are sent.
 const BACK_PRESSURE_BYTES: usize = 1 << 20;
@@ -52,6 +54,12 @@ pub struct Connection {
     pub flush_due: bool,
     /// What is unanswered, as far as the order of further requests is concerned.
     pub unanswered: Unanswered,
+    /// What the present request asks of the node's queue, set by [`Connection::asks_for`].
+    pub demand: Demand,
+    /// Bytes of the present request.
+    pub request_bytes: usize,
+    /// Bytes of it and of what was read behind it, while it is executed.
+    unread_bytes: usize,
     stream: Option<ClientStream>,
     decoder: RequestDecoder,
     /// Unconsumed bytes, from `input_start`.
@@ -89,6 +97,9 @@ impl Connection {
             killed: false,
             flush_due: false,
             unanswered: Unanswered::Nothing,
+            demand: Demand::default(),
+            request_bytes: 0,
+            unread_bytes: 0,
             stream,
             decoder,
             input: Vec::new(),
@@ -104,11 +115,26 @@ impl Connection {
         }
     }
 
-    /// Bytes read and not yet consumed, and the room after them.
+    /// Bytes read and not yet consumed, those of a request that is being executed included, and the room
+    /// after them.
     pub fn query_buffer(&self) -> (usize, usize) {
         // While it is being executed, the input is elsewhere.
-        let held = self.input.len().saturating_sub(self.input_start);
+        let held = self.input.len().saturating_sub(self.input_start) + self.unread_bytes;
         (held, self.input.capacity() - self.input.len())
+    }
+
+    /// Memory of the arguments of an incomplete request, beside their bytes.
+    pub fn arguments_bytes(&self) -> usize {
+        self.decoder.heap_bytes()
+    }
+
+    /// All memory that it takes.
+    pub fn memory_bytes(&self) -> usize {
+        let (held, free) = self.query_buffer();
+        let multi = self.session.multi.as_deref().map_or(0, session::Multi::bytes);
+        let replies = self.replies.memory();
+        let buffers = held + free + self.arguments_bytes() + multi;
+        size_of::<Self>() + buffers + replies.buffer_bytes + replies.list_bytes + replies.places_bytes
     }
 
     /// Lets the connection send requests of any size, or only what a handshake needs.
@@ -123,6 +149,29 @@ impl Connection {
             Unanswered::Nothing
         } else {
             self.unanswered
+        }
+    }
+
+    /// What a request of so many bytes asks of the node's queue.
+    #[inline]
+    pub fn asks_for(&mut self, bytes: usize) -> Demand {
+        self.demand = Demand {
+            held_bytes: self.replies.held_bytes(),
+            bytes: bytes + limits::REQUEST_OVERHEAD_BYTES,
+        };
+        self.demand
+    }
+
+    /// True while it waits for room in the node's queue.
+    pub fn waits_for_room(&self) -> bool {
+        self.stall == Stall::Room
+    }
+
+    /// There is room in the node's queue again, and it is this connection's turn.
+    pub fn call(&mut self) {
+        if self.waits_for_room() {
+            self.stall = Stall::Output;
+            self.wake();
         }
     }
 
@@ -153,7 +202,7 @@ impl Connection {
             self.killed = true;
         }
         let resumes = match self.stall {
-            Stall::None => false,
+            Stall::None | Stall::Room => false,
             Stall::Answers => self.replies.waiting() == 0,
             Stall::Output => true,
             // Woken by the allowance.
@@ -266,6 +315,7 @@ impl Connection {
                 Stall::Answers => self.replies.waiting() > 0,
                 Stall::Output => self.holds_back(),
                 Stall::Allowance => worker.allowance.is_used_up(),
+                Stall::Room => true,
             };
             if stalled {
                 if self.stall == Stall::Allowance {
@@ -344,7 +394,10 @@ impl Connection {
         let missing = self.decoder.bytes_missing().max(READ_BYTES_MAX);
         self.input
             .reserve(missing.min(self.input.len().max(GROWTH_BYTES)));
-        let mut buffer = ReadBuf::uninit(self.input.spare_capacity_mut());
+        // No more than what is missing: a million words are decoded a few thousand at a time.
+        let room = self.input.spare_capacity_mut();
+        let most = room.len().min(missing);
+        let mut buffer = ReadBuf::uninit(&mut room[..most]);
         let result = stream.poll_read(cx, &mut buffer);
         let (count, full) = (buffer.filled().len(), buffer.remaining() == 0);
         if let Some(progress) = not_read(result, count) {
@@ -379,105 +432,5 @@ impl Connection {
         self.has_more = stream.poll_read_ready(cx).is_ready();
         worker.turn.request();
         Progress::Waits
-    }
-
-    /// Executes what was gathered from this connection, and keeps what is incomplete.
-    pub fn execute_gathered(&mut self, bytes: &[u8], with: (&mut Window, Now), worker: &mut Worker) {
-        self.gathered = false;
-        let consumed = self.execute(bytes, with, worker);
-        if consumed < bytes.len() {
-            self.input = worker.pool.take();
-            self.input.extend_from_slice(&bytes[consumed..]);
-        }
-        worker.flush_after_turn(self);
-    }
-
-    /// Executes the buffered input and gives the buffer back when it is used up.
-    fn execute_input(&mut self, worker: &mut Worker, gathering: &mut Gathering) {
-        let input = std::mem::take(&mut self.input);
-        let start = self.input_start;
-        let consumed = gathering.execute_alone(self, &input[start..], worker);
-        self.input = input;
-        self.input_start = start + consumed;
-        if self.input_start == self.input.len() {
-            self.input_start = 0;
-            worker.pool.give(std::mem::take(&mut self.input));
-        } else if self.input_start > self.input.len() / 2 {
-            self.input.drain(..self.input_start);
-            self.input_start = 0;
-        }
-    }
-
-    /// Executes the complete requests at the start of `bytes`; returns how many bytes they took. The
-    /// clock was sampled after their bytes were read.
-    pub fn execute(&mut self, bytes: &[u8], (window, now): (&mut Window, Now), worker: &mut Worker) -> usize {
-        self.session.active_us = now.mono_us;
-        let mut position = 0;
-        let mut is_served = false;
-        while position < bytes.len() {
-            // What an unauthenticated client may send depends on the request before.
-            let ahead = if self.session.authenticated {
-                REQUESTS_MAX
-            } else {
-                1
-            };
-            window.fill(&mut self.decoder, (bytes, position), ahead);
-            if let Some(replica) = worker.replica() {
-                window.prefetch(replica.keyspace(), self.session.database, bytes);
-            }
-            for index in 0..window.count() {
-                let (start, end) = window.range(index);
-                position = end;
-                if let Some(resolved) = window.get(index, bytes) {
-                    if worker.allowance.is_used_up() && resolved.may_stand_out() {
-                        self.stall = Stall::Allowance;
-                        worker.wait_for_allowance(self.slot, is_served);
-                        self.decoder.restart();
-                        return start;
-                    }
-                    is_served = true;
-                    match session::execute(self, worker, now, resolved) {
-                        Flow::Done | Flow::Given => {}
-                        Flow::Wait => {
-                            self.stall = Stall::Answers;
-                            position = start;
-                        }
-                        Flow::Close => {
-                            self.closing = true;
-                            return bytes.len();
-                        }
-                    }
-                    if self.stall == Stall::None && self.holds_back() {
-                        self.stall = Stall::Output;
-                    }
-                }
-                if self.stall != Stall::None {
-                    self.decoder.restart();
-                    return position;
-                }
-            }
-            match *window.ending() {
-                Ending::Full => {}
-                Ending::Incomplete => break,
-                Ending::Broken(error) => {
-                    self.break_off(error, worker);
-                    return bytes.len();
-                }
-            }
-        }
-        position
-    }
-
-    #[cold]
-    fn break_off(&mut self, error: ProtocolError, worker: &mut Worker) {
-        worker.shared.metrics.protocol_errors.add(1);
-        if error == ProtocolError::CrossProtocol {
-            // A browser was tricked into sending it: nothing is answered that a page could read.
-            tracing::warn!(client = %self.session.address(), "a client speaks HTTP: disconnected");
-            self.killed = true;
-        } else {
-            session::reply_error(self, worker, error.wire().as_bytes());
-            self.closing = true;
-        }
     }
 }

@@ -28,7 +28,12 @@ pub enum Shape {
 
 #[derive(Debug)]
 enum Slot {
-    Waiting { shape: Shape, command: u16 },
+    Waiting {
+        shape: Shape,
+        command: u16,
+        /// What the request holds.
+        bytes: u32,
+    },
     Ready(Vec<u8>),
     Long(Pieces),
 }
@@ -53,7 +58,28 @@ pub struct ReplyQueue {
     /// Sequence number of the front slot.
     front: u32,
     waiting: usize,
+    /// What the waiting requests hold.
+    held_bytes: usize,
     parked_bytes: usize,
+    /// Most bytes of `out` in this period, and in the one before.
+    peaks: [usize; 2],
+}
+
+/// What a reply queue takes, for CLIENT LIST.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplyMemory {
+    /// Capacity of the buffer that is being sent.
+    pub buffer_bytes: usize,
+    /// Most of it that was in use lately.
+    pub buffer_peak_bytes: usize,
+    /// Bytes of it that are to be sent.
+    pub sendable_bytes: usize,
+    /// Replies beside it: long ones, and those that wait for an earlier one.
+    pub list_length: usize,
+    /// What these take.
+    pub list_bytes: usize,
+    /// Places of requests that are not answered.
+    pub places_bytes: usize,
 }
 
 impl ReplyQueue {
@@ -77,6 +103,12 @@ impl ReplyQueue {
         self.waiting
     }
 
+    /// What they hold: the connection's share of the node's queue.
+    #[inline]
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
     /// Bytes that can be sent now.
     #[inline]
     pub fn sendable(&self) -> &[u8] {
@@ -88,6 +120,29 @@ impl ReplyQueue {
     pub fn pending_bytes(&self) -> usize {
         let further: usize = self.further.iter().map(Vec::len).sum();
         self.out.len() - self.sent + further + self.parked_bytes
+    }
+
+    /// What it takes.
+    pub fn memory(&self) -> ReplyMemory {
+        let parked = self
+            .slots
+            .iter()
+            .filter(|slot| !matches!(slot, Slot::Waiting { .. }));
+        let further: usize = self.further.iter().map(Vec::capacity).sum();
+        let places = self.slots.capacity() * size_of::<Slot>();
+        ReplyMemory {
+            buffer_bytes: self.out.capacity(),
+            buffer_peak_bytes: self.peaks[0].max(self.peaks[1]).max(self.out.len()),
+            sendable_bytes: self.out.len() - self.sent,
+            list_length: self.further.len() + parked.count(),
+            list_bytes: further + self.parked_bytes,
+            places_bytes: places,
+        }
+    }
+
+    /// A period of [`ReplyMemory::buffer_peak_bytes`] ends.
+    pub fn age_peak(&mut self) {
+        self.peaks = [self.out.len(), self.peaks[0]];
     }
 
     /// Where to render the next reply while nothing waits.
@@ -135,24 +190,39 @@ impl ReplyQueue {
         }
     }
 
-    /// Opens a slot for a request that the core will answer; returns its sequence number.
+    /// Opens a slot for a request that the core will answer and that holds so many bytes; returns its
+    /// sequence number.
     #[inline]
-    pub fn expect(&mut self, shape: Shape, command: u16) -> u32 {
+    pub fn expect(&mut self, shape: Shape, command: u16, bytes: usize) -> u32 {
         let sequence = self.next_sequence();
-        self.slots.push_back(Slot::Waiting { shape, command });
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.slots.push_back(Slot::Waiting {
+            shape,
+            command,
+            bytes,
+        });
         self.waiting += 1;
+        self.held_bytes += bytes as usize;
         sequence
     }
 
-    /// What waits under a sequence number; `None` if it was answered or belongs to a closed connection.
+    /// What waits under a sequence number and is answered now; `None` if it was or belongs to a closed
+    /// connection.
     pub fn take_waiting(&mut self, sequence: u32) -> Option<Waiting> {
         let position = sequence.wrapping_sub(self.front) as usize;
         match self.slots.get_mut(position)? {
             Slot::Ready(_) | Slot::Long(_) => None,
-            Slot::Waiting { shape, command } => Some(Waiting {
-                shape: std::mem::replace(shape, Shape::Plain),
-                command: *command,
-            }),
+            Slot::Waiting {
+                shape,
+                command,
+                bytes,
+            } => {
+                self.held_bytes -= std::mem::take(bytes) as usize;
+                Some(Waiting {
+                    shape: std::mem::replace(shape, Shape::Plain),
+                    command: *command,
+                })
+            }
         }
     }
 
@@ -242,6 +312,7 @@ impl ReplyQueue {
     #[inline]
     pub fn consume(&mut self, count: usize, pool: &mut BufferPool) {
         self.sent += count;
+        self.peaks[0] = self.peaks[0].max(self.out.len());
         debug_assert!(self.sent <= self.out.len());
         if self.sent == self.out.len() {
             self.sent = 0;
@@ -304,12 +375,14 @@ mod tests {
     fn replies_leave_in_request_order_whatever_the_order_of_answers() {
         let (mut queue, mut pool) = (ReplyQueue::starting_at(u32::MAX - 1), BufferPool::default());
         say(&mut queue, &mut pool, "a");
-        let second = queue.expect(Shape::Plain, 0);
+        let second = queue.expect(Shape::Plain, 0, 10);
         say(&mut queue, &mut pool, "c");
         say(&mut queue, &mut pool, "d");
-        let fifth = queue.expect(Shape::Plain, 0);
-        let sixth = queue.expect(Shape::Plain, 0);
-        assert_eq!(queue.pending_bytes(), 3);
+        let fifth = queue.expect(Shape::Plain, 0, 10);
+        let sixth = queue.expect(Shape::Plain, 0, 10);
+        assert_eq!((queue.pending_bytes(), queue.held_bytes()), (3, 30));
+        assert!(queue.take_waiting(sixth).is_some());
+        assert_eq!(queue.held_bytes(), 20);
         queue.answer(sixth, b"f", &mut pool);
         assert_eq!(queue.sendable(), b"a");
         queue.answer(second, b"b", &mut pool);
@@ -324,8 +397,8 @@ mod tests {
     #[test]
     fn a_long_reply_keeps_its_place_and_is_not_copied() {
         let (mut queue, mut pool) = (ReplyQueue::default(), BufferPool::default());
-        let first = queue.expect(Shape::Plain, 0);
-        let second = queue.expect(Shape::Plain, 0);
+        let first = queue.expect(Shape::Plain, 0, 10);
+        let second = queue.expect(Shape::Plain, 0, 10);
         say(&mut queue, &mut pool, "c");
         assert!(queue.waits_plainly(second));
         queue.answer_long(second, long(&[b"sec", b"ond"]), &mut pool);
@@ -340,7 +413,7 @@ mod tests {
             queue.consume(expected.len(), &mut pool);
         }
         assert_eq!(queue.pending_bytes(), 0);
-        let third = queue.expect(Shape::Plain, 0);
+        let third = queue.expect(Shape::Plain, 0, 10);
         let bytes = vec![b'x'; 3 << 20];
         let kept = bytes.as_ptr();
         queue.answer_long(third, Pieces::from(bytes), &mut pool);
@@ -362,10 +435,10 @@ mod tests {
     #[test]
     fn a_late_answer_of_a_closed_connection_matches_nothing() {
         let mut queue = ReplyQueue::default();
-        let old = queue.expect(Shape::Plain, 0);
+        let old = queue.expect(Shape::Plain, 0, 10);
         let mut next = ReplyQueue::starting_at(queue.next_sequence());
         assert!(next.take_waiting(old).is_none());
-        next.expect(Shape::Plain, 0);
+        next.expect(Shape::Plain, 0, 10);
         assert!(next.take_waiting(old).is_none());
     }
 
@@ -379,5 +452,9 @@ mod tests {
         assert_eq!(queue.pending_bytes(), 0);
         assert_eq!(queue.out.capacity(), 0);
         assert_eq!(pool.free.len(), 1);
+        assert_eq!(queue.memory().buffer_peak_bytes, 5);
+        queue.age_peak();
+        queue.age_peak();
+        assert_eq!(queue.memory(), ReplyMemory::default());
     }
 }

@@ -12,6 +12,8 @@ pub(super) enum Stall {
     Answers,
     /// Too much is unsent, or too many requests wait.
     Output,
+    /// The next request finds no room in the node's queue; the connection is called when it does.
+    Room,
     /// The next request may take long, and this turn's allowance for those is used up.
     Allowance,
 }

@@ -104,12 +104,12 @@ mod tests {
         let build =
             |slot, first| Connection::new(slot, first, None, RequestDecoder::default(), Session::new(1));
         let slot = table.insert(build);
-        let old = table.get_mut(slot).map(|c| c.replies.expect(Shape::Plain, 0));
+        let old = table.get_mut(slot).map(|c| c.replies.expect(Shape::Plain, 0, 0));
         let connection = table.take(slot).expect("it was inserted");
         table.remove(connection);
         assert!(table.is_empty());
         assert_eq!(table.insert(build), slot);
-        let new = table.get_mut(slot).map(|c| c.replies.expect(Shape::Plain, 0));
+        let new = table.get_mut(slot).map(|c| c.replies.expect(Shape::Plain, 0, 0));
         assert_ne!(old, new);
         assert_eq!(table.len(), 1);
     }

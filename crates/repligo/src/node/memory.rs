@@ -8,6 +8,7 @@ use repligo_core::replica::Replica;
 use repligo_core::time::Now;
 
 use super::worker::Worker;
+use crate::net::connection::Connection;
 
 /// Distance between two counts of the buffers.
 const COUNT_EVERY_US: u64 = 100_000;
@@ -32,12 +33,24 @@ const TRIM_DIVISOR: u64 = 256;
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     bytes: u64,
+    /// What the process itself took when it started, before there was any data.
+    startup_bytes: u64,
     /// What the process takes beyond the limit, as far as nothing else explains it: see
     /// [`Worker::correct`].
     correction_bytes: u64,
     counted_us: u64,
     /// When the allocator may be asked again to return memory.
     trim_at_us: u64,
+}
+
+impl Buffers {
+    /// To be made early, when there is nothing yet but the process.
+    pub(super) fn at_start() -> Self {
+        Self {
+            startup_bytes: super::process::anonymous_bytes(),
+            ..Self::default()
+        }
+    }
 }
 
 impl Worker {
@@ -50,7 +63,7 @@ impl Worker {
     pub(super) fn tell_memory(&mut self) {
         let input = MemoryInput {
             limit: self.parameters.memory(),
-            outside_bytes: self.buffers.bytes + self.buffers.correction_bytes,
+            outside_bytes: self.buffers.startup_bytes + self.buffers.bytes + self.buffers.correction_bytes,
         };
         let now = self.clock.now();
         self.step(now, Input::Memory(input));
@@ -91,11 +104,13 @@ impl Worker {
         }
     }
 
+    /// What the process itself took when it started; part of the memory in use, as in Redis.
+    pub fn startup_memory_bytes(&self) -> u64 {
+        self.buffers.startup_bytes
+    }
+
     fn buffer_bytes(&self) -> u64 {
-        let connections = self
-            .connections
-            .iter()
-            .map(|connection| connection.query_buffer().0 + connection.replies.pending_bytes());
+        let connections = self.connections.iter().map(Connection::memory_bytes);
         let disk = self.drivers.disk.as_ref();
         let disk = disk.map_or(0, crate::disk::DiskHandle::snapshot_backlog_bytes);
         connections.sum::<usize>() as u64 + self.links.queued_bytes() as u64 + disk

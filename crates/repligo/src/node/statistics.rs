@@ -244,9 +244,12 @@ impl Worker {
     /// they asked for; looks about once a second.
     fn close_idle(&mut self, now: Now) {
         const LOOK_EVERY_US: u64 = 1_000_000;
+        // As in Redis.
+        const PEAK_PERIOD_US: u64 = 5_000_000;
         if now.mono_us.saturating_sub(self.idle_checked_us) < LOOK_EVERY_US {
             return;
         }
+        let ages_peaks = now.mono_us / PEAK_PERIOD_US != self.idle_checked_us / PEAK_PERIOD_US;
         self.idle_checked_us = now.mono_us;
         let idle_max_us = match self.parameters.timeout_seconds() {
             0 => u64::MAX,
@@ -257,8 +260,11 @@ impl Worker {
             seconds => seconds,
         };
         for connection in self.connections.iter_mut() {
+            if ages_peaks {
+                connection.replies.age_peak();
+            }
             let idle_us = now.mono_us.saturating_sub(connection.session.active_us);
-            if idle_us > idle_max_us && connection.replies.waiting() == 0 {
+            if idle_us > idle_max_us && connection.replies.waiting() == 0 && !connection.waits_for_room() {
                 connection.kill();
             }
             if connection.has_stalled(stalls_max) {

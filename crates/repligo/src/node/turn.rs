@@ -93,6 +93,7 @@ impl Worker {
             self.move_replica(now, began_ns);
             self.shared.metrics.turns.add(1);
             self.end_turn(began_ns);
+            self.call_waiting();
         }
         self.links.flush(&self.shared.metrics);
         self.flush_connections();

@@ -11,6 +11,7 @@ use repligo_core::contract::{
 };
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
+use repligo_core::shares::Demand;
 use repligo_core::time::Now;
 
 use super::NodeError;
@@ -164,7 +165,7 @@ impl Worker {
             next_client: 1,
             used_memory_bytes: 0,
             used_memory_peak_bytes: 0,
-            buffers: Buffers::default(),
+            buffers: Buffers::at_start(),
             keyspace_base: (0, 0, 0),
             evicted_base: 0,
             origins: Arc::default(),
@@ -225,6 +226,25 @@ impl Worker {
         }
     }
 
+    /// Whether a connection may give its next request in, see [`Replica::admits`].
+    #[inline]
+    pub fn admits(&mut self, connection: u32, demand: Demand) -> bool {
+        self.replica
+            .as_mut()
+            .is_none_or(|replica| replica.admits(connection, demand))
+    }
+
+    /// Lets connections go on for whose requests there is room again.
+    pub(super) fn call_waiting(&mut self) {
+        if let Some(replica) = &mut self.replica {
+            for &slot in replica.call_waiting() {
+                if let Some(connection) = self.connections.get_mut(slot) {
+                    connection.call();
+                }
+            }
+        }
+    }
+
     /// The fast path of a read, see [`Replica::read`].
     #[inline]
     pub fn read(
@@ -252,6 +272,19 @@ impl Worker {
     /// The replica's role as of the last tick.
     pub fn role(&self, _now: Now) -> Role {
         self.last_role
+    }
+
+    /// Bytes of requests of this node's clients that wait, bytes that other nodes have forwarded to it, and
+    /// connections that wait for room.
+    pub fn queued(&self) -> [usize; 3] {
+        let of = |replica: &Replica| {
+            [
+                replica.held().total(),
+                replica.forwarded_bytes(),
+                replica.waiting_connections(),
+            ]
+        };
+        self.replica.as_ref().map_or([0; 3], of)
     }
 
     /// What a request is, as far as the order of its connection is concerned.
@@ -308,6 +341,11 @@ impl Worker {
 
     /// A connection that was taken out is over.
     pub fn close_connection(&mut self, connection: Box<Connection>) {
+        if connection.waits_for_room()
+            && let Some(replica) = &mut self.replica
+        {
+            replica.forget_connection(connection.slot);
+        }
         self.connections.remove(connection);
         self.shared
             .metrics

@@ -20,7 +20,8 @@ pub(super) fn describe(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut V
         }
         CommandId::ClientInfo => {
             let mut text = String::new();
-            describe_one(&mut text, local.connection, local.now);
+            let arguments = request.total_bytes();
+            describe_one(&mut text, local.connection, arguments, local.now);
             local.reply(out).verbatim("txt", text.as_bytes());
         }
         CommandId::ClientGetName => {
@@ -139,12 +140,14 @@ fn list(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
         Some(_) => return local.reply(out).error(words::SYNTAX),
     }
     let mut lines: Vec<(u64, String)> = Vec::new();
-    let own = std::iter::once(&*local.connection);
-    for connection in local.worker.connections.iter().chain(own) {
+    let others = local.worker.connections.iter();
+    let others = others.map(|connection| (connection, connection.arguments_bytes()));
+    let own = std::iter::once((&*local.connection, request.total_bytes()));
+    for (connection, arguments) in others.chain(own) {
         let id = connection.session.id;
         if all && chosen.as_ref().is_none_or(|ids| ids.contains(&id)) {
             let mut line = String::new();
-            describe_one(&mut line, connection, local.now);
+            describe_one(&mut line, connection, arguments, local.now);
             lines.push((id, line));
         }
     }
@@ -160,8 +163,9 @@ fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
-/// One line of CLIENT LIST, with the fields of Redis 7.2 in their order.
-fn describe_one(line: &mut String, connection: &Connection, now: Now) {
+/// One line of CLIENT LIST, with the fields of Redis 7.2 in their order; `arguments` are bytes of the
+/// arguments that it is executing, or has received of its next request.
+fn describe_one(line: &mut String, connection: &Connection, arguments: usize, now: Now) {
     let session = &connection.session;
     let seconds = |since_us: u64| now.mono_us.saturating_sub(since_us) / 1_000_000;
     let flags = match session.multi.as_deref() {
@@ -175,15 +179,16 @@ fn describe_one(line: &mut String, connection: &Connection, now: Now) {
         _ => -1,
     };
     let (held, free) = connection.query_buffer();
-    let pending = connection.replies.pending_bytes();
+    let replies = connection.replies.memory();
+    let multi_bytes = session.multi.as_deref().map_or(0, super::Multi::bytes);
     let command = session.last_command.map_or("NULL", name_of);
     // Writing to a string cannot fail.
     let _ = writeln!(
         line,
-        "id={id} addr={peer} laddr={own} fd={fd} name={name} age={age} idle={idle} flags={flags} db={db} sub=0 \
-         psub=0 ssub=0 multi={queued} qbuf={held} qbuf-free={free} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={pending} \
-         oll=0 omem={pending} tot-mem={total} events=r cmd={command} user={user} redir=-1 resp={resp} \
-         lib-name={library} lib-ver={version}",
+        "id={id} addr={peer} laddr={own} fd={fd} name={name} age={age} idle={idle} flags={flags} db={db} \
+         sub=0 psub=0 ssub=0 multi={queued} qbuf={held} qbuf-free={free} argv-mem={arguments} \
+         multi-mem={multi_bytes} rbs={rbs} rbp={rbp} obl={obl} oll={oll} omem={omem} tot-mem={total} \
+         events=r cmd={command} user={user} redir=-1 resp={resp} lib-name={library} lib-ver={version}",
         id = session.id,
         peer = session.endpoints.peer(),
         own = session.endpoints.local(),
@@ -192,7 +197,12 @@ fn describe_one(line: &mut String, connection: &Connection, now: Now) {
         age = seconds(session.connected_us),
         idle = seconds(session.active_us),
         db = session.database,
-        total = size_of::<Connection>() + held + free + pending,
+        rbs = replies.buffer_bytes,
+        rbp = replies.buffer_peak_bytes,
+        obl = replies.sendable_bytes,
+        oll = replies.list_length,
+        omem = replies.list_bytes,
+        total = connection.memory_bytes(),
         user = handshake::DEFAULT_USER,
         resp = if session.resp3 { 3 } else { 2 },
         library = text(&session.library_name),

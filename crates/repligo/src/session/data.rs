@@ -62,6 +62,9 @@ pub(super) fn execute(
     {
         return Flow::Wait;
     }
+    if !admits(connection, worker, connection.request_bytes) {
+        return Flow::Pause;
+    }
     let shape = shape(&connection.session);
     let ticket = give_in(connection, worker, now, (spec, shape), Body::Command(&command));
     worker.track(ticket, connection, (spec, request));
@@ -98,6 +101,9 @@ fn read(
         if admitted.is_none() || connection.replies.waiting() >= RIDDEN_MAX {
             return Flow::Wait;
         }
+        if !admits(connection, worker, connection.request_bytes) {
+            return Flow::Pause;
+        }
         let shape = shape(&connection.session);
         let ticket = give_in(connection, worker, now, (spec, shape), Body::Command(command));
         worker.track(ticket, connection, (spec, request));
@@ -126,6 +132,9 @@ fn read(
             }
         }
         Served::NotYet => {
+            if !admits(connection, worker, connection.request_bytes) {
+                return Flow::Pause;
+            }
             let shape = shape(&connection.session);
             let ticket = give_in(connection, worker, now, (spec, shape), Body::Command(command));
             worker.track(ticket, connection, (spec, request));
@@ -134,7 +143,16 @@ fn read(
     Flow::Done
 }
 
-/// Gives a request to the replica; its reply comes with a turn, under the ticket that is returned.
+/// Whether the node's queue has room for a request of so many bytes. If not, the connection stands in line,
+/// and the caller must answer [`Flow::Pause`].
+#[inline]
+pub(super) fn admits(connection: &mut Connection, worker: &mut Worker, bytes: usize) -> bool {
+    let demand = connection.asks_for(bytes);
+    worker.admits(connection.slot, demand)
+}
+
+/// Gives a request that was admitted to the replica; its reply comes with a turn, under the ticket that is
+/// returned.
 pub(super) fn give_in(
     connection: &mut Connection,
     worker: &mut Worker,
@@ -158,13 +176,15 @@ pub(super) fn give_in(
         Shape::Watch => ReadLevel::Linearizable,
         _ => connection.session.read_level(),
     };
-    let sequence = connection.replies.expect(shape, spec.id as u16);
+    let demand = connection.demand;
+    let sequence = connection.replies.expect(shape, spec.id as u16, demand.bytes);
     let ticket = u64::from(connection.slot) << 32 | u64::from(sequence);
     let request = Request {
         ticket,
         resp3: connection.session.resp3,
         rides,
         level,
+        demand,
         body,
     };
     worker.step(now, Input::Request(request));

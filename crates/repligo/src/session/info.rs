@@ -12,6 +12,7 @@ use repligo_proto::words;
 
 use super::server::host_and_port;
 use super::{Local, handshake};
+use crate::net::connection::Connection;
 use crate::node::{CommandStat, DatabaseStatus, process};
 
 /// A section: its name, its title, and who writes its fields.
@@ -133,6 +134,13 @@ fn memory(local: &Local<'_>, _status: &Status, text: &mut String) {
     let resident = process::resident_bytes();
     let total = process::system_memory_bytes();
     let limit = worker.parameters.memory().bytes_max;
+    let all = worker
+        .connections
+        .iter()
+        .chain(std::iter::once(&*local.connection));
+    let clients: usize = all.map(Connection::memory_bytes).sum();
+    let startup = worker.startup_memory_bytes();
+    let overhead = startup + clients as u64;
     let share = if peak == 0 {
         100.0
     } else {
@@ -150,7 +158,9 @@ fn memory(local: &Local<'_>, _status: &Status, text: &mut String) {
     line(text, "used_memory_peak", peak);
     line(text, "used_memory_peak_human", human(peak));
     line(text, "used_memory_peak_perc", format_args!("{share:.2}%"));
-    line(text, "used_memory_dataset", used);
+    line(text, "used_memory_overhead", overhead);
+    line(text, "used_memory_startup", startup);
+    line(text, "used_memory_dataset", used.saturating_sub(overhead));
     line(text, "total_system_memory", total);
     line(text, "total_system_memory_human", human(total));
     line(text, "used_memory_lua", 0);
@@ -160,6 +170,7 @@ fn memory(local: &Local<'_>, _status: &Status, text: &mut String) {
     line(text, "mem_fragmentation_ratio", format_args!("{ratio:.2}"));
     line(text, "mem_fragmentation_bytes", resident as i64 - used as i64);
     line(text, "mem_not_counted_for_evict", 0);
+    line(text, "mem_clients_normal", clients);
     line(text, "mem_allocator", "libc");
     line(text, "active_defrag_running", 0);
     line(text, "lazyfree_pending_objects", 0);
@@ -442,6 +453,10 @@ fn repligo(local: &Local<'_>, status: &Status, text: &mut String) {
     line(text, "repligo_commit_index", status.commit_index);
     line(text, "repligo_digest", format_args!("{:032x}", status.digest));
     line(text, "repligo_requests_waiting", status.requests_waiting);
+    let [own, forwarded, paused] = worker.queued();
+    line(text, "repligo_queue_bytes", own);
+    line(text, "repligo_forwarded_bytes", forwarded);
+    line(text, "repligo_paused_clients", paused);
 }
 
 #[cfg(test)]

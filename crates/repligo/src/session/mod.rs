@@ -5,7 +5,7 @@
 //! socket: replies go into the connection's queue, and tests drive it without one.
 //!
 //! Invariants: each request gets one reply, or none where the client asked for none; a request that must
-//! wait ([`Flow::Wait`]) has changed nothing and is given in again, whole.
+//! wait ([`Flow::Wait`], [`Flow::Pause`]) has changed nothing and is given in again, whole.
 
 mod block;
 mod client;
@@ -48,8 +48,17 @@ pub enum Flow {
     Given,
     /// Not now: give the same request in again when all earlier ones are answered.
     Wait,
+    /// The node's queue has no room for it: give the same request in again when there is.
+    Pause,
     /// Send what is due, then close.
     Close,
+}
+
+impl Flow {
+    /// The request was not executed and will be given in again.
+    fn is_later(self) -> bool {
+        matches!(self, Self::Wait | Self::Pause)
+    }
 }
 
 /// What `CLIENT REPLY` asked for.
@@ -201,7 +210,7 @@ pub fn execute(connection: &mut Connection, worker: &mut Worker, now: Now, resol
     } else {
         execute_local(connection, worker, now, spec, request)
     };
-    if flow == Flow::Wait {
+    if flow.is_later() {
         connection.session.silence = silence_before;
     }
     flow
@@ -242,7 +251,7 @@ fn execute_local(
         spec,
     };
     let flow = dispatch(&mut local, request, &mut out);
-    if flow != Flow::Wait {
+    if !flow.is_later() {
         worker.count_reply(spec.id, &out);
         if !connection.session.is_silent() {
             connection.replies.push(&out, &mut worker.pool);

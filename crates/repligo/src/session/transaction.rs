@@ -82,7 +82,8 @@ impl Multi {
         self.spoilt |= self.open;
     }
 
-    fn bytes(&self) -> usize {
+    /// What the queued commands take.
+    pub fn bytes(&self) -> usize {
         self.buffer.bytes() + self.local_bytes
     }
 
@@ -202,6 +203,10 @@ pub(super) fn watch(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<
     if local.connection.replies.waiting() > 0 {
         return Flow::Wait;
     }
+    let bytes = local.connection.request_bytes;
+    if !data::admits(local.connection, local.worker, bytes) {
+        return Flow::Pause;
+    }
     let database = local.session().database;
     let asked = request
         .skip(1)
@@ -306,6 +311,10 @@ pub(super) fn exec(local: &mut Local<'_>, out: &mut Vec<u8>) -> Flow {
         local.reply(out).error(&refusal);
         return Flow::Done;
     }
+    let bytes = connection.session.multi.as_ref().map_or(0, |multi| multi.bytes());
+    if !all_local && !data::admits(connection, local.worker, bytes) {
+        return Flow::Pause;
+    }
     let Some(mut multi) = connection.session.multi.take() else {
         return Flow::Done;
     };
@@ -314,7 +323,7 @@ pub(super) fn exec(local: &mut Local<'_>, out: &mut Vec<u8>) -> Flow {
     if all_local {
         let sequence = connection
             .replies
-            .expect(Shape::Transaction, CommandId::Exec as u16);
+            .expect(Shape::Transaction, CommandId::Exec as u16, bytes);
         let mut running = Running::new(sequence, silent, locals);
         running.set_answer(all_placeholders(multi.items.len()), Some(block_words(connection)));
         return begin_block(local, running);
