@@ -65,6 +65,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/repligo/src/node/heap.rs",
     "crates/repligo/src/node/listeners.rs",
     "crates/repligo/src/node/process.rs",
+    "crates/repligo/src/origin/catalogue.rs",
     "crates/repligo/tests/clients.rs",
     "xtask/src/bench/servers/constant.rs",
     "xtask/src/canaries/",

@@ -380,10 +380,6 @@ fn parameters_are_set_all_or_none() {
             "-ERR CONFIG SET failed (possibly related to argument 'proto-max-bulk-len') - argument must be between 1048576 and 9223372036854775807 inclusive|",
         ),
         ("CONFIG SET maxmemory 18446744073709551615", "+OK|"),
-        (
-            "CONFIG GET slaveof replicaof",
-            "*4|$9|replicaof|$0||$7|slaveof|$0||",
-        ),
         ("CONFIG GET maxclients", "*2|$10|maxclients|$5|10000|"),
         ("CONFIG SET maxclients 5 timeout 7", "+OK|"),
         ("CONFIG GET timeout", "*2|$7|timeout|$1|7|"),
