@@ -75,6 +75,12 @@ pub const LEADER_CLOCK_US_MAX: u64 = 10_000_000;
 pub const READ_RETRY_US: u64 = 500_000;
 /// An eventual read older than this, counted from the last word of the leader, is refused.
 pub const STALENESS_US_MAX: u64 = 10_000_000;
+/// Bytes of log on disk beside twice the last snapshot that are written before the next snapshot is taken: what
+/// little data that is overwritten again and again may take. See `Replica::disk_log_bytes_max`.
+pub const DISK_LOG_BYTES_MIN: u64 = 32 << 20;
+/// What an entry takes on disk beside its payload, at most: headers of its records, padding, and the hard states that
+/// are written with it and for its commit (`docs/storage-format.md`).
+pub const DISK_ENTRY_BYTES: u64 = 160;
 /// Bytes of log in memory of a lone voter, which needs it for nobody.
 pub const LONE_LOG_BYTES_MAX: u64 = 1 << 20;
 /// Expired keys that one entry removes at most: about a millisecond of work. More that are due at once are

@@ -151,7 +151,7 @@ impl Replica {
         self.applied = entry.index;
         self.consensus.applied(entry.index);
         self.memory.applied(entry.data.len());
-        self.snapshots.applied_bytes += entry.data.len() as u64;
+        self.snapshots.applied_bytes += entry.data.len() as u64 + limits::DISK_ENTRY_BYTES;
         if entry.term > self.applied_term {
             assert!(entry.term > 0, "terms start at one");
             self.applied_term = entry.term;

@@ -76,6 +76,8 @@ pub struct Incoming {
     pub next: u64,
     /// The pieces so far of a chunk that has not ended.
     pub unfinished: Vec<u8>,
+    /// Bytes of all chunks so far.
+    pub bytes: u64,
     pub header: Option<Header>,
     pub keyspace: Keyspace,
     /// Complete, and given to consensus.
@@ -98,9 +100,9 @@ pub struct Snapshots {
     pub(super) wanted: BTreeSet<PeerId>,
     pub(super) transfers: BTreeMap<PeerId, Transfer>,
     pub(super) incoming: Option<Box<Incoming>>,
-    /// Payload bytes applied since the last disk snapshot began.
+    /// Bytes of log on disk of what was applied since the last disk snapshot began.
     pub applied_bytes: u64,
-    /// Size of the last disk snapshot: writing one costs that much, so the log may grow as long first.
+    /// Size of the snapshot on disk.
     pub(super) disk_bytes: u64,
     /// Snapshots taken in since start.
     pub installed: u64,
@@ -173,6 +175,7 @@ impl Replica {
                 .restore_chunk(chunk)
                 .expect("the driver has checked the snapshot's checksums");
         }
+        self.snapshots.disk_bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         self.forwarders = header.forwarders;
         self.lanes = self.decode_lanes(&header.lanes);
         self.applied = index;
@@ -215,9 +218,8 @@ impl Replica {
             && self.snapshots.prepared.is_none()
             && self.consensus.role() == Role::Leader;
         let durable = self.settings.durability != Durability::None;
-        let to_disk = durable
-            && !self.snapshots.saving
-            && self.snapshots.applied_bytes > self.settings.log_bytes_max.max(self.snapshots.disk_bytes);
+        let to_disk =
+            durable && !self.snapshots.saving && self.snapshots.applied_bytes > self.disk_log_bytes_max();
         if !(keep || to_disk) || self.applied == 0 {
             return;
         }
@@ -245,6 +247,15 @@ impl Replica {
         }
         take_chunk(&mut walk, header, outputs);
         self.snapshots.walk = Some(walk);
+    }
+
+    /// Bytes of log at which a snapshot takes their place on disk. Writing one costs its size, so the log may grow
+    /// as long first; where that is little, a small multiple keeps snapshots rare, up to a bound beyond which
+    /// a restart would have to read much for nothing.
+    fn disk_log_bytes_max(&self) -> u64 {
+        let snapshot_bytes = self.snapshots.disk_bytes;
+        let multiple = limits::DISK_LOG_BYTES_MIN + 2 * snapshot_bytes;
+        snapshot_bytes.max(multiple.min(self.settings.log_bytes_max))
     }
 
     fn continue_walk(&mut self, now: Now, outputs: &mut Outputs) {

@@ -121,6 +121,7 @@ impl Replica {
             term,
             next: 0,
             unfinished: Vec::new(),
+            bytes: 0,
             header: None,
             keyspace,
             offered: false,
@@ -194,6 +195,7 @@ impl Replica {
             return self.abandon_file(outputs);
         }
         incoming.next += 1;
+        incoming.bytes += chunk.len() as u64;
         if self.settings.durability != Durability::None {
             outputs.snapshot.push(SnapshotIo::Chunk(chunk));
         }
@@ -275,6 +277,7 @@ impl Replica {
         self.applied_term = term;
         self.snapshots.installed += 1;
         self.snapshots.applied_bytes = 0;
+        self.snapshots.disk_bytes = incoming.bytes;
         self.consensus.installed(index);
         outputs.events.push(Event::SnapshotInstalled { index });
         self.answer_skipped(outputs);

@@ -24,6 +24,7 @@ mod meta;
 mod metrics;
 mod open;
 mod record;
+mod recycle;
 mod repair;
 mod replay;
 mod snapshot;

@@ -21,8 +21,9 @@ use super::snapshot::{SNAPSHOT_FILE, SNAPSHOT_TEMPORARY};
 use super::storage::{Directory, Storage};
 use super::wal::{NEW_SEGMENT_FILE, Wal, parse_segment_name};
 
-/// Bytes of one log segment.
-pub const SEGMENT_BYTES: u64 = 64 << 20;
+/// Bytes of one log segment. A segment goes as a whole, and to make one takes several syncs: small enough to
+/// be little beside the data, large enough to be made rarely.
+pub const SEGMENT_BYTES: u64 = 32 << 20;
 /// Overrides the boot id of the machine, so that tests can act as if it had been restarted.
 pub const BOOT_ID_VARIABLE: &str = "REPLIGO_TEST_BOOT_ID";
 /// In place of the boot id in `meta` after a sync failed: equal to no boot, so that the next open treats

@@ -24,10 +24,9 @@ use repligo_core::contract::{HardState, Persist};
 use super::error::DiskError;
 use super::metrics::Counters;
 use super::record::{Batch, Place, Plan, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::recycle;
 use super::storage::{Storage, StorageFile};
 
-/// Segments kept for reuse; what is given back beyond them is deleted.
-const FREE_SEGMENTS_MAX: usize = 4;
 /// New files are zero-filled this far ahead at a time.
 const FILL_BYTES: u64 = 1 << 20;
 static ZEROS: [u8; FILL_BYTES as usize] = [0; FILL_BYTES as usize];
@@ -41,7 +40,7 @@ pub(super) fn segment_name(sequence: u64) -> String {
     format!("{SEGMENT_PREFIX}{sequence:016}")
 }
 
-fn free_name(sequence: u64) -> String {
+pub(super) fn free_name(sequence: u64) -> String {
     format!("{FREE_PREFIX}{sequence:016}")
 }
 
@@ -441,18 +440,8 @@ impl Wal {
             return Ok(());
         }
         self.sync()?;
-        for segment in self.tail.segments.drain(..count) {
-            let (name, free) = (segment_name(segment.sequence), free_name(segment.sequence));
-            let result = if self.tail.free.len() < FREE_SEGMENTS_MAX {
-                let renamed = self.storage.rename(&name, &free);
-                self.tail.free.push(free);
-                renamed
-            } else {
-                self.storage.remove(&name)
-            };
-            let path = || self.storage.path(&name);
-            result.map_err(|error| DiskError::io("give back the log segment", &path(), error))?;
-        }
+        let sequences = self.tail.segments.drain(..count).map(|segment| segment.sequence);
+        recycle::give_back(&*self.storage, sequences, &mut self.tail.free, self.segment_bytes)?;
         // Before the file is written again, or a crash could show its new content under its old name.
         let synced = self.storage.sync_dir();
         synced.map_err(|error| DiskError::io("sync", self.storage.dir(), error))?;

@@ -7,6 +7,7 @@ mod damage;
 mod directory;
 mod fake;
 mod golden;
+mod recycle;
 mod speed;
 mod threads;
 
