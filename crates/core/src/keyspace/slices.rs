@@ -13,7 +13,7 @@ use bytes::Bytes;
 use repligo_proto::reply::ReplyWriter;
 
 use super::Keyspace;
-use super::stretch::Stretch;
+use super::stretch::{Stretch, may_stretch};
 use super::walk::Walk;
 use super::write::NewValue;
 use crate::command::Command;
@@ -192,10 +192,13 @@ impl Keyspace {
         }
     }
 
-    /// True for a block that is to be executed in slices. Nobody who waits for no reply needs its reads.
+    /// True for a block that is to be executed in slices. Nobody who waits for no reply needs its reads. What a
+    /// SETRANGE writes is known only when its turn comes: what is before it may delete the key.
     pub fn is_wide_block(&self, transaction: &Transaction<'_>, bytes: usize, replies: bool) -> bool {
         let wide = |item| match item {
-            Item::Command(command) if replies || command.is_write() => self.may_be_long(&command),
+            Item::Command(command) if replies || command.is_write() => {
+                may_stretch(&command) || self.may_be_long(&command)
+            }
             _ => false,
         };
         bytes > WIDE_BYTES || transaction.items().any(wide)

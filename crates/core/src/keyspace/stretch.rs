@@ -14,6 +14,9 @@ use crate::table::Meta;
 
 /// Bytes that are written with one look-up.
 const PIECE_BYTES: usize = 64 << 10;
+/// Bytes that a SETRANGE writes at once. It is a short op whatever it writes, so as many of them as a slice has
+/// steps must still be little work.
+const AT_ONCE_BYTES: usize = STEP_BYTES * if SLICE_STEPS < 16 { SLICE_STEPS } else { 16 };
 static ZEROS: [u8; PIECE_BYTES] = [0; PIECE_BYTES];
 
 /// Such a command and how far it has come.
@@ -118,8 +121,17 @@ impl Stretch {
     }
 }
 
+/// True for a SETRANGE that may write much, whatever is there when its turn comes.
+pub(super) fn may_stretch(command: &Command<'_>) -> bool {
+    let Command::SetRange { offset, value, .. } = *command else {
+        return false;
+    };
+    !value.is_empty() && offset.saturating_add(value.len() as u64) > AT_ONCE_BYTES as u64
+}
+
 impl Keyspace {
-    /// True for a SETRANGE or APPEND that writes more bytes than one slice has steps for, and is not refused.
+    /// True for a SETRANGE that writes much, or an APPEND that writes more bytes than one slice has steps for, and
+    /// that is not refused.
     pub(super) fn stretches_far(&self, command: &Command<'_>) -> bool {
         const SLICE_BYTES: usize = SLICE_STEPS * STEP_BYTES;
         let length = |db, key: &[u8]| self.find(db, key).map(|entry| entry.value.len());
@@ -131,11 +143,11 @@ impl Keyspace {
                 value,
             } => {
                 let end = offset.saturating_add(value.len() as u64);
-                if value.is_empty() || end <= SLICE_BYTES as u64 || end > STRING_BYTES_MAX as u64 {
+                if !may_stretch(command) || end > STRING_BYTES_MAX as u64 {
                     return false;
                 }
                 let at = length(db, key).unwrap_or(0).min(offset as usize);
-                end as usize - at > SLICE_BYTES
+                end as usize - at > AT_ONCE_BYTES
             }
             Command::Append { db, key, value } if value.len() > SLICE_BYTES => {
                 // Where nothing is, it is a SET.

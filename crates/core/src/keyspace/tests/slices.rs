@@ -146,6 +146,42 @@ fn what_writes_little_of_a_long_value_or_is_refused_is_done_at_once() {
 }
 
 #[test]
+fn short_ops_that_write_much_are_counted_one_by_one_and_in_blocks() {
+    let fixture = prepared();
+    for (length, wide) in [(STEP_BYTES, false), (16 * STEP_BYTES, true)] {
+        let source = encoded(&format!("SETRANGE new {length} x"));
+        let command = Command::decode(&mut &source[..]).expect("just encoded");
+        assert_eq!(fixture.keyspace.is_wide(&command), wide, "{length}");
+    }
+}
+
+#[test]
+fn a_block_that_deletes_a_long_value_before_it_writes_it_anew_is_executed_in_slices() {
+    let mut fixture = prepared();
+    let far = SLICE_STEPS * STEP_BYTES;
+    fixture.run(&format!("SETRANGE long {far} end"));
+    let mut buffer = TransactionBuffer::default();
+    for script in ["DEL long".to_owned(), format!("SETRANGE long {far} x")] {
+        let source = encoded(&script);
+        buffer.push(&Command::decode(&mut &source[..]).expect("just encoded"));
+    }
+    let mut encoded = Vec::new();
+    Op::Transaction(buffer.transaction()).encode(&mut encoded);
+    let source = Bytes::from(encoded);
+    let Ok(Op::Transaction(block)) = Op::decode(&mut &source[..]) else {
+        panic!("it is a block");
+    };
+    assert!(fixture.keyspace.is_wide_block(&block, source.len(), true));
+    let task = fixture
+        .keyspace
+        .begin_block(&block, &source)
+        .expect("nothing is watched");
+    let (reply, slices) = run_counted(&mut fixture.keyspace, task, 50);
+    assert_eq!(reply, format!("*2\r\n:1\r\n:{}\r\n", far + 1).as_bytes());
+    assert!(slices > SLICE_STEPS / 50, "{slices}");
+}
+
+#[test]
 fn a_block_tells_which_of_its_items_failed() {
     let mut fixture = prepared();
     let mut buffer = TransactionBuffer::default();
