@@ -11,7 +11,7 @@ use repligo_core::contract::{
 use repligo_core::entry::{Batch, EntryBuilder};
 use repligo_core::limits::{CLOCK_AHEAD_MS_MAX, INCARNATION_MAX, POSITION_MAX, TERM_LEAP_MAX};
 use repligo_core::message::Message;
-use repligo_core::origin::OriginMap;
+use repligo_core::origin::{Fill, Health, Invalidate, OriginMap, OriginOp};
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
 
@@ -254,6 +254,48 @@ fn what_a_correct_leader_says_is_believed() {
         assert_eq!(node.hear(elected.encode()), [""; 0], "after many elections");
         assert_eq!(node.persisted_term, TERM + 1000);
     }
+}
+
+#[test]
+fn ops_of_keyspaces_that_nobody_has_configured_change_nothing() {
+    let origin = |op: OriginOp<'_>| {
+        let mut bytes = Vec::new();
+        op.encode(&mut bytes);
+        bytes
+    };
+    let health = Health {
+        keyspace: 9,
+        down: None,
+    };
+    let invalidate = Invalidate {
+        rows: vec![(9, b"row:1")],
+    };
+    let fill = Fill {
+        keyspace: 9,
+        key: Bytes::from_static(b"row:1"),
+        value: None,
+        invalidations: 0,
+    };
+    let mut ops = Vec::new();
+    for op in [
+        origin(OriginOp::Health(health)),
+        origin(OriginOp::Invalidate(invalidate)),
+        origin(OriginOp::Fill(fill)),
+    ] {
+        put_bytes(&mut ops, &op);
+    }
+    let mut builder = EntryBuilder::new(WALL_MS, 0);
+    builder.push(&Batch {
+        count: 3,
+        ops: Bytes::from(ops),
+        ..batch(2, 3, 1)
+    });
+    let mut forged = Forged::plausible(APPEND);
+    forged.commit = LAST + 1;
+    forged.entries = vec![(0, LAST + 1, TERM, builder.finish())];
+    let mut node = Node::new();
+    assert_eq!(node.hear(forged.encode()), [""; 0], "ops are not judged");
+    assert_eq!(node.replica.status(node.now).applied_index, LAST + 1);
 }
 
 #[test]

@@ -301,6 +301,12 @@ impl OriginMap {
         })
     }
 
+    /// True for a lane that this configuration has.
+    pub(super) fn has_lane(&self, lane: LaneId) -> bool {
+        let policy = self.policies.get(usize::from(lane.keyspace));
+        policy.is_some_and(|policy| lane.lane < policy.lanes)
+    }
+
     /// Position of a lane in [`OriginMap::lanes`].
     pub(super) fn lane_index(&self, lane: LaneId) -> usize {
         let policy = self.policy(lane.keyspace);

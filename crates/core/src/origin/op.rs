@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use super::map::OriginMap;
 use super::request::LaneId;
 use super::wire::{
     Corrupt, corrupt, put_bytes, put_optional, put_varint, take_bool, take_bytes, take_count, take_optional,
@@ -146,6 +147,19 @@ impl<'a> OriginOp<'a> {
             Self::Health(op) => op.encode(out),
             Self::Raise(op) => op.encode(out),
             Self::Invalidate(op) => op.encode(out),
+        }
+    }
+
+    /// True if all that it names is in the configuration; anything else is not for this cluster.
+    pub fn is_known(&self, map: &OriginMap) -> bool {
+        let has = |keyspace: u16| usize::from(keyspace) < map.policies().len();
+        match self {
+            Self::Intent(op) => map.has_lane(op.lane),
+            Self::Resolved(op) => map.has_lane(op.lane),
+            Self::Raise(op) => map.has_lane(op.lane),
+            Self::Fill(op) => has(op.keyspace),
+            Self::Health(op) => has(op.keyspace),
+            Self::Invalidate(op) => op.rows.iter().all(|(keyspace, _)| has(*keyspace)),
         }
     }
 

@@ -213,7 +213,12 @@ impl Replica {
         outputs: &mut Outputs,
     ) -> Result<(), Malformed> {
         let mut rest = op;
-        match OriginOp::decode(&mut rest).map_err(|_| Malformed)? {
+        let decoded = OriginOp::decode(&mut rest).map_err(|_| Malformed)?;
+        // Another node may say anything, and what is in the log is met at every start.
+        if !decoded.is_known(&self.settings.origin) {
+            return Err(Malformed);
+        }
+        match decoded {
             OriginOp::Intent(intent) => self.apply_intent(now, (op, &intent), requester, client, outputs),
             OriginOp::Resolved(resolved) => {
                 let mut decided = Vec::new();
