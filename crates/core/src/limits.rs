@@ -120,6 +120,8 @@ pub const VICTIMS_PER_TURN_MAX: usize = 512;
 pub const ENTRIES_FORGOTTEN_MAX: usize = 4096;
 /// Entries that a turn moves to bring free memory together.
 pub const RELOCATIONS_PER_TURN_MAX: usize = 512;
+/// A higher memory limit is taken for this one, an exbibyte: no sum of a limit and what is held overflows.
+pub const MEMORY_LIMIT_BYTES_MAX: u64 = 1 << 60;
 /// Eviction begins this part of the limit below it.
 pub const MEMORY_SLACK_DIVISOR: u64 = 64;
 /// By this part the limit may be passed while victims are under way, before writes are refused.

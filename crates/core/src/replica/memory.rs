@@ -103,7 +103,7 @@ impl Memory {
     /// What allocated memory must not pass: a little more than the limit, since what is evicted or deleted
     /// leaves room within pages that are not given back at once.
     fn ceiling_bytes(&self) -> u64 {
-        (self.limit.bytes_max).saturating_add(self.limit.bytes_max / limits::MEMORY_TOLERANCE_DIVISOR)
+        self.limit.bytes_max + self.limit.bytes_max / limits::MEMORY_TOLERANCE_DIVISOR
     }
 
     /// Bytes in use, without slots that are free.
@@ -154,10 +154,14 @@ impl Replica {
 
     pub(super) fn on_memory(&mut self, input: MemoryInput) {
         self.memory.outside_bytes = input.outside_bytes;
-        if self.memory.limit != input.limit {
-            self.memory.limit = input.limit;
-            self.memory.full &= input.limit.bytes_max > 0;
-            self.keyspace.track(input.limit.tracking());
+        let limit = MemoryLimit {
+            bytes_max: input.limit.bytes_max.min(limits::MEMORY_LIMIT_BYTES_MAX),
+            ..input.limit
+        };
+        if self.memory.limit != limit {
+            self.memory.limit = limit;
+            self.memory.full &= limit.bytes_max > 0;
+            self.keyspace.track(limit.tracking());
         }
         self.measure_memory();
     }

@@ -380,6 +380,12 @@ fn parameters_are_set_all_or_none() {
             "-ERR CONFIG SET failed (possibly related to argument 'proto-max-bulk-len') - argument must be between 1048576 and 9223372036854775807 inclusive|",
         ),
         ("CONFIG SET maxmemory 18446744073709551615", "+OK|"),
+        ("SET a 1", "+OK|"),
+        (
+            "CONFIG GET maxmemory",
+            "*2|$9|maxmemory|$20|18446744073709551615|",
+        ),
+        ("CONFIG GET replicaof", "*2|$9|replicaof|$0||"),
         ("CONFIG GET maxclients", "*2|$10|maxclients|$5|10000|"),
         ("CONFIG SET maxclients 5 timeout 7", "+OK|"),
         ("CONFIG GET timeout", "*2|$7|timeout|$1|7|"),
