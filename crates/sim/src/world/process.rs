@@ -14,7 +14,6 @@ use repligo_core::forming::{Forming, FormingOutput, FormingState};
 use repligo_core::limits;
 use repligo_core::origin::OriginRequest;
 use repligo_core::replica::Replica;
-use repligo_core::shares::Demand;
 use repligo_core::time::Now;
 
 use super::arrival::Arrival;
@@ -459,7 +458,7 @@ impl Process {
                     resp3: given.resp3,
                     rides: given.rides,
                     level: given.level,
-                    demand: Demand::default(),
+                    demand: Default::default(),
                     body,
                 };
                 replica.step(now, Input::Request(request), outputs);
