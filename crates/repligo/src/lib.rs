@@ -9,4 +9,5 @@ pub mod disk;
 pub mod net;
 pub mod node;
 pub mod origin;
+pub mod private;
 pub mod session;

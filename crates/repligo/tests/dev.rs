@@ -357,3 +357,33 @@ fn check_log(dev: &Dev, name: &str) {
         assert!(!line.contains("before"), "{line}");
     }
 }
+
+/// Everything below a folder that another user could open, with its mode.
+fn open_to_others(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(path) = folders.pop() {
+        let metadata = std::fs::symlink_metadata(&path).expect("it exists");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
+        if mode & 0o077 != 0 {
+            found.push(format!("{mode:o} {}", path.display()));
+        }
+        if metadata.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("readable");
+            folders.extend(entries.map(|entry| entry.expect("entry").path()));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_other_user_can_read_what_a_cluster_keeps() {
+    let dev = Dev::start("modes", &["--nodes", "1"]);
+    let nodes = dev.nodes();
+    assert!(
+        Path::new(nodes[0]["data_dir"].as_str().expect("data_dir"))
+            .join("meta")
+            .exists()
+    );
+    assert_eq!(open_to_others(&dev.dir), Vec::<String>::new());
+}

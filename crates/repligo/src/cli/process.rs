@@ -3,7 +3,6 @@
 //! A node may be restarted by somebody else (a test script with the `argv` of `cluster.json`), so a pid
 //! is never trusted by itself: `node.pid` counts only if that process has this node's command line.
 
-use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
@@ -12,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::admin::report::{Health, Report};
+use crate::private;
 
 /// How long a node may take to stop after SIGTERM before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(15);
@@ -44,7 +44,7 @@ impl NodeSpec {
     /// # Errors
     /// The log cannot be opened or the program not be started.
     pub fn spawn(&self, on_parent_death: libc::c_int) -> std::io::Result<Child> {
-        let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
+        let log = private::options().create(true).append(true).open(&self.log)?;
         let mut command = Command::new(&self.argv[0]);
         command
             .args(&self.argv[1..])

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::DiskError;
 use super::meta::META_FILE;
+use crate::private;
 
 /// Name of the locked file; it holds the owner's process id and is never removed.
 pub const LOCK_FILE: &str = "lock";
@@ -29,8 +30,9 @@ impl DirectoryLock {
     /// [`DiskError::Locked`] with the other process' id, or an IO error.
     pub fn acquire(dir: &Path) -> Result<DirectoryLock, DiskError> {
         make_durably(dir).map_err(|error| DiskError::io("create the data directory", dir, error))?;
+        warn_if_open(dir);
         let path = dir.join(LOCK_FILE);
-        let mut file = fs::OpenOptions::new()
+        let mut file = private::options()
             .read(true)
             .write(true)
             .create(true)
@@ -87,7 +89,7 @@ impl DirectoryLock {
     pub(super) fn write_pid(&self) -> Result<(), DiskError> {
         let path = self.dir.join(PID_FILE);
         let temporary = self.dir.join("node.pid.tmp");
-        fs::write(&temporary, format!("{}\n", std::process::id()))
+        private::write(&temporary, format!("{}\n", std::process::id()))
             .and_then(|()| fs::rename(&temporary, &path))
             .map_err(|error| DiskError::io("write", &path, error))
     }
@@ -99,13 +101,25 @@ impl DirectoryLock {
     }
 }
 
+/// Files made here are for their owner alone, older ones may not be. A directory that exists is its
+/// operator's, who may have a reason.
+fn warn_if_open(dir: &Path) {
+    if let Some(mode) = private::open_to_others(dir) {
+        tracing::warn!(
+            dir = %dir.display(),
+            mode = format!("{mode:o}"),
+            "other users of this machine may look into the data directory; `chmod 700` it if that is not meant"
+        );
+    }
+}
+
 /// Makes a directory and its missing parents, and syncs the directories that got a new name: without that a
 /// power loss could take the whole data directory, however well its files were synced.
 fn make_durably(dir: &Path) -> io::Result<()> {
     let absolute = std::path::absolute(dir)?;
     let missing = absolute.ancestors().take_while(|ancestor| !ancestor.exists());
     let parents: Vec<&Path> = missing.filter_map(Path::parent).collect();
-    fs::create_dir_all(dir)?;
+    private::create_dir_all(dir)?;
     parents
         .into_iter()
         .try_for_each(|parent| File::open(parent)?.sync_all())

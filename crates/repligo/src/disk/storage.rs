@@ -10,6 +10,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::private;
+
 /// One directory.
 pub(super) trait Storage: Send + Sync {
     /// Where it is, for messages.
@@ -94,7 +96,7 @@ impl Storage for Directory {
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         self.open_with(
             name,
-            fs::OpenOptions::new()
+            private::options()
                 .read(true)
                 .write(true)
                 .create(true)

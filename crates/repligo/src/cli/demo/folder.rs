@@ -33,7 +33,7 @@ impl DemoFolder {
         if path.exists() {
             empty(&path)?;
         }
-        std::fs::create_dir_all(&path).map_err(failed)?;
+        crate::private::create_dir_all(&path).map_err(failed)?;
         std::fs::write(
             path.join(MARK),
             "made by repligo demo; the next run empties this folder\n",

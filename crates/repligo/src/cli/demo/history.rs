@@ -5,7 +5,7 @@
 //! last acknowledged value or a later unknown one, and nothing else.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 
@@ -62,7 +62,7 @@ impl HistoryWriter {
     /// # Errors
     /// The file cannot be opened.
     pub fn open(path: &Path) -> std::io::Result<HistoryWriter> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let file = crate::private::options().create(true).append(true).open(path)?;
         Ok(HistoryWriter {
             file,
             lines: Vec::new(),

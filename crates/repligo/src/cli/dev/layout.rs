@@ -14,6 +14,7 @@ use crate::config::keys::KEYS;
 use crate::config::layers::{Environment, Sources};
 use crate::config::refusals::{ADMIN_PORT_OFFSET, PEER_PORT_OFFSET};
 use crate::config::{self};
+use crate::private;
 
 /// Name of the file that scripts read.
 pub const CLUSTER_FILE: &str = "cluster.json";
@@ -140,8 +141,8 @@ impl Layout {
                 self.dir.display()
             )
         };
-        std::fs::create_dir_all(&self.dir).map_err(|error| failed("the folder cannot be made", error))?;
-        let lock = File::options()
+        private::create_dir_all(&self.dir).map_err(|error| failed("the folder cannot be made", error))?;
+        let lock = private::options()
             .create(true)
             .truncate(false)
             .write(true)
@@ -221,7 +222,7 @@ impl Layout {
             .expect("strings and numbers always serialize");
         let path = self.dir.join(CLUSTER_FILE);
         let temporary = self.dir.join("cluster.json.tmp");
-        std::fs::write(&temporary, json + "\n")
+        private::write(&temporary, json + "\n")
             .and_then(|()| std::fs::rename(&temporary, &path))
             .map_err(|error| {
                 format!(
