@@ -387,3 +387,54 @@ fn no_other_user_can_read_what_a_cluster_keeps() {
     );
     assert_eq!(open_to_others(&dev.dir), Vec::<String>::new());
 }
+
+#[test]
+fn the_password_of_a_cluster_is_in_no_command_line_and_its_nodes_start_again_without_it() {
+    let dir = folder("password");
+    let _ = std::fs::remove_dir_all(&dir);
+    let child = Command::new(PROGRAM)
+        .args(["dev", "--nodes", "1", "--base-port", "0", "--dir"])
+        .arg(&dir)
+        .env("REPLIGO_REQUIREPASS", "hunter2 hunter2")
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("repligo starts");
+    let dev = Dev { child, dir };
+    let node = dev.nodes().remove(0);
+    let check = |pid: u64| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).expect("it runs");
+        assert!(!String::from_utf8_lossy(&line).contains("hunter2"));
+        let output = Command::new(PROGRAM)
+            .args(["status", "--addr", node["resp"].as_str().expect("resp")])
+            .env("REPLIGO_REQUIREPASS", "hunter2 hunter2")
+            .output()
+            .expect("repligo starts");
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(status(&node).0, 2, "without the password nothing is shown");
+    };
+    assert!(!node.to_string().contains("hunter2"), "{node}");
+    assert_eq!(open_to_others(&dev.dir), Vec::<String>::new());
+    check(node["pid"].as_u64().expect("pid"));
+
+    signal(node["pid"].as_u64().expect("pid") as u32, "KILL");
+    wait_for("death", || !is_alive(node["pid"].as_u64().expect("pid")));
+    let argv = node["argv"].as_array().expect("argv");
+    let argv: Vec<&str> = argv.iter().map(|word| word.as_str().expect("text")).collect();
+    let mut restarted = Command::new(argv[0])
+        .args(&argv[1..])
+        .env_clear()
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("argv is complete");
+    wait_for("restarted node", || pid_of(&node) == u64::from(restarted.id()));
+    wait_for("its listener", || {
+        status(&node).0 == 2
+            && status(&node).1["error"]
+                .as_str()
+                .is_some_and(|text| text.contains("NOAUTH"))
+    });
+    check(u64::from(restarted.id()));
+    signal(restarted.id(), "TERM");
+    restarted.wait().expect("child");
+}

@@ -168,6 +168,12 @@ pub static KEYS: &[Key] = &[
         "PASSWORD",
         "Password that clients must give with AUTH or HELLO",
     ),
+    key(
+        "requirepass-file",
+        Kind::Path,
+        "FILE",
+        "File with that password in its one line; no other user may read it (mode 600)",
+    ),
     per_node(with_default(
         key(
             "data-dir",

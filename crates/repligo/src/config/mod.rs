@@ -11,6 +11,7 @@ pub mod layers;
 pub mod origin;
 pub mod redis;
 pub mod refusals;
+mod secret;
 pub mod show;
 pub mod suggest;
 pub mod units;

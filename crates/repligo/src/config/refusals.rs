@@ -13,7 +13,7 @@ use super::cluster::Member;
 use super::error::{Origin, Problem, Problems};
 use super::layers::{Layered, Setting};
 use super::value::Value;
-use super::{LogFormat, NodeSettings, origin};
+use super::{LogFormat, NodeSettings, origin, secret};
 use crate::net::unix::PATH_BYTES_MAX;
 use crate::node::UnixSocket;
 
@@ -45,7 +45,7 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
         peer_listen,
         admin_listen,
         advertise: text(layered, "advertise"),
-        requirepass: text(layered, "requirepass"),
+        requirepass: secret::settle(layered, &mut problems),
         data_dir: path(layered, "data-dir").expect("data-dir has a default"),
         durability: match text(layered, "durability").as_deref() {
             Some("none") => Durability::None,
@@ -83,11 +83,11 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
     }
 }
 
-fn place<'a>(layered: &'a Layered, name: &str) -> &'a Origin {
+pub(super) fn place<'a>(layered: &'a Layered, name: &str) -> &'a Origin {
     &layered.get(name).origin
 }
 
-fn text(layered: &Layered, name: &str) -> Option<String> {
+pub(super) fn text(layered: &Layered, name: &str) -> Option<String> {
     match &layered.get(name).value {
         Some(Value::Text(text)) => Some(text.clone()),
         _ => None,
@@ -120,7 +120,7 @@ fn members(layered: &Layered) -> Vec<Member> {
 }
 
 /// A path from a file is relative to that file; from a flag or variable, to the working directory.
-fn path(layered: &Layered, name: &str) -> Option<PathBuf> {
+pub(super) fn path(layered: &Layered, name: &str) -> Option<PathBuf> {
     let Setting {
         value: Some(Value::Path(path)),
         origin,
@@ -183,7 +183,7 @@ fn check_exposure(layered: &Layered, settings: &NodeSettings, problems: &mut Vec
                 "listen {} is reachable from other machines and no password is set",
                 settings.listen
             ),
-            "give --requirepass, or listen on 127.0.0.1, or give --insecure if the network is trusted",
+            "give --requirepass-file FILE, or listen on 127.0.0.1, or give --insecure if the network is trusted",
         ));
     }
     let unauthenticated = [
@@ -234,7 +234,7 @@ fn check_unix_socket(layered: &Layered, settings: &NodeSettings, problems: &mut 
                 "mode {:o} lets every user of this machine connect, and no password is set",
                 socket.mode
             ),
-            "give --unix-socket-mode 660 or less, or --requirepass, or --insecure if all users are trusted",
+            "give --unix-socket-mode 660 or less, or --requirepass-file, or --insecure if all users are trusted",
         ));
     }
 }

@@ -18,6 +18,8 @@ use crate::private;
 
 /// Name of the file that scripts read.
 pub const CLUSTER_FILE: &str = "cluster.json";
+/// Name of the file with the password of the nodes, if they have one.
+const PASSWORD_FILE: &str = "requirepass";
 
 /// What was asked for.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +47,8 @@ pub struct Layout {
     pub nodes: Vec<NodeSpec>,
     /// What is ignored and worth a line.
     pub warnings: Vec<String>,
+    /// Password of the nodes, which stands in a file and on no command line.
+    password: Option<String>,
 }
 
 /// `cluster.json`.
@@ -101,7 +105,7 @@ impl Layout {
         }
         common.extend(from_environment(&options.extra, options.durability.is_some()));
         common.extend(options.extra.iter().cloned());
-        let nodes: Vec<NodeSpec> = (1..)
+        let mut nodes: Vec<NodeSpec> = (1..)
             .zip(addresses)
             .map(|(number, [resp, peer, admin])| {
                 let name = format!("n{number}");
@@ -127,7 +131,17 @@ impl Layout {
         for node in &nodes {
             check(node)?;
         }
-        Ok(Layout { dir, nodes, warnings })
+        let file = dir.join(PASSWORD_FILE).display().to_string();
+        let mut password = None;
+        for node in &mut nodes {
+            password = take_password(&mut node.argv, &file);
+        }
+        Ok(Layout {
+            dir,
+            nodes,
+            warnings,
+            password,
+        })
     }
 
     /// Makes the folder, takes it for this process, and removes what an earlier run said about itself.
@@ -157,6 +171,10 @@ impl Layout {
                 ));
             }
             Err(TryLockError::Error(error)) => return Err(failed("the folder cannot be locked", error)),
+        }
+        if let Some(password) = &self.password {
+            private::write(&self.dir.join(PASSWORD_FILE), password)
+                .map_err(|error| failed("the password cannot be kept", error))?;
         }
         match std::fs::remove_file(self.dir.join(CLUSTER_FILE)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -282,10 +300,14 @@ fn from_environment(extra: &[String], has_durability: bool) -> Vec<String> {
     let mut flags = Vec::new();
     for key in KEYS.iter().filter(|key| !key.per_node && key.name != "cluster") {
         let flag = format!("--{}", key.name);
+        let is_given = |flag: &str| {
+            let mut words = extra.iter();
+            words.any(|word| word == flag || word.starts_with(&format!("{flag}=")))
+        };
+        let is_password = key.name.starts_with("requirepass");
         let given = (key.name == "durability" && has_durability)
-            || extra
-                .iter()
-                .any(|word| *word == flag || word.starts_with(&format!("{flag}=")));
+            || is_given(&flag)
+            || is_password && (is_given("--requirepass") || is_given("--requirepass-file"));
         let Ok(text) = std::env::var(key.environment()) else {
             continue;
         };
@@ -299,6 +321,24 @@ fn from_environment(extra: &[String], has_durability: bool) -> Vec<String> {
         }
     }
     flags
+}
+
+/// Every user of the machine sees command lines: what one says as a password goes, and the file comes in its place.
+fn take_password(argv: &mut Vec<String>, file: &str) -> Option<String> {
+    const FLAG: &str = "--requirepass";
+    let position = argv
+        .iter()
+        .position(|word| word == FLAG || word.starts_with("--requirepass="))?;
+    let word = argv.remove(position);
+    let password = match word.strip_prefix("--requirepass=") {
+        Some(password) => password.to_owned(),
+        None => argv.remove(position),
+    };
+    argv.splice(
+        position..position,
+        ["--requirepass-file".to_owned(), file.to_owned()],
+    );
+    Some(password)
 }
 
 /// Reads the command line of a node as the node will.
@@ -361,6 +401,22 @@ mod tests {
         };
         let layout = Layout::plan(&single).expect("none is allowed on a single node");
         assert!(!layout.nodes[0].argv.iter().any(|word| word == "--cluster"));
+    }
+
+    #[test]
+    fn a_password_stands_on_no_command_line() {
+        for extra in [vec!["--requirepass", "hunter2"], vec!["--requirepass=hunter2"]] {
+            let extra = extra.into_iter().map(str::to_owned).collect();
+            let layout = Layout::plan(&LayoutOptions { extra, ..options(0) }).expect("valid");
+            assert_eq!(layout.password.as_deref(), Some("hunter2"));
+            for node in &layout.nodes {
+                let line = node.argv.join(" ");
+                assert!(
+                    !line.contains("hunter2") && line.contains("--requirepass-file /"),
+                    "{line}"
+                );
+            }
+        }
     }
 
     #[test]
