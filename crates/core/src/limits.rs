@@ -131,6 +131,10 @@ pub const MEMORY_LOG_DIVISOR: u64 = 8;
 /// A row that was loaded is not evicted for at least this long, in microseconds: the requests for which
 /// it was loaded are to find it.
 pub const ROW_KEPT_US: u64 = 100_000;
+/// Names of clients and of their libraries are shorter; each entry of the slow log has a copy.
+pub const CLIENT_NAME_BYTES_MAX: usize = 1024;
+/// A buffer for one reply that is kept for the next.
+pub const REPLY_BUFFER_KEPT_BYTES_MAX: usize = 1 << 20;
 /// So much log is kept however small the memory is.
 pub const LOG_BYTES_MIN: u64 = 4 << 10;
 

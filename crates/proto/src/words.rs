@@ -93,6 +93,8 @@ pub const PROTOCOL_NOT_AN_INTEGER: &str = "ERR Protocol version is not an intege
 /// CLIENT SETNAME with other than visible characters.
 pub const INVALID_CLIENT_NAME: &str =
     "ERR Client names cannot contain spaces, newlines or special characters.";
+/// A name that would take more memory than names are for.
+pub const LONG_CLIENT_NAME: &str = "ERR Client names must be shorter than 1024 bytes.";
 /// CLIENT KILL of an address that nobody has.
 pub const NO_SUCH_CLIENT: &str = "ERR No such client";
 /// CLIENT KILL ID with something that is no identifier.

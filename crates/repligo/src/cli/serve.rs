@@ -86,6 +86,7 @@ fn node_config(settings: NodeSettings) -> NodeConfig {
         admin_listen: Some(settings.admin_listen.to_string()),
         advertise: settings.advertise,
         requirepass: settings.requirepass,
+        needs_password: settings.needs_password,
         data_dir: settings.data_dir,
         durability: settings.durability,
         cluster,

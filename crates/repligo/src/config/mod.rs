@@ -58,6 +58,8 @@ pub struct NodeSettings {
     pub advertise: Option<String>,
     /// Password of the default user.
     pub requirepass: Option<String>,
+    /// True if the node must have one: strangers can connect, and `insecure` is not given.
+    pub needs_password: bool,
     /// Directory of this node.
     pub data_dir: PathBuf,
     /// What acknowledgements wait for.

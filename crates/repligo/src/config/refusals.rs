@@ -38,7 +38,7 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
         }),
         None => origin::Origins::default(),
     };
-    let settings = NodeSettings {
+    let mut settings = NodeSettings {
         name: text(layered, "name").expect("name has a default"),
         listen,
         unix_socket: unix_socket(layered),
@@ -46,6 +46,7 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
         admin_listen,
         advertise: text(layered, "advertise"),
         requirepass: secret::settle(layered, &mut problems),
+        needs_password: false,
         data_dir: path(layered, "data-dir").expect("data-dir has a default"),
         durability: match text(layered, "durability").as_deref() {
             Some("none") => Durability::None,
@@ -71,6 +72,7 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
         origins,
         config_file: layered.file.as_ref().map(|file| file.path.clone()),
     };
+    settings.needs_password = needs_password(layered, &settings);
     check_exposure(layered, &settings, &mut problems);
     check_unix_socket(layered, &settings, &mut problems);
     check_ports(layered, &settings, &mut problems);
@@ -172,6 +174,12 @@ fn is_exposed(ip: IpAddr) -> bool {
     !ip.is_loopback()
 }
 
+/// Strangers can connect, and nobody said that this is all right.
+fn needs_password(layered: &Layered, settings: &NodeSettings) -> bool {
+    let open = settings.unix_socket.as_ref().is_some_and(UnixSocket::is_open);
+    (open || is_exposed(settings.listen.ip())) && !switch(layered, "insecure")
+}
+
 fn check_exposure(layered: &Layered, settings: &NodeSettings, problems: &mut Vec<Problem>) {
     if switch(layered, "insecure") {
         return;
@@ -212,7 +220,6 @@ fn check_exposure(layered: &Layered, settings: &NodeSettings, problems: &mut Vec
 
 /// The mode is the access control of a socket file; one that everybody may write to needs a password.
 fn check_unix_socket(layered: &Layered, settings: &NodeSettings, problems: &mut Vec<Problem>) {
-    const OTHERS_WRITE: u32 = 0o002;
     let Some(socket) = &settings.unix_socket else {
         return;
     };
@@ -226,8 +233,7 @@ fn check_unix_socket(layered: &Layered, settings: &NodeSettings, problems: &mut 
             "choose a shorter path, such as /run/repligo/n1.sock",
         ));
     }
-    let open = socket.mode & OTHERS_WRITE != 0;
-    if open && settings.requirepass.is_none() && !switch(layered, "insecure") {
+    if socket.is_open() && settings.requirepass.is_none() && !switch(layered, "insecure") {
         problems.push(Problem::new(
             place(layered, "unix-socket-mode"),
             format!(

@@ -133,7 +133,8 @@ impl Connection {
         let (held, free) = self.query_buffer();
         let multi = self.session.multi.as_deref().map_or(0, session::Multi::bytes);
         let replies = self.replies.memory();
-        let buffers = held + free + self.arguments_bytes() + multi;
+        let names = self.session.names_bytes();
+        let buffers = held + free + self.arguments_bytes() + multi + names;
         size_of::<Self>() + buffers + replies.buffer_bytes + replies.list_bytes + replies.places_bytes
     }
 

@@ -61,6 +61,14 @@ pub struct UnixSocket {
     pub mode: u32,
 }
 
+impl UnixSocket {
+    /// Whether every user of the machine may connect.
+    pub fn is_open(&self) -> bool {
+        const OTHERS_WRITE: u32 = 0o002;
+        self.mode & OTHERS_WRITE != 0
+    }
+}
+
 /// Everything that one node needs. All values are checked and resolved by the caller, but addresses are
 /// still text so that a failure to bind can name what the operator wrote.
 pub struct NodeConfig {
@@ -78,6 +86,8 @@ pub struct NodeConfig {
     pub advertise: Option<String>,
     /// Password of the default user; `None` lets everybody in.
     pub requirepass: Option<String>,
+    /// True if the password must not be taken away: strangers can connect, and nobody called that all right.
+    pub needs_password: bool,
     /// Directory of this node; created if absent. Not touched with [`Durability::None`].
     pub data_dir: PathBuf,
     /// What acknowledgements wait for.
@@ -120,6 +130,7 @@ impl Default for NodeConfig {
             admin_listen: None,
             advertise: None,
             requirepass: None,
+            needs_password: false,
             data_dir: PathBuf::from("repligo-data"),
             durability: Durability::Os,
             cluster: Vec::new(),

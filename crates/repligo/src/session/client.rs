@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use repligo_core::command::parse_i64;
+use repligo_core::limits::CLIENT_NAME_BYTES_MAX;
 use repligo_core::time::Now;
 use repligo_proto::command::{CommandId, with_subcommands};
 use repligo_proto::resp::ArgSlice;
@@ -34,12 +35,13 @@ pub(super) fn describe(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut V
             }
         }
         CommandId::ClientSetName => {
-            let valid = handshake::set_name(local.session(), request.get(2));
-            let mut reply = local.reply(out);
-            if valid {
-                reply.ok()
-            } else {
-                reply.error(words::INVALID_CLIENT_NAME)
+            let name = request.get(2);
+            match handshake::check_name(name) {
+                Ok(()) => {
+                    local.session().name = name.into();
+                    local.reply(out).ok();
+                }
+                Err(text) => local.reply(out).error(text),
             }
         }
         _ => list(local, request, out),
@@ -97,6 +99,9 @@ fn set_info(local: &mut Local<'_>, attribute: &[u8], value: &[u8], out: &mut Vec
     if !handshake::is_visible(value) {
         let text = format!("ERR {name} cannot contain spaces, newlines or special characters.");
         return local.reply(out).error(&text);
+    }
+    if value.len() >= CLIENT_NAME_BYTES_MAX {
+        return local.reply(out).error(&format!("ERR {name} is too long."));
     }
     *field = value.into();
     local.reply(out).ok();

@@ -1,12 +1,12 @@
 //! The connection itself: HELLO, AUTH, PING, ECHO, SELECT, RESET, READONLY, READWRITE.
 
 use repligo_core::contract::Role;
-use repligo_core::limits::DATABASES;
+use repligo_core::limits::{CLIENT_NAME_BYTES_MAX, DATABASES};
 use repligo_proto::command::CommandId;
 use repligo_proto::resp::{ArgSlice, RequestDecoder};
 use repligo_proto::words;
 
-use super::{Local, Session, Silence};
+use super::{Local, Silence};
 
 /// The version of Redis whose features clients may switch on.
 pub const REDIS_VERSION: &str = "7.2.4";
@@ -29,7 +29,7 @@ pub(super) fn ping(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u
 
 /// HELLO [version [AUTH user password] [SETNAME name]].
 pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
-    let mut version = None;
+    let (mut version, mut name) = (None, None);
     if let Some(text) = request.try_get(1) {
         match repligo_core::command::parse_i64(text) {
             None => return local.reply(out).error(words::PROTOCOL_NOT_AN_INTEGER),
@@ -47,9 +47,11 @@ pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<
             local.connection.set_authenticated(true);
             position += 3;
         } else if option.eq_ignore_ascii_case(b"SETNAME") && more >= 1 {
-            if !set_name(local.session(), request.get(position + 1)) {
-                return local.reply(out).error(words::INVALID_CLIENT_NAME);
+            let given = request.get(position + 1);
+            if let Err(text) = check_name(given) {
+                return local.reply(out).error(text);
             }
+            name = Some(given);
             position += 2;
         } else {
             return local.reply(out).error_bytes(&words::hello_option(option));
@@ -57,6 +59,9 @@ pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<
     }
     if !local.connection.session.authenticated {
         return local.reply(out).error(words::NO_AUTH_HELLO);
+    }
+    if let Some(name) = name {
+        local.session().name = name.into();
     }
     if let Some(version) = version {
         local.session().resp3 = version == 3;
@@ -127,13 +132,14 @@ fn equal_in_constant_time(secret: &[u8], given: &[u8]) -> bool {
     difference == 0
 }
 
-/// Takes a name if it has no character that CLIENT LIST could not show; an empty one takes it away.
-pub(super) fn set_name(session: &mut Session, name: &[u8]) -> bool {
-    let valid = is_visible(name);
-    if valid {
-        session.name = name.into();
+/// A name must have no character that CLIENT LIST could not show, and each entry of the slow log has a copy of it.
+/// An empty one takes the name away.
+pub(super) fn check_name(name: &[u8]) -> Result<(), &'static str> {
+    match name.len() {
+        _ if !is_visible(name) => Err(words::INVALID_CLIENT_NAME),
+        CLIENT_NAME_BYTES_MAX.. => Err(words::LONG_CLIENT_NAME),
+        _ => Ok(()),
     }
-    valid
 }
 
 /// No space, no control character, nothing beyond ASCII: what CLIENT LIST can show.

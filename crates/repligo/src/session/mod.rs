@@ -20,6 +20,7 @@ mod slowlog;
 mod transaction;
 
 use repligo_core::contract::ReadLevel;
+use repligo_core::limits::REPLY_BUFFER_KEPT_BYTES_MAX;
 use repligo_core::time::Now;
 use repligo_proto::command::{CommandId, Spec, Unresolved, flag};
 use repligo_proto::reply::ReplyWriter;
@@ -117,6 +118,11 @@ impl Session {
             authenticated: true,
             ..Self::default()
         }
+    }
+
+    /// Memory of its names.
+    pub fn names_bytes(&self) -> usize {
+        self.name.len() + self.library_name.len() + self.library_version.len()
     }
 
     /// The client's address as text.
@@ -262,7 +268,7 @@ fn execute_local(
             worker.note_slow(took, connection, spec, request);
         }
     }
-    worker.local_reply = out;
+    keep_buffer(worker, out);
     flow
 }
 
@@ -317,6 +323,14 @@ fn reject(
     Flow::Done
 }
 
+/// Keeps the buffer for the next reply, unless a long one made it so large that it would be missed elsewhere.
+#[inline]
+fn keep_buffer(worker: &mut Worker, buffer: Vec<u8>) {
+    if buffer.capacity() <= REPLY_BUFFER_KEPT_BYTES_MAX {
+        worker.local_reply = buffer;
+    }
+}
+
 /// Renders an error reply, counted by its code word.
 pub fn reply_error(connection: &mut Connection, worker: &mut Worker, text: &[u8]) {
     let mut out = std::mem::take(&mut worker.local_reply);
@@ -326,7 +340,7 @@ pub fn reply_error(connection: &mut Connection, worker: &mut Worker, text: &[u8]
     if !connection.session.is_silent() {
         connection.replies.push(&out, &mut worker.pool);
     }
-    worker.local_reply = out;
+    keep_buffer(worker, out);
 }
 
 #[cfg(test)]

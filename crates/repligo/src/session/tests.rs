@@ -544,3 +544,48 @@ fn one_local_command_works_on_a_bounded_number_of_arguments() {
     let keys = format!("WATCH{}", " key".repeat(1_100));
     assert_eq!(bench.call(client, &keys), "+OK|");
 }
+
+#[test]
+fn names_are_short_and_a_stranger_gets_none() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    let long = "x".repeat(1024);
+    let refusal = "-ERR Client names must be shorter than 1024 bytes.|";
+    assert_eq!(bench.call(client, &format!("CLIENT SETNAME {long}")), refusal);
+    assert_eq!(bench.call(client, &format!("HELLO 2 SETNAME {long}")), refusal);
+    let text = bench.call(client, &format!("CLIENT SETINFO LIB-NAME {long}"));
+    assert_eq!(text, "-ERR lib-name is too long.|");
+    assert_eq!(
+        bench.call(client, &format!("CLIENT SETNAME {}", &long[1..])),
+        "+OK|"
+    );
+    let slot = bench.clients[client];
+    let connection = bench.worker.connections.get_mut(slot).expect("open");
+    assert!(connection.memory_bytes() > size_of::<crate::net::connection::Connection>() + 1000);
+
+    bench.call(client, "CONFIG SET requirepass secret");
+    let stranger = bench.connect();
+    assert!(
+        bench
+            .call(stranger, "HELLO 2 SETNAME mine")
+            .starts_with("-NOAUTH")
+    );
+    assert_eq!(bench.call(stranger, "AUTH secret"), "+OK|");
+    assert_eq!(bench.call(stranger, "CLIENT GETNAME"), "$-1|");
+    assert_eq!(
+        bench.call(client, "PING"),
+        "+PONG|",
+        "as in Redis an open connection stays"
+    );
+}
+
+#[test]
+fn the_buffer_of_a_long_reply_is_let_go() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    let long = "x".repeat(8 << 20);
+    assert!(bench.call(client, &format!("ECHO {long}")).len() > long.len());
+    assert_eq!(bench.worker.local_reply.capacity(), 0);
+    bench.call(client, "ECHO short");
+    assert!(bench.worker.local_reply.capacity() > 0);
+}

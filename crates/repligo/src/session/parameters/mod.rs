@@ -17,7 +17,12 @@ use repligo_proto::words;
 
 use super::Local;
 use crate::node::NodeConfig;
+use form::Form;
 use rows::{Effect, ROWS, Row};
+
+/// Why the password cannot be taken away.
+const PASSWORD_NEEDED: &str = "clients of other machines or users can connect: set another password, or listen on \
+                               127.0.0.1 only, or give --insecure at start";
 
 /// A name that CONFIG takes; several may name one parameter.
 #[derive(Clone, Debug)]
@@ -36,6 +41,7 @@ pub struct Parameters {
     /// One for each row.
     values: Vec<String>,
     password: Option<Vec<u8>>,
+    needs_password: bool,
     output_bytes_max: usize,
     output_stall_seconds: u64,
     maxclients: usize,
@@ -57,6 +63,7 @@ impl Parameters {
                 .clone()
                 .map(String::into_bytes)
                 .filter(|secret| !secret.is_empty()),
+            needs_password: config.needs_password,
             output_bytes_max: if hard == 0 { usize::MAX } else { hard },
             output_stall_seconds: config.output_stall_seconds,
             maxclients: config.maxclients,
@@ -120,7 +127,14 @@ impl Parameters {
     /// The value as it would be stored, or why it is refused.
     fn check(&self, position: usize, text: &[u8]) -> Result<String, String> {
         let row = &ROWS[self.names[position].place];
+        // A text is shown and compared as it is, so that nothing may be put in place of its bytes.
+        if row.form == Form::Text && std::str::from_utf8(text).is_err() {
+            return Err("argument must be UTF-8".to_owned());
+        }
         let value = row.form.check(&String::from_utf8_lossy(text))?;
+        if row.name == "requirepass" && value.is_empty() && self.needs_password {
+            return Err(PASSWORD_NEEDED.to_owned());
+        }
         match row.effect {
             Effect::Given(remedy) if value != self.shown(position) => Err(remedy.to_owned()),
             _ => Ok(value),
@@ -309,6 +323,8 @@ pub(super) fn set(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8
 
 #[cfg(test)]
 mod unit {
+    use repligo_proto::resp::OwnedRequest;
+
     use super::*;
 
     #[test]
@@ -318,6 +334,35 @@ mod unit {
         assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
         assert_eq!(parameters.value("save"), Some(""));
         assert_eq!(parameters.value("appendonly"), Some("yes"));
+    }
+
+    #[test]
+    fn a_password_is_kept_as_it_is_and_a_node_that_needs_one_keeps_one() {
+        let config = NodeConfig {
+            requirepass: Some("first".to_owned()),
+            needs_password: true,
+            ..NodeConfig::default()
+        };
+        let mut parameters = Parameters::new(&config, 6379);
+        let mut set = |value: &[u8]| {
+            let request = OwnedRequest::new([b"requirepass".as_slice(), value]);
+            let text = parameters.set(request.view()).err().unwrap_or_default();
+            (
+                String::from_utf8_lossy(&text).into_owned(),
+                parameters.password().map(<[u8]>::to_vec),
+            )
+        };
+        let (text, password) = set(b"");
+        assert!(text.contains("--insecure"), "{text}");
+        assert_eq!(password.as_deref(), Some(b"first".as_slice()));
+        let (text, password) = set(b"\xff\xfe");
+        assert!(text.contains("must be UTF-8"), "{text}");
+        assert_eq!(password.as_deref(), Some(b"first".as_slice()));
+        assert_eq!(set(b"next"), (String::new(), Some(b"next".to_vec())));
+        parameters.needs_password = false;
+        let request = OwnedRequest::new(["requirepass", ""]);
+        assert_eq!(parameters.set(request.view()), Ok(()));
+        assert_eq!(parameters.password(), None);
     }
 
     #[test]
