@@ -6,6 +6,8 @@
 pub mod metrics;
 pub mod report;
 
+mod host;
+
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +42,11 @@ fn serve(listener: TcpListener, shared: Arc<Shared>) {
             .build()?
             .block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
-                axum::serve(listener, router(shared)).await
+                let mut pages = router(shared);
+                if listener.local_addr()?.ip().is_loopback() {
+                    pages = pages.layer(axum::middleware::from_fn(host::check));
+                }
+                axum::serve(listener, pages).await
             })
     });
     if let Err(error) = served {
