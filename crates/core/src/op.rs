@@ -57,6 +57,8 @@ pub enum Op<'a> {
 impl<'a> Op<'a> {
     /// The first byte of a transaction.
     pub const TRANSACTION_TAG: u8 = tag::TRANSACTION;
+    /// First byte of the op that agrees on the hash seed.
+    pub const HASH_SEED_TAG: u8 = tag::HASH_SEED;
 
     /// Appends the encoding, which delimits itself.
     pub fn encode(&self, out: &mut Vec<u8>) {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use repligo_core::codec::{put_bytes, put_varint};
+use repligo_core::command::Command;
 use repligo_core::contract::{
     Boot, Durability, Event, HardState, HashSeed, Identity, Input, LogEntry, Outputs, PeerId, Settings,
 };
 use repligo_core::entry::{Batch, EntryBuilder};
 use repligo_core::limits::{CLOCK_AHEAD_MS_MAX, INCARNATION_MAX, POSITION_MAX, TERM_LEAP_MAX};
 use repligo_core::message::Message;
+use repligo_core::op::Op;
 use repligo_core::origin::{Fill, Health, Invalidate, OriginMap, OriginOp};
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
@@ -109,6 +111,13 @@ fn entry(time_ms: u64, incarnation: u64, first_sequence: u64) -> Vec<u8> {
     let mut builder = EntryBuilder::new(time_ms, 0);
     builder.push(&batch(2, incarnation, first_sequence));
     builder.finish()
+}
+
+/// The bytes of an op in the log.
+fn logged(op: Op<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    op.encode(&mut bytes);
+    bytes
 }
 
 fn batch(node: PeerId, incarnation: u64, first_sequence: u64) -> Batch {
@@ -278,6 +287,7 @@ fn ops_of_keyspaces_that_nobody_has_configured_change_nothing() {
     };
     let mut ops = Vec::new();
     for op in [
+        logged(Op::HashSeed(HashSeed::from_number(1))),
         origin(OriginOp::Health(health)),
         origin(OriginOp::Invalidate(invalidate)),
         origin(OriginOp::Fill(fill)),
@@ -286,7 +296,7 @@ fn ops_of_keyspaces_that_nobody_has_configured_change_nothing() {
     }
     let mut builder = EntryBuilder::new(WALL_MS, 0);
     builder.push(&Batch {
-        count: 3,
+        count: 4,
         ops: Bytes::from(ops),
         ..batch(2, 3, 1)
     });
@@ -296,6 +306,38 @@ fn ops_of_keyspaces_that_nobody_has_configured_change_nothing() {
     let mut node = Node::new();
     assert_eq!(node.hear(forged.encode()), [""; 0], "ops are not judged");
     assert_eq!(node.replica.status(node.now).applied_index, LAST + 1);
+}
+
+#[test]
+fn ops_before_the_hash_seed_change_nothing() {
+    let append = Op::Command(Command::Append {
+        db: 0,
+        key: b"k",
+        value: b"v",
+    });
+    let mut ops = Vec::new();
+    for op in [logged(append), logged(Op::HashSeed(HashSeed::from_number(1)))] {
+        put_bytes(&mut ops, &op);
+    }
+    let mut builder = EntryBuilder::new(WALL_MS, 0);
+    builder.push(&Batch {
+        count: 2,
+        ops: Bytes::from(ops),
+        ..batch(2, 3, 1)
+    });
+    let mut forged = Forged::plausible(APPEND);
+    forged.commit = LAST + 1;
+    forged.entries = vec![(0, LAST + 1, TERM, builder.finish())];
+    let mut node = Node::new();
+    assert_eq!(node.hear(forged.encode()), [""; 0], "ops are not judged");
+    assert_eq!(node.replica.status(node.now).applied_index, LAST + 1);
+    let unwritten = Node::new();
+    assert_eq!(
+        node.replica.keyspace().digest(),
+        unwritten.replica.keyspace().digest(),
+        "no key was written"
+    );
+    assert!(node.replica.keyspace().is_seeded());
 }
 
 #[test]

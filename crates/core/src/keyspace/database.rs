@@ -18,6 +18,8 @@ pub(super) struct Database {
     /// Sum of [`KeyDigest::entry`] over all entries; kept per database so that FLUSHDB has not to walk
     /// what it drops.
     digest: u128,
+    /// Bytes of values that went since [`Database::take_gone_bytes`]: the digest reads each of them.
+    gone_bytes: usize,
 }
 
 impl Database {
@@ -30,6 +32,7 @@ impl Database {
             table,
             negative_count: 0,
             digest: 0,
+            gone_bytes: 0,
         })
     }
 
@@ -62,6 +65,7 @@ impl Database {
             table,
             negative_count,
             digest,
+            gone_bytes,
             ..
         } = self;
         let key_digest = KeyDigest::new(self.number, key);
@@ -71,7 +75,14 @@ impl Database {
         table.insert_over(hash, (key, value), meta, |old| {
             *digest = digest.wrapping_sub(key_digest.entry(old.value, old.meta()));
             *negative_count -= usize::from(old.kind == kind::NEGATIVE);
+            *gone_bytes += old.value.len();
         });
+    }
+
+    /// Bytes of values that were removed or replaced since the last call, to be counted as work.
+    #[inline]
+    pub fn take_gone_bytes(&mut self) -> usize {
+        std::mem::take(&mut self.gone_bytes)
     }
 
     /// Changes everything but the value of an entry that exists and whose kind stays what it is.
@@ -132,6 +143,7 @@ impl Database {
         let removed = KeyDigest::new(self.number, key).entry(old.value, old.meta());
         self.digest = self.digest.wrapping_sub(removed);
         self.negative_count -= usize::from(old.kind == kind::NEGATIVE);
+        self.gone_bytes += old.value.len();
         self.table.remove(hash, key);
         true
     }
@@ -196,6 +208,7 @@ impl Database {
             negative_count,
             digest,
             number,
+            ..
         } = self;
         table.expire_due(now_ms, limit, &mut |entry| {
             let removed = KeyDigest::new(*number, entry.key).entry(entry.value, entry.meta());

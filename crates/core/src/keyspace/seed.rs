@@ -12,7 +12,7 @@ impl Keyspace {
     /// log holds already.
     ///
     /// # Panics
-    /// If something was written before it: a bug of the leader.
+    /// If something was written before it, which apply refuses.
     pub fn seed(&mut self, hash_seed: HashSeed) {
         if self.is_seeded {
             return;

@@ -168,8 +168,10 @@ impl Keyspace {
     pub fn is_wide(&self, command: &Command<'_>) -> bool {
         match command {
             Command::Get { .. } | Command::Set { .. } => false,
+            Command::Del { db, keys } => {
+                keys.len() > SLICE_STEPS || keys.len() > 1 && keys.iter().any(|key| self.is_long(*db, key))
+            }
             Command::MGet { keys, .. }
-            | Command::Del { keys, .. }
             | Command::Exists { keys, .. }
             | Command::Touch { keys, .. }
             | Command::Watch { keys, .. } => keys.len() > SLICE_STEPS,
@@ -197,11 +199,42 @@ impl Keyspace {
     pub fn is_wide_block(&self, transaction: &Transaction<'_>, bytes: usize, replies: bool) -> bool {
         let wide = |item| match item {
             Item::Command(command) if replies || command.is_write() => {
-                may_stretch(&command) || self.may_be_long(&command)
+                may_stretch(&command) || self.may_be_long(&command) || self.ends_long(&command)
             }
             _ => false,
         };
         bytes > WIDE_BYTES || transaction.items().any(wide)
+    }
+
+    /// True if the key's value is so long that its digest is work to be counted.
+    fn is_long(&self, db: u8, key: &[u8]) -> bool {
+        const LONG_BYTES: usize = SLICE_STEPS * STEP_BYTES / 8;
+        let has_large = self
+            .database(db)
+            .is_some_and(|database| database.table().has_large());
+        has_large
+            && self
+                .find(db, key)
+                .is_some_and(|entry| entry.value.len() > LONG_BYTES)
+    }
+
+    /// True for a command that removes, replaces or renames a long value.
+    fn ends_long(&self, command: &Command<'_>) -> bool {
+        match *command {
+            Command::Del { db, keys } => keys.iter().any(|key| self.is_long(db, key)),
+            Command::Set { db, key, .. } | Command::GetDel { db, key } => self.is_long(db, key),
+            Command::Rename { db, from, to, .. } => self.is_long(db, from) || self.is_long(db, to),
+            _ => false,
+        }
+    }
+
+    /// The values that a command has removed or replaced, as steps.
+    #[inline]
+    pub fn take_gone_steps(&mut self, command: &Command<'_>) -> usize {
+        let database = command
+            .db()
+            .and_then(|db| self.databases[usize::from(db)].as_mut());
+        database.map_or(0, |database| database.take_gone_bytes() / STEP_BYTES)
     }
 
     /// A command that [`Keyspace::is_wide`], or whose reply was [`super::ReadOutcome::Long`], decoded from
@@ -319,7 +352,11 @@ impl Keyspace {
             };
             let mut cost = 1;
             match each {
-                Each::Delete => *tally += i64::from(self.erase(*db, &key)),
+                Each::Delete => {
+                    *tally += i64::from(self.erase(*db, &key));
+                    let database = self.databases[usize::from(*db)].as_mut();
+                    cost += database.map_or(0, |database| database.take_gone_bytes() / STEP_BYTES);
+                }
                 Each::Count => *tally += i64::from(self.find_counted(*db, &key).is_some()),
                 Each::Version => reply.raw(&self.version_of(*db, &key).to_le_bytes()),
                 Each::Get => match self.find_counted(*db, &key) {
@@ -418,7 +455,8 @@ impl Keyspace {
                     if written.first() == Some(&b'-') {
                         block.failures.push((index as u32, written.into()));
                     }
-                    *steps = steps.saturating_sub(command.further_keys());
+                    let gone = self.take_gone_steps(&command);
+                    *steps = steps.saturating_sub(command.further_keys() + gone);
                 }
             }
         }

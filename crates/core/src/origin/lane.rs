@@ -169,6 +169,11 @@ impl Lane {
         self.pending_above(self.answered).next().map(|p| p.since_ms)
     }
 
+    /// Place in the log of the last pending intent; 0 without one.
+    pub(super) fn last_order(&self) -> u64 {
+        self.pending.back().map_or(0, |pending| pending.order)
+    }
+
     /// Queues an intent. `exists` says for each effect what is known of its row.
     pub(super) fn push(&mut self, intent: &Intent<'_>, arrival: Arrival, exists: &[Option<bool>]) -> u64 {
         debug_assert_eq!(intent.effects.len(), exists.len());
@@ -177,8 +182,7 @@ impl Lane {
             since_ms,
             order,
         } = arrival;
-        let last = self.pending.back().map_or(0, |pending| pending.order);
-        assert!(order > last, "a lane is in the order of the log");
+        assert!(order > self.last_order(), "a lane is in the order of the log");
         let mut effects = Vec::with_capacity(intent.effects.len());
         for (effect, exists) in intent.effects.iter().zip(exists) {
             let key = Bytes::copy_from_slice(effect.key);

@@ -182,13 +182,11 @@ impl Lanes {
         completed: &mut impl FnMut(Completion<'_>),
     ) {
         let lane = &mut self.lanes[self.map.lane_index(resolved.lane)];
-        if resolved.generation != lane.generation || resolved.upto <= lane.resolved {
+        // The origin cannot have decided an intent that is not in the log: who says so is no correct leader.
+        let known = lane.resolved + 1..=lane.highest();
+        if resolved.generation != lane.generation || !known.contains(&resolved.upto) {
             return;
         }
-        assert!(
-            resolved.upto <= lane.highest(),
-            "the origin cannot have decided an intent that is not in the log"
-        );
         let mut decision = Decision {
             policy: self.map.policy(resolved.lane.keyspace),
             now_ms,
@@ -401,6 +399,9 @@ impl Lanes {
         }
         for (id, lane) in new.map.lanes().zip(&mut new.lanes) {
             *lane = Lane::decode(id, input)?;
+            if lane.last_order() > new.order {
+                return Err(corrupt("an order that covers all pending intents"));
+            }
         }
         Ok(new)
     }

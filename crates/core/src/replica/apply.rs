@@ -320,6 +320,13 @@ impl Replica {
         waiter: Waiter,
         outputs: &mut Outputs,
     ) {
+        if !self.keyspace.is_seeded() && op.first() != Some(&Op::HASH_SEED_TAG) {
+            // No correct leader proposes anything before the seed, by which all keys are hashed.
+            if let Waiter::Write { ticket, resp3, .. } = waiter {
+                fail(outputs, ticket, resp3, words::MALFORMED_OP);
+            }
+            return;
+        }
         if op.first().is_some_and(|&first| OriginOp::is_first(first)) {
             let requester = Requester {
                 node: open.batch.node,
@@ -410,6 +417,8 @@ impl Replica {
             Ok(Op::Command(command)) => {
                 self.keyspace.apply(&command, writer);
                 self.spend_keys(&command);
+                let gone = self.keyspace.take_gone_steps(&command);
+                self.apply_steps = self.apply_steps.saturating_sub(gone);
             }
             Ok(Op::Transaction(transaction)) if self.refuses_transaction(&transaction) => {
                 writer.error_bytes(&words::exec_abort_because(words::OUT_OF_MEMORY.as_bytes()));

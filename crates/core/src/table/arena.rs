@@ -66,6 +66,11 @@ impl Arena {
         new
     }
 
+    /// True if any entry is a large one.
+    pub(super) fn has_large(&self) -> bool {
+        self.large.len() > self.unused_large.len()
+    }
+
     /// What is remembered of accesses.
     pub(super) fn tracking(&self) -> Tracking {
         self.marker.tracking()

@@ -182,6 +182,51 @@ fn a_block_that_deletes_a_long_value_before_it_writes_it_anew_is_executed_in_sli
 }
 
 #[test]
+fn long_values_that_go_are_work_of_the_command_that_ends_them() {
+    let long = 64 * STEP_BYTES;
+    for script in ["DEL long other", "RENAME long other", "GETDEL long", "SET long x"] {
+        let mut fixture = prepared();
+        fixture.run(&format!("SETRANGE long {long} x"));
+        let source = encoded(script);
+        let command = Command::decode(&mut &source[..]).expect("just encoded");
+        let mut reply = Vec::new();
+        fixture.keyspace.take_gone_steps(&command);
+        fixture
+            .keyspace
+            .apply(&command, &mut ReplyWriter::new(&mut reply, false));
+        let steps = fixture.keyspace.take_gone_steps(&command);
+        assert!(steps >= 64, "{script}: {steps}");
+        assert_eq!(fixture.keyspace.take_gone_steps(&command), 0, "{script}");
+    }
+}
+
+#[test]
+fn a_block_that_renames_a_long_value_is_executed_in_slices() {
+    let mut fixture = prepared();
+    let far = SLICE_STEPS * STEP_BYTES;
+    fixture.run(&format!("SETRANGE long {far} end"));
+    let mut buffer = TransactionBuffer::default();
+    for script in ["RENAME long b", "RENAME b c", "DEL c"] {
+        let source = encoded(script);
+        buffer.push(&Command::decode(&mut &source[..]).expect("just encoded"));
+    }
+    let mut encoded = Vec::new();
+    Op::Transaction(buffer.transaction()).encode(&mut encoded);
+    let source = Bytes::from(encoded);
+    let Ok(Op::Transaction(block)) = Op::decode(&mut &source[..]) else {
+        panic!("it is a block");
+    };
+    assert!(fixture.keyspace.is_wide_block(&block, source.len(), true));
+    let task = fixture
+        .keyspace
+        .begin_block(&block, &source)
+        .expect("nothing is watched");
+    let (reply, slices) = run_counted(&mut fixture.keyspace, task, SLICE_STEPS);
+    assert_eq!(reply, b"*3\r\n+OK\r\n+OK\r\n:1\r\n");
+    assert!(slices >= 3, "no two of them are in one slice: {slices}");
+}
+
+#[test]
 fn a_block_tells_which_of_its_items_failed() {
     let mut fixture = prepared();
     let mut buffer = TransactionBuffer::default();
