@@ -86,6 +86,9 @@ pub fn check() -> Outcome {
         if name.ends_with(".md") {
             check_document(&name, &text, &mut wrong);
         }
+        if name == "docs/decisions.md" {
+            check_index(&name, &text, &mut wrong);
+        }
         if name == "docs/consistency.md" {
             check_named_tests(&name, &text, &mut wrong);
         }
@@ -212,6 +215,18 @@ fn check_document(name: &str, text: &str, wrong: &mut Vec<String>) {
     }
 }
 
+/// Every numbered heading has a row in the index, with the same title.
+fn check_index(name: &str, text: &str, wrong: &mut Vec<String>) {
+    let headings = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("## ")?.split_once(". "));
+    for (number, title) in headings {
+        if !text.contains(&format!("\n| {number} | {title} | ")) {
+            wrong.push(format!("{name}: decision {number} has no row in the index"));
+        }
+    }
+}
+
 /// A test that a document names behind its file, as in "`FILE`: `test`", must be in that file.
 fn check_named_tests(name: &str, text: &str, wrong: &mut Vec<String>) {
     for (number, line) in text.lines().enumerate() {
@@ -274,6 +289,11 @@ mod tests {
         check_document("docs/x.md", "see `docs/none.md`\n", &mut wrong);
         let named = "`xtask/src/tidy.rs`: `rules_bite`, `xtask/src/tidy.rs`: `rules_sleep`\n";
         check_named_tests("docs/x.md", named, &mut wrong);
-        assert_eq!(wrong.len(), 7, "{wrong:?}");
+        check_index(
+            "docs/x.md",
+            "\n| 1 | One | stands |\n## 1. One\n## 2. Two\n",
+            &mut wrong,
+        );
+        assert_eq!(wrong.len(), 8, "{wrong:?}");
     }
 }
