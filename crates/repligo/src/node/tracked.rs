@@ -14,6 +14,9 @@ use super::batch::Batch;
 /// Requests tracked for the slow log alone; further ones are not in it.
 const TRACKED_MAX: usize = 4096;
 
+/// Places that are kept when nothing is tracked.
+const KEPT_COUNT: usize = 256;
+
 /// In place of a command's number: an item of a block that the session answers.
 pub const LOCAL_ITEM: u16 = u16::MAX;
 
@@ -64,7 +67,12 @@ impl Tracking {
         if self.requests.is_empty() {
             return None;
         }
-        self.requests.remove(&ticket)
+        let tracked = self.requests.remove(&ticket);
+        if self.requests.is_empty() && self.requests.capacity() > KEPT_COUNT {
+            // A crowd that waited at once must not cost memory for ever.
+            self.requests = HashMap::new();
+        }
+        tracked
     }
 
     /// Shares out the time since `since_ns` among those for whom the core made steps in it, and takes it from what the

@@ -51,7 +51,12 @@ pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<
             if let Err(text) = check_name(given) {
                 return local.reply(out).error(text);
             }
-            name = Some(given);
+            // As in Redis it holds although a later option may be wrong, but a stranger names nothing.
+            if local.connection.session.authenticated {
+                local.session().name = given.into();
+            } else {
+                name = Some(given);
+            }
             position += 2;
         } else {
             return local.reply(out).error_bytes(&words::hello_option(option));
