@@ -20,6 +20,7 @@ fn shown(setting: &Setting, settings: &NodeSettings) -> Option<String> {
             Value::Address(address) => address.to_string(),
             Value::Path(path) => path.display().to_string(),
             Value::Number(bytes) if setting.key.kind == Kind::Size => show_size(*bytes),
+            Value::Number(mode) if setting.key.kind == Kind::Mode => format!("{mode:o}"),
             Value::Number(count) => count.to_string(),
             Value::Switch(on) => on.to_string(),
             Value::Members(members) => members
@@ -133,6 +134,10 @@ mod tests {
         );
         assert!(
             shown.contains("2GiB") && shown.contains("flag --maxmemory"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("unix-socket-mode") && !shown.contains("384"),
             "{shown}"
         );
         assert!(
