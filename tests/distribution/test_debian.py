@@ -17,16 +17,16 @@ pytestmark = pytest.mark.timeout(500)
 OVERLAY = """
 set -e
 mount -t tmpfs none {folder}
-mkdir {folder}/upper {folder}/work {folder}/root
-mount -t overlay overlay -o lowerdir=/,upperdir={folder}/upper,workdir={folder}/work {folder}/root
-mount -t proc none {folder}/root/proc
-mount --bind /dev {folder}/root/dev
+mkdir {folder}/upper {folder}/work {folder}/system
+mount -t overlay overlay -o lowerdir=/,upperdir={folder}/upper,workdir={folder}/work {folder}/system
+mount -t proc none {folder}/system/proc
+mount --bind /dev {folder}/system/dev
 ip link set lo up
-cp {package} {folder}/root/repligo.deb
-printf '#!/bin/sh\\nexit 101\\n' > {folder}/root/usr/sbin/policy-rc.d
-chmod +x {folder}/root/usr/sbin/policy-rc.d
+cp {package} {folder}/system/repligo.deb
+printf '#!/bin/sh\\nexit 101\\n' > {folder}/system/usr/sbin/policy-rc.d
+chmod +x {folder}/system/usr/sbin/policy-rc.d
 export DEBIAN_FRONTEND=noninteractive
-exec chroot {folder}/root sh -exc {script}
+exec chroot {folder}/system sh -exc {script}
 """
 
 
