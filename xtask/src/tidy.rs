@@ -61,7 +61,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/repligo/src/net/socket.rs",
     "crates/repligo/src/net/unix.rs",
     "crates/repligo/src/node/alarm.rs",
-    "crates/repligo/src/node/clock.rs",
+    "crates/repligo/src/telemetry/clock.rs",
     "crates/repligo/src/node/heap.rs",
     "crates/repligo/src/node/listeners.rs",
     "crates/repligo/src/node/process.rs",

@@ -11,3 +11,4 @@ pub mod node;
 pub mod origin;
 pub mod private;
 pub mod session;
+pub mod telemetry;

@@ -40,7 +40,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::sync::Arc;
 
-    use crate::node::{Shared, for_all_commands};
+    use crate::telemetry::{Shared, for_all_commands};
 
     #[test]
     fn admin_http_on_loopback_answers_to_addresses_and_localhost_alone() {

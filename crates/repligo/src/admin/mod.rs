@@ -4,7 +4,6 @@
 //! failing `/livez` instead of stalling whoever asks. It changes nothing.
 
 pub mod metrics;
-pub mod report;
 
 mod host;
 
@@ -19,8 +18,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use repligo_core::limits::FORWARD_HOLD_US;
 
-use crate::node::{NodeStatus, Phase, Shared};
-use report::Report;
+use crate::telemetry::report::Report;
+use crate::telemetry::{NodeStatus, Phase, Shared};
 
 /// A worker that has not ticked for this long is stalled. Its tick is 25 ms; the rest is for a busy machine.
 const STALLED_AFTER: Duration = Duration::from_secs(2);
@@ -291,7 +290,7 @@ mod tests {
     fn the_reason_names_the_nodes_that_are_cut_off() {
         let mut status = status(Phase::Running, Some(9000));
         for (name, connected) in [("n1", true), ("n2", false), ("n3", false)] {
-            status.nodes.push(crate::node::PeerStatus {
+            status.nodes.push(crate::telemetry::PeerStatus {
                 name: name.into(),
                 connected,
                 ..Default::default()

@@ -9,7 +9,7 @@ use repligo_proto::resp::Value;
 use serde_json::json;
 
 use super::wire::{Connection, WireError};
-use crate::admin::report::{Health, Report};
+use crate::telemetry::report::{Health, Report};
 
 /// Exit code when the node cannot serve or cannot be reached.
 const UNAVAILABLE: u8 = 2;
@@ -169,7 +169,7 @@ fn screen(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::report::{NodeReport, TroubleReport};
+    use crate::telemetry::report::{NodeReport, TroubleReport};
 
     #[test]
     fn the_screen_names_what_matters() {

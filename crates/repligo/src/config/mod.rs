@@ -15,6 +15,7 @@ mod secret;
 pub mod show;
 pub mod suggest;
 pub mod units;
+mod unix_socket;
 pub mod url;
 pub mod value;
 
@@ -30,7 +31,7 @@ use error::Problems;
 use layers::{Layered, Sources};
 use origin::Origins;
 
-use crate::node::UnixSocket;
+pub use unix_socket::{PATH_BYTES_MAX, UnixSocket};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

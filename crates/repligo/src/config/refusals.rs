@@ -14,8 +14,7 @@ use super::error::{Origin, Problem, Problems};
 use super::layers::{Layered, Setting};
 use super::value::Value;
 use super::{LogFormat, NodeSettings, origin, secret};
-use crate::net::unix::PATH_BYTES_MAX;
-use crate::node::UnixSocket;
+use super::{PATH_BYTES_MAX, UnixSocket};
 
 /// Distance of the peer port from the RESP port where it is not given.
 pub const PEER_PORT_OFFSET: u16 = 10_000;

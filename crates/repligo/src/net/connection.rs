@@ -19,13 +19,13 @@ use tokio::io::ReadBuf;
 
 use super::gather::{Gathering, READ_BYTES_MAX};
 use super::options;
-use super::order::Unanswered;
-use super::replies::ReplyQueue;
 use super::standing::{Progress, Sent, Stall, not_read};
 use super::stream::ClientStream;
-use crate::node::clock::boottime_ns;
 use crate::node::worker::Worker;
+use crate::session::order::Unanswered;
+use crate::session::replies::ReplyQueue;
 use crate::session::{self, Session};
+use crate::telemetry::clock::boottime_ns;
 
 /// Unsent bytes above which no further request of the connection is executed until they are sent.
 const BACK_PRESSURE_BYTES: usize = 1 << 20;

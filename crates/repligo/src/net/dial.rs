@@ -21,8 +21,9 @@ use super::hello::{self, Hello};
 use super::link_log;
 use super::options;
 use super::socket::Socket;
+use crate::node::Node;
 use crate::node::worker::Worker;
-use crate::node::{Node, clock};
+use crate::telemetry::clock;
 
 const BACKOFF_LEAST: Duration = Duration::from_millis(50);
 const BACKOFF_MOST: Duration = Duration::from_millis(500);

@@ -9,9 +9,9 @@
 //! executed; the clock is sampled after all bytes were read.
 
 use super::connection::Connection;
-use super::window::Window;
-use crate::node::clock::boottime_ns;
 use crate::node::worker::Worker;
+use crate::session::window::Window;
+use crate::telemetry::clock::boottime_ns;
 use repligo_core::time::Now;
 use repligo_proto::resp::{Args, RequestDecoder};
 

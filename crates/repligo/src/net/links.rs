@@ -20,7 +20,7 @@ use super::link_log::LinkLog;
 use super::outgoing::Outgoing;
 use super::report;
 use super::socket::Socket;
-use crate::node::{Metrics, PeerStatus};
+use crate::telemetry::{Metrics, PeerStatus};
 
 /// Ticks between two reports of the own status to the others.
 const REPORT_TICKS: u64 = 8;

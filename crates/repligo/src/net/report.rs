@@ -5,7 +5,7 @@ use bytes::Bytes;
 use repligo_core::codec::{Malformed, Reader, put_bytes, put_varint};
 use repligo_core::contract::Role;
 
-use crate::node::PeerStatus;
+use crate::telemetry::PeerStatus;
 
 /// The payload of the own report.
 pub fn encode(own: &PeerStatus) -> Vec<u8> {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::outgoing::Outgoing;
-use crate::node::Metrics;
+use crate::telemetry::Metrics;
 
 /// Bytes that may wait for one peer; more than that tears the link down.
 const QUEUE_BYTES_MAX: usize = 256 << 20;

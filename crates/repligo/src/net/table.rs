@@ -94,8 +94,8 @@ impl Connections {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::replies::Shape;
     use crate::session::Session;
+    use crate::session::replies::Shape;
     use repligo_proto::resp::RequestDecoder;
 
     #[test]

@@ -9,10 +9,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use crate::node::{NodeError, UnixSocket};
+use crate::config::UnixSocket;
+use crate::node::NodeError;
 
-/// Longest path that the system takes for a socket: `sun_path` of unix(7), less its final zero.
-pub const PATH_BYTES_MAX: usize = 107;
 /// Bits that a socket file must not have at its creation: all but reading and writing by its owner.
 const UMASK: libc::mode_t = 0o177;
 

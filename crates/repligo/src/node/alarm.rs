@@ -97,7 +97,7 @@ impl Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::clock::boottime_us;
+    use crate::telemetry::clock::boottime_us;
 
     #[test]
     fn it_rings_after_its_time_and_again_when_set_again() {

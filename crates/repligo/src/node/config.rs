@@ -9,8 +9,9 @@ use repligo_core::contract::Durability;
 use repligo_core::eviction::MemoryLimit;
 use repligo_core::origin::OriginMap;
 
-use super::Shared;
+use crate::config::UnixSocket;
 use crate::origin::OriginConfig;
+use crate::telemetry::Shared;
 
 /// Serves admin HTTP on the given, already bound listener, on a thread of its own. It gets the shared
 /// status and counters of the node and must never block the worker. Called once, before forming.
@@ -49,23 +50,6 @@ impl Default for SlowlogConfig {
             threshold_us: 10_000,
             entries_max: 128,
         }
-    }
-}
-
-/// A socket file for clients of the same machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnixSocket {
-    /// The file.
-    pub path: PathBuf,
-    /// Its permission bits.
-    pub mode: u32,
-}
-
-impl UnixSocket {
-    /// Whether every user of the machine may connect.
-    pub fn is_open(&self) -> bool {
-        const OTHERS_WRITE: u32 = 0o002;
-        self.mode & OTHERS_WRITE != 0
     }
 }
 

@@ -228,6 +228,6 @@ impl Worker {
             names => format!("for {}", names.join(", ")),
         };
         self.set_refusal(format!("LOADING the cluster is forming, waiting {whom}; retry"));
-        self.phase = super::Phase::Forming { waiting_for };
+        self.phase = crate::telemetry::Phase::Forming { waiting_for };
     }
 }

@@ -8,7 +8,8 @@ use repligo_core::limits::FORWARD_HOLD_US;
 use repligo_core::time::Now;
 
 use super::worker::Worker;
-use super::{NodeConfig, Phase, Ready};
+use super::{NodeConfig, Ready};
+use crate::telemetry::Phase;
 
 /// What a node still waits for is told again after this, microseconds.
 const REMIND_US: u64 = 10_000_000;

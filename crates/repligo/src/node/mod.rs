@@ -5,9 +5,6 @@
 
 mod alarm;
 pub(crate) mod allowance;
-pub mod batch;
-pub mod busy;
-pub mod clock;
 mod config;
 pub mod drivers;
 pub mod formation;
@@ -15,21 +12,14 @@ mod heap;
 mod journal;
 mod listeners;
 mod memory;
-mod metrics;
 mod origins;
 pub mod process;
-pub mod rates;
 mod run;
-mod shared;
 mod shutdown;
 mod statistics;
-pub mod tracked;
 pub mod turn;
 pub mod worker;
 
-pub use batch::may_stand_out;
-pub use config::{AdminHook, NodeConfig, NodeError, Ready, ReadyHook, SlowlogConfig, UnixSocket};
-pub use metrics::{CommandStat, Counter, LATENCY_BUCKETS, Metrics, for_all_commands};
+pub use config::{AdminHook, NodeConfig, NodeError, Ready, ReadyHook, SlowlogConfig};
 pub use run::{Node, run};
-pub use shared::{DatabaseStatus, NodeStatus, PeerStatus, Phase, Shared};
 pub use statistics::block_words;

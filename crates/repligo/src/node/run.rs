@@ -20,10 +20,9 @@ use super::drivers::{Report, Reports};
 use super::formation::{Formation, Start};
 use super::journal::log_start;
 use super::listeners::{Bound, Listeners};
-use super::metrics::for_all_commands;
 use super::shutdown::Shutdown;
 use super::worker::{Facts, Worker};
-use super::{NodeConfig, NodeError, Phase, Ready, Shared, clock, process};
+use super::{NodeConfig, NodeError, Ready, process};
 use crate::disk::{DirectoryLock, Disk, Forming, OpenOptions};
 use crate::net::gather::Gathering;
 use crate::net::hello::{FEATURE_LEVEL, Hello};
@@ -31,6 +30,8 @@ use crate::net::links::Links;
 use crate::net::{dial, listener};
 use crate::origin;
 use crate::session::Parameters;
+use crate::telemetry::metrics::for_all_commands;
+use crate::telemetry::{Phase, Shared, clock};
 
 /// Open files that a node needs besides its clients'.
 const OWN_FILES: u64 = 128;

@@ -12,13 +12,13 @@ use repligo_core::time::Now;
 use repligo_proto::command::{CommandId, Spec, flag};
 use repligo_proto::resp::ArgSlice;
 
-use super::batch::may_stand_out;
-use super::clock::boottime_ns;
-use super::shared::{DatabaseStatus, PeerStatus, Phase};
-use super::tracked::{LOCAL_ITEM, Tracked, Words};
 use super::worker::Worker;
 use crate::net::connection::Connection;
 use crate::session::{Slow, kept_arguments};
+use crate::telemetry::clock::boottime_ns;
+use crate::telemetry::status::{DatabaseStatus, PeerStatus, Phase};
+use crate::telemetry::timing::may_stand_out;
+use crate::telemetry::tracked::{LOCAL_ITEM, Tracked, Words};
 
 /// EXEC is logged as a whole, although Redis would log its commands instead: here they are one op.
 fn is_logged(spec: &Spec) -> bool {

@@ -13,10 +13,10 @@ use std::task::{Context, Waker};
 use repligo_core::contract::{Input, LongReply, Outputs, Role};
 use repligo_core::time::Now;
 
-use super::clock::boottime_ns;
 use super::worker::Worker;
 use crate::net::connection::Connection;
 use crate::session;
+use crate::telemetry::clock::boottime_ns;
 
 /// Capacity of the reply buffer that is kept between turns.
 const REPLY_BYTES_KEPT: usize = 4 << 20;

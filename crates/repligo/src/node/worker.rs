@@ -16,27 +16,27 @@ use repligo_core::time::Now;
 
 use super::NodeError;
 use super::allowance::Allowance;
-use super::batch::Batch;
-use super::busy::Busy;
-use super::clock::Clock;
 use super::drivers::{Drivers, Report};
 use super::formation::Formation;
 use super::heap::Heap;
 use super::journal::WaitingTold;
 use super::memory::Buffers;
 use super::origins::OriginWatch;
-use super::rates::Rates;
-use super::shared::{Phase, Shared};
-use super::tracked::{Tracking, Words};
 use super::turn::TurnSignal;
 use crate::disk::DiskDone;
 use crate::net::connection::Connection;
 use crate::net::links::Links;
-use crate::net::order::Kind;
-use crate::net::replies::BufferPool;
 use crate::net::stream::ClientStream;
 use crate::net::table::Connections;
+use crate::session::order::Kind;
+use crate::session::replies::BufferPool;
 use crate::session::{self, Endpoints, ErrorStats, Parameters, Session, Slowlog};
+use crate::telemetry::clock::Clock;
+use crate::telemetry::rates::Rates;
+use crate::telemetry::stalls::Busy;
+use crate::telemetry::status::{Phase, Shared};
+use crate::telemetry::timing::Batch;
+use crate::telemetry::tracked::{Tracking, Words};
 
 /// What does not change after the start.
 #[derive(Debug)]

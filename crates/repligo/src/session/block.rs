@@ -15,9 +15,9 @@ use repligo_proto::resp::{OwnedRequest, reply_length};
 use super::transaction::Multi;
 use super::{Flow, Local};
 use crate::net::connection::Connection;
-use crate::node::clock::boottime_ns;
-use crate::node::tracked::{Tracked, Words};
 use crate::node::worker::Worker;
+use crate::telemetry::clock::boottime_ns;
+use crate::telemetry::tracked::{Tracked, Words};
 
 /// What the core renders for a local item, until its reply is spliced in.
 pub(super) const PLACEHOLDER: &[u8] = b"+\r\n";

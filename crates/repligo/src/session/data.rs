@@ -12,10 +12,10 @@ use repligo_proto::resp::ArgSlice;
 
 use super::{Flow, Session, block, transaction};
 use crate::net::connection::Connection;
-use crate::net::order::Kind;
-use crate::net::replies::Shape;
-use crate::node::tracked::Tracked;
 use crate::node::worker::Worker;
+use crate::session::order::Kind;
+use crate::session::replies::Shape;
+use crate::telemetry::tracked::Tracked;
 
 /// Requests of one connection behind which no further read rides: their replies are rendered together, when
 /// the writes before them are applied, and only then seen by the output limit. A read that waits instead is

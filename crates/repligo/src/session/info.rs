@@ -13,7 +13,8 @@ use repligo_proto::words;
 use super::server::host_and_port;
 use super::{Local, handshake};
 use crate::net::connection::Connection;
-use crate::node::{CommandStat, DatabaseStatus, process};
+use crate::node::process;
+use crate::telemetry::{CommandStat, DatabaseStatus};
 
 /// A section: its name, its title, and who writes its fields.
 type Section = (&'static str, &'static str, fn(&Local<'_>, &Status, &mut String));

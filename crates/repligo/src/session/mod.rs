@@ -14,10 +14,13 @@ mod endpoints;
 mod errors;
 mod handshake;
 mod info;
+pub mod order;
 mod parameters;
+pub mod replies;
 mod server;
 mod slowlog;
 mod transaction;
+pub mod window;
 
 use repligo_core::contract::ReadLevel;
 use repligo_core::limits::REPLY_BUFFER_KEPT_BYTES_MAX;
@@ -28,8 +31,8 @@ use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use crate::net::connection::Connection;
-use crate::net::window::Resolved;
 use crate::node::worker::Worker;
+use crate::session::window::Resolved;
 
 pub use block::run_block;
 pub use data::{finish, finish_long};

@@ -7,8 +7,8 @@ use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use super::{Local, handshake};
-use crate::admin::report::Report;
-use crate::node::{CommandStat, PeerStatus};
+use crate::telemetry::report::Report;
+use crate::telemetry::{CommandStat, PeerStatus};
 
 /// SLOWLOG GET without a count.
 const SLOWLOG_DEFAULT_COUNT: i64 = 10;
@@ -147,7 +147,7 @@ fn latency_histogram(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec
         reply.integer(statistic.calls.get() as i64);
         reply.bulk_str("histogram_usec");
         let mut sum = 0;
-        let cumulative = |(bucket, counter): (usize, &crate::node::Counter)| {
+        let cumulative = |(bucket, counter): (usize, &crate::telemetry::Counter)| {
             let count = counter.get();
             sum += count;
             (count > 0).then_some((1_i64 << bucket, sum))

@@ -10,9 +10,10 @@ use repligo_proto::resp::request;
 use crate::net::gather::Gathering;
 use crate::net::hello::{FEATURE_LEVEL, Hello};
 use crate::net::links::Links;
+use crate::node::NodeConfig;
 use crate::node::worker::{Facts, Worker};
-use crate::node::{NodeConfig, Shared, for_all_commands};
 use crate::session::{Endpoints, Parameters};
+use crate::telemetry::{Shared, for_all_commands};
 
 /// A worker with a lone replica that serves, and no runtime around it.
 struct Bench {
@@ -45,7 +46,7 @@ impl Bench {
         for _ in 0..200 {
             std::thread::sleep(std::time::Duration::from_millis(1));
             bench.worker.tick();
-            bench.worker.run_turn(crate::node::clock::boottime_ns());
+            bench.worker.run_turn(crate::telemetry::clock::boottime_ns());
             if bench.worker.status(bench.worker.clock.now()).serving {
                 return bench;
             }
@@ -104,7 +105,7 @@ impl Bench {
 
     fn turn(&mut self) {
         if self.worker.turn.is_due() {
-            self.worker.run_turn(crate::node::clock::boottime_ns());
+            self.worker.run_turn(crate::telemetry::clock::boottime_ns());
             self.worker.renew_allowance();
         }
         for slot in self.clients.clone() {

@@ -20,11 +20,11 @@ use repligo_proto::words;
 use super::block::{LocalItem, PLACEHOLDER, Running, all_placeholders, begin_block};
 use super::{Flow, Local, data, handshake};
 use crate::net::connection::Connection;
-use crate::net::order::Kind;
-use crate::net::replies::Shape;
 use crate::node::block_words;
-use crate::node::tracked::LOCAL_ITEM;
 use crate::node::worker::Worker;
+use crate::session::order::Kind;
+use crate::session::replies::Shape;
+use crate::telemetry::tracked::LOCAL_ITEM;
 
 /// Bytes of queued commands per connection.
 const QUEUED_BYTES_MAX: usize = 64 << 20;

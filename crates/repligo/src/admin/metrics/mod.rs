@@ -5,7 +5,7 @@ mod own;
 mod page;
 mod redis;
 
-use crate::node::{Metrics, NodeStatus};
+use crate::telemetry::{Metrics, NodeStatus};
 
 /// Renders all metrics of a node. `tick_age_us` is the age of the worker's last tick.
 pub fn render(status: &NodeStatus, metrics: &Metrics, tick_age_us: u64) -> String {
@@ -18,7 +18,7 @@ pub fn render(status: &NodeStatus, metrics: &Metrics, tick_age_us: u64) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::{DatabaseStatus, PeerStatus};
+    use crate::telemetry::{DatabaseStatus, PeerStatus};
 
     #[test]
     fn every_sample_has_a_head_and_a_number() {

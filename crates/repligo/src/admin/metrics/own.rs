@@ -5,8 +5,8 @@ use repligo_core::contract::Role;
 use repligo_core::keyspace::LAG_BOUNDS_MS;
 
 use super::page::Page;
-use crate::node::busy::BUSY_BOUNDS_NS;
-use crate::node::{Metrics, NodeStatus};
+use crate::telemetry::stalls::BUSY_BOUNDS_NS;
+use crate::telemetry::{Metrics, NodeStatus};
 
 /// All of them. `tick_age_us` is the age of the worker's last tick.
 pub(super) fn render(page: &mut Page, status: &NodeStatus, metrics: &Metrics, tick_age_us: u64) {

@@ -3,7 +3,7 @@
 use repligo_proto::words;
 
 use super::page::Page;
-use crate::node::{LATENCY_BUCKETS, Metrics, NodeStatus};
+use crate::telemetry::{LATENCY_BUCKETS, Metrics, NodeStatus};
 
 /// A follower that was silent for longer is not counted as connected.
 const SILENT_MS: u64 = 1000;

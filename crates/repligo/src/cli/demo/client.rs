@@ -20,7 +20,7 @@ use crate::cli::link::Link;
 use crate::cli::login::Login;
 use crate::cli::signals::StopFlag;
 use crate::cli::wire::Connection;
-use crate::node::clock::boottime_us;
+use crate::telemetry::clock::boottime_us;
 
 /// Longer than a node holds a request while there is no leader.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);

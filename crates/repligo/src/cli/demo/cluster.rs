@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::admin::report::Report;
 use crate::cli::dev::layout::Layout;
 use crate::cli::process::{self, http_get};
+use crate::telemetry::report::Report;
 
 /// Between two looks at a node.
 const WATCH_EVERY: Duration = Duration::from_millis(40);

@@ -7,8 +7,8 @@ use repligo_proto::resp::ProtocolError;
 
 use super::{Connection, Stall};
 use crate::net::gather::Gathering;
-use crate::net::window::{Ending, REQUESTS_MAX, Window};
 use crate::node::worker::Worker;
+use crate::session::window::{Ending, REQUESTS_MAX, Window};
 use crate::session::{self, Flow};
 
 impl Connection {

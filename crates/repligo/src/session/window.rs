@@ -11,7 +11,7 @@ use repligo_core::keyspace::Keyspace;
 use repligo_proto::command::{Spec, Unresolved, resolve};
 use repligo_proto::resp::{ArgSlice, Args, ProtocolError, RequestDecoder};
 
-use crate::node::may_stand_out;
+use crate::telemetry::may_stand_out;
 
 /// Requests decoded ahead: enough misses at once for what a core can have in flight.
 pub const REQUESTS_MAX: usize = 32;

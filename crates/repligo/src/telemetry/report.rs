@@ -6,7 +6,7 @@
 use repligo_core::contract::Role;
 use serde::{Deserialize, Serialize};
 
-use crate::node::{NodeStatus, PeerStatus, Phase};
+use crate::telemetry::{NodeStatus, PeerStatus, Phase};
 
 /// The cluster as one node sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

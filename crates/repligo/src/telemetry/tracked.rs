@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use repligo_core::contract::{Outputs, Ticket};
 
-use super::batch::Batch;
+use super::timing::Batch;
 
 /// Requests tracked for the slow log alone; further ones are not in it.
 const TRACKED_MAX: usize = 4096;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use repligo_core::keyspace::LAG_BOUNDS_MS;
 use repligo_proto::command::with_subcommands;
 
-use super::busy::BUSY_BOUNDS_NS;
+use super::stalls::BUSY_BOUNDS_NS;
 
 /// Buckets of a latency histogram; bucket `i` counts calls of at most `2^i` microseconds that no
 /// smaller bucket counts, the last one everything longer.

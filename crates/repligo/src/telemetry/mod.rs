@@ -1,0 +1,18 @@
+//! What a node measures and tells of itself: counters, rates, timings, stalls, and the status that other
+//! threads may see.
+//!
+//! It is the lowest floor of the shell beside `disk` and `origin`: it knows no socket, no session and no
+//! worker, and nothing here changes what a client is answered.
+
+pub mod clock;
+pub mod metrics;
+pub mod rates;
+pub mod report;
+pub mod stalls;
+pub mod status;
+pub mod timing;
+pub mod tracked;
+
+pub use metrics::{CommandStat, Counter, LATENCY_BUCKETS, Metrics, for_all_commands};
+pub use status::{DatabaseStatus, NodeStatus, PeerStatus, Phase, Shared};
+pub use timing::may_stand_out;
