@@ -5,6 +5,7 @@
 mod audit;
 mod bench;
 mod dist;
+mod floors;
 mod install;
 mod instructions;
 mod lanes;

@@ -1,9 +1,10 @@
-//! What no compiler checks: layering, file sizes, headers, words, and that paths named in documents
+//! What no compiler checks: layering (with `floors`), file sizes, headers, words, and that paths named in documents
 //! exist. Every rule says why it is there and what to do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::floors::Imports;
 use crate::run::{Failure, Outcome, root};
 
 /// Lines that a source file may have; longer ones hold more than one thing.
@@ -76,12 +77,14 @@ const UNSAFE_FILES: &[&str] = &[
 pub fn check() -> Outcome {
     let files = sources();
     let mut wrong = Vec::new();
+    let mut imports = Imports::default();
     for path in &files {
         let text =
             fs::read_to_string(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
         let name = relative(path);
         if name.ends_with(".rs") {
             check_source(&name, &text, &mut wrong);
+            imports.add(&name, &text);
         }
         if name.ends_with(".md") {
             check_document(&name, &text, &mut wrong);
@@ -95,6 +98,8 @@ pub fn check() -> Outcome {
         check_words(&name, &text, &mut wrong);
     }
     check_layers(&mut wrong)?;
+    imports.judge(&mut wrong);
+    println!("{}", imports.picture());
     if wrong.is_empty() {
         return Ok(());
     }
