@@ -192,6 +192,7 @@ impl Cluster {
                     applied: takeover.resolved,
                     stored: takeover.fence,
                     rejects: Vec::new(),
+                    misfit: None,
                 });
                 OriginEvent::TakenOver {
                     lane: takeover.lane,
@@ -212,6 +213,7 @@ impl Cluster {
                     held: false,
                     rejects: Vec::new(),
                     canonical: Vec::new(),
+                    misfit: None,
                 });
                 OriginEvent::Flushed {
                     lane: flush.lane,

@@ -196,9 +196,8 @@ pub fn stale(age_ms: u64) -> String {
         "STALE {age_ms} ms since this replica heard of a leader, more than the read allows; ask another node"
     )
 }
-/// The origin of the keyspace does not answer.
-pub const ORIGIN_DOWN: &str =
-    "ORIGINDOWN the origin of this keyspace is not reachable, the command was not applied; retry later";
+/// Rows that a command needs did not come.
+pub const ORIGIN_SLOW: &str = "ORIGINDOWN the rows of this command did not come from their origin within 5 s; nothing was done, retry later";
 
 /// What became of a write whose reply is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -440,7 +439,7 @@ mod tests {
             own(REPLY_TOO_LONG, NotApplied, "ask for less"),
             own(WRITTEN_REPLY_TOO_LONG, Unknown, "read less"),
             own(MALFORMED_OP, NotApplied, "report this"),
-            own(ORIGIN_DOWN, NotApplied, "retry later"),
+            own(ORIGIN_SLOW, NotApplied, "retry later"),
             own(&stale(7), NotApplied, "ask another node"),
             own(&too_large_to_replicate(2, 1), NotApplied, "split the value"),
             own(

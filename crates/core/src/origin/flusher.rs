@@ -16,6 +16,7 @@ use super::loads::Loads;
 use super::map::{Mode, OriginMap};
 use super::op::{Fill, Health, Intent, OriginOp, Raise, Resolved};
 use super::output::FlusherOutput;
+use super::phase::{KeyspaceState, Phase, Work};
 use super::request::{
     Effect, Fence, Flushed, LaneId, OriginError, OriginEvent, OriginRequest, TakenOver, Takeover,
 };
@@ -24,41 +25,7 @@ use super::words;
 use crate::time::Now;
 
 /// Pause before a keyspace whose mapping does not fit is tried again, in microseconds.
-pub const MISCONFIGURED_PAUSE_US: u64 = 5_000_000;
-
-/// Where a lane stands with its database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// The lane row has to be read and fenced, not before `at_us`.
-    Takeover { at_us: u64 },
-    /// That is in flight.
-    TakingOver,
-    /// The numbering does not fit; waits for a [`Raise`] to this generation to be applied.
-    Raising { generation: u64 },
-    /// The lane row stands at `applied`.
-    Ready { applied: u64 },
-    /// Everything from `applied` on is in flight.
-    Flushing { applied: u64 },
-    /// The intent after `applied` met a data error; it is tried again when all lanes of the origin have
-    /// flushed what stands before it in the log.
-    Held { applied: u64 },
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Work {
-    id: LaneId,
-    phase: Phase,
-    /// Highest `upto` proposed in this leadership and generation.
-    proposed: u64,
-}
-
-#[derive(Clone, Debug, Default)]
-struct KeyspaceState {
-    /// The whole error for clients while the mapping does not fit.
-    misconfigured: Option<String>,
-    /// A health that was proposed and not applied yet: true is down.
-    proposed_down: Option<bool>,
-}
+pub const MISCONFIGURED_PAUSE_US: u64 = 1_000_000;
 
 /// What a leader knows of its origins.
 #[derive(Debug)]
@@ -238,6 +205,13 @@ impl Flusher {
                 let before = self.flushed_before(at, lanes);
                 self.flush(term, at, lane, before);
             }
+            Phase::Misfit { applied, .. } if lane.highest() > applied && self.may_ask(now, work.id) => {
+                let before = self.flushed_before(at, lanes);
+                self.flush(term, at, lane, before);
+            }
+            Phase::Misfit { at_us, .. } if now.mono_us >= at_us && self.may_ask(now, work.id) => {
+                self.take_over(term, at, lane);
+            }
             Phase::Held { applied } => {
                 let Some(first) = lane.first_order_above(applied, true) else {
                     self.lanes[at].phase = Phase::Ready { applied };
@@ -255,7 +229,9 @@ impl Flusher {
 
     /// Sends what is pending; data errors of writes before `before` in the log are final.
     fn flush(&mut self, term: u64, at: usize, lane: &Lane, before: u64) {
-        let (Phase::Ready { applied } | Phase::Held { applied }) = self.lanes[at].phase else {
+        let (Phase::Ready { applied } | Phase::Held { applied } | Phase::Misfit { applied, .. }) =
+            self.lanes[at].phase
+        else {
             unreachable!("a lane flushes when nothing of it is in flight");
         };
         self.lanes[at].phase = Phase::Flushing { applied };
@@ -275,7 +251,7 @@ impl Flusher {
                 let lane = lanes.lane(work.id);
                 let earliest = match work.phase {
                     Phase::Flushing { applied } => lane.first_order_above(applied, true),
-                    Phase::Ready { applied } | Phase::Held { applied } => {
+                    Phase::Ready { applied } | Phase::Held { applied } | Phase::Misfit { applied, .. } => {
                         lane.first_order_above(applied, false)
                     }
                     // What the database has beyond that is not known yet.
@@ -367,7 +343,8 @@ impl Flusher {
             Err(error) => return self.on_error(now, at, error, Phase::Takeover { at_us: 0 }),
         };
         self.on_answer(now, id);
-        self.keyspaces[usize::from(id.keyspace)].misconfigured = None;
+        let fits = taken.misfit.is_none();
+        self.set_misfit(id, taken.misfit.as_deref());
         let lane = lanes.lane(id);
         let own = Fence {
             generation: lane.generation(),
@@ -377,8 +354,12 @@ impl Flusher {
             return self.raise(at, own, &taken, lane);
         }
         let work = &mut self.lanes[at];
-        work.phase = Phase::Ready {
-            applied: taken.applied,
+        let applied = taken.applied;
+        work.phase = if fits {
+            Phase::Ready { applied }
+        } else {
+            let at_us = now.mono_us + MISCONFIGURED_PAUSE_US;
+            Phase::Misfit { applied, at_us }
         };
         if taken.applied > work.proposed.max(lane.resolved()) {
             work.proposed = taken.applied;
@@ -428,7 +409,15 @@ impl Flusher {
                 self.on_answer(now, id);
                 let applied_before = applied;
                 let applied = flushed.upto;
-                self.lanes[at].phase = if flushed.held {
+                let misfitted = self.keyspaces[usize::from(id.keyspace)].misconfigured.is_some();
+                self.lanes[at].phase = if let Some(detail) = &flushed.misfit {
+                    self.set_misfit(id, Some(detail));
+                    let at_us = now.mono_us + MISCONFIGURED_PAUSE_US;
+                    Phase::Misfit { applied, at_us }
+                } else if misfitted {
+                    // It may fit again, or nothing but skipped writes was sent.
+                    Phase::Takeover { at_us: 0 }
+                } else if flushed.held {
                     Phase::Held { applied }
                 } else {
                     assert!(applied > applied_before, "a flush decides at least one intent");
@@ -471,11 +460,16 @@ impl Flusher {
                 self.lanes[at].phase = Phase::Takeover {
                     at_us: now.mono_us + MISCONFIGURED_PAUSE_US,
                 };
-                let name = &self.map.policy(id.keyspace).name;
-                let error = words::origin_misconfigured(name, &detail);
-                self.keyspaces[usize::from(id.keyspace)].misconfigured = Some(error);
+                self.set_misfit(id, Some(&detail));
             }
         }
+    }
+
+    /// Whether the mapping of a lane's keyspace fits, as the database says: why not.
+    fn set_misfit(&mut self, lane: LaneId, detail: Option<&str>) {
+        let name = &self.map.policy(lane.keyspace).name;
+        let error = detail.map(|detail| words::origin_misconfigured(name, detail));
+        self.keyspaces[usize::from(lane.keyspace)].misconfigured = error;
     }
 
     /// The origin of a lane answered.

@@ -79,6 +79,7 @@ impl Leader {
             applied,
             stored,
             rejects: Vec::new(),
+            misfit: None,
         }));
     }
 
@@ -277,6 +278,65 @@ fn a_mapping_that_does_not_fit_stops_its_keyspace_until_it_does() {
 }
 
 #[test]
+fn a_write_that_meets_a_mapping_that_fits_no_more_is_told_so_at_once() {
+    let mut leader = Leader::ready();
+    leader.set(1, "k:1");
+    let OriginRequest::Flush(flush) = leader.poll().requests.remove(0) else {
+        panic!("a flush is due");
+    };
+    let error = OriginError::Configuration("no column v".to_owned());
+    let event = |result| OriginEvent::Flushed {
+        lane: flush.lane,
+        fence: flush.fence,
+        result,
+    };
+    leader.event(event(Ok(Flushed {
+        upto: 1,
+        rejects: vec![(1, Bytes::from_static(b"ORIGINDOWN it does not fit"))],
+        misfit: Some("no column v".to_owned()),
+        ..Flushed::default()
+    })));
+    let out = leader.poll();
+    let [OriginOp::Resolved(resolved), OriginOp::Health(health)] = &out.proposals[..] else {
+        panic!(
+            "the write is decided, and the others are to know: {:?}",
+            out.proposals
+        );
+    };
+    assert_eq!((resolved.upto, resolved.rejects.len()), (1, 1));
+    assert!(
+        health
+            .down
+            .as_deref()
+            .is_some_and(|text| text.contains("no column v"))
+    );
+    leader.apply(out.proposals[0].clone());
+    // Another that came before the log knew goes to the database too, which may fit again by now.
+    leader.set(2, "k:2");
+    leader.apply(out.proposals[1].clone());
+    assert_eq!(sequences(&leader.poll().requests), [(1, vec![2])]);
+    leader.event(event(Err(error)));
+    leader.wait(MISCONFIGURED_PAUSE_US);
+    assert_eq!(leader.poll().requests, [leader.takeover(1)]);
+    leader.take_over_with(Ok(TakenOver {
+        applied: 1,
+        stored: leader.fence(),
+        rejects: Vec::new(),
+        misfit: Some("no column v".to_owned()),
+    }));
+    assert_eq!(sequences(&leader.poll().requests), [(1, vec![2])]);
+    leader.flushed(Ok(2));
+    assert_eq!(
+        leader.poll().requests,
+        [leader.takeover(1)],
+        "whether it fits is asked"
+    );
+    leader.taken_over(2, 7);
+    let up = |op: &OriginOp<'_>| matches!(op, OriginOp::Health(health) if health.down.is_none());
+    assert!(leader.poll().proposals.iter().any(up));
+}
+
+#[test]
 fn overdue_writes_are_dropped_and_not_written() {
     let mut leader = Leader::ready();
     leader.set(1, "k:1");
@@ -325,6 +385,7 @@ fn a_database_of_another_history_gets_a_new_numbering() {
             applied,
             stored,
             rejects: Vec::new(),
+            misfit: None,
         }));
         let out = leader.poll();
         assert_eq!(out.requests.len(), 0);
@@ -470,6 +531,7 @@ fn two_lanes() -> (Leader, [&'static str; 2]) {
                 applied: 0,
                 stored: fence,
                 rejects: Vec::new(),
+                misfit: None,
             }),
         });
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::cache::{Cache, Cached};
 use super::invalidated::Invalidated;
 use super::lane::{Arrival, Lane, Pending, Requester, hash};
-use super::map::{OriginMap, Place};
+use super::map::{OriginMap, Place, Policy};
 use super::op::{Fill, Health, Intent, IntentKind, Invalidate, Raise, Resolved};
 use super::request::{Effect, LaneId};
 use super::wire::{
@@ -25,6 +25,9 @@ use crate::contract::{OriginTrouble, OriginsStatus};
 pub const LANE_PENDING_MAX: usize = 1 << 20;
 /// Bytes of undecided writes per lane; above it new ones are refused as not applied.
 pub const LANE_PENDING_BYTES_MAX: usize = 256 << 20;
+
+/// Longest wait, in milliseconds, of a write whose origin is known to be down, where its deadline is later.
+pub const DOWN_PATIENCE_MS: u64 = 5000;
 
 /// What became of an intent at apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -310,8 +313,9 @@ impl Lanes {
     pub fn next_deadline_ms(&self) -> Option<u64> {
         self.iter()
             .filter_map(|(id, lane)| {
-                let deadline_ms = self.map.policy(id.keyspace).flush_deadline_ms;
-                Some(lane.waiting_since_ms()? + deadline_ms)
+                let down = &self.down[usize::from(id.keyspace)];
+                let patience_ms = patience_ms(self.map.policy(id.keyspace), down);
+                Some(lane.waiting_since_ms()? + patience_ms)
             })
             .min()
     }
@@ -321,14 +325,15 @@ impl Lanes {
     pub fn expire(&mut self, now_ms: u64, completed: &mut impl FnMut(Completion<'_>)) {
         for (id, lane) in self.map.lanes().zip(&mut self.lanes) {
             let policy = self.map.policy(id.keyspace);
-            let deadline_ms = policy.flush_deadline_ms;
+            let down = &self.down[usize::from(id.keyspace)];
+            let deadline_ms = patience_ms(policy, down);
             if lane
                 .waiting_since_ms()
                 .is_none_or(|since_ms| since_ms + deadline_ms > now_ms)
             {
                 continue;
             }
-            let text = words::undecided(&policy.name, deadline_ms);
+            let text = words::undecided(&policy.name, deadline_ms, down.as_deref());
             let mut answered = lane.answered;
             for pending in lane.pending_above(lane.answered) {
                 if pending.since_ms + deadline_ms > now_ms {
@@ -477,6 +482,15 @@ impl<'a> Decision<'a> {
                 state.exists = Some(value.is_some());
             }
         }
+    }
+}
+
+/// How long a write may wait: where the origin is known to be down no longer than [`DOWN_PATIENCE_MS`].
+fn patience_ms(policy: &Policy, down: &Option<String>) -> u64 {
+    let patience_ms = policy.flush_deadline_ms;
+    match down {
+        Some(_) => patience_ms.min(DOWN_PATIENCE_MS),
+        None => patience_ms,
     }
 }
 

@@ -180,6 +180,31 @@ fn a_client_waits_until_its_deadline_and_is_answered_once() {
 }
 
 #[test]
+fn a_client_waits_no_longer_than_five_seconds_for_an_origin_that_is_known_to_be_down() {
+    let (mut lanes, cache) = (lanes(), FakeCache::default());
+    push(&mut lanes, &cache, (1, 1_000), &[("k:1", Some("a"))]);
+    lanes.apply_health(&Health {
+        keyspace: 0,
+        down: Some("ORIGINDOWN the file is gone; nothing was done, try again later".to_owned()),
+    });
+    assert_eq!(lanes.next_deadline_ms(), Some(1_000 + DOWN_PATIENCE_MS));
+    let mut texts = Vec::new();
+    let mut gather = |completion: Completion<'_>| match completion.answer {
+        Answer::Undecided(text) => texts.push(text.to_owned()),
+        other => panic!("{other:?}"),
+    };
+    lanes.expire(999 + DOWN_PATIENCE_MS, &mut gather);
+    lanes.expire(1_000 + DOWN_PATIENCE_MS, &mut gather);
+    let expect = "UNKNOWN the origin of keyspace k did not decide this write within 5 s: the file is gone; \
+                  read the key once the origin is back";
+    assert_eq!(texts, [expect]);
+    assert!(
+        lanes.lane(LANE).is_overdue(1),
+        "what was given up is not written later"
+    );
+}
+
+#[test]
 fn writes_are_refused_while_the_origin_is_known_to_be_down() {
     let (mut lanes, cache) = (lanes(), FakeCache::default());
     lanes.apply_health(&Health {
@@ -260,7 +285,7 @@ fn the_state_of_the_origins_is_told_with_its_reason() {
     assert_eq!(lanes.origins().origins, [("main".to_owned(), true)]);
     lanes.apply_health(&Health {
         keyspace: 0,
-        down: Some("ORIGINDOWN it is gone; nothing was changed, try again later".to_owned()),
+        down: Some("ORIGINDOWN it is gone; nothing was done, try again later".to_owned()),
     });
     let origins = lanes.origins();
     assert_eq!((origins.keyspaces, origins.origins[0].1), (1, false));

@@ -181,9 +181,10 @@ impl Loads {
             unreachable!("every queued key is wanted and not in flight");
         };
         if lanes.is_pending(keyspace, &key) {
-            if now_us.saturating_sub(since_us) >= LOAD_WAIT_US {
-                let error =
-                    words::origin_down(&policy.name, "an earlier write to this key is not decided yet");
+            // While the origin is known to be down, the write in front has to wait for it.
+            let known = lanes.refusal(keyspace).map(str::to_owned);
+            let waited = now_us.saturating_sub(since_us) >= LOAD_WAIT_US;
+            if let Some(error) = known.or_else(|| waited.then(|| words::write_undecided(&policy.name))) {
                 self.fail(keyspace, key, error, out);
             }
             return;

@@ -21,6 +21,7 @@ mod model;
 mod op;
 mod output;
 pub mod pattern;
+mod phase;
 pub mod plan;
 mod request;
 mod route;

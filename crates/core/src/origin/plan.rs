@@ -139,6 +139,7 @@ struct Run<'a, S> {
     upto: u64,
     rejects: Vec<(u64, Bytes)>,
     canonical: BTreeMap<Bytes, Option<Bytes>>,
+    misfit: Option<String>,
     #[cfg(any(test, feature = "bugs"))]
     bugs: Bugs,
 }
@@ -159,13 +160,17 @@ impl<'a, S: LaneStore> Run<'a, S> {
             upto: request.from,
             rejects: Vec::new(),
             canonical: BTreeMap::new(),
+            misfit: None,
             #[cfg(any(test, feature = "bugs"))]
             bugs: Bugs::default(),
         }
     }
 
     fn run(mut self) -> Result<Flushed, OriginError> {
-        let result = self.range(&self.request.intents);
+        let mut result = self.range(&self.request.intents);
+        if let Err(Stop::Failed(OriginError::Configuration(detail))) = result {
+            result = self.refuse_rest(detail);
+        }
         match result {
             // Fenced or unknown: what this flush did is no longer its own to tell.
             Err(Stop::Failed(error @ (OriginError::Fenced | OriginError::Unknown(_)))) => Err(error),
@@ -176,6 +181,7 @@ impl<'a, S: LaneStore> Run<'a, S> {
                 held: matches!(result, Err(Stop::Held)),
                 rejects: self.rejects,
                 canonical: self.canonical.into_iter().collect(),
+                misfit: self.misfit,
             }),
         }
     }
@@ -246,7 +252,25 @@ impl<'a, S: LaneStore> Run<'a, S> {
         }
     }
 
-    /// One transaction over `intents`; on success notes what it decided.
+    /// The mapping does not fit its table, whatever the data: what is not decided yet is rejected for that.
+    /// The lane tables do not depend on the mapping, so the database records it as any other reject.
+    fn refuse_rest(&mut self, detail: String) -> Result<(), Stop> {
+        let text = Bytes::from(words::origin_misconfigured(&self.request.keyspace_name, &detail));
+        let decided = (self.upto - self.request.from) as usize;
+        let rest = &self.request.intents[decided..];
+        match self.transact(rest, Vec::new(), Some(&text)) {
+            Ok(()) => {
+                self.misfit = Some(detail);
+                Ok(())
+            }
+            Err(TransactionOutcome::Failed(error @ (OriginError::Fenced | OriginError::Unknown(_)))) => {
+                Err(Stop::Failed(error))
+            }
+            Err(_) => Err(Stop::Failed(OriginError::Configuration(detail))),
+        }
+    }
+
+    /// One transaction over `intents`, which are all rejected if `reject` is given; on success notes what it decided.
     fn transact(
         &mut self,
         intents: &'a [FlushIntent],
@@ -256,13 +280,10 @@ impl<'a, S: LaneStore> Run<'a, S> {
         let Some(last) = intents.last() else {
             return Ok(());
         };
-        let rejects: Vec<(u64, &Bytes)> = match reject {
-            Some(text) => vec![(last.sequence, text)],
-            None => intents
-                .iter()
-                .filter_map(|intent| Some((intent.sequence, intent.skip.as_ref()?)))
-                .collect(),
-        };
+        let rejects: Vec<(u64, &Bytes)> = intents
+            .iter()
+            .filter_map(|intent| Some((intent.sequence, intent.skip.as_ref().or(reject)?)))
+            .collect();
         let transaction = LaneTransaction {
             lane: self.request.lane,
             fence: self.request.fence,

@@ -93,6 +93,7 @@ fn run_final(store: &mut Scripted, intents: &[&str], final_upto: u64) -> Result<
     });
     let flush_request = Flush {
         lane: LaneId { keyspace: 0, lane: 0 },
+        keyspace_name: "users".to_owned(),
         fence: Fence {
             generation: 1,
             term: 1,
@@ -238,5 +239,41 @@ fn what_was_decided_before_the_origin_went_down_is_reported() {
             Err(error),
             "the lane row has to be asked"
         );
+    }
+}
+
+#[test]
+fn writes_that_no_mapping_fits_are_rejected_in_the_database_and_it_is_told_why() {
+    let misfit = || Some(OriginError::Configuration("no column".to_owned()));
+    let mut store = Scripted {
+        failures: VecDeque::from([misfit()]),
+        ..Scripted::default()
+    };
+    let flushed = run(&mut store, &["a=1", "!b=2", "c=3"]).expect("decided");
+    assert_eq!(store.said, ["10..13 a=1,c=3 !12", "10..13  !11 !12 !13"]);
+    assert_eq!((flushed.upto, flushed.misfit.as_deref()), (13, Some("no column")));
+    let texts: Vec<String> = flushed
+        .rejects
+        .iter()
+        .map(|(_, text)| String::from_utf8_lossy(text).into_owned())
+        .collect();
+    assert!(
+        texts[0].starts_with("ORIGINDOWN the mapping of keyspace users") && texts[0].contains("no column")
+    );
+    assert_eq!(texts[1], "ERR late");
+    // Where that cannot be recorded either, nobody may be told.
+    for (error, expect) in [
+        (misfit(), misfit()),
+        (Some(OriginError::Down("x".to_owned())), misfit()),
+        (
+            Some(OriginError::Unknown("x".to_owned())),
+            Some(OriginError::Unknown("x".to_owned())),
+        ),
+    ] {
+        let mut store = Scripted {
+            failures: VecDeque::from([misfit(), error]),
+            ..Scripted::default()
+        };
+        assert_eq!(run(&mut store, &["a=1"]).err(), expect);
     }
 }

@@ -86,6 +86,8 @@ pub struct Takeover {
 pub struct Flush {
     /// Lane.
     pub lane: LaneId,
+    /// Name of its keyspace, for the error of writes that its mapping cannot take.
+    pub keyspace_name: String,
     /// Own fence.
     pub fence: Fence,
     /// `applied` in the lane row must be this.
@@ -118,6 +120,8 @@ pub struct TakenOver {
     pub stored: Fence,
     /// Rejects of the own generation above the asked sequence, ascending: (sequence, error text).
     pub rejects: Vec<(u64, Bytes)>,
+    /// Why the mapping of the keyspace does not fit its table, if so; the lane is taken over all the same.
+    pub misfit: Option<String>,
 }
 
 /// What a flush did.
@@ -133,6 +137,8 @@ pub struct Flushed {
     /// Rows whose stored form differs from what was sent: (key, what a load would return). At most one
     /// per key, as it stands after `upto`.
     pub canonical: Vec<(Bytes, Option<Bytes>)>,
+    /// Why the mapping of the keyspace does not fit its table: the rest of the run was rejected for it.
+    pub misfit: Option<String>,
 }
 
 /// The driver's answer.

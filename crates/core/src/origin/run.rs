@@ -52,9 +52,9 @@ pub(super) fn gather(
     (applied, before): (u64, u64),
     map: &OriginMap,
 ) -> Flush {
-    let deadline_ms = map.policy(id.keyspace).flush_deadline_ms;
     let mut flush = Flush {
         lane: id,
+        keyspace_name: map.policy(id.keyspace).name.clone(),
         fence,
         from: applied,
         intents: Vec::new(),
@@ -74,7 +74,7 @@ pub(super) fn gather(
         flush.intents.push(FlushIntent {
             sequence: pending.sequence,
             effects: pending.effects.clone(),
-            skip: overdue.then(|| Bytes::from(words::skipped(deadline_ms))),
+            skip: overdue.then(|| Bytes::from_static(words::SKIPPED.as_bytes())),
         });
     }
     flush

@@ -29,7 +29,7 @@ pub fn rejected(detail: &str) -> String {
 /// The origin cannot be reached and the request was not executed (outcome: not applied).
 pub fn origin_down(keyspace: &str, detail: &str) -> String {
     format!(
-        "ORIGINDOWN the origin of keyspace {keyspace} does not answer ({}); nothing was changed, try again later",
+        "ORIGINDOWN the origin of keyspace {keyspace} does not answer ({}); nothing was done, try again later",
         one_line(detail)
     )
 }
@@ -37,7 +37,8 @@ pub fn origin_down(keyspace: &str, detail: &str) -> String {
 /// The mapping of the keyspace does not fit its database; the request was not executed.
 pub fn origin_misconfigured(keyspace: &str, detail: &str) -> String {
     format!(
-        "ORIGINDOWN the mapping of keyspace {keyspace} does not fit its origin: {}; nothing was changed",
+        "ORIGINDOWN the mapping of keyspace {keyspace} does not fit its origin: {}; nothing was done; change the \
+         table or the mapping, the table is looked at again every second",
         one_line(detail)
     )
 }
@@ -45,7 +46,7 @@ pub fn origin_misconfigured(keyspace: &str, detail: &str) -> String {
 /// What an operator wants to read of one of these two errors: no code word, no advice to a client.
 pub fn reason(error: &str) -> &str {
     let text = error.strip_prefix("ORIGINDOWN ").unwrap_or(error);
-    text.split("; nothing was changed").next().unwrap_or(text)
+    text.split("; nothing was done").next().unwrap_or(text)
 }
 
 /// A row that is too large to be replicated; it stays in the origin and is not cached.
@@ -56,26 +57,33 @@ pub fn row_too_large(keyspace: &str, row_bytes: usize, bytes_max: usize) -> Stri
     )
 }
 
-/// The deadline of a pending write passed before the origin had decided it (outcome: unknown).
-pub fn undecided(keyspace: &str, deadline_ms: u64) -> String {
+/// The deadline of a pending write passed before the origin had decided it (outcome: unknown). `down` is the
+/// error that other writes get meanwhile.
+pub fn undecided(keyspace: &str, deadline_ms: u64, down: Option<&str>) -> String {
+    let seconds = deadline_ms.div_ceil(1000);
+    let why = down.map_or(String::new(), |error| format!(": {}", reason(error)));
     format!(
-        "UNKNOWN the origin of keyspace {keyspace} did not decide this write within {} s; read the key once the origin is back",
-        deadline_ms.div_ceil(1000)
+        "UNKNOWN the origin of keyspace {keyspace} did not decide this write within {seconds} s{why}; \
+         read the key once the origin is back"
     )
 }
 
 /// What is recorded for a write that is skipped because its deadline passed.
-pub fn skipped(deadline_ms: u64) -> String {
+pub const SKIPPED: &str =
+    "ERR the write was dropped because the origin did not take it before its client was told UNKNOWN";
+
+/// A row cannot be loaded before a write to it is decided (outcome: not applied).
+pub fn write_undecided(keyspace: &str) -> String {
     format!(
-        "ERR the write was dropped because the origin did not take it within {} s",
-        deadline_ms.div_ceil(1000)
+        "ORIGINDOWN the origin of keyspace {keyspace} has not decided an earlier write to this key; nothing was done, \
+         try again later"
     )
 }
 
 /// Too many undecided writes wait for the origin (outcome: not applied).
 pub fn lane_full(keyspace: &str) -> String {
     format!(
-        "ORIGINDOWN too many writes wait for the origin of keyspace {keyspace}; nothing was changed, try again later"
+        "ORIGINDOWN too many writes wait for the origin of keyspace {keyspace}; nothing was done, try again later"
     )
 }
 
@@ -175,6 +183,7 @@ mod tests {
         assert!(!text.contains(['\r', '\n', '\0']));
         assert_eq!(printable_key(b"a\r\n\xff"), "a\\r\\n\\xff");
         let down = origin_down("users", "the file is gone");
+        assert!(down.ends_with("; nothing was done, try again later"), "{down}");
         let expect = "the origin of keyspace users does not answer (the file is gone)";
         assert_eq!(reason(&down), expect);
     }

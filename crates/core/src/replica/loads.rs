@@ -110,14 +110,16 @@ impl OriginWaits {
         (ids.into_iter().filter_map(|id| self.take(id)).collect(), peers)
     }
 
-    /// Takes out requests that were parked at or before `since_us`.
-    pub fn take_overdue(&mut self, since_us: u64) -> Vec<ParkedRequest> {
-        let overdue = self
-            .parked
-            .iter()
-            .filter(|(_, (request, _))| request.since_us <= since_us);
-        let ids: Vec<u64> = overdue.map(|(id, _)| *id).collect();
-        ids.into_iter().filter_map(|id| self.take(id)).collect()
+    /// Takes out requests that were parked at or before `since_us`, each with the keyspace of a row that it
+    /// misses.
+    pub fn take_overdue(&mut self, since_us: u64) -> Vec<(u16, ParkedRequest)> {
+        let overdue = self.parked.iter().filter_map(|(id, (request, missing))| {
+            let (keyspace, _) = missing.first()?;
+            (request.since_us <= since_us).then_some((*id, *keyspace))
+        });
+        let ids: Vec<(u64, u16)> = overdue.collect();
+        let take = |(id, keyspace)| Some((keyspace, self.take(id)?));
+        ids.into_iter().filter_map(take).collect()
     }
 
     /// Takes out everything that is parked: the state under it was replaced.
@@ -220,7 +222,7 @@ mod tests {
         waits.take_in_peers(5);
         let (failed, peers) = waits.fail(&row("a"));
         assert_eq!((failed, peers), (vec![read(1)], BTreeSet::from([3])));
-        assert_eq!(waits.take_overdue(2), vec![read(2)]);
+        assert_eq!(waits.take_overdue(2), vec![(0, read(2))]);
         assert!(waits.by_key.is_empty());
     }
 

@@ -444,8 +444,14 @@ impl Replica {
     /// Ends the patience of what waits for the origin on this node.
     pub(super) fn give_up_origin_waits(&mut self, now: Now, outputs: &mut Outputs) {
         let since_us = now.mono_us.saturating_sub(limits::FORWARD_HOLD_US);
-        for request in self.waits.take_overdue(since_us) {
-            fail(outputs, request.ticket, request.resp3, words::ORIGIN_DOWN);
+        for (keyspace, request) in self.waits.take_overdue(since_us) {
+            let known = self.lanes.refusal(keyspace);
+            fail(
+                outputs,
+                request.ticket,
+                request.resp3,
+                known.unwrap_or(words::ORIGIN_SLOW),
+            );
         }
         // The lanes end a client's wait by shard time; this is for a node that no entry reaches any more.
         let policies = self.settings.origin.policies().iter();

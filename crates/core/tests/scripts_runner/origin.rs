@@ -207,6 +207,7 @@ impl LaneStore for Origin {
             rejects: rejects
                 .map(|((_, _, sequence), text)| (*sequence, text.clone()))
                 .collect(),
+            misfit: None,
         })
     }
 

@@ -294,8 +294,13 @@ impl Work<'_> {
     fn take_over(&mut self, takeover: &Takeover) -> Result<TakenOver, Failure> {
         let frame = |error: rusqlite::Error| sort(&error, Stage::Frame);
         self.refuse_other_clusters()?;
-        // A mapping that does not fit is found before any write depends on it.
-        self.statements(takeover.lane.keyspace)?;
+        // A mapping that does not fit is found before any write depends on it, and keeps nobody from the lane:
+        // what is pending is rejected in the lane's own tables.
+        let misfit = match self.statements(takeover.lane.keyspace) {
+            Ok(_) => None,
+            Err(Failure::Origin(OriginError::Configuration(detail))) => Some(detail),
+            Err(failure) => return Err(failure),
+        };
         let row = self.lane_row(takeover.lane).map_err(frame)?;
         let (stored, applied) = row.unwrap_or((takeover.fence, 0));
         if stored <= takeover.fence {
@@ -307,6 +312,7 @@ impl Work<'_> {
             applied,
             stored,
             rejects,
+            misfit,
         })
     }
 

@@ -219,6 +219,10 @@ impl LaneStore for Connection<'_> {
         if !self.doubtful || self.random.chance(500) {
             return self.origin.commit(&zombie);
         }
+        if !transaction.rows.is_empty() && self.random.chance(100) {
+            let misfit = "table body has no column body".to_owned();
+            return TransactionOutcome::Failed(OriginError::Configuration(misfit));
+        }
         match self.random.below(4) {
             0 => drop(self.origin.commit(&zombie)),
             1 => {}
@@ -250,6 +254,7 @@ impl LaneStore for Connection<'_> {
                 })
                 .map(|((_, _, sequence), text)| (*sequence, text.clone()))
                 .collect(),
+            misfit: None,
         };
         if self.doubtful && self.random.chance(300) {
             return Err(OriginError::Down("the answer got lost".to_owned()));

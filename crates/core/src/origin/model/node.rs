@@ -40,6 +40,7 @@ impl Plan {
             steps: 1_000,
             faults: Faults {
                 down: some(20),
+                misfit: some(10),
                 unknown_committed: some(10),
                 unknown_lost: some(10),
                 unknown_delayed: some(15),

@@ -34,6 +34,8 @@ impl Random {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
     pub down: u64,
+    /// The mapping does not fit: nothing of a mapped table can be written.
+    pub misfit: u64,
     /// Committed, and the answer is lost.
     pub unknown_committed: u64,
     /// Not committed, and the answer is lost.
@@ -219,6 +221,9 @@ impl LaneStore for Store {
         if draw < faults.down {
             return TransactionOutcome::Failed(OriginError::Down("down".to_owned()));
         }
+        if !transaction.rows.is_empty() && self.random.chance(faults.misfit) {
+            return TransactionOutcome::Failed(OriginError::Configuration("no table".to_owned()));
+        }
         let draw = draw - faults.down;
         if draw < faults.unknown_committed {
             self.commit(transaction);
@@ -287,6 +292,10 @@ impl LaneStore for Store {
             applied: row.applied,
             stored: row.fence,
             rejects,
+            misfit: self
+                .random
+                .chance(self.faults.misfit)
+                .then(|| "no table".to_owned()),
         })
     }
 

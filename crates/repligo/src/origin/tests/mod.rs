@@ -133,6 +133,7 @@ pub fn take_over(store: &mut SqliteStore, term: u64, resolved: u64) -> Result<Ta
 pub fn request(term: u64, from: u64, intents: &[&Effects<'_>]) -> Flush {
     let intents = intents.iter().zip(from + 1..);
     Flush {
+        keyspace_name: "rows".to_owned(),
         lane: LANE,
         fence: fence(term),
         from,
