@@ -11,6 +11,7 @@
 
 pub mod bugs;
 pub mod codec;
+pub mod collection;
 pub mod command;
 mod consensus;
 pub mod contract;

@@ -27,7 +27,7 @@ const STEPS: [u64; 2] = [0x510e_527f_ade6_82d1, 0x9b05_688c_2b3e_6c1f];
 
 /// The digests of one key's entries.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct KeyDigest {
+pub(crate) struct KeyDigest {
     masks: [u64; 2],
 }
 

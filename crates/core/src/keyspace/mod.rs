@@ -15,7 +15,7 @@
 
 mod clock;
 mod database;
-mod digest;
+pub(crate) mod digest;
 mod evict;
 mod extended;
 mod keys;

@@ -51,19 +51,19 @@ impl fmt::Debug for HashSeed {
 
 /// Hashes keys with a seed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct KeyHasher {
+pub(crate) struct KeyHasher {
     seed: HashSeed,
 }
 
 impl KeyHasher {
     /// A hasher for this seed; the same seed gives the same hashes on every machine.
-    pub(super) fn new(seed: HashSeed) -> Self {
+    pub(crate) fn new(seed: HashSeed) -> Self {
         Self { seed }
     }
 
     /// The hash of `key`.
     #[inline]
-    pub(super) fn hash(&self, key: &[u8]) -> u64 {
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
         let [first, second, third, fourth] = self.seed.0;
         let length = key.len();
         let mut state = first;

@@ -40,7 +40,7 @@ mod tests;
 use arena::Arena;
 use deadlines::Deadlines;
 pub use hash::HashSeed;
-use hash::KeyHasher;
+pub(crate) use hash::KeyHasher;
 use index::{Index, Place, Spot};
 use marks::Marker;
 pub use sample::Candidate;

@@ -1,0 +1,51 @@
+//! What keys hold beside strings: hashes, sets, lists and sorted sets, as data structures that know nothing of
+//! commands, time or replication.
+//!
+//! Each type has two forms. A small one is a record of a few KiB at most, bytes that live in an entry of the
+//! table as a string does. A large one is made of trees ([`tree`]): a clone of it costs nothing and is a
+//! snapshot, its memory is freed in slices, and what it answers is O(log n). A collection begins small, becomes
+//! large with the first change after which it would not fit the limits here, and stays large until it is
+//! gone. The limits are part of the format: the order in which elements are told, and the
+//! answers of OBJECT ENCODING, depend on them.
+//!
+//! Large collections keep a digest of what they hold, whatever the order of its changes or the shape of its
+//! trees; small ones are digested as the bytes that they are. Chunks of a large collection are parts of it in
+//! its order, for snapshots; what is rebuilt from them is judged, since they come from a disk or a peer.
+
+mod hash;
+mod hashed;
+mod item;
+mod ordered;
+mod ordered_tree;
+mod set;
+#[cfg(test)]
+mod testing;
+mod tree;
+
+pub use hash::{Fields, Hash, HashRef};
+pub use hashed::{Hashed, HashedBuilder};
+pub use item::Item;
+pub use ordered::{Element, Ordered};
+pub use ordered_tree::{BackElements, Elements};
+pub use set::{Members, Set, SetRef};
+pub use tree::{Block, Remains, Tree, Walk};
+
+use crate::keyspace::digest::KeyDigest;
+use crate::table::Meta;
+
+/// Most elements of a small hash, sorted set, or set of members that are not all integers.
+pub const SMALL_COUNT_MAX: usize = 128;
+/// Longest field, value or member in a small hash, set or sorted set.
+pub const SMALL_ELEMENT_BYTES_MAX: usize = 64;
+/// Most members of a small set of integers.
+pub const SMALL_INTEGERS_MAX: usize = 512;
+
+/// The digest of one element; those of a collection are added.
+fn element_digest(key: &[u8], value: &[u8]) -> u128 {
+    const META: Meta = Meta {
+        deadline_ms: None,
+        version: 0,
+        kind: 0,
+    };
+    KeyDigest::new(0, key).entry(value, META)
+}
