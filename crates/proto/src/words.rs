@@ -24,6 +24,16 @@ pub const DECREMENT_OVERFLOW: &str = "ERR decrement would overflow";
 pub const INCREMENT_NOT_FINITE: &str = "ERR increment would produce NaN or Infinity";
 /// RENAME of an absent key, and others.
 pub const NO_SUCH_KEY: &str = "ERR no such key";
+/// MSETEX with a count of keys that is none.
+pub const INVALID_KEY_COUNT: &str = "ERR invalid numkeys value";
+/// MSETEX with fewer pairs than it says.
+pub const WRONG_PAIR_COUNT: &str = "ERR wrong number of key-value pairs";
+/// LCS with both LEN and IDX.
+pub const LCS_LEN_AND_IDX: &str = "ERR If you want both the length and indexes, please just use IDX.";
+/// LCS of keys of another type.
+pub const LCS_NOT_STRINGS: &str = "ERR The specified keys must contain string values";
+/// LCS of strings whose lengths multiply to too much work.
+pub const LCS_TOO_LONG: &str = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
 /// SETRANGE with a negative offset.
 pub const OFFSET_OUT_OF_RANGE: &str = "ERR offset is out of range";
 /// A string would exceed 512 MiB.
@@ -111,6 +121,8 @@ pub const INVALID_COMMAND: &str = "ERR Invalid command specified";
 pub const NO_KEY_ARGUMENTS: &str = "ERR The command has no key arguments";
 /// COMMAND GETKEYS of a request with the wrong number of arguments.
 pub const INVALID_ARGUMENT_COUNT: &str = "ERR Invalid number of arguments specified for command";
+/// COMMAND GETKEYS of a request whose count of keys is none.
+pub const INVALID_ARGUMENTS: &str = "ERR Invalid arguments specified for command";
 /// SLOWLOG GET with a negative count.
 pub const SLOWLOG_COUNT: &str = "ERR count should be greater than or equal to -1";
 

@@ -3,7 +3,9 @@
 //! arguments are typed, `Copy`, and never collected into a `Vec`.
 
 use repligo_proto::resp::ArgSlice;
+use repligo_proto::words;
 
+use super::{CommandError, parse_i64};
 use crate::packed::{Corrupt, corrupt, put_bytes, put_varint, take_bytes, take_varint};
 
 /// Any number of byte strings from either source.
@@ -41,6 +43,13 @@ impl<'a> List<'a> {
         match *self {
             Self::Encoded { count, bytes } => (count, bytes),
             Self::Args(_) => panic!("only what was decoded is executed in slices"),
+        }
+    }
+
+    fn get(&self, index: usize) -> Option<&'a [u8]> {
+        match self {
+            Self::Args(args) => args.try_get(index),
+            Self::Encoded { .. } => self.iter().nth(index),
         }
     }
 
@@ -89,6 +98,129 @@ impl<'a> Iterator for ListIter<'a> {
         (self.rest.len(), Some(self.rest.len()))
     }
 }
+
+/// The arguments of a [`super::Call`] behind its name, and how far they have been taken: reading is in order. Taking
+/// beyond the end gives empty arguments, so that what was checked before, and bytes of a peer that were not, need no
+/// other code.
+#[derive(Clone, Copy, Debug)]
+pub struct Arguments<'a> {
+    rest: List<'a>,
+    taken: usize,
+}
+
+impl<'a> Arguments<'a> {
+    /// All of `args` (the name is not among them).
+    pub fn new(args: ArgSlice<'a>) -> Self {
+        Self {
+            rest: List::Args(args),
+            taken: 0,
+        }
+    }
+
+    /// `count` arguments, each with its length in front, as [`Arguments::encoded`] gave them.
+    pub(crate) fn from_encoded((count, bytes): (usize, &'a [u8])) -> Self {
+        Self {
+            rest: List::Encoded { count, bytes },
+            taken: 0,
+        }
+    }
+
+    /// How many are not taken yet.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// True when all are taken.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many were taken.
+    #[inline]
+    pub fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// The next one, or an empty one at the end.
+    #[inline]
+    pub fn take(&mut self) -> &'a [u8] {
+        let mut iter = self.rest.iter();
+        let Some(argument) = iter.next() else { return b"" };
+        self.rest = iter.rest;
+        self.taken += 1;
+        argument
+    }
+
+    /// The next one as an integer.
+    ///
+    /// # Errors
+    /// Redis' error for one that is none.
+    pub fn take_integer(&mut self) -> Result<i64, CommandError> {
+        parse_i64(self.take()).ok_or(CommandError::fixed(words::NOT_AN_INTEGER))
+    }
+
+    /// Takes the next one if it is this word, whatever its case.
+    pub fn take_word(&mut self, word: &str) -> bool {
+        let is_next = self.peek().eq_ignore_ascii_case(word.as_bytes());
+        if is_next {
+            self.take();
+        }
+        is_next
+    }
+
+    /// The next one, which is not taken; an empty one at the end.
+    #[inline]
+    pub fn peek(&self) -> &'a [u8] {
+        self.rest.get(0).unwrap_or(b"")
+    }
+
+    /// Leaves out the next `count`.
+    pub fn skip(&mut self, count: usize) {
+        (0..count.min(self.len())).for_each(|_| {
+            self.take();
+        });
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&'a [u8]> {
+        self.rest.get(index)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.rest.iter()
+    }
+
+    /// Bytes of all that are not taken.
+    pub(crate) fn total_bytes(&self) -> usize {
+        self.iter().map(<[u8]>::len).sum()
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        self.rest.encode(out);
+    }
+
+    pub(super) fn decode(input: &mut &'a [u8]) -> Result<Self, Corrupt> {
+        let rest = List::decode(input)?;
+        Ok(Self { rest, taken: 0 })
+    }
+
+    /// Number and bytes of arguments that were decoded.
+    ///
+    /// # Panics
+    /// If they come straight from a request.
+    pub(crate) fn encoded(&self) -> (usize, &'a [u8]) {
+        self.rest.encoded()
+    }
+}
+
+impl PartialEq for Arguments<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Arguments<'_> {}
 
 /// The keys of a command that takes any number of them.
 #[derive(Clone, Copy, Debug)]

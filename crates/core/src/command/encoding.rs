@@ -13,7 +13,7 @@ use crate::packed::{
 };
 
 use super::options::{Expiry, SetCondition, SetReply};
-use super::{Command, Keys, Pairs};
+use super::{Call, Command, Keys, Pairs};
 use fields::{
     put_deadline, put_get_expiry, put_set_options, take_deadline, take_get_expiry, take_object_field,
     take_set_options, take_ttl_form,
@@ -27,7 +27,10 @@ pub const FIRST_OP_TAG: u8 = 0x80;
 /// The first byte of an encoded SETRANGE: a short op that can take long.
 pub const SET_RANGE_TAG: u8 = tag::SET_RANGE;
 
-/// The first byte of an encoded command.
+/// The first byte of every [`Call`]: the escape from one tag for each command.
+pub const CALL_TAG: u8 = tag::CALL;
+
+/// The first byte of an encoded command. 0x13 and 0x1a are spent: commands had them that are calls now.
 mod tag {
     pub const GET: u8 = 0x01;
     pub const SET: u8 = 0x02;
@@ -47,14 +50,12 @@ mod tag {
     pub const TOUCH: u8 = 0x10;
     pub const EXPIRE: u8 = 0x11;
     pub const TTL: u8 = 0x12;
-    pub const PERSIST: u8 = 0x13;
     pub const TYPE: u8 = 0x14;
     pub const KEYS: u8 = 0x15;
     pub const SCAN: u8 = 0x16;
     pub const RANDOM_KEY: u8 = 0x17;
     pub const RENAME: u8 = 0x18;
     pub const OBJECT: u8 = 0x19;
-    pub const MEMORY_USAGE: u8 = 0x1a;
     pub const DB_SIZE: u8 = 0x1b;
     pub const FLUSH_DB: u8 = 0x1c;
     pub const FLUSH_ALL: u8 = 0x1d;
@@ -62,6 +63,8 @@ mod tag {
     /// SET with no option and OK as its reply: the hot path has no option byte.
     pub const SET_PLAIN: u8 = 0x1f;
     pub const INVALIDATE: u8 = 0x20;
+    /// Behind the database the number of the row follows; see [`crate::command::Call`].
+    pub const CALL: u8 = 0x7f;
 }
 
 impl<'a> Command<'a> {
@@ -148,7 +151,6 @@ impl<'a> Command<'a> {
                 put_key(out, tag::TTL, db, key);
                 out.push(form as u8);
             }
-            Self::Persist { db, key } => put_key(out, tag::PERSIST, db, key),
             Self::Type { db, key } => put_key(out, tag::TYPE, db, key),
             Self::Keys { db, pattern } => put_key(out, tag::KEYS, db, pattern),
             Self::Scan {
@@ -182,10 +184,13 @@ impl<'a> Command<'a> {
                 put_key(out, tag::OBJECT, db, key);
                 out.push(field as u8);
             }
-            Self::MemoryUsage { db, key } => put_key(out, tag::MEMORY_USAGE, db, key),
             Self::DbSize { db } => out.extend_from_slice(&[tag::DB_SIZE, db]),
             Self::FlushDb { db } => out.extend_from_slice(&[tag::FLUSH_DB, db]),
             Self::FlushAll => out.push(tag::FLUSH_ALL),
+            Self::Call(call) => {
+                out.push(tag::CALL);
+                call.encode(out);
+            }
             _ => unreachable!("string commands are encoded by encode()"),
         }
     }
@@ -326,10 +331,6 @@ impl<'a> Command<'a> {
                 key: take_bytes(input)?,
                 form: take_ttl_form(input)?,
             },
-            tag::PERSIST => Self::Persist {
-                db,
-                key: take_bytes(input)?,
-            },
             tag::TYPE => Self::Type {
                 db,
                 key: take_bytes(input)?,
@@ -374,12 +375,9 @@ impl<'a> Command<'a> {
                 key: take_bytes(input)?,
                 field: take_object_field(input)?,
             },
-            tag::MEMORY_USAGE => Self::MemoryUsage {
-                db,
-                key: take_bytes(input)?,
-            },
             tag::DB_SIZE => Self::DbSize { db },
             tag::FLUSH_DB => Self::FlushDb { db },
+            tag::CALL => Self::Call(Call::decode(db, input)?),
             _ => return corrupt("a command tag"),
         })
     }

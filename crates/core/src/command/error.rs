@@ -14,7 +14,7 @@ impl CommandError {
     }
 
     /// From a sentence that quotes what the client sent, which need not be UTF-8.
-    pub(super) fn composed(text: Vec<u8>) -> Self {
+    pub(crate) fn composed(text: Vec<u8>) -> Self {
         Self(Cow::Owned(text))
     }
 

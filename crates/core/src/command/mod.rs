@@ -6,25 +6,32 @@
 //! command is applied. A TTL stays relative here and becomes a deadline at apply, by the entry's time,
 //! so that it does not depend on the clock of the node that took the request.
 //!
+//! A command that is a row of the table and a handler in [`crate::keyspace`] travels as a [`Call`]; commands that are
+//! measured to gain from it have a variant of their own.
+//!
 //! Commands that do not touch the keyspace (PING, CLIENT, MULTI, …) are the session's business and
 //! have no variant here.
 
 mod argument;
+mod call;
 mod encoding;
 mod error;
 mod number;
 mod options;
 mod parse;
 
-pub use argument::{Keys, Pairs};
-pub use encoding::{FIRST_OP_TAG, SET_RANGE_TAG};
+use repligo_proto::command::flag;
+
+pub use argument::{Arguments, Keys, Pairs};
+pub use call::Call;
+pub use encoding::{CALL_TAG, FIRST_OP_TAG, SET_RANGE_TAG};
 pub use error::CommandError;
 pub use number::parse_i64;
 pub use options::{
     Deadline, DeadlineCondition, DeadlineError, Expiry, GetExpiry, ObjectField, SetCondition, SetReply,
     TtlForm,
 };
-pub use parse::{is_data_command, parse};
+pub use parse::{WriteOptions, parse};
 
 /// One data command. Commands of Redis that differ in form only share a variant: INCR, DECR and DECRBY
 /// are `IncrBy`; SETEX, PSETEX, SETNX and GETSET are `Set`; UNLINK is `Del`; SUBSTR is `GetRange`.
@@ -195,13 +202,6 @@ pub enum Command<'a> {
         /// Unit, and whether the reply is relative.
         form: TtlForm,
     },
-    /// PERSIST: 1 when a deadline was removed.
-    Persist {
-        /// Database.
-        db: u8,
-        /// Key.
-        key: &'a [u8],
-    },
     /// TYPE: `none` or the type's name.
     Type {
         /// Database.
@@ -254,13 +254,6 @@ pub enum Command<'a> {
         /// What is asked.
         field: ObjectField,
     },
-    /// MEMORY USAGE: bytes that the key takes, or null.
-    MemoryUsage {
-        /// Database.
-        db: u8,
-        /// Key.
-        key: &'a [u8],
-    },
     /// DBSIZE: number of keys.
     DbSize {
         /// Database.
@@ -273,6 +266,8 @@ pub enum Command<'a> {
     },
     /// FLUSHALL.
     FlushAll,
+    /// Every command without a layout of its own.
+    Call(Call<'a>),
     /// WATCH, for the session alone: the versions of the keys (0 = absent), each as eight bytes in
     /// little-endian order, with nothing around them.
     Watch {
@@ -300,10 +295,10 @@ impl<'a> Command<'a> {
             | Self::Scan { .. }
             | Self::RandomKey { .. }
             | Self::Object { .. }
-            | Self::MemoryUsage { .. }
             | Self::DbSize { .. }
             | Self::Watch { .. } => false,
             Self::GetEx { expiry, .. } => expiry.changes_deadline(),
+            Self::Call(call) => call.spec.is_write(),
             Self::Set { .. }
             | Self::GetDel { .. }
             | Self::MSet { .. }
@@ -315,7 +310,6 @@ impl<'a> Command<'a> {
             | Self::Del { .. }
             | Self::Invalidate { .. }
             | Self::Expire { .. }
-            | Self::Persist { .. }
             | Self::Rename { .. }
             | Self::FlushDb { .. }
             | Self::FlushAll => true,
@@ -333,7 +327,7 @@ impl<'a> Command<'a> {
                 | Self::IncrByFloat { .. }
                 | Self::Append { .. }
                 | Self::SetRange { .. }
-        )
+        ) || matches!(self, Self::Call(call) if call.spec.has(flag::DENYOOM))
     }
 
     /// The database it works on; `None` for FLUSHALL, which works on all of them.
@@ -359,17 +353,16 @@ impl<'a> Command<'a> {
             | Self::Touch { db, .. }
             | Self::Expire { db, .. }
             | Self::Ttl { db, .. }
-            | Self::Persist { db, .. }
             | Self::Type { db, .. }
             | Self::Keys { db, .. }
             | Self::Scan { db, .. }
             | Self::RandomKey { db }
             | Self::Rename { db, .. }
             | Self::Object { db, .. }
-            | Self::MemoryUsage { db, .. }
             | Self::DbSize { db }
             | Self::FlushDb { db }
             | Self::Watch { db, .. } => Some(db),
+            Self::Call(call) => Some(call.db),
             Self::FlushAll => None,
         }
     }
@@ -386,6 +379,7 @@ impl<'a> Command<'a> {
             | Self::Watch { keys, .. } => keys.len(),
             Self::MSet { pairs, .. } | Self::MSetNx { pairs, .. } => pairs.len(),
             Self::Rename { .. } => 2,
+            Self::Call(call) => call.key_count(),
             _ => 1,
         };
         keys.saturating_sub(1)
@@ -407,10 +401,8 @@ impl<'a> Command<'a> {
             | Self::SetRange { key, .. }
             | Self::Expire { key, .. }
             | Self::Ttl { key, .. }
-            | Self::Persist { key, .. }
             | Self::Type { key, .. }
-            | Self::Object { key, .. }
-            | Self::MemoryUsage { key, .. } => visit(key),
+            | Self::Object { key, .. } => visit(key),
             Self::MGet { keys, .. }
             | Self::Del { keys, .. }
             | Self::Invalidate { keys, .. }
@@ -424,6 +416,7 @@ impl<'a> Command<'a> {
                 visit(from);
                 visit(to);
             }
+            Self::Call(call) => call.for_each_key(visit),
             Self::Keys { .. }
             | Self::Scan { .. }
             | Self::RandomKey { .. }
@@ -433,7 +426,7 @@ impl<'a> Command<'a> {
         }
     }
 
-    /// Name of the variant as a Redis command in lower case. Commands that share a variant share the
+    /// Name of the variant, or of the row of a call, as a Redis command in lower case. Commands that share a variant share the
     /// name, so statistics and access rules go by the command table instead.
     pub fn name(&self) -> &'static str {
         match self {
@@ -456,7 +449,6 @@ impl<'a> Command<'a> {
             Self::Touch { .. } => "touch",
             Self::Expire { .. } => "pexpire",
             Self::Ttl { .. } => "pttl",
-            Self::Persist { .. } => "persist",
             Self::Type { .. } => "type",
             Self::Keys { .. } => "keys",
             Self::Scan { .. } => "scan",
@@ -469,10 +461,10 @@ impl<'a> Command<'a> {
                 only_if_absent: true, ..
             } => "renamenx",
             Self::Object { .. } => "object",
-            Self::MemoryUsage { .. } => "memory usage",
             Self::DbSize { .. } => "dbsize",
             Self::FlushDb { .. } => "flushdb",
             Self::FlushAll => "flushall",
+            Self::Call(call) => call.spec.name,
             Self::Watch { .. } => "watch",
         }
     }

@@ -6,6 +6,7 @@
 use super::digest::KeyDigest;
 use super::kind;
 use crate::eviction::Tracking;
+use crate::limits::STEP_BYTES;
 use crate::table::{EntryRef, HashSeed, Meta, Table};
 
 /// One of the sixteen.
@@ -18,7 +19,8 @@ pub(super) struct Database {
     /// Sum of [`KeyDigest::entry`] over all entries; kept per database so that FLUSHDB has not to walk
     /// what it drops.
     digest: u128,
-    /// Bytes of values that went since [`Database::take_gone_bytes`]: the digest reads each of them.
+    /// Bytes of values that went since [`Database::take_gone_bytes`], since the digest reads each of them, and other work
+    /// in the same measure.
     gone_bytes: usize,
 }
 
@@ -83,6 +85,11 @@ impl Database {
     #[inline]
     pub fn take_gone_bytes(&mut self) -> usize {
         std::mem::take(&mut self.gone_bytes)
+    }
+
+    /// Counts steps that a command took beside what its arguments and its reply tell.
+    pub fn note_work(&mut self, steps: usize) {
+        self.gone_bytes = self.gone_bytes.saturating_add(steps.saturating_mul(STEP_BYTES));
     }
 
     /// Changes everything but the value of an entry that exists and whose kind stays what it is.

@@ -3,10 +3,14 @@
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
-use crate::command::{Deadline, DeadlineCondition, Keys, ObjectField, TtlForm, parse_i64};
+use crate::command::{
+    Arguments, CommandError, Deadline, DeadlineCondition, Keys, ObjectField, TtlForm, parse_i64,
+};
 
 use crate::eviction::Tracking;
 
+use super::contexts::{Changed, ReadContext, WriteContext};
+use super::handlers::{Handler, read, write};
 use super::write::BuiltMeta;
 use super::{Keyspace, kind};
 
@@ -16,6 +20,43 @@ const EMBEDDED_BYTES_MAX: usize = 44;
 const SHARED_INTEGERS: i64 = 10_000;
 /// What OBJECT REFCOUNT says of a shared object.
 const SHARED_REFERENCE_COUNT: i64 = i32::MAX as i64;
+
+pub(super) const HANDLERS: &[Handler] = &[write("persist", persist), read("memory|usage", memory_usage)];
+
+/// `key`: 1 when a deadline was removed.
+fn persist(
+    context: &mut WriteContext<'_>,
+    mut arguments: Arguments<'_>,
+    reply: &mut ReplyWriter<'_>,
+) -> Result<Changed, CommandError> {
+    let key = arguments.take();
+    let is_volatile = context.deadline_ms(key).is_some();
+    if is_volatile {
+        context.put_deadline(key, None);
+    }
+    reply.integer(i64::from(is_volatile));
+    Ok(Changed::from(is_volatile))
+}
+
+/// `key [SAMPLES count]`: bytes that the key takes, or null. Nothing is sampled, the bytes are known.
+fn memory_usage(
+    context: &ReadContext<'_>,
+    mut arguments: Arguments<'_>,
+    reply: &mut ReplyWriter<'_>,
+) -> Result<(), CommandError> {
+    let key = arguments.take();
+    while !arguments.is_empty() {
+        let has_count = arguments.len() > 1 && arguments.take_word("samples");
+        if !has_count || arguments.take_integer()? < 0 {
+            return Err(CommandError::fixed(words::SYNTAX));
+        }
+    }
+    match context.memory_bytes(key) {
+        Some(bytes) => reply.integer(bytes as i64),
+        None => reply.null(),
+    }
+    Ok(())
+}
 
 /// The arguments of RENAME.
 #[derive(Clone, Copy, Debug)]
@@ -75,16 +116,6 @@ impl Keyspace {
         }
         self.put_deadline(db, key, Some(new_ms.max(0) as u64));
         reply.integer(1);
-    }
-
-    pub(super) fn persist(&mut self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
-        let volatile = self
-            .find(db, key)
-            .is_some_and(|entry| entry.deadline_ms.is_some());
-        if volatile {
-            self.put_deadline(db, key, None);
-        }
-        reply.integer(i64::from(volatile));
     }
 
     pub(super) fn time_to_live(
@@ -174,17 +205,6 @@ impl Keyspace {
                 reply.integer(i64::from(frequency.unwrap_or(0)));
             }
             ObjectField::Frequency => reply.error(words::NO_LFU_POLICY),
-        }
-    }
-
-    pub(super) fn memory_usage(&self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
-        let bytes = self.find(db, key).and_then(|_| {
-            let table = self.database(db)?.table();
-            table.entry_bytes(table.hash(key), key)
-        });
-        match bytes {
-            Some(bytes) => reply.integer(bytes as i64),
-            None => reply.null(),
         }
     }
 }

@@ -13,11 +13,14 @@
 //! - Each database's digest is the sum of the hashes of its entries, kept up with each change.
 //! - A negative row (an origin key that is known to have no row) is an entry that no plain command sees.
 
+mod calls;
 mod clock;
+mod contexts;
 mod database;
 pub(crate) mod digest;
 mod evict;
 mod extended;
+mod handlers;
 mod keys;
 mod known;
 mod lag;
@@ -249,6 +252,7 @@ impl Keyspace {
         match *command {
             Command::MGet { db, keys } => return self.get_many_at_once(db, keys, reply),
             Command::Keys { .. } | Command::Scan { .. } => return self.walk_at_once(command, reply),
+            Command::Call(ref call) => return self.read_call_at_once(call, reply),
             _ => self.answer(command, clock.now_ms.max(clock.wall_ms).max(self.time_ms), reply),
         }
         ReadOutcome::Done
@@ -308,7 +312,6 @@ impl Keyspace {
             } => {
                 self.expire(db, key, (deadline, condition), reply);
             }
-            Command::Persist { db, key } => self.persist(db, key, reply),
             // In a block, where it cannot be: outside of one it never gets here.
             Command::Invalidate { .. } => reply.error(crate::origin::words::INVALIDATE_ALONE),
             Command::Rename {
@@ -335,6 +338,7 @@ impl Keyspace {
                 (0..DATABASES as u8).for_each(|db| self.clear_database(db));
                 reply.ok();
             }
+            Command::Call(ref call) => self.apply_call(call, reply),
             // A read between writes; where nobody waits for its reply there is nothing to do.
             _ if reply.is_discard() => {}
             _ => self.answer(command, self.present_ms.max(self.time_ms), reply),
@@ -392,7 +396,6 @@ impl Keyspace {
             }
             Command::RandomKey { db } => self.random_key(db, reply),
             Command::Object { db, key, field } => self.object(db, key, field, reply),
-            Command::MemoryUsage { db, key } => self.memory_usage(db, key, reply),
             Command::DbSize { db } => {
                 let count = self
                     .database(db)

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use repligo_proto::reply::ReplyWriter;
 
 use super::Keyspace;
+use super::calls::CallTask;
 use super::stretch::{Stretch, may_stretch};
 use super::walk::Walk;
 use super::write::NewValue;
@@ -82,6 +83,7 @@ enum Kind {
         alone: bool,
     },
     Stretch(Box<Stretch>),
+    Call(Box<CallTask>),
     Block(Box<Block>),
 }
 
@@ -105,7 +107,11 @@ pub struct Task(Kind);
 impl Task {
     /// True for a task that others may write past.
     pub fn is_walk(&self) -> bool {
-        matches!(self.0, Kind::Walk { .. })
+        match &self.0 {
+            Kind::Walk { .. } => true,
+            Kind::Call(call) => call.is_detached(),
+            _ => false,
+        }
     }
 
     /// The same task; if it is a walk, its reply is to be taken with [`Task::into_found`].
@@ -118,7 +124,11 @@ impl Task {
 
     /// True while it is in the middle of a single key that takes long: others may come first.
     pub fn gives_way(&self) -> bool {
-        matches!(&self.0, Kind::Walk { walk, .. } if walk.is_in_key())
+        match &self.0 {
+            Kind::Walk { walk, .. } => walk.is_in_key(),
+            Kind::Call(call) => call.is_detached(),
+            _ => false,
+        }
     }
 
     /// True for one that changes nothing.
@@ -126,6 +136,7 @@ impl Task {
         match &self.0 {
             Kind::Keys { each, .. } => !matches!(each, Each::Delete),
             Kind::Walk { .. } => true,
+            Kind::Call(call) => call.is_read(),
             Kind::Set { .. } | Kind::Stretch(_) | Kind::Block(_) => false,
         }
     }
@@ -181,6 +192,7 @@ impl Keyspace {
                 .is_some_and(|database| database.table().len() > SLICE_STEPS),
             Command::Scan { count, .. } => *count > SLICE_STEPS as u64,
             Command::SetRange { .. } | Command::Append { .. } => self.stretches_far(command),
+            Command::Call(call) => self.is_wide_call(call),
             _ => false,
         }
     }
@@ -190,6 +202,7 @@ impl Keyspace {
         match command {
             Command::MGet { keys, .. } => keys.len() > 1,
             Command::Keys { .. } | Command::Scan { .. } => true,
+            Command::Call(call) => Self::may_be_long_call(call),
             _ => self.is_wide(command),
         }
     }
@@ -281,6 +294,7 @@ impl Keyspace {
             Command::SetRange { .. } | Command::Append { .. } => Kind::Stretch(Box::new(
                 Stretch::new(command, source).expect("only SETRANGE and APPEND stretch"),
             )),
+            Command::Call(ref call) => Kind::Call(Box::new(CallTask::new(call, source))),
             _ => panic!("{} is never executed in slices", command.name()),
         })
     }
@@ -324,6 +338,7 @@ impl Keyspace {
                 is_done
             }
             Kind::Stretch(stretch) => stretch.advance(self, steps, reply),
+            Kind::Call(call) => call.advance(self, steps, reply),
             Kind::Set { .. } => self.advance_set(&mut task.0, steps, reply),
             Kind::Keys { .. } => self.advance_keys(&mut task.0, steps, reply),
         }

@@ -9,9 +9,18 @@ use repligo_proto::words;
 use crate::command::{DeadlineError, Expiry, GetExpiry, Pairs, SetCondition, SetReply, parse_i64};
 use crate::limits::{READ_AT_ONCE_BYTES, STRING_BYTES_MAX};
 
+mod lcs;
+mod msetex;
+
 use super::extended::Extended;
+use super::handlers::{Handler, by_arguments, long_read, long_write};
 use super::write::{BuiltMeta, NewValue};
 use super::{Keyspace, ReadOutcome, kind};
+
+pub(super) const HANDLERS: &[Handler] = &[
+    long_read("lcs", lcs::lcs, lcs::weigh),
+    long_write("msetex", msetex::msetex, by_arguments).checked(msetex::check),
+];
 
 /// The arguments of SET.
 #[derive(Clone, Copy, Debug)]
@@ -154,7 +163,7 @@ impl Keyspace {
     pub(super) fn set_many(&mut self, db: u8, pairs: Pairs<'_>, reply: &mut ReplyWriter<'_>) {
         pairs
             .iter()
-            .for_each(|(key, value)| self.put(db, key, NewValue::string(value, None)));
+            .for_each(|(key, value)| _ = self.put(db, key, NewValue::string(value, None)));
         reply.ok();
     }
 
@@ -164,7 +173,7 @@ impl Keyspace {
         }
         pairs
             .iter()
-            .for_each(|(key, value)| self.put(db, key, NewValue::string(value, None)));
+            .for_each(|(key, value)| _ = self.put(db, key, NewValue::string(value, None)));
         reply.integer(1);
     }
 

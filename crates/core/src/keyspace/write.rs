@@ -27,12 +27,11 @@ impl<'a> NewValue<'a> {
 
 impl Keyspace {
     /// Writes a key, whatever was there before. With a deadline that has passed it removes what was
-    /// there.
+    /// there. False if neither changed anything.
     #[inline]
-    pub(super) fn put(&mut self, db: u8, key: &[u8], new: NewValue<'_>) {
+    pub(super) fn put(&mut self, db: u8, key: &[u8], new: NewValue<'_>) -> bool {
         if self.has_passed(new.deadline_ms) {
-            self.erase_if(db, key, |_| true);
-            return;
+            return self.erase_if(db, key, |_| true);
         }
         let meta = Meta {
             deadline_ms: new.deadline_ms,
@@ -40,6 +39,7 @@ impl Keyspace {
             kind: new.kind,
         };
         self.put_entry(db, key, (new.value, meta));
+        true
     }
 
     /// Writes an entry with a version that is given: [`Keyspace::put`] and restoring a snapshot.

@@ -91,7 +91,7 @@ pub fn lane_full(keyspace: &str) -> String {
 pub fn unsupported(command: &str, keyspace: &str, remedy: &str) -> String {
     format!(
         "ERR {} is not supported in keyspace {keyspace}: {remedy}",
-        command.to_uppercase()
+        command.to_uppercase().replace('|', " ")
     )
 }
 

@@ -18,7 +18,7 @@ use super::outbox::{Sealed, Waiter};
 use super::slow::SlowRead;
 use super::{Forwarder, Replica, answer, fail};
 use crate::bugs::Bug;
-use crate::command::{Command, SET_RANGE_TAG};
+use crate::command::{CALL_TAG, Command, SET_RANGE_TAG};
 use crate::contract::{LogEntry, LongReply, Outputs, Spent, Ticket};
 use crate::entry::{Batch, EntryReader, SYSTEM_NODE, next_op};
 use crate::keyspace::{Keyspace, Task, steps_of};
@@ -363,8 +363,8 @@ impl Replica {
     fn task_of(&self, ops: &Bytes, op: &[u8], replies: bool) -> Option<Task> {
         let mut rest = op;
         let is_block = op.first() == Some(&Op::TRANSACTION_TAG);
-        let may_stretch = op.first() == Some(&SET_RANGE_TAG);
-        if !is_block && !may_stretch && op.len() < crate::limits::SLICE_STEPS {
+        let may_be_long = matches!(op.first(), Some(&SET_RANGE_TAG | &CALL_TAG));
+        if !is_block && !may_be_long && op.len() < crate::limits::SLICE_STEPS {
             return None;
         }
         match Op::decode(&mut rest).ok()? {

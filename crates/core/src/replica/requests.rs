@@ -7,6 +7,7 @@ use super::reads::WaitingRead;
 use super::{Replica, answer, fail};
 use crate::command::Command;
 use crate::contract::{Body, Outputs, ReadLevel, Request, Ticket};
+use crate::keyspace::Keyspace;
 use crate::limits;
 use crate::op::Op;
 use crate::origin::Route;
@@ -101,7 +102,16 @@ impl Replica {
             Body::Command(command) if command.may_grow() && self.has_no_room_for(grown_bytes(command)) => {
                 fail(outputs, ticket, resp3, words::OUT_OF_MEMORY);
             }
-            Body::Command(command) => self.submit_write(now, command, (ticket, resp3), outputs),
+            Body::Command(command) => {
+                if let Command::Call(call) = command
+                    && let Err(error) = Keyspace::check_call(call)
+                {
+                    return answer(outputs, ticket, resp3, |writer| {
+                        writer.error_bytes(error.as_bytes())
+                    });
+                }
+                self.submit_write(now, command, (ticket, resp3), outputs);
+            }
             Body::Transaction { transaction, locals } => {
                 if let Some(text) = self.settings.origin.refuse_transaction(transaction) {
                     return fail(outputs, ticket, resp3, &text);
@@ -198,6 +208,7 @@ fn grown_bytes(command: &Command<'_>) -> usize {
         Command::MSet { pairs, .. } | Command::MSetNx { pairs, .. } => {
             pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
         }
+        Command::Call(call) => call.arguments.total_bytes(),
         _ => 0,
     }
 }

@@ -104,13 +104,21 @@ fn write_key_use(key_use: &KeyUse, writer: &mut ReplyWriter<'_>) {
     writer.bulk_str("spec");
     writer.map(1);
     writer.bulk_str("index");
-    writer.integer(i64::from(keys.first));
+    let is_counted = key_use.count_at != 0;
+    writer.integer(if is_counted {
+        i64::from(key_use.count_at)
+    } else {
+        i64::from(keys.first)
+    });
     writer.bulk_str("find_keys");
     writer.map(2);
     writer.bulk_str("type");
-    writer.bulk_str("range");
+    writer.bulk_str(if is_counted { "keynum" } else { "range" });
     writer.bulk_str("spec");
     writer.map(3);
+    if is_counted {
+        return write_count(key_use, writer);
+    }
     writer.bulk_str("lastkey");
     // Positive positions are relative to the first key here.
     writer.integer(i64::from(if keys.last < 0 {
@@ -122,6 +130,16 @@ fn write_key_use(key_use: &KeyUse, writer: &mut ReplyWriter<'_>) {
     writer.integer(i64::from(keys.step));
     writer.bulk_str("limit");
     writer.integer(0);
+}
+
+/// Where the keys are behind their count, positions relative to it.
+fn write_count(key_use: &KeyUse, writer: &mut ReplyWriter<'_>) {
+    writer.bulk_str("keynumidx");
+    writer.integer(0);
+    writer.bulk_str("firstkey");
+    writer.integer(i64::from(key_use.keys.first) - i64::from(key_use.count_at));
+    writer.bulk_str("keystep");
+    writer.integer(i64::from(key_use.keys.step));
 }
 
 fn write_words(list: &[&str], writer: &mut ReplyWriter<'_>) {
@@ -179,11 +197,13 @@ fn write_keys(request: ArgSlice<'_>, and_flags: bool, writer: &mut ReplyWriter<'
         .flat_map(|key_use| {
             let flags = flags_of(spec, key_use, request);
             key_use
-                .keys
-                .positions(request.len())
+                .positions(request.len(), |index| request.try_get(index))
                 .map(move |position| (position, flags))
         })
         .collect();
+    if found.is_empty() {
+        return writer.error(words::INVALID_ARGUMENTS);
+    }
     writer.array(found.len());
     for (position, flags) in found {
         if and_flags {

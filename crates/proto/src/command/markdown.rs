@@ -16,10 +16,14 @@ Generated from the command table (`crates/proto/src/command/table`); do not edit
 that is not in this table is answered with `ERR unknown command`; if Redis has it, the error says so.
 ";
 
-const GROUPS: [(Group, &str); 7] = [
+const GROUPS: [(Group, &str); 11] = [
     (Group::Connection, "Connection"),
     (Group::Generic, "Keys"),
     (Group::String, "Strings"),
+    (Group::Hash, "Hashes"),
+    (Group::List, "Lists"),
+    (Group::Set, "Sets"),
+    (Group::SortedSet, "Sorted sets"),
     (Group::Transactions, "Transactions"),
     (Group::Server, "Server and introspection"),
     (Group::Cluster, "Read routing"),
@@ -36,6 +40,9 @@ pub fn markdown() -> String {
         COMMANDS.len()
     );
     for (group, title) in GROUPS {
+        if !with_subcommands().any(|spec| spec.group == group) {
+            continue;
+        }
         let _ = write!(
             out,
             "\n## {title}\n\n| command | since | time | what it does |\n|---|---|---|---|\n"

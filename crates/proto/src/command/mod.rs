@@ -1,8 +1,9 @@
 //! The command table: one row per command, the single source for parsing, arity checks, `COMMAND`,
 //! access control, routing and the generated compatibility table.
 //!
-//! A row says what a command looks like and never what it does: execution belongs to `core` (data
-//! commands) and to the sessions of the binary (the rest), which match on [`CommandId`].
+//! A row says what a command looks like and never what it does: execution belongs to `core`, which has a handler
+//! under the name of each row that reads or writes data, and to the sessions of the binary (the rest), which match
+//! on [`CommandId`].
 
 mod docs;
 mod elsewhere;
@@ -22,4 +23,4 @@ pub use markdown::markdown;
 pub use spec::{
     Argument, ArgumentKind, Categories, Deprecation, Flags, Group, KeySpec, KeyUse, Spec, category, flag,
 };
-pub use table::COMMANDS;
+pub use table::{COMMANDS, named_at_compile_time, numbered};

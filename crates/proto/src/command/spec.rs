@@ -3,6 +3,9 @@
 //! Names of flags, categories, groups and key uses are those that `COMMAND INFO` and `COMMAND DOCS` of
 //! Redis 7.0 report.
 
+use std::iter::StepBy;
+use std::ops::Range;
+
 use super::CommandId;
 
 /// A set of command flags, combined with `|` of [`flag`] constants.
@@ -34,6 +37,12 @@ pub mod flag {
     pub const NO_AUTH: Flags = 1 << 9;
     /// Allowed while a script blocks the server.
     pub const ALLOW_BUSY: Flags = 1 << 10;
+    /// May wait for something to be there.
+    pub const BLOCKING: Flags = 1 << 11;
+    /// An argument says how many keys there are.
+    pub const MOVABLE_KEYS: Flags = 1 << 12;
+    /// May name no key at all.
+    pub const NO_MANDATORY_KEYS: Flags = 1 << 13;
 
     /// Every flag with the name that Redis reports, in its order.
     pub(crate) const NAMES: &[(Flags, &str)] = &[
@@ -42,11 +51,14 @@ pub mod flag {
         (DENYOOM, "denyoom"),
         (ADMIN, "admin"),
         (NOSCRIPT, "noscript"),
+        (BLOCKING, "blocking"),
         (LOADING, "loading"),
         (STALE, "stale"),
         (SKIP_SLOWLOG, "skip_slowlog"),
         (FAST, "fast"),
         (NO_AUTH, "no_auth"),
+        (NO_MANDATORY_KEYS, "no_mandatory_keys"),
+        (MOVABLE_KEYS, "movablekeys"),
         (ALLOW_BUSY, "allow_busy"),
     ];
 }
@@ -135,6 +147,14 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Hashes.
+    Hash,
+    /// Lists.
+    List,
+    /// Sets.
+    Set,
+    /// Sorted sets.
+    SortedSet,
     /// MULTI and its relatives.
     Transactions,
     /// The connection itself.
@@ -153,6 +173,10 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::Hash => "hash",
+            Group::List => "list",
+            Group::Set => "set",
+            Group::SortedSet => "sorted-set",
             Group::Transactions => "transactions",
             Group::Connection => "connection",
             Group::Server => "server",
@@ -184,28 +208,66 @@ impl KeySpec {
 
     /// Positions of the keys in a request of `argument_count` arguments.
     pub fn positions(&self, argument_count: usize) -> impl Iterator<Item = usize> + use<> {
+        (self.first as usize..self.end(argument_count)).step_by((self.step as usize).max(1))
+    }
+
+    /// The position behind the last key in a request of `argument_count` arguments; 0 if there is no key.
+    fn end(&self, argument_count: usize) -> usize {
         let last = match self.last {
             last if last < 0 => argument_count as i64 + i64::from(last),
             last => i64::from(last).min(argument_count as i64 - 1),
         };
-        let end = if self.first == 0 {
+        if self.first == 0 {
             0
         } else {
             usize::try_from(last + 1).unwrap_or(0)
-        };
-        (self.first as usize..end).step_by((self.step as usize).max(1))
+        }
     }
 }
 
 /// How a command uses one range of keys, as `COMMAND INFO` reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyUse {
-    /// Where the keys are.
+    /// Where the keys are. Behind a count only first and step say something.
     pub keys: KeySpec,
+    /// Argument that says how many keys follow it; 0 where [`KeyUse::keys`] says where the last one is.
+    pub count_at: u8,
     /// `RO`, `RW`, `OW` or `RM`, then what is done with the value.
     pub flags: &'static [&'static str],
     /// A remark, or empty.
     pub notes: &'static str,
+}
+
+impl KeyUse {
+    /// Positions of its keys in a request of `argument_count` arguments, of which `argument` gives each. A count that
+    /// is no positive number, or says more than there is, gives none.
+    pub fn positions<'a>(
+        &self,
+        argument_count: usize,
+        argument: impl FnOnce(usize) -> Option<&'a [u8]>,
+    ) -> StepBy<Range<usize>> {
+        let (first, step) = (self.keys.first as usize, (self.keys.step as usize).max(1));
+        let end = if self.count_at == 0 {
+            self.keys.end(argument_count)
+        } else {
+            let count = argument(usize::from(self.count_at)).and_then(count_of);
+            count
+                .map(|count| first + count * step)
+                .filter(|&end| end <= argument_count)
+                .unwrap_or(0)
+        };
+        (first..end).step_by(step)
+    }
+}
+
+/// A positive decimal number as Redis takes it: no sign, no zero in front.
+fn count_of(text: &[u8]) -> Option<usize> {
+    const DIGITS_MAX: usize = 9;
+    let is_number = text.iter().all(u8::is_ascii_digit) && text.len() <= DIGITS_MAX;
+    (is_number && !matches!(text, [] | [b'0', ..])).then(|| {
+        text.iter()
+            .fold(0, |count, digit| count * 10 + usize::from(digit - b'0'))
+    })
 }
 
 /// A deprecated command's remarks.
@@ -315,6 +377,19 @@ impl Spec {
         self.has(flag::WRITE)
     }
 
+    /// Calls `visit` with the position of every key in a request of `argument_count` arguments, of which `argument`
+    /// gives each, in the order in which the row names them.
+    pub fn for_each_key<'a>(
+        &self,
+        argument_count: usize,
+        argument: impl Fn(usize) -> Option<&'a [u8]>,
+        mut visit: impl FnMut(usize),
+    ) {
+        for key_use in self.key_uses {
+            key_use.positions(argument_count, &argument).for_each(&mut visit);
+        }
+    }
+
     /// The last word of the name: that of the subcommand, or the whole name.
     pub fn word(&self) -> &'static str {
         self.name.split_once('|').map_or(self.name, |(_, word)| word)
@@ -358,5 +433,30 @@ mod tests {
         check(2, 2, 1, 3, &[2]);
         check(0, 0, 0, 9, &[]);
         check(1, 1, 1, 1, &[]);
+    }
+
+    #[test]
+    fn a_count_says_how_many_keys_follow_it() {
+        let check = |words: &[&str], expect: &[usize]| {
+            let keys = KeySpec {
+                first: 2,
+                last: 0,
+                step: 2,
+            };
+            let key_use = KeyUse {
+                keys,
+                count_at: 1,
+                flags: &[],
+                notes: "",
+            };
+            let argument = |index: usize| words.get(index).map(|word| word.as_bytes());
+            let found: Vec<_> = key_use.positions(words.len(), argument).collect();
+            assert_eq!(found, expect, "{words:?}");
+        };
+        check(&["msetex", "2", "a", "1", "b", "2", "NX"], &[2, 4]);
+        check(&["msetex", "1", "a", "1"], &[2]);
+        for count in ["2", "0", "-1", "x", "", "01", "99999999999999999999"] {
+            check(&["msetex", count, "a", "1"], &[]);
+        }
     }
 }

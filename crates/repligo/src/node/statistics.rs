@@ -61,7 +61,7 @@ impl Worker {
     #[inline]
     pub fn count_reply(&mut self, id: CommandId, reply: &[u8]) {
         if reply.first() == Some(&b'-') {
-            self.shared.metrics.commands[id as usize].failed.add(1);
+            self.shared.metrics.commands[id.index()].failed.add(1);
             self.count_error(reply);
         }
     }

@@ -81,7 +81,7 @@ pub(super) fn finish_exec(
         .as_mut()
         .and_then(|multi| multi.running.as_mut());
     let Some(running) = running.filter(|running| running.sequence == sequence) else {
-        worker.count_answer(CommandId::Exec as u16, tracked, &reply);
+        worker.count_answer(CommandId::Exec.number(), tracked, &reply);
         return connection.replies.answer(sequence, &reply, &mut worker.pool);
     };
     let tracked = tracked.unwrap_or_default();
@@ -168,7 +168,7 @@ impl Running {
     fn count(&mut self, worker: &mut Worker, reply: &Pieces) {
         let spent_ns = self.spent_ns.max(1);
         worker.count_reply(CommandId::Exec, reply.iter().next().unwrap_or_default());
-        worker.batch.count_timed(CommandId::Exec as u16, spent_ns);
+        worker.batch.count_timed(CommandId::Exec.number(), spent_ns);
         if let Some(words) = self.words.take() {
             worker.note_words(spent_ns / 1000, words);
         }
@@ -235,6 +235,6 @@ fn run_local(local: &mut Local<'_>, item: &LocalItem, out: &mut Vec<u8>) {
     };
     local.worker.count_reply(spec.id, &out[start..]);
     let took_ns = boottime_ns().saturating_sub(began_ns);
-    local.worker.batch.count_timed(spec.id as u16, took_ns);
+    local.worker.batch.count_timed(spec.id.number(), took_ns);
     local.worker.batch.exclude(took_ns);
 }

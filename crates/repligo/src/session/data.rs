@@ -34,21 +34,21 @@ pub(super) fn execute(
         Ok(command) => command,
         Err(error) => {
             super::reply_error(connection, worker, error.as_bytes());
-            worker.shared.metrics.commands[spec.id as usize].failed.add(1);
+            worker.shared.metrics.commands[spec.id.index()].failed.add(1);
             worker.batch.count(spec);
             return Flow::Done;
         }
     };
     if let Some(text) = refused_name(worker, spec, &command) {
         super::reply_error(connection, worker, text.as_bytes());
-        worker.shared.metrics.commands[spec.id as usize].failed.add(1);
+        worker.shared.metrics.commands[spec.id.index()].failed.add(1);
         worker.batch.count(spec);
         return Flow::Done;
     }
     if let Some(refusal) = worker.refusal() {
         let refusal = refusal.to_owned();
         super::reply_error(connection, worker, refusal.as_bytes());
-        worker.shared.metrics.commands[spec.id as usize].rejected.add(1);
+        worker.shared.metrics.commands[spec.id.index()].rejected.add(1);
         return Flow::Done;
     }
     if !command.is_write() {
@@ -177,7 +177,7 @@ pub(super) fn give_in(
         _ => connection.session.read_level(),
     };
     let demand = connection.demand;
-    let sequence = connection.replies.expect(shape, spec.id as u16, demand.bytes);
+    let sequence = connection.replies.expect(shape, spec.id.number(), demand.bytes);
     let ticket = u64::from(connection.slot) << 32 | u64::from(sequence);
     let request = Request {
         ticket,

@@ -317,7 +317,7 @@ fn reject(
     text: &[u8],
 ) -> Flow {
     if let Some(spec) = spec {
-        worker.shared.metrics.commands[spec.id as usize].rejected.add(1);
+        worker.shared.metrics.commands[spec.id.index()].rejected.add(1);
     }
     if let Some(multi) = &mut connection.session.multi {
         multi.spoil();

@@ -135,7 +135,7 @@ fn latency_histogram(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec
     let statistics = &local.worker.shared.metrics.commands;
     let used: Vec<&CommandStat> = with_subcommands()
         .filter(|spec| wanted(spec))
-        .map(|spec| &statistics[spec.id as usize])
+        .map(|spec| &statistics[spec.id.index()])
         .filter(|statistic| statistic.calls.get() > 0)
         .collect();
     let mut reply = local.reply(out);

@@ -437,7 +437,7 @@ fn every_row_of_the_command_table_has_an_executor() {
 /// Calls, failed calls and rejected calls of a command.
 fn counts(bench: &Bench, name: &[u8]) -> (u64, u64, u64) {
     let spec = repligo_proto::command::lookup(name).expect("a row");
-    let counted = &bench.worker.shared.metrics.commands[spec.id as usize];
+    let counted = &bench.worker.shared.metrics.commands[spec.id.index()];
     (counted.calls.get(), counted.failed.get(), counted.rejected.get())
 }
 

@@ -141,7 +141,7 @@ pub(super) fn queue(
     };
     multi.items.push(match item {
         Some(_) => LOCAL_ITEM,
-        None => spec.id as u16,
+        None => spec.id.number(),
     });
     if let Some(item) = item {
         multi.local_bytes += request.total_bytes() + size_of::<LocalItem>();
@@ -323,7 +323,7 @@ pub(super) fn exec(local: &mut Local<'_>, out: &mut Vec<u8>) -> Flow {
     if all_local {
         let sequence = connection
             .replies
-            .expect(Shape::Transaction, CommandId::Exec as u16, bytes);
+            .expect(Shape::Transaction, CommandId::Exec.number(), bytes);
         let mut running = Running::new(sequence, silent, locals);
         running.set_answer(all_placeholders(multi.items.len()), Some(block_words(connection)));
         return begin_block(local, running);

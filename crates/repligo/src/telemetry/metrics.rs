@@ -213,7 +213,7 @@ impl Metrics {
 pub fn for_all_commands() -> Metrics {
     let mut names: Vec<&'static str> = Vec::new();
     for spec in with_subcommands() {
-        let index = spec.id as usize;
+        let index = spec.id.index();
         names.resize(names.len().max(index + 1), "");
         names[index] = spec.name;
     }

@@ -39,7 +39,7 @@ impl Batch {
     /// Counts a command, charged with its share.
     #[inline]
     pub fn count(&mut self, spec: &Spec) {
-        self.shared.push(spec.id as u16);
+        self.shared.push(spec.id.number());
     }
 
     /// As [`Self::count`], by number.
@@ -87,7 +87,7 @@ impl Batch {
             return 0;
         }
         let took_ns = boottime_ns().saturating_sub(timer.0).max(1);
-        self.alone.push((spec.id as u16, took_ns));
+        self.alone.push((spec.id.number(), took_ns));
         self.alone_ns += took_ns;
         took_ns
     }
@@ -143,9 +143,9 @@ mod tests {
         let timer = batch.start(keys, 2, 10_000);
         assert!(batch.stop(keys, timer) > 0);
         batch.end(boottime_ns() - began_ns, &metrics);
-        assert_eq!(metrics.commands[get.id as usize].calls.get(), 3);
-        assert_eq!(metrics.commands[keys.id as usize].calls.get(), 1);
+        assert_eq!(metrics.commands[get.id.index()].calls.get(), 3);
+        assert_eq!(metrics.commands[keys.id.index()].calls.get(), 1);
         assert_eq!(metrics.commands_processed.get(), 4);
-        assert_eq!(metrics.commands[get.id as usize].name, "get");
+        assert_eq!(metrics.commands[get.id.index()].name, "get");
     }
 }

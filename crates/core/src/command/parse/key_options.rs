@@ -115,22 +115,6 @@ fn scan_cursor(text: &[u8]) -> Option<u64> {
     Some(if negative { cursor.wrapping_neg() } else { cursor })
 }
 
-/// MEMORY USAGE key [SAMPLES count]; strings have nothing to sample, so the count is only checked.
-pub(super) fn parse_memory_usage(db: u8, args: ArgSlice<'_>) -> Result<Command<'_>, CommandError> {
-    let mut rest = args.skip(3);
-    while let Some(word) = rest.try_get(0) {
-        let samples = rest
-            .try_get(1)
-            .filter(|_| word.eq_ignore_ascii_case(b"samples"))
-            .ok_or(text::SYNTAX)?;
-        if integer(samples)? < 0 {
-            return Err(text::SYNTAX);
-        }
-        rest = rest.skip(2);
-    }
-    Ok(Command::MemoryUsage { db, key: args.get(2) })
-}
-
 /// FLUSHDB and FLUSHALL take SYNC or ASYNC, which make no difference here: dropping a table is an op
 /// like any other.
 pub(super) fn check_flush_mode(args: ArgSlice<'_>) -> Result<(), CommandError> {

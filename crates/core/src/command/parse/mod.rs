@@ -11,8 +11,10 @@ use repligo_proto::command::{CommandId, Spec};
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
+pub use set_options::WriteOptions;
+
 use super::options::{ObjectField, SetCondition, SetReply, TtlForm};
-use super::{Command, CommandError, Expiry, Keys, Pairs, number::parse_i64};
+use super::{Call, Command, CommandError, Expiry, Keys, Pairs, number::parse_i64};
 
 /// What may be wrong with arguments.
 mod text {
@@ -35,7 +37,7 @@ enum Unit {
 }
 
 /// Parses a request for the data command of `spec`; `args` begins with its name, for a subcommand with
-/// its container's. Which commands are data commands: [`is_data_command`].
+/// its container's.
 ///
 /// # Errors
 /// The error that the client gets, also for a number of arguments that does not fit and for a command
@@ -50,70 +52,6 @@ pub fn parse<'a>(spec: &'static Spec, db: u8, args: ArgSlice<'a>) -> Result<Comm
         CommandId::Set if args.len() == 3 => Ok(plain_set(db, args.get(1), args.get(2))),
         _ => parse_string_command(spec, db, args),
     }
-}
-
-/// True for the commands that [`parse`] knows; all others are the session's business.
-pub fn is_data_command(id: CommandId) -> bool {
-    use CommandId::{
-        Append, DbSize, Decr, DecrBy, Del, Exists, Expire, ExpireAt, ExpireTime, FlushAll, FlushDb, Get,
-        GetDel, GetEx, GetRange, GetSet, Incr, IncrBy, IncrByFloat, Keys, MGet, MSet, MSetNx, MemoryUsage,
-        ObjectEncoding, ObjectFreq, ObjectIdleTime, ObjectRefCount, PExpire, PExpireAt, PExpireTime, PSetEx,
-        PTtl, Persist, RandomKey, Rename, RenameNx, RepligoInvalidate, Scan, Set, SetEx, SetNx, SetRange,
-        StrLen, SubStr, Touch, Ttl, Type, Unlink, Watch,
-    };
-    matches!(
-        id,
-        Append
-            | DbSize
-            | Decr
-            | DecrBy
-            | Del
-            | Exists
-            | Expire
-            | ExpireAt
-            | ExpireTime
-            | FlushAll
-            | FlushDb
-            | Get
-            | GetDel
-            | GetEx
-            | GetRange
-            | GetSet
-            | Incr
-            | IncrBy
-            | IncrByFloat
-            | Keys
-            | MGet
-            | MSet
-            | MSetNx
-            | MemoryUsage
-            | ObjectEncoding
-            | ObjectFreq
-            | ObjectIdleTime
-            | ObjectRefCount
-            | PExpire
-            | PExpireAt
-            | PExpireTime
-            | PSetEx
-            | PTtl
-            | Persist
-            | RandomKey
-            | Rename
-            | RenameNx
-            | RepligoInvalidate
-            | Scan
-            | Set
-            | SetEx
-            | SetNx
-            | SetRange
-            | StrLen
-            | SubStr
-            | Touch
-            | Ttl
-            | Type
-            | Unlink
-            | Watch
-    )
 }
 
 #[inline]
@@ -259,7 +197,6 @@ fn parse_key_command<'a>(
         CommandId::PTtl => ttl(TtlForm::Milliseconds),
         CommandId::ExpireTime => ttl(TtlForm::DeadlineSeconds),
         CommandId::PExpireTime => ttl(TtlForm::DeadlineMilliseconds),
-        CommandId::Persist => Command::Persist { db, key: argument(1) },
         CommandId::Type => Command::Type { db, key: argument(1) },
         CommandId::Keys => Command::Keys {
             db,
@@ -273,7 +210,6 @@ fn parse_key_command<'a>(
         CommandId::ObjectRefCount => object(ObjectField::RefCount),
         CommandId::ObjectIdleTime => object(ObjectField::IdleTime),
         CommandId::ObjectFreq => object(ObjectField::Frequency),
-        CommandId::MemoryUsage => key_options::parse_memory_usage(db, args)?,
         CommandId::DbSize => Command::DbSize { db },
         CommandId::FlushDb => {
             key_options::check_flush_mode(args)?;
@@ -283,6 +219,7 @@ fn parse_key_command<'a>(
             key_options::check_flush_mode(args)?;
             Command::FlushAll
         }
+        _ if Call::is_data(spec) => Command::Call(Call::new(spec, db, args)),
         _ => {
             return Err(CommandError::composed(
                 format!("ERR '{}' is no data command", spec.name).into_bytes(),

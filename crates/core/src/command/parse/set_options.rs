@@ -5,7 +5,7 @@ use repligo_proto::resp::ArgSlice;
 
 use super::{Unit, integer, invalid_expire_time, parse_i64, text};
 use crate::command::options::{DeadlineError, Expiry, GetExpiry, SetCondition, SetReply};
-use crate::command::{Command, CommandError};
+use crate::command::{Arguments, Command, CommandError};
 
 /// Redis refuses a TTL that leads past the end of its time range, by its clock. The parser has no clock
 /// and takes this one (the year 2109) instead, so that the answer is the same on every node; apply
@@ -55,76 +55,88 @@ fn time_error(error: DeadlineError, command: &str) -> CommandError {
     }
 }
 
-/// SET with options. The same option may come twice and the last time counts; different ones about
-/// time, and NX with XX, exclude each other.
-pub(super) fn parse_set(db: u8, args: ArgSlice<'_>) -> Result<Command<'_>, CommandError> {
-    let mut time: Option<(&[u8], TimeOption<'_>)> = None;
-    let mut keep = false;
-    let mut condition = SetCondition::Always;
-    let mut reply = SetReply::Ok;
-    let mut index = 3;
-    while index < args.len() {
-        let word = args.get(index);
-        if word.eq_ignore_ascii_case(b"nx") && condition != SetCondition::IfPresent {
-            condition = SetCondition::IfAbsent;
-        } else if word.eq_ignore_ascii_case(b"xx") && condition != SetCondition::IfAbsent {
-            condition = SetCondition::IfPresent;
-        } else if word.eq_ignore_ascii_case(b"get") {
-            reply = SetReply::Old;
-        } else if word.eq_ignore_ascii_case(b"keepttl") && time.is_none() {
-            keep = true;
-        } else {
-            time = Some(
-                take_time(args, index, time.map(|(known, _)| known))
-                    .filter(|_| !keep)
-                    .ok_or(text::SYNTAX)?,
-            );
-            index += 1;
-        }
-        index += 1;
-    }
-    let expiry = match time {
-        Some((_, option)) => {
-            let time = time_ms(option).map_err(|error| time_error(error, "set"))?;
-            if option.relative {
-                Expiry::In(time)
+/// What SET and its relatives say behind their values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// What becomes of the deadline.
+    pub expiry: Expiry,
+    /// When nothing is written.
+    pub condition: SetCondition,
+    /// GET was among them.
+    pub returns_old: bool,
+}
+
+impl WriteOptions {
+    /// Takes all of `rest` as options of `command`. The same option may come twice and the last time counts; different
+    /// ones about time, and NX with XX, exclude each other.
+    ///
+    /// # Errors
+    /// Redis' error for what is no option, and for a time that is none.
+    pub fn take(mut rest: Arguments<'_>, command: &str) -> Result<Self, CommandError> {
+        let mut time: Option<(&[u8], TimeOption<'_>)> = None;
+        let mut keep = false;
+        let mut options = Self::default();
+        while !rest.is_empty() {
+            let word = rest.take();
+            if word.eq_ignore_ascii_case(b"nx") && options.condition != SetCondition::IfPresent {
+                options.condition = SetCondition::IfAbsent;
+            } else if word.eq_ignore_ascii_case(b"xx") && options.condition != SetCondition::IfAbsent {
+                options.condition = SetCondition::IfPresent;
+            } else if word.eq_ignore_ascii_case(b"get") {
+                options.returns_old = true;
+            } else if word.eq_ignore_ascii_case(b"keepttl") && time.is_none() {
+                keep = true;
             } else {
-                Expiry::At(time)
+                let text = (!rest.is_empty()).then(|| rest.take());
+                let option = time_with((word, text), time.map(|(known, _)| known)).filter(|_| !keep);
+                time = Some(option.ok_or(text::SYNTAX)?);
             }
         }
-        None if keep => Expiry::Keep,
-        None => Expiry::Never,
-    };
+        options.expiry = match time {
+            Some((_, option)) => {
+                let time = time_ms(option).map_err(|error| time_error(error, command))?;
+                if option.relative {
+                    Expiry::In(time)
+                } else {
+                    Expiry::At(time)
+                }
+            }
+            None if keep => Expiry::Keep,
+            None => Expiry::Never,
+        };
+        Ok(options)
+    }
+}
+
+/// SET with options.
+pub(super) fn parse_set(db: u8, args: ArgSlice<'_>) -> Result<Command<'_>, CommandError> {
+    let options = WriteOptions::take(Arguments::new(args.skip(3)), "set")?;
     Ok(Command::Set {
         db,
         key: args.get(1),
         value: args.get(2),
-        expiry,
-        condition,
-        reply,
+        expiry: options.expiry,
+        condition: options.condition,
+        reply: if options.returns_old {
+            SetReply::Old
+        } else {
+            SetReply::Ok
+        },
     })
 }
 
-/// The time option at `index` with its argument; `None` when the word is none, its argument is missing,
-/// or another time option came before (`known`).
-fn take_time<'a>(
-    args: ArgSlice<'a>,
-    index: usize,
+/// The time option of a word with its argument; `None` when the word is none, its argument is missing, or
+/// another time option came before (`known`).
+fn time_with<'a>(
+    (word, text): (&'a [u8], Option<&'a [u8]>),
     known: Option<&[u8]>,
 ) -> Option<(&'a [u8], TimeOption<'a>)> {
-    let word = args.get(index);
     let (relative, unit) = time_option(word)?;
     if known.is_some_and(|known| !known.eq_ignore_ascii_case(word)) {
         return None;
     }
-    Some((
-        word,
-        TimeOption {
-            relative,
-            unit,
-            text: args.try_get(index + 1)?,
-        },
-    ))
+    let text = text?;
+    Some((word, TimeOption { relative, unit, text }))
 }
 
 /// SETEX and PSETEX: key, time, value.
@@ -161,7 +173,7 @@ pub(super) fn parse_get_and_expire(db: u8, args: ArgSlice<'_>) -> Result<Command
         } else {
             let known = time.map(|(known, _)| known);
             time = Some(
-                take_time(args, index, known)
+                time_with((args.get(index), args.try_get(index + 1)), known)
                     .filter(|_| !persist)
                     .ok_or(text::SYNTAX)?,
             );

@@ -2,6 +2,7 @@
 //! here is what Redis does not have or what depends on time.
 
 mod eviction;
+mod handlers;
 mod origin_rows;
 mod replicas;
 mod shard_time;

@@ -23,7 +23,9 @@ mod prelude {
     pub(super) use super::super::spec::category::{CONNECTION, DANGEROUS, KEYSPACE, STRING, TRANSACTION};
     pub(super) use super::super::spec::flag::*;
     pub(super) use super::super::spec::{Deprecation, Group, Spec};
-    pub(super) use super::{ALL, BOTH, KEY, ONE, PAIRS, SECOND, block, key_use, one_of, row, token, value};
+    pub(super) use super::{
+        ALL, BOTH, KEY, ONE, PAIRS, SECOND, block, counted_keys, key_use, one_of, row, token, value,
+    };
 }
 
 /// The only key is argument 1.
@@ -102,6 +104,63 @@ static TABLE: [Spec; COUNT] = {
 /// Every command, subcommands inside their containers.
 pub static COMMANDS: &[Spec] = &TABLE;
 
+/// The row of each number, subcommands too.
+static BY_NUMBER: [Option<&Spec>; CommandId::COUNT] = {
+    let mut rows = [None; CommandId::COUNT];
+    let mut at = 0;
+    while at < TABLE.len() {
+        rows[TABLE[at].id.index()] = place(&rows, &TABLE[at]);
+        let subcommands = TABLE[at].subcommands;
+        let mut inner = 0;
+        while inner < subcommands.len() {
+            rows[subcommands[inner].id.index()] = place(&rows, &subcommands[inner]);
+            inner += 1;
+        }
+        at += 1;
+    }
+    rows
+};
+
+const fn place<'a>(rows: &[Option<&'a Spec>], row: &'a Spec) -> Option<&'a Spec> {
+    assert!(rows[row.id.index()].is_none(), "two rows have one number");
+    Some(row)
+}
+
+/// The row of a command or subcommand, if the number is one's.
+#[inline]
+pub fn numbered(number: u64) -> Option<&'static Spec> {
+    BY_NUMBER.get(usize::try_from(number).ok()?).copied().flatten()
+}
+
+/// The row of this name, subcommands too, for tables that are made when the program is compiled.
+pub const fn named_at_compile_time(name: &str) -> Option<&'static Spec> {
+    let mut at = 0;
+    while at < TABLE.len() {
+        if is_equal(TABLE[at].name, name) {
+            return Some(&TABLE[at]);
+        }
+        let subcommands = TABLE[at].subcommands;
+        let mut inner = 0;
+        while inner < subcommands.len() {
+            if is_equal(subcommands[inner].name, name) {
+                return Some(&subcommands[inner]);
+            }
+            inner += 1;
+        }
+        at += 1;
+    }
+    None
+}
+
+const fn is_equal(left: &str, right: &str) -> bool {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    let mut at = 0;
+    while at < left.len() && at < right.len() && left[at] == right[at] {
+        at += 1;
+    }
+    at == left.len() && at == right.len()
+}
+
 /// A row with everything left out that may be.
 const fn row(group: Group) -> Spec {
     Spec {
@@ -126,8 +185,22 @@ const fn row(group: Group) -> Spec {
 const fn key_use(keys: KeySpec, flags: &'static [&'static str]) -> KeyUse {
     KeyUse {
         keys,
+        count_at: 0,
         flags,
         notes: "",
+    }
+}
+
+/// So many keys, `step` apart, as argument `count_at` says, right behind it.
+const fn counted_keys(count_at: u8, step: i8, flags: &'static [&'static str]) -> KeyUse {
+    let keys = KeySpec {
+        first: count_at as i8 + 1,
+        last: 0,
+        step,
+    };
+    KeyUse {
+        count_at,
+        ..key_use(keys, flags)
     }
 }
 

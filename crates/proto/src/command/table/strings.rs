@@ -274,4 +274,54 @@ pub(super) const COMMANDS: &[Spec] = &[
         arguments: &[KEY, value("offset", Integer), value("value", String)],
         ..BASE
     },
+    Spec {
+        id: CommandId::new(256),
+        name: "lcs",
+        arity: -3,
+        flags: READONLY,
+        extra_categories: STRING,
+        keys: BOTH,
+        key_uses: &[key_use(BOTH, &["RO", "access"])],
+        since: "7.0.0",
+        complexity: "O(N*M), the lengths of the two strings",
+        summary: "Find what two strings have in common, in order",
+        arguments: &[
+            value("key1", Key(0)),
+            value("key2", Key(0)),
+            token("len", "LEN").optional(),
+            token("idx", "IDX").optional(),
+            value("len", Integer).after("MINMATCHLEN").optional(),
+            token("withmatchlen", "WITHMATCHLEN").optional(),
+        ],
+        ..BASE
+    },
+    Spec {
+        id: CommandId::new(257),
+        name: "msetex",
+        arity: -4,
+        flags: WRITE | DENYOOM | MOVABLE_KEYS,
+        extra_categories: STRING,
+        key_uses: &[counted_keys(1, 2, &["OW", "update"])],
+        tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
+        since: "8.4.0",
+        complexity: "O(N), the number of keys",
+        summary: "Write several strings under one condition and with one deadline",
+        arguments: &[
+            value("numkeys", Integer),
+            block("data", &[KEY, value("value", String)]).multiple(),
+            one_of("condition", &[token("nx", "NX"), token("xx", "XX")]).optional(),
+            one_of(
+                "expiration",
+                &[
+                    value("seconds", Integer).after("EX"),
+                    value("milliseconds", Integer).after("PX"),
+                    value("unix-time-seconds", UnixTime).after("EXAT"),
+                    value("unix-time-milliseconds", UnixTime).after("PXAT"),
+                    token("keepttl", "KEEPTTL"),
+                ],
+            )
+            .optional(),
+        ],
+        ..BASE
+    },
 ];

@@ -1,0 +1,128 @@
+//! A command in the one layout that all commands share: the number of its row, its database, its arguments.
+//!
+//! What can be said of such a command without its handler follows from the row: whether it writes, whether it may
+//! add memory, which keys it names. A command that is a row and a handler is nothing else here. The layouts of
+//! their own in [`super::encoding`] are for commands that are measured to gain from them.
+//!
+//! Invariant: the arguments fit the arity of the row, since both a request and the bytes of an op are checked.
+
+use repligo_proto::command::{Spec, flag, numbered};
+use repligo_proto::resp::ArgSlice;
+
+use super::Arguments;
+use crate::packed::{Corrupt, corrupt, put_varint, take_varint};
+
+/// A command of the table with its arguments.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// Its row.
+    pub spec: &'static Spec,
+    /// Database.
+    pub db: u8,
+    /// What follows the name; for a subcommand, its word.
+    pub arguments: Arguments<'a>,
+}
+
+impl<'a> Call<'a> {
+    /// The call of a request that begins with the name, for a subcommand with its container's; its arity is that of
+    /// the row.
+    pub(super) fn new(spec: &'static Spec, db: u8, args: ArgSlice<'a>) -> Self {
+        Self {
+            spec,
+            db,
+            arguments: Arguments::new(args.skip(names(spec))),
+        }
+    }
+
+    /// True for a row whose commands are calls if no other layout has them.
+    pub(super) fn is_data(spec: &Spec) -> bool {
+        spec.flags & (flag::WRITE | flag::READONLY) != 0
+    }
+
+    /// Calls `visit` with every key, in the order in which the row names them, duplicates included.
+    pub fn for_each_key(&self, mut visit: impl FnMut(&'a [u8])) {
+        let before = names(self.spec);
+        let [key_use] = self.spec.key_uses else {
+            return self.for_each_key_in_turn(visit);
+        };
+        let argument = |index: usize| self.arguments.get(index.checked_sub(before)?);
+        let mut positions = key_use.positions(self.arguments.len() + before, argument);
+        // One way through the arguments, however many of them are keys.
+        let mut next = positions.next();
+        for (index, argument) in self.arguments.iter().enumerate() {
+            let Some(position) = next else { return };
+            if index + before == position {
+                visit(argument);
+                next = positions.next();
+            }
+        }
+    }
+
+    /// As [`Call::for_each_key`] for a row that names keys in several places.
+    fn for_each_key_in_turn(&self, mut visit: impl FnMut(&'a [u8])) {
+        let before = names(self.spec);
+        let argument = |index: usize| self.arguments.get(index.checked_sub(before)?);
+        for key_use in self.spec.key_uses {
+            let positions = key_use.positions(self.arguments.len() + before, argument);
+            let count = positions.len();
+            let Some(first) = positions.clone().next() else {
+                continue;
+            };
+            let step = usize::from(key_use.keys.step.unsigned_abs()).max(1);
+            let keys = self.arguments.iter().skip(first - before).step_by(step);
+            keys.take(count).for_each(&mut visit);
+        }
+    }
+
+    /// How many keys it names.
+    pub fn key_count(&self) -> usize {
+        let before = names(self.spec);
+        let argument = |index: usize| self.arguments.get(index.checked_sub(before)?);
+        let of = |key_use: &repligo_proto::command::KeyUse| {
+            key_use.positions(self.arguments.len() + before, argument).len()
+        };
+        self.spec.key_uses.iter().map(of).sum()
+    }
+
+    /// False if a count of keys is none or says more than there is: such a call names no key, and is not executed.
+    pub(crate) fn has_its_keys(&self) -> bool {
+        let before = names(self.spec);
+        let argument = |index: usize| self.arguments.get(index.checked_sub(before)?);
+        self.spec.key_uses.iter().all(|key_use| {
+            key_use.count_at == 0 || key_use.positions(self.arguments.len() + before, argument).len() > 0
+        })
+    }
+
+    /// Appends the number of the row, the database and the arguments.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        debug_assert_eq!(self.arguments.taken(), 0, "a call is whole while it travels");
+        out.push(self.db);
+        put_varint(out, u64::from(self.spec.id.number()));
+        self.arguments.encode(out);
+    }
+
+    /// Takes what [`Call::encode`] wrote behind the database off the front of `input`.
+    pub(super) fn decode(db: u8, input: &mut &'a [u8]) -> Result<Self, Corrupt> {
+        let Some(spec) = numbered(take_varint(input)?).filter(|spec| Self::is_data(spec)) else {
+            return corrupt("the number of a data command");
+        };
+        let arguments = Arguments::decode(input)?;
+        if !spec.check_arity(arguments.len() + names(spec)) {
+            return corrupt("as many arguments as the command takes");
+        }
+        Ok(Self { spec, db, arguments })
+    }
+}
+
+impl PartialEq for Call<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.spec.id, self.db, self.arguments) == (other.spec.id, other.db, other.arguments)
+    }
+}
+
+impl Eq for Call<'_> {}
+
+/// Words of a request that name the command: the container's is one.
+fn names(spec: &Spec) -> usize {
+    if spec.name.contains('|') { 2 } else { 1 }
+}
