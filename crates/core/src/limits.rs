@@ -93,6 +93,10 @@ pub const RECLAIMED_PER_ENTRY: usize = if cfg!(feature = "bugs") { 3 } else { 51
 /// messages come in between.
 /// Small for the simulator, so that a few keys take several turns.
 pub const SLICE_STEPS: usize = if cfg!(feature = "bugs") { 6 } else { 512 };
+/// Bytes of long values that are given back to the system at once: a millisecond of its work or two.
+pub const RELEASED_BYTES: usize = 16 << 20;
+/// While more wait to be given back, no entry is applied: what is deleted must go as fast as it comes.
+pub const LEAVING_BYTES_MAX: usize = 64 << 20;
 /// Bytes of a value that cost as much as one key more.
 pub const STEP_BYTES: usize = 1024;
 /// Comparisons of a byte with a pattern that cost as much as one key more.

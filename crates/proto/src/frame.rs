@@ -29,7 +29,7 @@ pub const HEADER_BYTES: usize = 56;
 /// Largest payload: above an append message, a snapshot chunk and a forwarded batch, far below memory.
 pub const PAYLOAD_BYTES_MAX: usize = 64 << 20;
 /// Version of the layout above.
-pub const FORMAT_VERSION: u8 = 1;
+pub const FORMAT_VERSION: u8 = 2;
 
 const MAGIC: [u8; 3] = *b"RPL";
 const CHECKSUM: Range<usize> = 12..16;

@@ -30,7 +30,7 @@ pub use ordered_tree::{BackElements, Elements};
 pub use set::{Members, Set, SetRef};
 pub use tree::{Block, Remains, Tree, Walk};
 
-use crate::keyspace::digest::KeyDigest;
+use crate::keyspace::digest::{KeyDigest, content};
 use crate::table::Meta;
 
 /// Most elements of a small hash, sorted set, or set of members that are not all integers.
@@ -47,5 +47,5 @@ fn element_digest(key: &[u8], value: &[u8]) -> u128 {
         version: 0,
         kind: 0,
     };
-    KeyDigest::new(0, key).entry(value, META)
+    KeyDigest::new(0, key).entry(value, content(value), META)
 }

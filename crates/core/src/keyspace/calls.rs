@@ -183,9 +183,7 @@ impl Keyspace {
             Run::Read(_) | Run::LongRead(_) => Err(CommandError::fixed(words::MALFORMED_OP)),
         });
         let spent = usize::MAX - context.steps();
-        if let Some(database) = self.databases[usize::from(call.db)].as_mut() {
-            database.note_work(spent);
-        }
+        self.work_steps = self.work_steps.saturating_add(spent);
         let changed = changed.unwrap_or_else(|error| {
             reply.rewind(begin);
             reply.error_bytes(error.as_bytes());

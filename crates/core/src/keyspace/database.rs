@@ -3,11 +3,10 @@
 //! Everything that alters a table is here, so that digest and negative count cannot fall behind it.
 //! Versions and time are the keyspace's business.
 
-use super::digest::KeyDigest;
+use super::digest::{self, KeyDigest, WHOLE_BYTES_MAX};
 use super::kind;
 use crate::eviction::Tracking;
-use crate::limits::STEP_BYTES;
-use crate::table::{EntryRef, HashSeed, Meta, Table};
+use crate::table::{EntryRef, HashSeed, Meta, Noted, Table};
 
 /// One of the sixteen.
 #[derive(Debug)]
@@ -19,9 +18,6 @@ pub(super) struct Database {
     /// Sum of [`KeyDigest::entry`] over all entries; kept per database so that FLUSHDB has not to walk
     /// what it drops.
     digest: u128,
-    /// Bytes of values that went since [`Database::take_gone_bytes`], since the digest reads each of them, and other work
-    /// in the same measure.
-    gone_bytes: usize,
 }
 
 impl Database {
@@ -34,7 +30,6 @@ impl Database {
             table,
             negative_count: 0,
             digest: 0,
-            gone_bytes: 0,
         })
     }
 
@@ -67,29 +62,17 @@ impl Database {
             table,
             negative_count,
             digest,
-            gone_bytes,
             ..
         } = self;
         let key_digest = KeyDigest::new(self.number, key);
         let hash = table.hash(key);
-        *digest = digest.wrapping_add(key_digest.entry(value, meta));
+        let note = digest::content(value);
+        *digest = digest.wrapping_add(key_digest.entry(value, note, meta));
         *negative_count += usize::from(meta.kind == kind::NEGATIVE);
-        table.insert_over(hash, (key, value), meta, |old| {
-            *digest = digest.wrapping_sub(key_digest.entry(old.value, old.meta()));
+        table.insert_over(hash, (key, Noted { value, note }), meta, |old, note| {
+            *digest = digest.wrapping_sub(key_digest.entry(old.value, note, old.meta()));
             *negative_count -= usize::from(old.kind == kind::NEGATIVE);
-            *gone_bytes += old.value.len();
         });
-    }
-
-    /// Bytes of values that were removed or replaced since the last call, to be counted as work.
-    #[inline]
-    pub fn take_gone_bytes(&mut self) -> usize {
-        std::mem::take(&mut self.gone_bytes)
-    }
-
-    /// Counts steps that a command took beside what its arguments and its reply tell.
-    pub fn note_work(&mut self, steps: usize) {
-        self.gone_bytes = self.gone_bytes.saturating_add(steps.saturating_mul(STEP_BYTES));
     }
 
     /// Changes everything but the value of an entry that exists and whose kind stays what it is.
@@ -113,7 +96,9 @@ impl Database {
     /// Overwrites a part of the value of a string that exists, or continues it; `offset` lies in the
     /// value or at its end. The work depends on the length of `bytes`, not on that of the value.
     pub fn overwrite(&mut self, key: &[u8], (offset, bytes): (usize, &[u8]), meta: Meta) {
-        let Self { table, digest, .. } = self;
+        let Self {
+            table, digest: sum, ..
+        } = self;
         let (key_digest, hash) = (KeyDigest::new(self.number, key), table.hash(key));
         let end = offset + bytes.len();
         let Some(old) = table.get(hash, key) else { return };
@@ -122,9 +107,19 @@ impl Database {
             offset <= length && old.kind != kind::NEGATIVE,
             "there is a string that reaches the offset"
         );
+        let (was_long, is_long) = (length > WHOLE_BYTES_MAX, length.max(end) > WHOLE_BYTES_MAX);
+        let mut note = if was_long { table.note(hash, key) } else { 0 };
         let removed = key_digest
             .meta(length, old.meta())
-            .wrapping_add(key_digest.part(old.value, offset, end));
+            .wrapping_add(match (was_long, is_long) {
+                (true, _) => {
+                    let removed = key_digest.of_content(note);
+                    note = note.wrapping_sub(digest::content_part(old.value, offset, end));
+                    removed
+                }
+                (false, true) => key_digest.part(old.value, 0, length),
+                (false, false) => key_digest.part(old.value, offset, end),
+            });
         let (inside, behind) = bytes.split_at(bytes.len().min(length - offset));
         if !inside.is_empty() {
             let value = table.value_mut(hash, key).expect("it was found above");
@@ -135,10 +130,63 @@ impl Database {
         }
         table.set_meta(hash, key, meta);
         let new = table.get(hash, key).expect("it was found above");
-        let added = key_digest
-            .meta(new.value.len(), meta)
-            .wrapping_add(key_digest.part(new.value, offset, end));
-        *digest = digest.wrapping_sub(removed).wrapping_add(added);
+        let added = key_digest.meta(new.value.len(), meta).wrapping_add(if is_long {
+            let (from, to) = if was_long {
+                (offset, end)
+            } else {
+                (0, new.value.len())
+            };
+            note = note.wrapping_add(digest::content_part(new.value, from, to));
+            key_digest.of_content(note)
+        } else {
+            key_digest.part(new.value, offset, end)
+        });
+        if is_long {
+            table.set_note(hash, key, note);
+        }
+        *sum = sum.wrapping_sub(removed).wrapping_add(added);
+    }
+
+    /// Continues the value of a string that exists by zeros to `length` bytes, more than [`WHOLE_BYTES_MAX`]. The work
+    /// depends on what is there, not on the zeros.
+    pub fn stretch(&mut self, key: &[u8], length: usize, meta: Meta) {
+        let (key_digest, hash) = (KeyDigest::new(self.number, key), self.table.hash(key));
+        let Some(old) = self.table.get(hash, key) else {
+            return;
+        };
+        let kept = old.value.len();
+        assert!(
+            kept <= length && length > WHOLE_BYTES_MAX,
+            "it becomes a long one"
+        );
+        let removed = key_digest.entry(old.value, self.table.note(hash, key), old.meta());
+        self.table.stretch(hash, key, length);
+        self.table.set_meta(hash, key, meta);
+        let new = self.table.get(hash, key).expect("it was found above");
+        // What is behind is zeros, which count nothing.
+        let note = digest::content_part(new.value, 0, kept);
+        let added = key_digest.entry(new.value, note, meta);
+        self.table.set_note(hash, key, note);
+        self.digest = self.digest.wrapping_sub(removed).wrapping_add(added);
+    }
+
+    /// Moves the value of a key to another one, over what is there; the new entry has this version. No effect without
+    /// such an entry. A long value is neither read nor copied.
+    pub fn rename(&mut self, from: &[u8], to: &[u8], version: u64) {
+        let [from_hash, to_hash] = [from, to].map(|key| self.table.hash(key));
+        let Some(old) = self.table.get(from_hash, from) else {
+            return;
+        };
+        let note = self.table.note(from_hash, from);
+        let meta = Meta {
+            version,
+            ..old.meta()
+        };
+        let removed = KeyDigest::new(self.number, from).entry(old.value, note, old.meta());
+        let added = KeyDigest::new(self.number, to).entry(old.value, note, meta);
+        self.remove_if(to, |_| true);
+        self.table.rename((from_hash, from), (to_hash, to), meta);
+        self.digest = self.digest.wrapping_sub(removed).wrapping_add(added);
     }
 
     /// Removes an entry if it is accepted; true when it was removed.
@@ -147,10 +195,13 @@ impl Database {
         let Some(old) = self.table.get(hash, key).filter(accepts) else {
             return false;
         };
-        let removed = KeyDigest::new(self.number, key).entry(old.value, old.meta());
+        let note = match old.value.len() {
+            0..=WHOLE_BYTES_MAX => 0,
+            _ => self.table.note(hash, key),
+        };
+        let removed = KeyDigest::new(self.number, key).entry(old.value, note, old.meta());
         self.digest = self.digest.wrapping_sub(removed);
         self.negative_count -= usize::from(old.kind == kind::NEGATIVE);
-        self.gone_bytes += old.value.len();
         self.table.remove(hash, key);
         true
     }
@@ -174,6 +225,11 @@ impl Database {
     /// See [`Table::end_second`].
     pub fn end_second(&mut self, second: u32) {
         self.table.end_second(second);
+    }
+
+    /// See [`Table::release`].
+    pub fn release(&mut self, bytes: usize) {
+        self.table.release(bytes);
     }
 
     /// See [`Table::compact`].
@@ -217,8 +273,8 @@ impl Database {
             number,
             ..
         } = self;
-        table.expire_due(now_ms, limit, &mut |entry| {
-            let removed = KeyDigest::new(*number, entry.key).entry(entry.value, entry.meta());
+        table.expire_due(now_ms, limit, &mut |entry, note| {
+            let removed = KeyDigest::new(*number, entry.key).entry(entry.value, note, entry.meta());
             *digest = digest.wrapping_sub(removed);
             *negative_count -= usize::from(entry.kind == kind::NEGATIVE);
             on_removed(entry);

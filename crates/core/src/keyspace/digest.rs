@@ -4,13 +4,23 @@
 //! everything else. The factors are words of the entry, each masked by a word that follows from database,
 //! key and position. So one changed bit changes the sum, equal words in other places give other products,
 //! a change of a deadline does not read the value, and a change inside a long value reads only the part
-//! that it touches. Products do not wait for each other, which makes this cheaper than a chained hash.
+//! that it touches.
+//!
+//! A value longer than [`WHOLE_BYTES_MAX`] has a content of its own: the same sum with masks that do not depend on
+//! the key, in which sixteen zeros count nothing. Whoever keeps that content knows the entry's digest without
+//! reading the value: it can be removed, replaced or renamed, and zeros can be appended, at the cost of a short one.
+//!
+//! Products do not wait for each other, which makes this cheaper than a chained hash.
 //!
 //! Digests are sums over entries, so their order does not matter. They are compared between replicas of
 //! any version and platform: nothing here may change without a new snapshot format. They find accidents,
 //! not adversaries.
 
-use crate::table::Meta;
+use crate::table::{Meta, NOTED_BYTES_MIN};
+
+/// Longer values have a content, which is noted with the entry.
+pub(super) const WHOLE_BYTES_MAX: usize = 4096;
+const _: () = assert!(WHOLE_BYTES_MAX + 1 >= NOTED_BYTES_MIN);
 
 /// Bytes of a value that go into one product.
 const CHUNK_BYTES: usize = 16;
@@ -44,11 +54,27 @@ impl KeyDigest {
         Self { masks }
     }
 
-    /// The whole entry.
+    /// The whole entry, with the value's [`content`].
     #[inline]
-    pub fn entry(&self, value: &[u8], meta: Meta) -> u128 {
+    pub fn entry(&self, value: &[u8], content: u128, meta: Meta) -> u128 {
         self.meta(value.len(), meta)
-            .wrapping_add(self.part(value, 0, value.len()))
+            .wrapping_add(self.value(value, content))
+    }
+
+    #[inline]
+    fn value(&self, value: &[u8], content: u128) -> u128 {
+        if value.len() > WHOLE_BYTES_MAX {
+            self.of_content(content)
+        } else {
+            self.part(value, 0, value.len())
+        }
+    }
+
+    /// The part of a long value that has this content.
+    pub fn of_content(&self, content: u128) -> u128 {
+        let [first, second] = self.masks;
+        let words = [content as u64, (content >> 64) as u64];
+        product([first.rotate_left(53), second.rotate_left(11)], words)
     }
 
     /// The part of version, deadline, kind and length of the value.
@@ -62,28 +88,70 @@ impl KeyDigest {
             .wrapping_add(product([second.rotate_left(43), first.rotate_left(7)], shape))
     }
 
-    /// The part of those bytes of a value that a write from `start` to before `end` changes or has
+    /// The part of those bytes of a short value that a write from `start` to before `end` changes or has
     /// changed, with their surroundings. The value may end before `end`; a write that makes it longer or
     /// shorter starts at the shorter end or before.
     #[inline]
     pub fn part(&self, value: &[u8], start: usize, end: usize) -> u128 {
-        let first = start / CHUNK_BYTES;
-        let last_byte = end.next_multiple_of(CHUNK_BYTES).min(value.len());
-        let Some(touched) = value.get(first * CHUNK_BYTES..last_byte) else {
-            return 0;
-        };
-        let mut masks = [0, 1].map(|at| self.masks[at].wrapping_add(STEPS[at].wrapping_mul(first as u64)));
-        let (chunks, rest) = touched.as_chunks::<CHUNK_BYTES>();
-        let mut sum = 0u128;
-        for chunk in chunks {
-            sum = sum.wrapping_add(product(masks, words(chunk)));
-            masks = [0, 1].map(|at| masks[at].wrapping_add(STEPS[at]));
-        }
-        if !rest.is_empty() {
-            sum = sum.wrapping_add(product(masks, tail_words(rest)));
-        }
-        sum
+        sum(self.masks, value, (start, end), product)
     }
+}
+
+/// What a value longer than [`WHOLE_BYTES_MAX`] counts for, whatever its key; 0 for a shorter one, whose content nobody
+/// needs.
+#[inline]
+pub(crate) fn content(value: &[u8]) -> u128 {
+    if value.len() <= WHOLE_BYTES_MAX {
+        return 0;
+    }
+    content_part(value, 0, value.len())
+}
+
+/// As [`KeyDigest::part`], of the content of a long value.
+pub(super) fn content_part(value: &[u8], start: usize, end: usize) -> u128 {
+    #[cfg(test)]
+    READ_BYTES.with(|bytes| bytes.set(bytes.get() + end.min(value.len()).saturating_sub(start)));
+    sum(
+        [SEEDS[2], SEEDS[3]],
+        value,
+        (start, end),
+        |masks, words| match words {
+            [0, 0] => 0,
+            _ => product(masks, words),
+        },
+    )
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Bytes of long values that were read for their contents.
+    pub(super) static READ_BYTES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// The sum over the chunks that a write from `start` to before `end` touches.
+#[inline(always)]
+fn sum(
+    masks: [u64; 2],
+    value: &[u8],
+    (start, end): (usize, usize),
+    term: impl Fn([u64; 2], [u64; 2]) -> u128,
+) -> u128 {
+    let first = start / CHUNK_BYTES;
+    let last_byte = end.next_multiple_of(CHUNK_BYTES).min(value.len());
+    let Some(touched) = value.get(first * CHUNK_BYTES..last_byte) else {
+        return 0;
+    };
+    let mut masks = [0, 1].map(|at| masks[at].wrapping_add(STEPS[at].wrapping_mul(first as u64)));
+    let (chunks, rest) = touched.as_chunks::<CHUNK_BYTES>();
+    let mut sum = 0u128;
+    for chunk in chunks {
+        sum = sum.wrapping_add(term(masks, words(chunk)));
+        masks = [0, 1].map(|at| masks[at].wrapping_add(STEPS[at]));
+    }
+    if !rest.is_empty() {
+        sum = sum.wrapping_add(term(masks, tail_words(rest)));
+    }
+    sum
 }
 
 #[inline(always)]
@@ -133,7 +201,7 @@ mod tests {
     #[test]
     fn every_field_counts_and_nothing_else() {
         let digest = |db, key: &str, value: &str, meta| {
-            KeyDigest::new(db, key.as_bytes()).entry(value.as_bytes(), meta)
+            KeyDigest::new(db, key.as_bytes()).entry(value.as_bytes(), 0, meta)
         };
         let mut seen = vec![
             digest(0, "key", "value", META),
@@ -175,10 +243,12 @@ mod tests {
     #[test]
     fn the_digest_never_changes() {
         let digest = KeyDigest::new(3, b"user:7");
-        assert_eq!(digest.entry(b"value", META), FIXED_SHORT);
+        assert_eq!(digest.entry(b"value", 0, META), FIXED_SHORT);
+        let long = [b'x'; 10_000];
         assert_eq!(
             digest.entry(
-                &[b'x'; 10_000],
+                &long,
+                content(&long),
                 Meta {
                     deadline_ms: None,
                     ..META
@@ -188,7 +258,17 @@ mod tests {
         );
     }
     const FIXED_SHORT: u128 = 326298872018405897089586597861472565383;
-    const FIXED_LONG: u128 = 234284406446397019862414294876356242273;
+    const FIXED_LONG: u128 = 118362555423063065398621330675880507543;
+
+    #[test]
+    fn zeros_behind_a_long_value_change_nothing_but_its_length() {
+        let mut value = vec![b'x'; WHOLE_BYTES_MAX + 16];
+        let before = content(&value);
+        value.resize(100_001, 0);
+        assert_eq!(content(&value), before);
+        value[70_000] = 1;
+        assert_ne!(content(&value), before);
+    }
 
     #[test]
     fn a_part_is_what_a_change_touches() {
@@ -213,6 +293,10 @@ mod tests {
                 .wrapping_sub(digest.part(&old, start, end))
                 .wrapping_add(digest.part(&new, start, end));
             assert_eq!(changed, digest.part(&new, 0, new.len()), "{start} {written}");
+            let changed = content(&old)
+                .wrapping_sub(content_part(&old, start, end))
+                .wrapping_add(content_part(&new, start, end));
+            assert_eq!(changed, content(&new), "{start} {written}");
         }
         // To every length from every length, through each kind of tail.
         for from in 0..40 {

@@ -324,7 +324,9 @@ impl Keyspace {
         let Some(database) = self.databases[usize::from(victim.db)].as_mut() else {
             return false;
         };
-        database.evict(victim.key, victim.version)
+        let is_evicted = database.evict(victim.key, victim.version);
+        self.is_releasing |= database.table().is_releasing();
+        is_evicted
     }
 
     /// The databases that exist, with their numbers.

@@ -11,7 +11,6 @@ use crate::eviction::Tracking;
 
 use super::contexts::{Changed, ReadContext, WriteContext};
 use super::handlers::{Handler, read, write};
-use super::write::BuiltMeta;
 use super::{Keyspace, kind};
 
 /// Longest value that Redis keeps in one allocation with its header (`embstr`).
@@ -164,15 +163,7 @@ impl Keyspace {
         }
         // Under the same name nothing happens, and nobody who watches it is to notice.
         if from != to {
-            self.put_built(db, to, |keyspace, built| {
-                let entry = keyspace.find(db, from).expect("it was found above");
-                built.extend_from_slice(entry.value);
-                BuiltMeta {
-                    deadline_ms: entry.deadline_ms,
-                    kind: entry.kind,
-                }
-            });
-            self.erase(db, from);
+            self.move_entry(db, from, to);
         }
         if only_if_absent {
             reply.integer(1)

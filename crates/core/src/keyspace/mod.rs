@@ -125,6 +125,10 @@ pub struct Keyspace {
     /// Advances with each RANDOMKEY, so that one does not follow from another. Not replicated: it
     /// decides nothing but replies. Nothing of the hash seed is in it: its draws are seen.
     draws: Cell<u64>,
+    /// Steps that commands took beside what their arguments and replies tell, since they were asked for.
+    work_steps: usize,
+    /// Some database has memory to give back.
+    is_releasing: bool,
     /// For values that are built before they are written.
     scratch: Vec<u8>,
     snapshot: snapshot::Progress,
@@ -158,6 +162,8 @@ impl Keyspace {
             expired: 0,
             reclaim_lag: LagHistogram::default(),
             draws: Cell::new(0),
+            work_steps: 0,
+            is_releasing: false,
             scratch: Vec::new(),
             snapshot: snapshot::Progress::default(),
             restoring: None,

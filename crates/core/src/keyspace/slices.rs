@@ -179,10 +179,8 @@ impl Keyspace {
     pub fn is_wide(&self, command: &Command<'_>) -> bool {
         match command {
             Command::Get { .. } | Command::Set { .. } => false,
-            Command::Del { db, keys } => {
-                keys.len() > SLICE_STEPS || keys.len() > 1 && keys.iter().any(|key| self.is_long(*db, key))
-            }
-            Command::MGet { keys, .. }
+            Command::Del { keys, .. }
+            | Command::MGet { keys, .. }
             | Command::Exists { keys, .. }
             | Command::Touch { keys, .. }
             | Command::Watch { keys, .. } => keys.len() > SLICE_STEPS,
@@ -212,42 +210,17 @@ impl Keyspace {
     pub fn is_wide_block(&self, transaction: &Transaction<'_>, bytes: usize, replies: bool) -> bool {
         let wide = |item| match item {
             Item::Command(command) if replies || command.is_write() => {
-                may_stretch(&command) || self.may_be_long(&command) || self.ends_long(&command)
+                may_stretch(&command) || self.may_be_long(&command)
             }
             _ => false,
         };
         bytes > WIDE_BYTES || transaction.items().any(wide)
     }
 
-    /// True if the key's value is so long that its digest is work to be counted.
-    fn is_long(&self, db: u8, key: &[u8]) -> bool {
-        const LONG_BYTES: usize = SLICE_STEPS * STEP_BYTES / 8;
-        let has_large = self
-            .database(db)
-            .is_some_and(|database| database.table().has_large());
-        has_large
-            && self
-                .find(db, key)
-                .is_some_and(|entry| entry.value.len() > LONG_BYTES)
-    }
-
-    /// True for a command that removes, replaces or renames a long value.
-    fn ends_long(&self, command: &Command<'_>) -> bool {
-        match *command {
-            Command::Del { db, keys } => keys.iter().any(|key| self.is_long(db, key)),
-            Command::Set { db, key, .. } | Command::GetDel { db, key } => self.is_long(db, key),
-            Command::Rename { db, from, to, .. } => self.is_long(db, from) || self.is_long(db, to),
-            _ => false,
-        }
-    }
-
-    /// The values that a command has removed or replaced, as steps.
+    /// Steps that commands took since the last call beside what their arguments and replies tell.
     #[inline]
-    pub fn take_gone_steps(&mut self, command: &Command<'_>) -> usize {
-        let database = command
-            .db()
-            .and_then(|db| self.databases[usize::from(db)].as_mut());
-        database.map_or(0, |database| database.take_gone_bytes() / STEP_BYTES)
+    pub fn take_work_steps(&mut self) -> usize {
+        std::mem::take(&mut self.work_steps)
     }
 
     /// A command that [`Keyspace::is_wide`], or whose reply was [`super::ReadOutcome::Long`], decoded from
@@ -367,11 +340,7 @@ impl Keyspace {
             };
             let mut cost = 1;
             match each {
-                Each::Delete => {
-                    *tally += i64::from(self.erase(*db, &key));
-                    let database = self.databases[usize::from(*db)].as_mut();
-                    cost += database.map_or(0, |database| database.take_gone_bytes() / STEP_BYTES);
-                }
+                Each::Delete => *tally += i64::from(self.erase(*db, &key)),
                 Each::Count => *tally += i64::from(self.find_counted(*db, &key).is_some()),
                 Each::Version => reply.raw(&self.version_of(*db, &key).to_le_bytes()),
                 Each::Get => match self.find_counted(*db, &key) {
@@ -470,8 +439,7 @@ impl Keyspace {
                     if written.first() == Some(&b'-') {
                         block.failures.push((index as u32, written.into()));
                     }
-                    let gone = self.take_gone_steps(&command);
-                    *steps = steps.saturating_sub(command.further_keys() + gone);
+                    *steps = steps.saturating_sub(command.further_keys() + self.take_work_steps());
                 }
             }
         }

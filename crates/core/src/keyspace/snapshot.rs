@@ -24,7 +24,7 @@ use crate::packed::{Corrupt, corrupt, put_bytes, put_varint, take_array, take_by
 use super::{Keyspace, kind};
 use crate::table::{EntryRef, HashSeed, Meta};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const HEADER: u8 = 1;
 const ENTRIES: u8 = 2;
 const END: u8 = 3;

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use repligo_proto::reply::ReplyWriter;
 
+use super::digest::WHOLE_BYTES_MAX;
 use super::slices::steps_of;
 use super::{Keyspace, kind};
 use crate::command::Command;
@@ -17,6 +18,8 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Bytes that a SETRANGE writes at once. It is a short op whatever it writes, so as many of them as a slice has
 /// steps must still be little work.
 const AT_ONCE_BYTES: usize = STEP_BYTES * if SLICE_STEPS < 16 { SLICE_STEPS } else { 16 };
+/// A value of no more bytes is copied to memory that is zero already, instead of being continued by zeros.
+const COPIED_BYTES_MAX: usize = SLICE_STEPS * STEP_BYTES;
 static ZEROS: [u8; PIECE_BYTES] = [0; PIECE_BYTES];
 
 /// Such a command and how far it has come.
@@ -112,11 +115,19 @@ impl Stretch {
             keyspace.put_entry(self.db, &self.key, (b"", meta));
         }
         let start = self.offset.unwrap_or(old_length);
+        let length = old_length.max(start + self.value.len());
+        let mut at = start.min(old_length);
+        if at < start && old_length <= COPIED_BYTES_MAX && length > WHOLE_BYTES_MAX {
+            let database = keyspace.databases[usize::from(self.db)].as_mut();
+            let database = database.expect("there is an entry by now");
+            database.stretch(&self.key, length, meta);
+            at = start;
+        }
         Begun {
             meta,
             start,
-            at: start.min(old_length),
-            length: old_length.max(start + self.value.len()),
+            at,
+            length,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::database::Database;
 use super::{Keyspace, kind};
+use crate::limits::RELEASED_BYTES;
 use crate::table::{EntryRef, Meta};
 
 /// A value as it is written.
@@ -46,9 +47,10 @@ impl Keyspace {
     #[inline]
     pub(super) fn put_entry(&mut self, db: u8, key: &[u8], (value, meta): (&[u8], Meta)) {
         let (hash_seed, tracking) = (self.hash_seed, self.tracking);
-        self.databases[usize::from(db)]
-            .get_or_insert_with(|| Database::new(db, hash_seed, tracking))
-            .put(key, value, meta);
+        let database =
+            self.databases[usize::from(db)].get_or_insert_with(|| Database::new(db, hash_seed, tracking));
+        database.put(key, value, meta);
+        self.is_releasing |= database.table().is_releasing();
         self.note_deadline(meta.deadline_ms);
     }
 
@@ -98,15 +100,50 @@ impl Keyspace {
         key: &[u8],
         accepts: impl FnOnce(&EntryRef<'_>) -> bool,
     ) -> bool {
-        self.databases[usize::from(db)]
-            .as_mut()
-            .is_some_and(|database| database.remove_if(key, accepts))
+        let Some(database) = self.databases[usize::from(db)].as_mut() else {
+            return false;
+        };
+        let is_removed = database.remove_if(key, accepts);
+        self.is_releasing |= database.table().is_releasing();
+        is_removed
+    }
+
+    /// True while there is memory that is no longer in use and not yet given back: call [`Keyspace::release`].
+    #[inline]
+    pub fn is_releasing(&self) -> bool {
+        self.is_releasing
+    }
+
+    /// Bytes of long values that are no longer in use and not yet given back.
+    pub fn leaving_bytes(&self) -> usize {
+        let databases = self.databases.iter().flatten();
+        databases.map(|database| database.table().leaving_bytes()).sum()
+    }
+
+    /// Gives back up to [`RELEASED_BYTES`] per database of what is no longer in use.
+    #[cold]
+    pub fn release(&mut self) {
+        self.is_releasing = false;
+        for database in self.databases.iter_mut().flatten() {
+            database.release(RELEASED_BYTES);
+            self.is_releasing |= database.table().is_releasing();
+        }
+    }
+
+    /// Gives the value of a key that exists another name, over what has that one.
+    pub(super) fn move_entry(&mut self, db: u8, from: &[u8], to: &[u8]) {
+        let version = self.next_version();
+        if let Some(database) = self.databases[usize::from(db)].as_mut() {
+            database.rename(from, to, version);
+            self.is_releasing |= database.table().is_releasing();
+        }
     }
 
     /// Removes every entry of a database, negative rows too.
     pub(super) fn clear_database(&mut self, db: u8) {
         if let Some(database) = self.databases[usize::from(db)].as_mut() {
             database.clear();
+            self.is_releasing |= database.table().is_releasing();
         }
     }
 

@@ -74,7 +74,7 @@ impl Replica {
     /// Applies what is committed and not held back, as far as this turn's steps reach.
     pub(super) fn apply_held(&mut self, now: Now, outputs: &mut Outputs) {
         while self.applying.is_some() || !self.held.is_empty() {
-            if self.apply_steps == 0 {
+            if self.apply_steps == 0 || self.releases_first() {
                 return;
             }
             let mut applying = match self.applying.take() {
@@ -94,6 +94,11 @@ impl Replica {
             }
             self.finish_entry(&applying.entry);
         }
+    }
+
+    /// True while so much memory waits to be given back that apply waits for it.
+    fn releases_first(&self) -> bool {
+        self.keyspace.is_releasing() && self.keyspace.leaving_bytes() > limits::LEAVING_BYTES_MAX
     }
 
     fn begin_entry(&mut self, now: Now, entry: LogEntry, outputs: &mut Outputs) -> Applying {
@@ -417,8 +422,8 @@ impl Replica {
             Ok(Op::Command(command)) => {
                 self.keyspace.apply(&command, writer);
                 self.spend_keys(&command);
-                let gone = self.keyspace.take_gone_steps(&command);
-                self.apply_steps = self.apply_steps.saturating_sub(gone);
+                let work = self.keyspace.take_work_steps();
+                self.apply_steps = self.apply_steps.saturating_sub(work);
             }
             Ok(Op::Transaction(transaction)) if self.refuses_transaction(&transaction) => {
                 writer.error_bytes(&words::exec_abort_because(words::OUT_OF_MEMORY.as_bytes()));

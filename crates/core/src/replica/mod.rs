@@ -231,6 +231,9 @@ impl Replica {
             self.apply_steps = limits::SLICE_STEPS;
             self.read_steps = limits::SLICE_STEPS;
         }
+        if self.keyspace.is_releasing() && (turn || ticked) {
+            self.keyspace.release();
+        }
         let steps_before = self.apply_steps + self.read_steps;
         match input {
             // Requests of a turn only gather; the turn's end lets them leave together.

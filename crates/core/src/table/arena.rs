@@ -1,46 +1,27 @@
 //! Where entries live, addressed by 32-bit handles.
 //!
 //! A small entry is one record (see `record.rs`) in a slot of a page (see `pages.rs`). A large entry
-//! has its own allocations; its handle has the top bit set.
+//! has its own allocations; its handle has the top bit set (see `arena/large.rs`).
+
+mod large;
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use super::class::{SMALL_BYTES_MAX, class_bytes, class_of};
 use super::ghosts::Ghosts;
+use super::leaving::Leaving;
 use super::marks::{EPOCHS_PER_LOOK, Mark, Marker};
 use super::pages::Pages;
 use super::record::{self, Shape};
-use super::{EntryRef, Meta};
+use super::{EntryRef, Meta, Noted};
 use crate::eviction::Tracking;
+pub(super) use large::LargeEntry;
 
 /// Bit of a handle that marks a large entry; the others then are its number.
 const LARGE: u32 = 1 << 31;
-
-/// An entry with its own allocation.
-#[derive(Debug)]
-pub(super) struct LargeEntry {
-    meta: Meta,
-    key: Box<[u8]>,
-    value: Vec<u8>,
-    mark: Mark,
-}
-
-impl LargeEntry {
-    fn heap_bytes(&self) -> usize {
-        size_of::<Self>() + self.key.len() + self.value.capacity()
-    }
-
-    /// The whole entry.
-    pub(super) fn entry(&self) -> EntryRef<'_> {
-        EntryRef {
-            key: &self.key,
-            value: &self.value,
-            deadline_ms: self.meta.deadline_ms,
-            version: self.meta.version,
-            kind: self.meta.kind,
-        }
-    }
-}
+/// Bytes of long values that are freed as one allocation of an arena that is no longer in use.
+const DISCARD_BYTES: usize = 64 << 10;
 
 /// All entries of one table.
 #[derive(Debug, Default)]
@@ -49,6 +30,7 @@ pub(super) struct Arena {
     large: Vec<Option<Box<LargeEntry>>>,
     unused_large: Vec<u32>,
     large_bytes: usize,
+    leaving: Leaving,
     /// Where [`Arena::end_second`] goes on.
     looked_at_large: usize,
     marker: Marker,
@@ -192,7 +174,7 @@ impl Arena {
     }
 
     /// Stores an entry.
-    pub(super) fn insert(&mut self, key: &[u8], value: &[u8], meta: Meta) -> u32 {
+    pub(super) fn insert(&mut self, key: &[u8], Noted { value, note }: Noted<'_>, meta: Meta) -> u32 {
         let bytes = record::record_bytes(key.len(), value.len(), meta.deadline_ms);
         if bytes <= SMALL_BYTES_MAX
             && let Some(handle) = self.pages.take(bytes)
@@ -204,7 +186,8 @@ impl Arena {
         self.insert_large(LargeEntry {
             meta,
             key: key.into(),
-            value: value.to_vec(),
+            value: Arc::new(value.to_vec()),
+            note,
             mark: Cell::new(self.marker.fresh()),
         })
     }
@@ -217,6 +200,7 @@ impl Arena {
                 .take()
                 .expect("a handle in use names an entry");
             self.large_bytes -= entry.heap_bytes();
+            self.leaving.push(entry.value);
             self.unused_large.push(number);
         } else {
             self.pages.free(handle);
@@ -256,7 +240,7 @@ impl Arena {
     /// The value of a handle in use, to be changed in place.
     pub(super) fn value_mut(&mut self, handle: u32) -> &mut [u8] {
         if handle & LARGE != 0 {
-            return &mut self.large_mut(handle).value;
+            return Arc::make_mut(&mut self.large_mut(handle).value).as_mut_slice();
         }
         let slot = self.pages.slot_mut(handle);
         Shape::read(slot).value_mut(slot)
@@ -279,18 +263,22 @@ impl Arena {
     }
 
     /// Replaces value and meta data of an entry whose key is `key`; returns its handle from now on.
-    pub(super) fn replace(&mut self, handle: u32, key: &[u8], value: &[u8], meta: Meta) -> u32 {
+    pub(super) fn replace(&mut self, handle: u32, key: &[u8], new: Noted<'_>, meta: Meta) -> u32 {
+        let value = new.value;
         let bytes = record::record_bytes(key.len(), value.len(), meta.deadline_ms);
         if handle & LARGE != 0 {
             if bytes > SMALL_BYTES_MAX {
-                self.change_large(handle, |entry| {
-                    // A vector that is much too long would keep its memory forever.
-                    if entry.value.capacity() / 2 > value.len() {
-                        entry.value = Vec::new();
+                self.change_large(handle, |entry, leaving| {
+                    match Arc::get_mut(&mut entry.value) {
+                        // A vector that is much too long would keep its memory forever, and one that is too
+                        // short would copy what is overwritten anyway.
+                        Some(old) if (value.len()..=2 * value.len()).contains(&old.capacity()) => {
+                            old.clear();
+                            old.extend_from_slice(value);
+                        }
+                        _ => leaving.push(std::mem::replace(&mut entry.value, Arc::new(value.to_vec()))),
                     }
-                    entry.value.clear();
-                    entry.value.reserve_exact(value.len());
-                    entry.value.extend_from_slice(value);
+                    entry.note = new.note;
                     entry.meta = meta;
                 });
                 return handle;
@@ -301,7 +289,7 @@ impl Arena {
         }
         let mark = self.mark(handle).map(Cell::get);
         self.remove(handle);
-        let handle = self.insert(key, value, meta);
+        let handle = self.insert(key, new, meta);
         mark.into_iter().for_each(|mark| self.set_mark(handle, mark));
         handle
     }
@@ -317,20 +305,21 @@ impl Arena {
         }
         let copy = self.pages.slot(handle).to_vec();
         let entry = Shape::read(&copy).entry(&copy);
-        self.replace(handle, entry.key, entry.value, meta)
+        self.replace(handle, entry.key, Noted::plain(entry.value), meta)
     }
 
     /// Changes the length of the value: cut, or continued by `tail`. Returns the entry's handle from
     /// now on. Repeated growth of a large value is amortised.
     pub(super) fn resize(&mut self, handle: u32, kept: usize, tail: &[u8]) -> u32 {
         if handle & LARGE != 0 {
-            self.change_large(handle, |entry| {
-                entry.value.truncate(kept);
+            self.change_large(handle, |entry, _| {
+                let value = Arc::make_mut(&mut entry.value);
+                value.truncate(kept);
                 let needed = kept + tail.len();
-                if needed > entry.value.capacity() {
-                    entry.value.reserve_exact(tail.len() + needed / 8);
+                if needed > value.capacity() {
+                    value.reserve_exact(tail.len() + needed / 8);
                 }
-                entry.value.extend_from_slice(tail);
+                value.extend_from_slice(tail);
             });
             return handle;
         }
@@ -342,7 +331,7 @@ impl Arena {
         value.extend_from_slice(&old.value[..kept]);
         value.extend_from_slice(tail);
         let (key, meta) = (old.key.to_vec(), old.meta());
-        self.replace(handle, &key, &value, meta)
+        self.replace(handle, &key, Noted::plain(&value), meta)
     }
 
     /// The record of a small entry, for a byte-wise copy; `None` for a large one.
@@ -352,20 +341,6 @@ impl Arena {
         }
         let slot = self.pages.slot(handle);
         Some(&slot[..Shape::read(slot).record_bytes()])
-    }
-
-    /// A copy of a large entry.
-    ///
-    /// # Panics
-    /// If the entry is a small one.
-    pub(super) fn copy_large(&self, handle: u32) -> LargeEntry {
-        let LargeEntry { meta, key, value, .. } = self.large(handle);
-        LargeEntry {
-            meta: *meta,
-            key: key.clone(),
-            value: value.clone(),
-            mark: Cell::new(0),
-        }
     }
 
     /// The first bytes of the entry's memory, for a prefetch; `None` for a large one.
@@ -394,40 +369,13 @@ impl Arena {
     /// True when none is left.
     pub(super) fn discard(&mut self, count: usize) -> bool {
         for entry in self.large.drain(self.large.len().saturating_sub(count)..) {
-            self.large_bytes -= entry.map_or(0, |entry| entry.heap_bytes());
+            if let Some(entry) = entry {
+                self.large_bytes -= entry.heap_bytes();
+                self.leaving.push(entry.value);
+            }
         }
-        self.pages.discard(count) && self.large.is_empty()
-    }
-
-    fn large(&self, handle: u32) -> &LargeEntry {
-        self.large[(handle & !LARGE) as usize]
-            .as_ref()
-            .expect("a handle in use names an entry")
-    }
-
-    fn large_mut(&mut self, handle: u32) -> &mut LargeEntry {
-        self.large[(handle & !LARGE) as usize]
-            .as_mut()
-            .expect("a handle in use names an entry")
-    }
-
-    fn change_large(&mut self, handle: u32, change: impl FnOnce(&mut LargeEntry)) {
-        let entry = self.large_mut(handle);
-        let before = entry.heap_bytes();
-        change(entry);
-        let after = entry.heap_bytes();
-        self.large_bytes = self.large_bytes - before + after;
-    }
-
-    fn insert_large(&mut self, entry: LargeEntry) -> u32 {
-        self.large_bytes += entry.heap_bytes();
-        let number = self.unused_large.pop().unwrap_or_else(|| {
-            self.large.push(None);
-            self.large.len() as u32 - 1
-        });
-        assert!(number < LARGE, "fewer than 2^31 large entries");
-        self.large[number as usize] = Some(Box::new(entry));
-        LARGE | number
+        self.leaving.release(count.saturating_mul(DISCARD_BYTES));
+        self.pages.discard(count) && self.large.is_empty() && self.leaving.bytes() == 0
     }
 }
 

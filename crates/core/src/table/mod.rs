@@ -23,6 +23,7 @@ mod deadlines;
 mod ghosts;
 mod hash;
 mod index;
+mod leaving;
 mod marks;
 mod pages;
 mod prefetch;
@@ -32,6 +33,7 @@ mod sample;
 mod snapshot;
 pub(crate) mod timeline;
 mod upkeep;
+mod values;
 mod walk;
 
 #[cfg(test)]
@@ -87,6 +89,27 @@ pub struct Meta {
     /// What kind of value it is, at most [`KIND_MAX`].
     pub kind: u8,
 }
+
+/// A value that is written, and a number that the table keeps with it if the entry is longer than a page's slots
+/// ([`NOTED_BYTES_MIN`]); it means something to the owner alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Noted<'a> {
+    /// The value.
+    pub value: &'a [u8],
+    /// The number.
+    pub note: u128,
+}
+
+impl<'a> Noted<'a> {
+    /// A value with nothing to note.
+    #[inline]
+    pub fn plain(value: &'a [u8]) -> Self {
+        Self { value, note: 0 }
+    }
+}
+
+/// The note of a value of so many bytes or more is kept.
+pub const NOTED_BYTES_MIN: usize = class::SMALL_BYTES_MAX + 1;
 
 /// Hasher, index and arena: what belongs together when a table is cleared.
 #[derive(Debug)]
@@ -226,11 +249,11 @@ impl Table {
     /// # Panics
     /// If version or kind are larger than [`VERSION_MAX`] and [`KIND_MAX`].
     pub fn insert(&mut self, hash: u64, key: &[u8], value: &[u8], meta: Meta) -> bool {
-        self.insert_over(hash, (key, value), meta, |_| ())
+        self.insert_over(hash, (key, Noted::plain(value)), meta, |_, _| ())
     }
 
-    /// As [`Table::insert`], but shows the entry that it replaces before it goes, which costs less than
-    /// looking it up first.
+    /// As [`Table::insert`], but shows the entry that it replaces, and its note, before it goes, which costs less
+    /// than looking it up first.
     ///
     /// # Panics
     /// If version or kind are larger than [`VERSION_MAX`] and [`KIND_MAX`].
@@ -238,27 +261,41 @@ impl Table {
     pub fn insert_over(
         &mut self,
         hash: u64,
-        (key, value): (&[u8], &[u8]),
+        (key, new): (&[u8], Noted<'_>),
         meta: Meta,
-        on_replaced: impl FnOnce(EntryRef<'_>),
+        on_replaced: impl FnOnce(EntryRef<'_>, u128),
     ) -> bool {
         self.before_change(hash);
         if let Some(place) = self.store.find(hash, key) {
             let handle = self.store.index.handle(place);
             let mut on_replaced = Some(on_replaced);
-            let mut show = |entry: EntryRef<'_>| on_replaced.take().into_iter().for_each(|show| show(entry));
-            if let Some(old_deadline_ms) = self.store.arena.overwrite(handle, value, meta, &mut show) {
+            let mut show = |entry: EntryRef<'_>, note: u128| {
+                on_replaced.take().into_iter().for_each(|show| show(entry, note));
+            };
+            let mut show_small = |entry: EntryRef<'_>| show(entry, 0);
+            if let Some(old_deadline_ms) =
+                self.store
+                    .arena
+                    .overwrite(handle, new.value, meta, &mut show_small)
+            {
                 self.store.arena.touch(handle);
                 self.reorder(key, (old_deadline_ms, handle), (meta.deadline_ms, handle));
             } else {
-                show(self.store.arena.entry(handle));
+                show(self.store.arena.entry(handle), self.store.arena.note(handle));
                 self.change(place, key, meta.deadline_ms, |arena, handle| {
-                    arena.replace(handle, key, value, meta)
+                    arena.replace(handle, key, new, meta)
                 });
             }
             return true;
         }
-        let handle = self.store.arena.insert(key, value, meta);
+        let handle = self.store.arena.insert(key, new, meta);
+        self.link(hash, handle, meta);
+        false
+    }
+
+    /// Makes an entry that was stored one of the table.
+    #[inline]
+    fn link(&mut self, hash: u64, handle: u32, meta: Meta) {
         self.store.index.insert(hash, handle);
         self.store
             .arena
@@ -266,7 +303,6 @@ impl Table {
         if meta.deadline_ms.is_some() {
             self.deadlines.insert(&self.store.arena, handle);
         }
-        false
     }
 
     /// Replaces deadline, version and kind of a key; false if there is no such entry.
@@ -282,34 +318,6 @@ impl Table {
             arena.set_meta(handle, meta)
         });
         true
-    }
-
-    /// The value of a key, to be overwritten in place. Its length stays.
-    pub fn value_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut [u8]> {
-        self.before_change(hash);
-        let handle = self.store.index.handle(self.store.find(hash, key)?);
-        Some(self.store.arena.value_mut(handle))
-    }
-
-    /// Continues the value of a key by `tail`; `None` if there is no such entry, otherwise the new
-    /// length. Many small additions to one value cost amortised O(1) each once it is a large value,
-    /// and at most a copy of 4 KiB before.
-    pub fn append(&mut self, hash: u64, key: &[u8], tail: &[u8]) -> Option<usize> {
-        self.resize(hash, key, usize::MAX, tail)
-    }
-
-    /// Cuts the value of a key to at most `kept` bytes and continues it by `tail`; `None` if there is
-    /// no such entry, otherwise the new length.
-    pub fn resize(&mut self, hash: u64, key: &[u8], kept: usize, tail: &[u8]) -> Option<usize> {
-        self.before_change(hash);
-        let place = self.store.find(hash, key)?;
-        let entry = self.store.arena.entry(self.store.index.handle(place));
-        let kept = kept.min(entry.value.len());
-        let deadline_ms = entry.deadline_ms;
-        self.change(place, key, deadline_ms, |arena, handle| {
-            arena.resize(handle, kept, tail)
-        });
-        Some(kept + tail.len())
     }
 
     /// Removes a key; false if there is no such entry.
@@ -379,12 +387,12 @@ impl Table {
     }
 
     /// Removes entries whose deadline is `now_ms` or earlier, at most `limit` of them, in the order of
-    /// deadline and key, and calls `on_expired` with each before it goes. Returns their number.
+    /// deadline and key, and calls `on_expired` with each and its note before it goes. Returns their number.
     pub fn expire_due(
         &mut self,
         now_ms: u64,
         limit: usize,
-        on_expired: &mut dyn FnMut(EntryRef<'_>),
+        on_expired: &mut dyn FnMut(EntryRef<'_>, u128),
     ) -> usize {
         let mut expired = 0;
         self.discard(upkeep::DISCARDS_PER_CHANGE);
@@ -398,7 +406,7 @@ impl Table {
             if deadline_ms > now_ms {
                 break;
             }
-            on_expired(self.store.arena.entry(handle));
+            on_expired(self.store.arena.entry(handle), self.store.arena.note(handle));
             self.before_change(hash);
             let handle = self
                 .deadlines

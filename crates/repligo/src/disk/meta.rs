@@ -13,7 +13,7 @@ use super::error::DiskError;
 use super::storage::Storage;
 
 /// Storage format of this release, in `meta`, log segments and snapshots alike.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// Name of the file.
 pub const META_FILE: &str = "meta";
 const META_TEMPORARY: &str = "meta.tmp";

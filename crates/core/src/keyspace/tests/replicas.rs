@@ -76,7 +76,11 @@ fn recomputed(keyspace: &Keyspace) -> u128 {
     contents(keyspace)
         .iter()
         .fold(0, |sum: u128, (db, key, value, meta)| {
-            sum.wrapping_add(crate::keyspace::digest::KeyDigest::new(*db as u8, key).entry(value, *meta))
+            sum.wrapping_add(crate::keyspace::digest::KeyDigest::new(*db as u8, key).entry(
+                value,
+                crate::keyspace::digest::content(value),
+                *meta,
+            ))
         })
 }
 

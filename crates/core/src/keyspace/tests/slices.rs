@@ -7,9 +7,10 @@ use repligo_proto::command::resolve;
 use repligo_proto::reply::ReplyWriter;
 
 use super::{Command, Fixture, Keyspace, parse, requests};
+use crate::keyspace::digest::READ_BYTES;
 use crate::keyspace::{ReadClock, ReadOutcome, Task};
 use crate::limits::{SLICE_STEPS, STEP_BYTES, WORK_PER_STEP};
-use crate::op::{Op, TransactionBuffer};
+use crate::op::{Op, Transaction, TransactionBuffer};
 
 fn encoded(script: &str) -> Bytes {
     let request = requests(script).remove(0);
@@ -96,11 +97,9 @@ fn a_command_in_slices_does_what_it_does_at_once() {
 fn a_value_that_grows_far_is_written_in_pieces_and_is_the_same() {
     let far = SLICE_STEPS * STEP_BYTES + 1;
     let long = "v".repeat(far);
+    let gap = 2 * far;
     for script in [
-        format!("SETRANGE new {far} end"),
-        format!("SETRANGE a {far} end"),
-        format!("SETRANGE volatile {far} end"),
-        format!("SETRANGE gone {far} end"),
+        format!("SETRANGE longer {gap} end"),
         format!("SETRANGE large 3 {long}"),
         format!("APPEND large {long}"),
     ] {
@@ -109,6 +108,9 @@ fn a_value_that_grows_far_is_written_in_pieces_and_is_the_same() {
         for steps in [1, 50, SLICE_STEPS] {
             let command = Command::decode(&mut &source[..]).expect("just encoded");
             let (mut at_once, mut in_slices) = (prepared(), prepared());
+            for fixture in [&mut at_once, &mut in_slices] {
+                fixture.run(&format!("SETRANGE longer {far} x"));
+            }
             assert!(in_slices.keyspace.is_wide(&command), "{name}");
             let mut expected = Vec::new();
             at_once
@@ -155,91 +157,156 @@ fn short_ops_that_write_much_are_counted_one_by_one_and_in_blocks() {
     }
 }
 
+/// The block of these commands, encoded as an op.
+fn block_of(scripts: &[String]) -> Bytes {
+    let mut buffer = TransactionBuffer::default();
+    for script in scripts {
+        let source = encoded(script);
+        buffer.push(&Command::decode(&mut &source[..]).expect("just encoded"));
+    }
+    let mut out = Vec::new();
+    Op::Transaction(buffer.transaction()).encode(&mut out);
+    Bytes::from(out)
+}
+
+fn decoded(source: &Bytes) -> Transaction<'_> {
+    match Op::decode(&mut &source[..]) {
+        Ok(Op::Transaction(block)) => block,
+        _ => panic!("a block was encoded"),
+    }
+}
+
 #[test]
 fn a_block_that_deletes_a_long_value_before_it_writes_it_anew_is_executed_in_slices() {
     let mut fixture = prepared();
     let far = SLICE_STEPS * STEP_BYTES;
     fixture.run(&format!("SETRANGE long {far} end"));
-    let mut buffer = TransactionBuffer::default();
-    for script in ["DEL long".to_owned(), format!("SETRANGE long {far} x")] {
-        let source = encoded(&script);
-        buffer.push(&Command::decode(&mut &source[..]).expect("just encoded"));
-    }
-    let mut encoded = Vec::new();
-    Op::Transaction(buffer.transaction()).encode(&mut encoded);
-    let source = Bytes::from(encoded);
-    let Ok(Op::Transaction(block)) = Op::decode(&mut &source[..]) else {
-        panic!("it is a block");
-    };
+    let append = format!("APPEND long {}", "v".repeat(2 * far));
+    let source = block_of(&["DEL long".to_owned(), format!("SETRANGE long {far} x"), append]);
+    let block = decoded(&source);
     assert!(fixture.keyspace.is_wide_block(&block, source.len(), true));
     let task = fixture
         .keyspace
         .begin_block(&block, &source)
         .expect("nothing is watched");
     let (reply, slices) = run_counted(&mut fixture.keyspace, task, 50);
-    assert_eq!(reply, format!("*2\r\n:1\r\n:{}\r\n", far + 1).as_bytes());
-    assert!(slices > SLICE_STEPS / 50, "{slices}");
+    let (first, last) = (far + 1, 3 * far + 1);
+    assert_eq!(reply, format!("*3\r\n:1\r\n:{first}\r\n:{last}\r\n").as_bytes());
+    assert!(slices > 2 * SLICE_STEPS / 50, "{slices}");
 }
 
+/// Bytes of long values that were read for the digest since the last call.
+fn take_read_bytes() -> usize {
+    READ_BYTES.with(std::cell::Cell::take)
+}
+
+const LONG_BYTES: usize = 48 << 20;
+
 #[test]
-fn long_values_that_go_are_work_of_the_command_that_ends_them() {
-    let long = 64 * STEP_BYTES;
-    for script in ["DEL long other", "RENAME long other", "GETDEL long", "SET long x"] {
+fn long_values_that_go_are_neither_read_nor_freed_at_once() {
+    for script in [
+        "DEL long other",
+        "GETDEL long",
+        "SET long x",
+        "RENAME other long",
+        "PEXPIRE long -1",
+        "FLUSHDB",
+        "FLUSHALL",
+    ] {
         let mut fixture = prepared();
-        fixture.run(&format!("SETRANGE long {long} x"));
-        let source = encoded(script);
-        let command = Command::decode(&mut &source[..]).expect("just encoded");
-        let mut reply = Vec::new();
-        fixture.keyspace.take_gone_steps(&command);
-        fixture
-            .keyspace
-            .apply(&command, &mut ReplyWriter::new(&mut reply, false));
-        let steps = fixture.keyspace.take_gone_steps(&command);
-        assert!(steps >= 64, "{script}: {steps}");
-        assert_eq!(fixture.keyspace.take_gone_steps(&command), 0, "{script}");
+        fixture.run(&format!("SET other x ; SETRANGE long {} x", LONG_BYTES - 1));
+        take_read_bytes();
+        fixture.run(script);
+        assert_eq!(take_read_bytes(), 0, "{script}");
+        let mut releases = 0;
+        while fixture.keyspace.is_releasing() {
+            fixture.keyspace.release();
+            releases += 1;
+        }
+        assert!((2..10).contains(&releases), "{script}: {releases}");
+        assert_eq!(fixture.keyspace.leaving_bytes(), 0, "{script}");
     }
 }
 
 #[test]
-fn a_block_that_renames_a_long_value_is_executed_in_slices() {
+fn a_long_value_that_expires_is_neither_read_nor_freed_at_once() {
     let mut fixture = prepared();
-    let far = SLICE_STEPS * STEP_BYTES;
-    fixture.run(&format!("SETRANGE long {far} end"));
-    let mut buffer = TransactionBuffer::default();
-    for script in ["RENAME long b", "RENAME b c", "DEL c"] {
-        let source = encoded(script);
-        buffer.push(&Command::decode(&mut &source[..]).expect("just encoded"));
-    }
-    let mut encoded = Vec::new();
-    Op::Transaction(buffer.transaction()).encode(&mut encoded);
-    let source = Bytes::from(encoded);
-    let Ok(Op::Transaction(block)) = Op::decode(&mut &source[..]) else {
-        panic!("it is a block");
+    fixture.run(&format!("SETRANGE long {} x ; PEXPIRE long 5", LONG_BYTES - 1));
+    let digest_without = {
+        let mut without = prepared();
+        without.keyspace.set_time(fixture.keyspace.time_ms() + 5);
+        without.keyspace.digest()
     };
-    assert!(fixture.keyspace.is_wide_block(&block, source.len(), true));
-    let task = fixture
-        .keyspace
-        .begin_block(&block, &source)
-        .expect("nothing is watched");
-    let (reply, slices) = run_counted(&mut fixture.keyspace, task, SLICE_STEPS);
-    assert_eq!(reply, b"*3\r\n+OK\r\n+OK\r\n:1\r\n");
-    assert!(slices >= 3, "no two of them are in one slice: {slices}");
+    take_read_bytes();
+    fixture.keyspace.set_time(fixture.keyspace.time_ms() + 5);
+    assert_eq!(take_read_bytes(), 0);
+    assert_eq!(fixture.keyspace.digest(), digest_without);
+    assert_eq!(fixture.keyspace.leaving_bytes(), LONG_BYTES);
+}
+
+#[test]
+fn a_long_value_is_moved_to_its_new_name() {
+    let mut fixture = prepared();
+    fixture.run(&format!("SETRANGE long {} x ; EXPIRE long 100", LONG_BYTES - 1));
+    let place = |fixture: &Fixture, key: &[u8]| {
+        let entry = fixture.keyspace.find(0, key).expect("it is there");
+        (entry.value.as_ptr(), entry.value.len(), entry.deadline_ms)
+    };
+    let before = place(&fixture, b"long");
+    fixture.keyspace.snapshot_begin();
+    take_read_bytes();
+    fixture.run("RENAME long a ; RENAMENX a new ; RENAME new volatile");
+    assert_eq!(place(&fixture, b"volatile"), before);
+    assert_eq!(take_read_bytes(), 0);
+    // What was counted with each name is what such an entry counts for.
+    let entry = fixture.keyspace.find(0, b"volatile").expect("it is there");
+    let (value, meta) = (entry.value.to_vec(), entry.meta());
+    let digest = fixture.keyspace.digest();
+    fixture.keyspace.put_entry(0, b"volatile", (&value, meta));
+    assert_eq!(fixture.keyspace.digest(), digest);
+    // The walk that began before gives the value under the name that it had.
+    let (mut chunks, mut restored) = (Vec::new(), Keyspace::default());
+    loop {
+        let is_last = fixture.keyspace.snapshot_next(&mut chunks, 1 << 20);
+        restored.restore_chunk(&chunks).expect("a snapshot of its own");
+        chunks.clear();
+        if is_last {
+            break;
+        }
+    }
+    assert_eq!(
+        restored.find(0, b"long").map(|entry| entry.value.len()),
+        Some(LONG_BYTES)
+    );
+}
+
+#[test]
+fn zeros_behind_a_short_value_take_no_steps_and_count_as_if_they_were_written() {
+    for script in [
+        "SETRANGE large",
+        "SETRANGE nothing",
+        "SETRANGE volatile",
+        "SETRANGE gone",
+    ] {
+        let mut fixture = prepared();
+        let source = encoded(&format!("{script} {} end", LONG_BYTES - 3));
+        let command = Command::decode(&mut &source[..]).expect("just encoded");
+        take_read_bytes();
+        let task = Keyspace::begin(&command, &source);
+        let (_, slices) = run_counted(&mut fixture.keyspace, task, SLICE_STEPS);
+        assert_eq!(slices, 1, "{script}");
+        assert!(take_read_bytes() < 3 * 5000, "{script}");
+        let mut at_once = prepared();
+        at_once.keyspace.apply(&command, &mut ReplyWriter::discard());
+        assert_eq!(fixture.keyspace.digest(), at_once.keyspace.digest(), "{script}");
+    }
 }
 
 #[test]
 fn a_block_tells_which_of_its_items_failed() {
     let mut fixture = prepared();
-    let mut buffer = TransactionBuffer::default();
-    for script in ["SET word x", "INCR word", "GET word", "INCRBYFLOAT word 1"] {
-        let source = encoded(script);
-        buffer.push(&Command::decode(&mut &source[..]).expect("just encoded"));
-    }
-    let mut out = Vec::new();
-    Op::Transaction(buffer.transaction()).encode(&mut out);
-    let source = Bytes::from(out);
-    let Ok(Op::Transaction(block)) = Op::decode(&mut &source[..]) else {
-        panic!("a block was encoded");
-    };
+    let source = block_of(&["SET word x", "INCR word", "GET word", "INCRBYFLOAT word 1"].map(str::to_owned));
+    let block = decoded(&source);
     let task = fixture.keyspace.begin_block(&block, &source);
     let mut task = task.expect("nothing is watched");
     let mut reply = Vec::new();
@@ -279,9 +346,7 @@ fn a_block_in_slices_does_what_it_does_at_once() {
     Op::Transaction(buffer.transaction()).encode(&mut out);
     let source = Bytes::from(out);
     for steps in [1, 3, 1000] {
-        let Ok(Op::Transaction(block)) = Op::decode(&mut &source[..]) else {
-            panic!("a block was encoded");
-        };
+        let block = decoded(&source);
         let (mut at_once, mut in_slices) = (prepared(), prepared());
         let mut expected = Vec::new();
         let mut writer = ReplyWriter::new(&mut expected, false);

@@ -144,9 +144,11 @@ impl Model {
         let value = vec![self.version as u8; value_bytes];
         let mut shown = None;
         let hash = self.table.hash(&key);
-        let replaced = self.table.insert_over(hash, (&key, &value), meta, |old| {
-            shown = Some((old.value.to_vec(), old.meta()));
-        });
+        let replaced = self
+            .table
+            .insert_over(hash, (&key, Noted::plain(&value)), meta, |old, _| {
+                shown = Some((old.value.to_vec(), old.meta()));
+            });
         assert_eq!(shown.is_some(), replaced);
         assert_eq!(self.contents.insert(key, (value, meta)), shown);
     }
@@ -182,7 +184,7 @@ impl Model {
         let mut expired = Vec::new();
         let count = self
             .table
-            .expire_due(now_ms, limit, &mut |entry| expired.push(entry.key.to_vec()));
+            .expire_due(now_ms, limit, &mut |entry, _| expired.push(entry.key.to_vec()));
         assert_eq!(count, due.len());
         assert!(expired.iter().eq(due.iter().map(|(_, key)| key)));
         for key in expired {

@@ -292,15 +292,7 @@ fn the_document_shows_the_golden_files() {
 
 #[test]
 fn a_directory_of_golden_files_can_be_read() {
-    let disk = FakeDisk::default();
-    let mut log = parse(&golden("segment-header"));
-    log.resize(4096, 0);
-    log.extend_from_slice(&parse(&golden("records"))[4096..]);
-    log.resize(super::SEGMENT as usize, 0);
-    disk.replace("wal-0000000000000001", log);
-    disk.replace("meta", parse(&golden("meta")));
-    disk.replace("snapshot", parse(&golden("snapshot")));
-
+    let disk = golden_directory("");
     let (opened, recovered) = open(&disk, &options(Durability::Os, &["n1", "n2", "n3"]), BOOT).unwrap();
     let identity = opened.meta().identity().unwrap();
     assert_eq!((identity.cluster_id, identity.generation), (CLUSTER, 1));
@@ -325,20 +317,47 @@ fn a_directory_of_golden_files_can_be_read() {
     assert_eq!(recovered.notes, Vec::<String>::new());
 }
 
+/// The files of a directory of golden files, of this format or, with a folder, of an earlier one.
+fn golden_directory(folder: &str) -> FakeDisk {
+    let disk = FakeDisk::default();
+    let of = |name: &str| parse(&golden(&format!("{folder}{name}")));
+    let mut log = of("segment-header");
+    log.resize(4096, 0);
+    log.extend_from_slice(&of("records")[4096..]);
+    log.resize(super::SEGMENT as usize, 0);
+    disk.replace("wal-0000000000000001", log);
+    disk.replace("meta", of("meta"));
+    disk.replace("snapshot", of("snapshot"));
+    disk
+}
+
 #[test]
-fn a_directory_of_the_first_format_is_refused_with_what_to_do() {
-    for name in ["meta", "wal-0000000000000001", "snapshot"] {
+fn a_directory_of_the_second_format_is_refused_as_it_was_written() {
+    let disk = golden_directory("format-2/");
+    let names = disk.names();
+    let refused = open(&disk, &options(Durability::Os, &["n1", "n2", "n3"]), BOOT).err();
+    let text = refused.expect("another format is refused").to_string();
+    for word in ["storage format 2", "reads format 3", "empty directories"] {
+        assert!(text.contains(word), "`{text}` does not say `{word}`");
+    }
+    assert_eq!(disk.names(), names);
+}
+
+#[test]
+fn a_file_of_an_earlier_format_is_refused_with_what_to_do() {
+    let files = ["meta", "wal-0000000000000001", "snapshot"];
+    for (name, format) in files.into_iter().flat_map(|name| [(name, 1_u32), (name, 2)]) {
         let disk = write_directory();
         let mut bytes = disk.read(name);
-        bytes[8..12].copy_from_slice(&1_u32.to_le_bytes());
+        bytes[8..12].copy_from_slice(&format.to_le_bytes());
         disk.replace(name, bytes);
         let names = disk.names();
         let refused = open(&disk, &options(Durability::Os, &["n1", "n2", "n3"]), BOOT).err();
         let text = refused.expect("another format is refused").to_string();
         for word in [
             name,
-            "storage format 1",
-            "reads format 2",
+            &format!("storage format {format}"),
+            "reads format 3",
             "empty directories",
             "--data-dir",
         ] {
