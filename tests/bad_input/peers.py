@@ -58,7 +58,7 @@ class Identity:
         self.cluster, self.peer, self.incarnation, self.generation = cluster, peer, incarnation, generation
 
     def frame(self, kind, payload):
-        head = b"RPL\x01" + struct.pack("<IB3x", len(payload), kind)
+        head = b"RPL\x02" + struct.pack("<IB3x", len(payload), kind)
         tail = self.cluster.to_bytes(16, "little")
         tail += struct.pack("<QQQ", self.generation, self.peer, self.incarnation)
         return head + struct.pack("<I", crc32c(head + tail + payload)) + tail + payload

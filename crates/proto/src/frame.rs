@@ -260,8 +260,8 @@ mod tests {
     fn the_layout_is_fixed() {
         let bytes = encoded(b"hi");
         assert_eq!(bytes.len(), HEADER_BYTES + 2);
-        assert_eq!(bytes[..12], *b"RPL\x01\x02\0\0\0\x02\0\0\0");
-        assert_eq!(bytes[12..16], 0x0a77_87e0_u32.to_le_bytes());
+        assert_eq!(bytes[..12], *b"RPL\x02\x02\0\0\0\x02\0\0\0");
+        assert_eq!(bytes[12..16], 0x410f_c86a_u32.to_le_bytes());
         assert_eq!(bytes[16..20], [2, 1, 0, 0]);
         assert_eq!([bytes[32], bytes[40], bytes[48]], [3, 4, 5]);
         assert_eq!(bytes[HEADER_BYTES..], *b"hi");
@@ -307,9 +307,9 @@ mod tests {
     fn foreign_bytes_are_refused_as_soon_as_they_can_be_told() {
         assert_eq!(decode(b"*1\r\n"), Err(FrameError::NotAPeer));
         assert_eq!(decode(b"G"), Err(FrameError::NotAPeer));
-        assert_eq!(decode(b"RPL\x02"), Err(FrameError::Version(2)));
+        assert_eq!(decode(b"RPL\x01"), Err(FrameError::Version(1)));
         assert_eq!(
-            decode(b"RPL\x01\x01\0\0\x04"),
+            decode(b"RPL\x02\x01\0\0\x04"),
             Err(FrameError::TooLarge((64 << 20) + 1))
         );
         assert_eq!(bytes_missing(b"*1\r\n"), 0);

@@ -48,11 +48,6 @@ impl Arena {
         new
     }
 
-    /// True if any entry is a large one.
-    pub(super) fn has_large(&self) -> bool {
-        self.large.len() > self.unused_large.len()
-    }
-
     /// What is remembered of accesses.
     pub(super) fn tracking(&self) -> Tracking {
         self.marker.tracking()
@@ -368,11 +363,10 @@ impl Arena {
     /// Frees about `count` allocations, whatever they hold, of an arena that is no longer in use.
     /// True when none is left.
     pub(super) fn discard(&mut self, count: usize) -> bool {
-        for entry in self.large.drain(self.large.len().saturating_sub(count)..) {
-            if let Some(entry) = entry {
-                self.large_bytes -= entry.heap_bytes();
-                self.leaving.push(entry.value);
-            }
+        let first = self.large.len().saturating_sub(count);
+        for entry in self.large.drain(first..).flatten() {
+            self.large_bytes -= entry.heap_bytes();
+            self.leaving.push(entry.value);
         }
         self.leaving.release(count.saturating_mul(DISCARD_BYTES));
         self.pages.discard(count) && self.large.is_empty() && self.leaving.bytes() == 0

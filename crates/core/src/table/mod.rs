@@ -201,11 +201,6 @@ impl Table {
         self.store.index.len()
     }
 
-    /// True if any entry is stored outside the pages, as long ones are.
-    pub fn has_large(&self) -> bool {
-        self.store.arena.has_large()
-    }
-
     /// True if there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
