@@ -15,19 +15,23 @@
 mod hash;
 mod hashed;
 mod item;
+mod list;
 mod ordered;
 mod ordered_tree;
 mod set;
+mod sorted_set;
 #[cfg(test)]
 mod testing;
 mod tree;
 
-pub use hash::{Fields, Hash, HashRef};
+pub use hash::{Fields, Hash, HashRef, SmallHash};
 pub use hashed::{Hashed, HashedBuilder};
 pub use item::Item;
+pub use list::{BackListItems, End, LargeList, List, ListBlock, ListItems, ListRef, Rolling, SmallList};
 pub use ordered::{Element, Ordered};
 pub use ordered_tree::{BackElements, Elements};
-pub use set::{Members, Set, SetRef};
+pub use set::{Members, Set, SetRef, SmallSet};
+pub use sorted_set::{LargeSortedSet, Score, SmallSortedSet, SortedSet, SortedSetRef};
 pub use tree::{Block, Remains, Tree, Walk};
 
 use crate::keyspace::digest::{KeyDigest, content};
@@ -37,6 +41,8 @@ use crate::table::Meta;
 pub const SMALL_COUNT_MAX: usize = 128;
 /// Longest field, value or member in a small hash, set or sorted set.
 pub const SMALL_ELEMENT_BYTES_MAX: usize = 64;
+/// Longest record of a small list.
+pub const SMALL_LIST_BYTES_MAX: usize = 8 << 10;
 /// Most members of a small set of integers.
 pub const SMALL_INTEGERS_MAX: usize = 512;
 
