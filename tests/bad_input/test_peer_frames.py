@@ -1,16 +1,18 @@
-"""Strangers and broken peers at the peer port: no message ends a node or harms the cluster for good, a refusal tells
-nothing of the node, and a peer's words make no lines in the log.
+"""Broken peers with the right certificate: no message ends a node or harms the cluster for good, a refusal tells
+nothing of the node, and a peer's words make no lines in the log. Strangers get no frame in: see tests/security.
 """
 
 import contextlib
 import json
 import random
 import socket
+import subprocess
 import urllib.request
 
 import pytest
 
 from support.nodes import Cluster, binary
+from support.pki import Authority, wrap
 from support.processes import Process
 from support.redis_server import free_port
 from support.waiting import wait_until
@@ -36,12 +38,16 @@ def greeting(tmp_path_factory):
         line = f"n1=127.0.0.1:{own},n2=127.0.0.1:{other},n3=127.0.0.1:{free_port()}"
         words = ["serve", "--name", "n1", "--listen", f"127.0.0.1:{free_port()}", "--peer-listen", f"127.0.0.1:{own}"]
         words += ["--admin-listen", f"127.0.0.1:{free_port()}", "--data-dir", folder / "data", "--cluster", line]
+        secret = folder / "secret"
+        subprocess.run([binary(), "secret", "new", secret], check=True, timeout=20)
+        words += ["--cluster-secret-file", secret]
+        pair = Authority.of_secret(folder / "pki", secret).issue("n2")
         process = Process([binary(), *words], folder / "n1.log", env={})
         first = None
         for number in range(30):
-            stream, _ = listener.accept()
-            with stream:
-                stream.settimeout(10)
+            plain, _ = listener.accept()
+            plain.settimeout(10)
+            with wrap(plain, pair, server=True) as stream:
                 first = peers.read_frame(stream) or first
                 lies = f"{number}\n1970-01-01 ERROR repligo: forged\x1b[2J".encode() + b"x" * 50_000
                 stream.sendall(Identity(0, 2, 1).frame(REFUSED, lies))
@@ -59,9 +65,16 @@ def test_what_a_peer_says_in_a_refusal_makes_no_lines_and_no_floods(greeting):
     assert max(map(len, log.split(b"\n"))) < 2000 and len(log) < 100_000
 
 
+def certified(cluster, folder):
+    """Certificates of all nodes, issued by who has the secret."""
+    authority = Authority.of_secret(folder / "pki", cluster.directory / "dev/cluster.secret")
+    return [authority.issue(node.name) for node in cluster.nodes]
+
+
 @pytest.mark.timeout(60)
-def test_a_refusal_tells_a_stranger_nothing(greeting, cluster):
+def test_a_refusal_tells_nothing(greeting, cluster, tmp_path):
     payload, _ = greeting
+    pair = certified(cluster, tmp_path)[0]
     secrets = [f"{_status(cluster)['cluster_id']}".encode(), b"n1", b"n2", b"n3", b"127.0.0.1"]
     fingerprint, level = peers.fingerprint_of(payload), peers.level_of(payload)
     greetings = [
@@ -73,7 +86,7 @@ def test_a_refusal_tells_a_stranger_nothing(greeting, cluster):
         b"\xff" * 40,
     ]
     for words in greetings:
-        with peers.connect(cluster.nodes[2].peer) as stream:
+        with wrap(peers.connect(cluster.nodes[2].peer), pair) as stream:
             stream.sendall(Identity(1, 1, 1).frame(HELLO, words))
             kind, header, answer = peers.read_frame(stream)
             assert kind == REFUSED and peers.read_frame(stream) is None
@@ -106,15 +119,15 @@ def _ask(node, *words):
 class Stranger:
     """Greets as some node of the cluster and then says what no correct node says."""
 
-    def __init__(self, cluster, greeting, seed):
-        self.cluster = cluster
+    def __init__(self, cluster, greeting, seed, pairs):
+        self.cluster, self.pairs = cluster, pairs
         self.fingerprint, self.level = peers.fingerprint_of(greeting), peers.level_of(greeting)
         self.chance = random.Random(seed)
         self.id = int(_status(cluster)["cluster_id"], 16)
         self.refused = 0
 
     def number(self):
-        # Nothing small: what a correct peer could say is believed, since nobody is authenticated yet.
+        # Nothing small: what a correct peer could say is believed, since this one has its certificate.
         return self.chance.choice([MAX, MAX - 1, 1 << 63, (1 << 62) + 1, self.chance.getrandbits(64) | 1 << 63])
 
     def message(self):
@@ -151,7 +164,8 @@ class Stranger:
         incarnation = chance.choice([1, 2, 3, MAX, 1 << 63])
         identity = Identity(self.id, peer, incarnation)
         words = peers.hello(VOTERS[peer - 1], VOTERS, self.fingerprint, (FORMED, self.id), self.level)
-        with contextlib.suppress(OSError), peers.connect(self.cluster.nodes[victim].peer) as stream:
+        plain = peers.connect(self.cluster.nodes[victim].peer)
+        with contextlib.suppress(OSError), wrap(plain, self.pairs[peer - 1]) as stream:
             stream.sendall(identity.frame(HELLO, words))
             answer = peers.read_frame(stream)
             if answer is None or answer[0] != HELLO:
@@ -176,7 +190,7 @@ def test_forged_frames_do_no_lasting_harm(greeting, tmp_path, seed):
         leader = cluster.leader()
         for number in range(100):
             _ask(leader, "SET", f"before:{number}", number)
-        stranger = Stranger(cluster, payload, seed)
+        stranger = Stranger(cluster, payload, seed, certified(cluster, tmp_path))
         for _ in range(LINKS):
             stranger.visit()
         assert [node.pid for node in cluster.nodes] == pids, cluster.logs()

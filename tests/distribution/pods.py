@@ -33,6 +33,10 @@ class Network:
         self.folder.chmod(0o755)
         shutil.copy(binary(), self.folder / "repligo")
         (self.folder / "repligo").chmod(0o755)
+        # A volume that several machines mount.
+        self.shared = self.folder / "shared"
+        self.shared.mkdir()
+        os.chown(self.shared, USER, USER)
         self.hosts, self.machines, self.count = {}, [], 0
         self.bridge = self._hold("ip link add br0 type bridge && ip link set br0 up", "bridge")
 

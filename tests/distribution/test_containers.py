@@ -81,12 +81,17 @@ def test_the_compose_specification_accepts_the_file():
 @needs_namespaces
 @pytest.mark.timeout(180)
 def test_the_services_form_a_cluster_and_may_move(services):
-    assert sorted(services) == ["n1", "n2", "n3"]
+    names = ["n1", "n2", "n3"]
+    assert sorted(services) == [*names, "secret"]
+    mounted = {volume for name in names for volume in services[name]["volumes"] if volume.startswith("secret:")}
+    assert mounted == {"secret:/etc/repligo:ro"} and services["secret"]["volumes"] == ["secret:/var/lib/repligo"]
 
     def variables(name):
         given = {key: str(value) for key, value in services[name]["environment"].items()}
         assert given["REPLIGO_REQUIREPASS"].startswith("${REPLIGO_PASSWORD:?")
-        return given | {"REPLIGO_REQUIREPASS": PASSWORD}
+        shared = str(network.shared)
+        file = given["REPLIGO_CLUSTER_SECRET_FILE"].replace("/etc/repligo", shared)
+        return given | {"REPLIGO_REQUIREPASS": PASSWORD, "REPLIGO_CLUSTER_SECRET_FILE": file}
 
     def start(machine, **more):
         service = services[machine.name]
@@ -100,8 +105,16 @@ def test_the_services_form_a_cluster_and_may_move(services):
         return machine.run("sh", "-c", script.replace("$$", "$"), **variables(machine.name))[0] == 0
 
     with Network() as network:
-        machines = [network.machine(name) for name in sorted(services)]
-        names = {machine.name: machine for machine in machines}
+        machines = [network.machine(name) for name in names]
+        shell, flag, script = services["secret"]["entrypoint"]
+        # Twice, as with every `up`: the first secret stays.
+        for _ in range(2):
+            code, output = machines[0].run(shell, flag, script)
+            assert code == 0, output
+        made = machines[0].volume / "cluster.secret"
+        assert made.stat().st_mode & 0o777 == 0o600
+        made.rename(network.shared / "cluster.secret")
+        known = {machine.name: machine for machine in machines}
         check_life_of_a_cluster(
-            network, machines, start, PASSWORD, names, is_ready, is_alive=lambda machine: machine.process.is_running()
+            network, machines, start, PASSWORD, known, is_ready, is_alive=lambda machine: machine.process.is_running()
         )

@@ -1,5 +1,6 @@
 """`packaging/kubernetes/repligo.yaml`: judged by Kubernetes' own schema, and started as its kubelet would."""
 
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import yaml
 from distribution.life import check_life_of_a_cluster
 from distribution.pods import USER, Network
 from support.namespaces import needs_namespaces
+from support.nodes import binary
 from support.processes import ROOT
 
 MANIFEST = ROOT / "packaging/kubernetes/repligo.yaml"
@@ -78,13 +80,23 @@ def test_the_pods_form_a_cluster_and_may_move(resources, pod):
     def start(machine, **more):
         variables = {"POD_NAME": machine.name}
         arguments = [word.replace("$(POD_NAME)", machine.name) for word in container["args"]]
+        arguments = [word.replace(mount["mountPath"], str(machine.network.shared)) for word in arguments]
         assert not any("$(" in word for word in arguments)
         machine.start(arguments, REPLIGO_REQUIREPASS=password, **variables, **more)
 
     def probe(machine, kind):
         return machine.get(admin, container[kind]["httpGet"]["path"]) == 200
 
+    (volume,) = pod["volumes"]
+    (mount,) = (mount for mount in container["volumeMounts"] if mount["name"] == volume["name"])
+    assert volume["secret"]["defaultMode"] == 0o440
+
     with Network() as network:
+        # As a kubelet mounts a secret: root's, and readable by the group that fsGroup names.
+        secret = network.shared / "cluster.secret"
+        subprocess.run([binary(), "secret", "new", secret], check=True, timeout=20)
+        os.chown(secret, 0, USER)
+        secret.chmod(volume["secret"]["defaultMode"])
         # fsGroup leaves the root of a volume to root and the group.
         machines = [network.machine(f"repligo-{number}", 0o2775) for number in range(3)]
         names = {f"{machine.name}.repligo-nodes": machine for machine in machines}

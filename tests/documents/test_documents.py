@@ -61,6 +61,7 @@ def test_serve_lines_that_are_not_run_have_valid_flags(tmp_path):
     password = tmp_path / "password"
     password.touch(mode=0o600)
     password.write_text("a long password\n")
+    assert not any(word.startswith("--insecure") for block in lines for word in block.text.split())
     for block in lines:
         words = block.text.replace("\\\n", " ").split()
         words = [password if word == "password" else word for word in words]
@@ -74,7 +75,7 @@ def test_commands_named_in_sentences_exist():
         for words in re.findall(r"`repligo ((?:[a-z]+ ?)+)", (ROOT / document).read_text()):
             if "ready" in words.split():
                 continue  # what it says, not what one types
-            names = words.split()[: 2 if words.startswith("config ") else 1]
+            names = words.split()[: 2 if words.startswith(("config ", "secret ")) else 1]
             code, _, errors = run_tool([binary(), *names, "--help"])
             assert code == 0, f"{document}: repligo {words}: {errors.decode()}"
 

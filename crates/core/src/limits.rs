@@ -65,6 +65,8 @@ pub const COMMITTED_BYTES_PER_READY_MAX: u64 = 16 << 20;
 pub const SNAPSHOT_CHUNK_BYTES: usize = 64 << 10;
 /// A chunk that one large value makes longer than this crosses a peer link in pieces.
 pub const SNAPSHOT_PIECE_BYTES_MAX: usize = 8 << 20;
+/// Connections to the peer port whose handshake is not over. Real nodes need one each, for milliseconds.
+pub const PEER_HANDSHAKES_MAX: usize = 64;
 /// Snapshot chunks sent to a follower and not yet acknowledged.
 pub const SNAPSHOT_CHUNKS_IN_FLIGHT: usize = 16;
 /// Reads that may wait for a confirmed index on one node.

@@ -12,3 +12,4 @@ pub mod origin;
 pub mod private;
 pub mod session;
 pub mod telemetry;
+pub mod tls;

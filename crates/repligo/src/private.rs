@@ -5,13 +5,15 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 /// Reading and writing by the owner.
 const FILE_MODE: u32 = 0o600;
 /// The same with looking into it.
 const FOLDER_MODE: u32 = 0o700;
+/// Reading, and looking into folders, by the group.
+const GROUP_READS: u32 = 0o050;
 /// What group and others may do.
 const OTHERS: u32 = 0o077;
 
@@ -44,9 +46,20 @@ pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
 }
 
 /// The mode of what others than the owner may look at; `None` where they may not, or nothing is there.
+///
+/// What is root's and not ours may be readable by a group: that is how container platforms give a secret to the
+/// user of a program, by a group that is made for it.
 pub fn open_to_others(path: &Path) -> Option<u32> {
-    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
-    (mode & OTHERS != 0).then_some(mode)
+    let metadata = std::fs::metadata(path).ok()?;
+    let mode = metadata.permissions().mode() & 0o777;
+    let is_given = metadata.uid() == 0 && process_uid() != 0;
+    let forbidden = if is_given { OTHERS & !GROUP_READS } else { OTHERS };
+    (mode & forbidden != 0).then_some(mode)
+}
+
+/// The user of this process: that of its own entry in /proc, root where there is none.
+fn process_uid() -> u32 {
+    std::fs::metadata("/proc/self").map_or(0, |own| own.uid())
 }
 
 #[cfg(test)]

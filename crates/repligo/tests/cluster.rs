@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use repligo::net::hello::{FEATURE_LEVEL, Hello};
 use repligo::node::{NodeConfig, NodeError};
+use repligo::tls::keys::{PeerKeys, PeerSource};
 use repligo_core::contract::Durability;
 use repligo_core::forming::FormingState;
 use repligo_core::message::Message;
@@ -60,13 +61,24 @@ fn cluster_line() -> Vec<(String, String)> {
 fn node(name: &str, line: &[(String, String)], dir: &Path) -> impl FnOnce(&mut NodeConfig) + use<> {
     let peer_listen = line.iter().find(|node| node.0 == name).map(|node| node.1.clone());
     let (name, line, dir) = (name.to_owned(), line.to_vec(), dir.to_path_buf());
+    let secret = secret_in(dir.parent().expect("a folder of the test"));
     move |config| {
+        config.peer_source = Some(PeerSource::Secret(secret));
         config.name = name;
         config.peer_listen = peer_listen.expect("the node is in the line");
         config.cluster = line;
         config.data_dir = dir;
         config.durability = Durability::Os;
     }
+}
+
+/// The file with the secret of the clusters in a folder.
+fn secret_in(folder: &Path) -> PathBuf {
+    let file = folder.join("cluster.secret");
+    if !file.exists() {
+        repligo::private::write(&file, &"5ec7e7".repeat(11).as_bytes()[..64]).expect("a temporary file");
+    }
+    file
 }
 
 fn start_all(line: &[(String, String)], folder: &Folder) -> Vec<Server> {
@@ -190,14 +202,14 @@ fn settings_that_contradict_each_other_are_refused_before_anything_happens() {
 
 /// The first of two nodes, as the second one sees it on the wire.
 struct FirstNode {
-    stream: TcpStream,
+    stream: rustls::StreamOwned<rustls::ClientConnection, TcpStream>,
     input: Vec<u8>,
 }
 
 const CLUSTER: u128 = 77;
 
 impl FirstNode {
-    fn dial(address: &str) -> Self {
+    fn dial(address: &str, secret: &Path) -> Self {
         let mut stream = TcpStream::connect(address);
         eventually("n2 listens", || {
             if stream.is_err() {
@@ -208,8 +220,13 @@ impl FirstNode {
         let stream = stream.expect("connected");
         let patience = Some(Duration::from_secs(10));
         stream.set_read_timeout(patience).expect("a socket option");
+        let source = PeerSource::Secret(secret.to_owned());
+        let keys = PeerKeys::load(&source, "n1", rustls::pki_types::UnixTime::now()).expect("a secret");
+        let rustls::Connection::Client(session) = keys.dial().expect("keys that can be used") else {
+            unreachable!("it dials")
+        };
         Self {
-            stream,
+            stream: rustls::StreamOwned::new(session, stream),
             input: Vec::new(),
         }
     }
@@ -273,8 +290,9 @@ fn a_message_right_behind_the_greeting_finds_the_link_open() {
     let folder = Folder::new("greeting");
     let line = cluster_line();
     let address = line[1].1.clone();
+    let secret = secret_in(&folder.0);
     let two = Server::launch(node("n2", &line[..2], &folder.node("n2")));
-    let mut first = FirstNode::dial(&address);
+    let mut first = FirstNode::dial(&address, &secret);
     first.send(&FirstNode::hello(FormingState::Empty));
     first.receive_forming(FormingState::Empty);
     first.send(&FirstNode::hello(FormingState::Prepared(CLUSTER)));
@@ -282,7 +300,7 @@ fn a_message_right_behind_the_greeting_finds_the_link_open() {
     drop(first);
 
     // As after a restart: both are formed, and the one that dials opens the link as soon as it has heard the other.
-    let mut first = FirstNode::dial(&address);
+    let mut first = FirstNode::dial(&address, &secret);
     let mut bytes = FirstNode::hello(FormingState::Formed(CLUSTER));
     bytes.extend(FirstNode::frame(
         Kind::CORE,

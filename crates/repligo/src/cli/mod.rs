@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod bench;
+pub mod cert;
 pub mod config_command;
 pub mod demo;
 pub mod dev;
@@ -17,6 +18,7 @@ pub mod man;
 pub mod ports;
 pub mod process;
 pub mod progress;
+pub mod secret;
 pub mod serve;
 pub mod signals;
 pub mod status;
@@ -51,6 +53,8 @@ pub fn main() -> ExitCode {
         Some(("bench", matches)) => bench::run(matches),
         Some(("export", matches)) => transfer::run_export(matches),
         Some(("import", matches)) => transfer::run_import(matches),
+        Some(("secret", matches)) => secret::run(matches),
+        Some(("cert", matches)) => cert::run(matches),
         Some(("config", matches)) => config_command::run(matches),
         Some(("version", matches)) => version::run(matches),
         Some(("completions", matches)) => version::completions(matches),

@@ -27,6 +27,7 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     warn_about(&settings);
     match node::run(node_config(settings)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error @ NodeError::Keys(_)) => super::fail(super::WRONG_USAGE, error),
         Err(error) => super::fail(super::FAILED, explain(&error)),
     }
 }
@@ -90,6 +91,8 @@ fn node_config(settings: NodeSettings) -> NodeConfig {
         data_dir: settings.data_dir,
         durability: settings.durability,
         cluster,
+        peer_source: settings.peer_source,
+        insecure_peers: settings.insecure_peers,
         memory: settings.memory,
         maxclients: settings.maxclients,
         output_bytes_max: settings.output_bytes_max,

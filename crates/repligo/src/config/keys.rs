@@ -198,6 +198,39 @@ pub static KEYS: &[Key] = &[
         "NAME=HOST:PORT,…",
         "All nodes with their peer addresses; the same line on every node. Without it: a single node",
     ),
+    key(
+        "cluster-secret-file",
+        Kind::Path,
+        "FILE",
+        "File with the secret by which the nodes know each other (repligo secret new FILE); the same on every node",
+    ),
+    per_node(key(
+        "peer-cert",
+        Kind::Path,
+        "FILE",
+        "Certificate of this node, in place of a secret; it names repligo://CLUSTER/node/NAME",
+    )),
+    per_node(key(
+        "peer-key",
+        Kind::Path,
+        "FILE",
+        "Key of that certificate (mode 600)",
+    )),
+    key(
+        "peer-ca",
+        Kind::Path,
+        "FILE",
+        "Certificates of the authorities that certify the nodes of this cluster",
+    ),
+    with_default(
+        key(
+            "insecure-peers",
+            Kind::Switch,
+            "",
+            "Allow peer links in plain text, to and from anybody (no secret, no certificates)",
+        ),
+        "false",
+    ),
     with_default(
         key(
             "maxmemory",

@@ -9,6 +9,7 @@ pub mod file;
 pub mod keys;
 pub mod layers;
 pub mod origin;
+mod peers;
 pub mod redis;
 pub mod refusals;
 mod secret;
@@ -30,6 +31,8 @@ use cluster::Member;
 use error::Problems;
 use layers::{Layered, Sources};
 use origin::Origins;
+
+use crate::tls::keys::PeerSource;
 
 pub use unix_socket::{PATH_BYTES_MAX, UnixSocket};
 
@@ -61,6 +64,10 @@ pub struct NodeSettings {
     pub requirepass: Option<String>,
     /// True if the node must have one: strangers can connect, and `insecure` is not given.
     pub needs_password: bool,
+    /// Where the keys of the peer links come from.
+    pub peer_source: Option<PeerSource>,
+    /// True if peer links may be plain text.
+    pub insecure_peers: bool,
     /// Directory of this node.
     pub data_dir: PathBuf,
     /// What acknowledgements wait for.

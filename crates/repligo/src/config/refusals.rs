@@ -13,7 +13,7 @@ use super::cluster::Member;
 use super::error::{Origin, Problem, Problems};
 use super::layers::{Layered, Setting};
 use super::value::Value;
-use super::{LogFormat, NodeSettings, origin, secret};
+use super::{LogFormat, NodeSettings, origin, peers, secret};
 use super::{PATH_BYTES_MAX, UnixSocket};
 
 /// Distance of the peer port from the RESP port where it is not given.
@@ -46,6 +46,8 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
         advertise: text(layered, "advertise"),
         requirepass: secret::settle(layered, &mut problems),
         needs_password: false,
+        peer_source: peers::settle(layered, &mut problems),
+        insecure_peers: switch(layered, "insecure-peers"),
         data_dir: path(layered, "data-dir").expect("data-dir has a default"),
         durability: match text(layered, "durability").as_deref() {
             Some("none") => Durability::None,
@@ -76,6 +78,7 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
     check_unix_socket(layered, &settings, &mut problems);
     check_ports(layered, &settings, &mut problems);
     check_cluster(layered, &settings, &mut problems);
+    peers::check(layered, &settings, &mut problems);
     check_limits(layered, &settings, &mut problems);
     if problems.is_empty() {
         Ok(settings)
@@ -102,7 +105,7 @@ fn number(layered: &Layered, name: &str) -> u64 {
     }
 }
 
-fn switch(layered: &Layered, name: &str) -> bool {
+pub(super) fn switch(layered: &Layered, name: &str) -> bool {
     layered.get(name).value == Some(Value::Switch(true))
 }
 
@@ -193,27 +196,15 @@ fn check_exposure(layered: &Layered, settings: &NodeSettings, problems: &mut Vec
             "give --requirepass-file FILE, or listen on 127.0.0.1, or give --insecure if the network is trusted",
         ));
     }
-    let unauthenticated = [
-        (
-            "peer-listen",
-            settings.peer_listen,
-            !settings.members.is_empty(),
-            "peer links have",
-        ),
-        ("admin-listen", settings.admin_listen, true, "admin HTTP has"),
-    ];
-    for (name, address, used, subject) in unauthenticated {
-        if used && is_exposed(address.ip()) {
-            problems.push(Problem::new(
-                place(layered, name),
-                format!(
-                    "{name} {address} is reachable from other machines, and {subject} no authentication yet"
-                ),
-                format!(
-                    "give --{name} an address on 127.0.0.1, or give --insecure if the network is trusted"
-                ),
-            ));
-        }
+    if is_exposed(settings.admin_listen.ip()) {
+        problems.push(Problem::new(
+            place(layered, "admin-listen"),
+            format!(
+                "admin-listen {} is reachable from other machines, and admin HTTP has no authentication yet",
+                settings.admin_listen
+            ),
+            "give --admin-listen an address on 127.0.0.1, or give --insecure if the network is trusted",
+        ));
     }
 }
 
@@ -377,6 +368,8 @@ mod tests {
         "n1=127.0.0.1:16379,n2=127.0.0.1:16380,n3=127.0.0.1:16381",
     );
 
+    const SECRET: (&str, &str) = ("cluster-secret-file", "cluster.secret");
+
     #[test]
     fn defaults_are_a_single_node_on_loopback() {
         let settings = settle_flags(&[]).expect("defaults are valid");
@@ -392,8 +385,9 @@ mod tests {
     fn accepted() {
         let check =
             |flags: &[(&str, &str)]| drop(settle_flags(flags).unwrap_or_else(|p| panic!("{flags:?}: {p}")));
-        check(&[LINE]);
-        check(&[LINE, ("durability", "fsync")]);
+        check(&[LINE, SECRET]);
+        check(&[LINE, SECRET, ("peer-listen", "10.0.0.1:16379")]);
+        check(&[LINE, SECRET, ("durability", "fsync")]);
         check(&[("durability", "none")]);
         check(&[
             ("listen", "0.0.0.0:6379"),
@@ -410,6 +404,7 @@ mod tests {
         ]);
         check(&[
             LINE,
+            SECRET,
             ("name", "n2"),
             ("listen", "127.0.0.1:9"),
             ("peer-listen", "127.0.0.1:99"),
@@ -437,10 +432,6 @@ mod tests {
         check(
             &[("admin-listen", "0.0.0.0:1")],
             &["admin HTTP has no authentication yet", "flag --admin-listen"],
-        );
-        check(
-            &[LINE, ("peer-listen", "10.0.0.1:16379")],
-            &["peer links have no authentication yet"],
         );
         check(
             &[LINE, ("durability", "none")],

@@ -4,54 +4,86 @@
 //! lives. Nothing of the handshake reaches the core; a refused node is told why and logged once.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use repligo_core::contract::{Input, PeerId};
 use repligo_core::forming::FormingState;
-use repligo_proto::frame::{self, HEADER_BYTES, Header, Kind};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use repligo_core::limits::PEER_HANDSHAKES_MAX;
+use repligo_proto::frame::{self, Header, Kind};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use super::hello::{self, Hello};
-use super::link_log;
+use super::greeting::{self, Host, Refusal};
+use super::half_open::{HalfOpen, Place};
+use super::hello::{self, Hello, Refused};
 use super::options;
+use super::peer_stream::PeerStream;
 use super::socket::Socket;
 use crate::node::Node;
 use crate::node::worker::Worker;
 use crate::telemetry::clock;
+use crate::tls::keys::KeyStore;
 
 const BACKOFF_LEAST: Duration = Duration::from_millis(50);
 const BACKOFF_MOST: Duration = Duration::from_millis(500);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(2);
-/// A greeting or a refusal is never longer.
-const GREETING_BYTES_MAX: usize = 64 << 10;
+/// Between two lines about connections that made way for others.
+const CROWD_TOLD_EVERY: Duration = Duration::from_secs(5);
+
+impl Host for Node {
+    fn keys(&self) -> Option<Arc<KeyStore>> {
+        self.peer_keys.clone()
+    }
+
+    fn own_greeting(&self) -> (Header, Hello) {
+        let links = &self.worker.borrow().links;
+        (links.header(Kind::HELLO), links.hello().clone())
+    }
+
+    fn name_of(&self, peer: PeerId) -> String {
+        self.worker.borrow().links.name(peer).to_owned()
+    }
+
+    fn judge(&self, header: &Header, theirs: &Hello) -> Result<PeerId, Refused> {
+        let links = &self.worker.borrow().links;
+        hello::judge((links.hello(), links.identity()), header, theirs)
+    }
+}
 
 /// Accepts links from nodes with lower numbers.
 pub async fn accept_peers(node: Rc<Node>, listener: TcpListener) {
+    let half_open = HalfOpen::new(PEER_HANDSHAKES_MAX);
+    let mut told: Option<Instant> = None;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let node = node.clone();
-                tokio::task::spawn_local(async move {
-                    if let Err(reason) = meet(&node, stream, None).await {
-                        node.worker
-                            .borrow_mut()
-                            .links
-                            .note_refusal(reason.peer, &reason.text);
-                    }
-                });
-            }
+            Ok((stream, _)) => half_open.spawn(|place| accept_one(node.clone(), stream, place)),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a peer connection");
                 tokio::time::sleep(BACKOFF_MOST).await;
             }
         }
+        if told.is_none_or(|at| at.elapsed() >= CROWD_TOLD_EVERY) {
+            let dropped = half_open.take_dropped();
+            if dropped > 0 {
+                told = Some(Instant::now());
+                tracing::warn!(
+                    dropped,
+                    "peer links refused: too many connections whose handshake is not over"
+                );
+            }
+        }
+    }
+}
+
+async fn accept_one(node: Rc<Node>, stream: TcpStream, place: Place) {
+    if let Err(reason) = meet(&node, stream, None, Some(place)).await {
+        let links = &mut node.worker.borrow_mut().links;
+        links.note_refusal(reason.peer, &reason.text);
     }
 }
 
@@ -60,7 +92,7 @@ pub async fn dial_peer(node: Rc<Node>, peer: PeerId, address: String) {
     let mut backoff = BACKOFF_LEAST;
     loop {
         if let Ok(Ok(stream)) = timeout(CONNECT_PATIENCE, TcpStream::connect(&address)).await {
-            match meet(&node, stream, Some(peer)).await {
+            match meet(&node, stream, Some(peer), None).await {
                 Ok(()) => backoff = BACKOFF_LEAST,
                 Err(reason) => node
                     .worker
@@ -74,48 +106,24 @@ pub async fn dial_peer(node: Rc<Node>, peer: PeerId, address: String) {
     }
 }
 
-/// Why a stream did not become a link.
-struct Refusal {
-    peer: Option<PeerId>,
-    text: String,
-    /// What the other side is told.
-    told: &'static str,
-}
-
-/// What a stranger is told where nothing better can be said.
-const NO_LINK: &str = "no link: see the log of the node that was asked";
-
-impl Refusal {
-    fn new(text: impl Into<String>) -> Self {
-        Self {
-            peer: None,
-            text: text.into(),
-            told: NO_LINK,
-        }
-    }
-}
-
-impl From<io::Error> for Refusal {
-    fn from(error: io::Error) -> Self {
-        Self::new(format!("the connection broke during the handshake: {error}"))
-    }
-}
-
-/// Handshake, then the link for as long as it lasts. `expected` is set on the side that dialled.
-async fn meet(node: &Rc<Node>, mut stream: TcpStream, expected: Option<PeerId>) -> Result<(), Refusal> {
+/// Handshake, then the link for as long as it lasts. `expected` is set on the side that dialled; `place` is
+/// given back when the handshake is over.
+async fn meet(
+    node: &Rc<Node>,
+    stream: TcpStream,
+    expected: Option<PeerId>,
+    place: Option<Place>,
+) -> Result<(), Refusal> {
     options::for_peer(&stream)?;
-    let greeting = timeout(HANDSHAKE_PATIENCE, greet(node, &mut stream, expected)).await;
-    let (header, theirs, told) =
-        greeting.map_err(|_| Refusal::new("the other side did not answer the greeting in time"))??;
+    let opened = timeout(HANDSHAKE_PATIENCE, greeting::open(&**node, stream, expected)).await;
+    let (stream, (header, theirs, told)) =
+        opened.map_err(|_| Refusal::new("the other side did not finish the handshake in time"))??;
+    drop(place);
     let peer = header.peer;
     let epoch = {
         let mut worker = node.worker.borrow_mut();
-        worker
-            .link_up(stream, &header, &theirs, told)
-            .map_err(|text| Refusal {
-                peer: Some(peer),
-                ..Refusal::new(text)
-            })?
+        let up = worker.link_up(stream, &header, &theirs, told);
+        up.map_err(|text| Refusal::of(peer, text))?
     };
     LinkTask {
         node: node.clone(),
@@ -124,95 +132,6 @@ async fn meet(node: &Rc<Node>, mut stream: TcpStream, expected: Option<PeerId>) 
     }
     .await;
     Ok(())
-}
-
-type Met = (Header, Hello, FormingState);
-
-async fn greet(node: &Rc<Node>, stream: &mut TcpStream, expected: Option<PeerId>) -> Result<Met, Refusal> {
-    if expected.is_some() {
-        let told = say_hello(node, stream).await?;
-        let (header, theirs) = hear_hello(node, stream).await?;
-        if Some(header.peer) != expected {
-            let text = format!(
-                "{} answers at the address of another node: check --cluster",
-                theirs.name
-            );
-            return Err(Refusal {
-                peer: expected,
-                ..Refusal::new(text)
-            });
-        }
-        return Ok((header, theirs, told));
-    }
-    match hear_hello(node, stream).await {
-        Ok((header, theirs)) => {
-            let told = say_hello(node, stream).await?;
-            Ok((header, theirs, told))
-        }
-        Err(refusal) => {
-            // Nothing of this node: who asks may be anybody.
-            let header = Header {
-                cluster_id: 0,
-                generation: 0,
-                peer: 0,
-                incarnation: 0,
-                kind: Kind::REFUSED,
-            };
-            let mut bytes = Vec::new();
-            frame::encode(&mut bytes, &header, refusal.told.as_bytes());
-            // It is only a courtesy: the connection ends either way.
-            let _ = stream.write_all(&bytes).await;
-            Err(refusal)
-        }
-    }
-}
-
-async fn say_hello(node: &Rc<Node>, stream: &mut TcpStream) -> Result<FormingState, Refusal> {
-    let mut bytes = Vec::new();
-    let told = {
-        let worker = node.worker.borrow();
-        let hello = worker.links.hello();
-        frame::encode(&mut bytes, &worker.links.header(Kind::HELLO), &hello.encode());
-        hello.forming
-    };
-    stream.write_all(&bytes).await?;
-    Ok(told)
-}
-
-async fn hear_hello(node: &Rc<Node>, stream: &mut TcpStream) -> Result<(Header, Hello), Refusal> {
-    let mut bytes = vec![0; HEADER_BYTES];
-    stream.read_exact(&mut bytes).await?;
-    // Decoding the header alone tells foreign bytes, versions and absurd lengths.
-    frame::decode(&bytes).map_err(|error| Refusal::new(error.to_string()))?;
-    let missing = frame::bytes_missing(&bytes);
-    if missing > GREETING_BYTES_MAX {
-        return Err(Refusal::new(
-            "the other side began with something too long to be a greeting",
-        ));
-    }
-    bytes.resize(HEADER_BYTES + missing, 0);
-    stream.read_exact(&mut bytes[HEADER_BYTES..]).await?;
-    let frame = frame::decode(&bytes)
-        .map_err(|error| Refusal::new(error.to_string()))?
-        .ok_or_else(|| Refusal::new("the greeting was cut off"))?;
-    let payload = &bytes[frame.payload.clone()];
-    if frame.header.kind == Kind::REFUSED {
-        return Err(Refusal::new(format!(
-            "the other node says: {}",
-            link_log::plain(payload)
-        )));
-    }
-    let theirs = Hello::decode(payload).map_err(|_| Refusal::new("the greeting cannot be read"))?;
-    let worker = node.worker.borrow();
-    let mine = (worker.links.hello(), worker.links.identity());
-    match hello::judge(mine, &frame.header, &theirs) {
-        Ok(_) => Ok((frame.header, theirs)),
-        Err(refused) => Err(Refusal {
-            peer: Some(frame.header.peer),
-            text: refused.text,
-            told: refused.told,
-        }),
-    }
 }
 
 /// Moves one link for as long as its stream lasts.
@@ -268,7 +187,7 @@ impl Worker {
     /// As [`super::links::Links::attach`].
     fn link_up(
         &mut self,
-        stream: TcpStream,
+        stream: PeerStream,
         header: &Header,
         theirs: &Hello,
         told: FormingState,
@@ -343,7 +262,8 @@ impl Worker {
         header: &Header,
         payload: &[u8],
     ) -> Result<(), String> {
-        if header.peer != peer || header.incarnation != socket.incarnation {
+        let is_refusal = header.kind == Kind::REFUSED;
+        if !is_refusal && (header.peer != peer || header.incarnation != socket.incarnation) {
             return Err("a frame of another node or of another run came over the link".to_owned());
         }
         let own = *self.links.identity();
@@ -359,6 +279,7 @@ impl Worker {
                 self.turn.request();
                 Ok(())
             }
+            Kind::REFUSED => Err(greeting::refused_by_other(payload)),
             _ if !same => Err("a frame of another cluster or generation came over the link".to_owned()),
             // The other side has heard our greeting and opened the link before our turn did.
             Kind::CORE if !self.open_if_both_formed(peer, socket) => {

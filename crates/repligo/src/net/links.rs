@@ -13,11 +13,11 @@ use repligo_core::forming::FormingState;
 use repligo_core::limits::INCARNATION_LEAP_MAX;
 use repligo_core::time::Now;
 use repligo_proto::frame::{self, HEADER_BYTES, Header, Kind};
-use tokio::net::TcpStream;
 
 use super::hello::Hello;
 use super::link_log::LinkLog;
 use super::outgoing::Outgoing;
+use super::peer_stream::PeerStream;
 use super::report;
 use super::socket::Socket;
 use crate::telemetry::{Metrics, PeerStatus};
@@ -190,7 +190,7 @@ impl Links {
     /// A process that has been replaced by a later run still talks.
     pub fn attach(
         &mut self,
-        stream: TcpStream,
+        stream: PeerStream,
         header: &Header,
         theirs: &Hello,
         told: FormingState,
@@ -335,7 +335,7 @@ impl Links {
                 && !socket.out.is_empty()
             {
                 socket.flush(metrics);
-                if socket.broken || !socket.out.is_empty() {
+                if socket.broken || !socket.is_sent() {
                     socket.wake();
                 }
             }

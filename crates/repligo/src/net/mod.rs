@@ -3,12 +3,15 @@
 pub mod connection;
 pub mod dial;
 pub mod gather;
+mod greeting;
+mod half_open;
 pub mod hello;
 pub mod link_log;
 pub mod links;
 pub mod listener;
 pub mod options;
 mod outgoing;
+mod peer_stream;
 pub mod report;
 pub mod socket;
 mod standing;

@@ -9,9 +9,9 @@ use std::task::{Context, Poll, Waker};
 use repligo_core::forming::FormingState;
 use repligo_proto::frame;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::outgoing::Outgoing;
+use super::peer_stream::PeerStream;
 use crate::telemetry::Metrics;
 
 /// Bytes that may wait for one peer; more than that tears the link down.
@@ -32,7 +32,7 @@ pub struct Socket {
     pub theirs: FormingState,
     /// Replication flows.
     pub open: bool,
-    pub(super) stream: TcpStream,
+    pub(super) stream: PeerStream,
     pub(super) input: Vec<u8>,
     pub(super) out: Outgoing,
     pub(super) broken: bool,
@@ -46,8 +46,13 @@ impl Socket {
         }
     }
 
+    /// Whether everything has left.
+    pub(super) fn is_sent(&self) -> bool {
+        self.out.is_empty() && !self.stream.has_unsent()
+    }
+
     pub(super) fn flush(&mut self, metrics: &Metrics) {
-        while !self.out.is_empty() {
+        while !self.is_sent() {
             let mut slices = Outgoing::no_slices();
             match self.stream.try_write_vectored(self.out.slices(&mut slices)) {
                 Ok(count) => {
@@ -81,7 +86,7 @@ impl Socket {
             if self.broken {
                 return Poll::Ready(false);
             }
-            if self.out.is_empty() || self.stream.poll_write_ready(cx).is_pending() {
+            if self.is_sent() || self.stream.poll_write_ready(cx).is_pending() {
                 break;
             }
         }

@@ -12,6 +12,7 @@ use repligo_core::origin::OriginMap;
 use crate::config::UnixSocket;
 use crate::origin::OriginConfig;
 use crate::telemetry::Shared;
+use crate::tls::keys::PeerSource;
 
 /// Serves admin HTTP on the given, already bound listener, on a thread of its own. It gets the shared
 /// status and counters of the node and must never block the worker. Called once, before forming.
@@ -78,6 +79,10 @@ pub struct NodeConfig {
     pub durability: Durability,
     /// `(name, peer address)` of every node, this one included; empty for a single node.
     pub cluster: Vec<(String, String)>,
+    /// Where the keys of the peer links come from; used in a cluster only.
+    pub peer_source: Option<PeerSource>,
+    /// True if a cluster may do without, with plain peer links.
+    pub insecure_peers: bool,
     /// What data and buffers may use, and what goes then; CONFIG SET changes it.
     pub memory: MemoryLimit,
     /// Most client connections at once.
@@ -118,6 +123,8 @@ impl Default for NodeConfig {
             data_dir: PathBuf::from("repligo-data"),
             durability: Durability::Os,
             cluster: Vec::new(),
+            peer_source: None,
+            insecure_peers: false,
             memory: MemoryLimit::default(),
             maxclients: 10_000,
             output_bytes_max: 256 << 20,
@@ -152,6 +159,9 @@ pub enum NodeError {
     /// Settings contradict each other.
     #[error("{0}")]
     Settings(String),
+    /// The keys of the peer links are missing or cannot be used.
+    #[error("{0}")]
+    Keys(String),
     /// The data directory cannot be used.
     #[error("{0}")]
     Disk(String),

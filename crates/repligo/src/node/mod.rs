@@ -10,6 +10,7 @@ pub mod drivers;
 pub mod formation;
 mod heap;
 mod journal;
+mod keys;
 mod listeners;
 mod memory;
 mod origins;

@@ -22,7 +22,7 @@ use super::journal::log_start;
 use super::listeners::{Bound, Listeners};
 use super::shutdown::Shutdown;
 use super::worker::{Facts, Worker};
-use super::{NodeConfig, NodeError, Ready, process};
+use super::{NodeConfig, NodeError, Ready, keys, process};
 use crate::disk::{DirectoryLock, Disk, Forming, OpenOptions};
 use crate::net::gather::Gathering;
 use crate::net::hello::{FEATURE_LEVEL, Hello};
@@ -32,6 +32,7 @@ use crate::origin;
 use crate::session::Parameters;
 use crate::telemetry::metrics::for_all_commands;
 use crate::telemetry::{Phase, Shared, clock};
+use crate::tls::keys::KeyStore;
 
 /// Open files that a node needs besides its clients'.
 const OWN_FILES: u64 = 128;
@@ -42,6 +43,8 @@ pub struct Node {
     pub worker: RefCell<Worker>,
     /// What clients have sent since the last turn, apart so that both can be borrowed together.
     pub gathering: RefCell<Gathering>,
+    /// Keys of the peer links; `None` on a single node, and where they are plain.
+    pub peer_keys: Option<Arc<KeyStore>>,
 }
 
 /// Names and addresses of the cluster, by number.
@@ -163,6 +166,7 @@ fn check_origin(config: &NodeConfig, directory: &Directory) -> Result<(), NodeEr
 /// Everything that keeps a node from starting or from going on; each text names a remedy.
 pub fn run(mut config: NodeConfig) -> Result<(), NodeError> {
     let topology = Topology::new(&config)?;
+    let peer_keys = keys::open(&config, topology.is_cluster())?;
     let listeners = Listeners::bind(&config, topology.is_cluster())?;
     process::raise_open_files(config.maxclients as u64 + OWN_FILES);
     let shared = Arc::new(Shared::new(for_all_commands()));
@@ -190,6 +194,7 @@ pub fn run(mut config: NodeConfig) -> Result<(), NodeError> {
     let lock = runtime.block_on(serve(Setup {
         config,
         topology,
+        peer_keys,
         listeners,
         shared,
         ready,
@@ -205,6 +210,7 @@ pub fn run(mut config: NodeConfig) -> Result<(), NodeError> {
 struct Setup {
     config: NodeConfig,
     topology: Topology,
+    peer_keys: Option<Arc<KeyStore>>,
     listeners: Listeners,
     shared: Arc<Shared>,
     ready: Ready,
@@ -296,6 +302,7 @@ async fn serve(mut setup: Setup) -> Result<Option<DirectoryLock>, NodeError> {
     let node = Rc::new(Node {
         worker: RefCell::new(worker),
         gathering: RefCell::default(),
+        peer_keys: setup.peer_keys.take(),
     });
     let me = setup.topology.me;
     {
@@ -307,6 +314,7 @@ async fn serve(mut setup: Setup) -> Result<Option<DirectoryLock>, NodeError> {
     tokio::task::spawn_local(run_turns(node.clone(), alarm.clone()));
     tokio::task::spawn_local(ring_for_turns(node.clone(), alarm));
     tokio::task::spawn_local(take_reports(node.clone(), done));
+    tokio::task::spawn_local(keys::reload_on_hangup(node.clone()));
     let accepting = spawn_network(&node, &setup)?;
     let stop = Stop::new(&mut setup.config)?;
     main_loop(&node, setup, stop, accepting).await?;

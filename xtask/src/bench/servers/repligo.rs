@@ -40,6 +40,7 @@ fn start(names: &[String], durability: &str) -> Outcome<Group> {
         .zip(&peers)
         .map(|(name, port)| format!("{name}=127.0.0.1:{port}"))
         .collect();
+    let secret = make_secret(&fresh_folder("repligo-secret"))?;
     let (mut servers, mut ports) = (Vec::new(), Vec::new());
     for (name, peer) in names.iter().zip(&peers) {
         let port = free_port();
@@ -54,6 +55,7 @@ fn start(names: &[String], durability: &str) -> Outcome<Group> {
         option("durability", durability.to_owned());
         if names.len() > 1 {
             option("cluster", line.join(","));
+            option("cluster-secret-file", secret.clone());
         }
         servers.push(Server::start(&format!("repligo {name}"), &folder, &argv)?);
         ports.push(port);
@@ -67,6 +69,22 @@ fn start(names: &[String], durability: &str) -> Outcome<Group> {
         ports,
         entry,
     })
+}
+
+/// The file with the secret of a new cluster.
+fn make_secret(folder: &std::path::Path) -> Outcome<String> {
+    let file = folder.join("cluster.secret").to_string_lossy().into_owned();
+    let made = std::fs::create_dir_all(folder).and_then(|()| {
+        std::process::Command::new(binary())
+            .args(["secret", "new", &file])
+            .status()
+    });
+    match made {
+        Ok(status) if status.success() => Ok(file),
+        other => Err(Failure::new(format!(
+            "no secret for the cluster in {file}: {other:?}"
+        ))),
+    }
 }
 
 fn serves(port: u16) -> bool {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::secrets::{self, PASSWORD_FILE, take_password};
 use crate::cli::process::NodeSpec;
 use crate::cli::{args, holder, ports};
 use crate::config::error::Problems;
@@ -18,8 +19,6 @@ use crate::private;
 
 /// Name of the file that scripts read.
 pub const CLUSTER_FILE: &str = "cluster.json";
-/// Name of the file with the password of the nodes, if they have one.
-const PASSWORD_FILE: &str = "requirepass";
 
 /// What was asked for.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +48,8 @@ pub struct Layout {
     pub warnings: Vec<String>,
     /// Password of the nodes, which stands in a file and on no command line.
     password: Option<String>,
+    /// File with the secret of the cluster, if `dev` is to make one.
+    secret: Option<PathBuf>,
 }
 
 /// `cluster.json`.
@@ -105,6 +106,10 @@ impl Layout {
         }
         common.extend(from_environment(&options.extra, options.durability.is_some()));
         common.extend(options.extra.iter().cloned());
+        let secret = secrets::cluster_secret(&dir, &common).filter(|_| options.nodes > 1);
+        if let Some(file) = &secret {
+            common.extend(["--cluster-secret-file".to_string(), file.display().to_string()]);
+        }
         let mut nodes: Vec<NodeSpec> = (1..)
             .zip(addresses)
             .map(|(number, [resp, peer, admin])| {
@@ -141,6 +146,7 @@ impl Layout {
             nodes,
             warnings,
             password,
+            secret,
         })
     }
 
@@ -175,6 +181,9 @@ impl Layout {
         if let Some(password) = &self.password {
             private::write(&self.dir.join(PASSWORD_FILE), password)
                 .map_err(|error| failed("the password cannot be kept", error))?;
+        }
+        if let Some(secret) = &self.secret {
+            secrets::keep_secret(secret).map_err(|error| failed("the secret cannot be kept", error))?;
         }
         match std::fs::remove_file(self.dir.join(CLUSTER_FILE)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -321,24 +330,6 @@ fn from_environment(extra: &[String], has_durability: bool) -> Vec<String> {
         }
     }
     flags
-}
-
-/// Every user of the machine sees command lines: what one says as a password goes, and the file comes in its place.
-fn take_password(argv: &mut Vec<String>, file: &str) -> Option<String> {
-    const FLAG: &str = "--requirepass";
-    let position = argv
-        .iter()
-        .position(|word| word == FLAG || word.starts_with("--requirepass="))?;
-    let word = argv.remove(position);
-    let password = match word.strip_prefix("--requirepass=") {
-        Some(password) => password.to_owned(),
-        None => argv.remove(position),
-    };
-    argv.splice(
-        position..position,
-        ["--requirepass-file".to_owned(), file.to_owned()],
-    );
-    Some(password)
 }
 
 /// Reads the command line of a node as the node will.

@@ -5,6 +5,7 @@
 //! those that others have restarted.
 
 pub mod layout;
+mod secrets;
 
 use std::path::Path;
 use std::process::{Child, ExitCode};

@@ -1,0 +1,219 @@
+//! The first second of a peer link: the keys, then one greeting in each direction.
+//!
+//! A stranger learns nothing here: greetings are exchanged only when both ends have shown the certificate
+//! of a node of the cluster. A node that is refused is told the kind of the reason, and both sides log it.
+
+use std::io;
+use std::sync::Arc;
+
+use repligo_core::contract::PeerId;
+use repligo_core::forming::FormingState;
+use repligo_proto::frame::{self, HEADER_BYTES, Header, Kind};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::hello::{Hello, Refused};
+use super::link_log;
+use super::peer_stream::PeerStream;
+use crate::tls::keys::KeyStore;
+use crate::tls::reason;
+use crate::tls::stream::TlsStream;
+
+/// A greeting or a refusal is never longer.
+const GREETING_BYTES_MAX: usize = 64 << 10;
+/// What a stranger is told where nothing better can be said.
+const NO_LINK: &str = "no link: see the log of the node that was asked";
+/// First bytes of a TLS record of a handshake and of an alert.
+const TLS_RECORDS: [[u8; 2]; 2] = [[22, 3], [21, 3]];
+
+/// What a node is asked while it gets to know another.
+pub(super) trait Host {
+    /// Its keys; `None` where links are plain.
+    fn keys(&self) -> Option<Arc<KeyStore>>;
+    /// What it says of itself now.
+    fn own_greeting(&self) -> (Header, Hello);
+    /// The name of another node of the cluster.
+    fn name_of(&self, peer: PeerId) -> String;
+    /// As [`super::hello::judge`].
+    fn judge(&self, header: &Header, theirs: &Hello) -> Result<PeerId, Refused>;
+}
+
+/// Why a stream did not become a link.
+pub(super) struct Refusal {
+    /// Who it was, if that is known.
+    pub peer: Option<PeerId>,
+    /// For the log.
+    pub text: String,
+    /// What the other side is told.
+    told: &'static str,
+}
+
+impl Refusal {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self {
+            peer: None,
+            text: text.into(),
+            told: NO_LINK,
+        }
+    }
+
+    pub(super) fn of(peer: PeerId, text: impl Into<String>) -> Self {
+        Self {
+            peer: Some(peer),
+            ..Self::new(text)
+        }
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::new(
+            reason::of_io(&error)
+                .unwrap_or_else(|| format!("the connection broke during the handshake: {error}")),
+        )
+    }
+}
+
+/// What both sides have said: the other's header and greeting, and the forming state that was told.
+pub(super) type Met = (Header, Hello, FormingState);
+
+/// Keys and greetings. `expected` is set on the side that dialled.
+pub(super) async fn open(
+    host: &impl Host,
+    tcp: TcpStream,
+    expected: Option<PeerId>,
+) -> Result<(PeerStream, Met), Refusal> {
+    let mut stream = secure(host, tcp, expected.is_some()).await?;
+    match greet(host, &mut stream, expected).await {
+        Ok(met) => Ok((stream, met)),
+        Err(refusal) => {
+            // It is only a courtesy: the connection ends either way.
+            let _ = refuse(&mut stream, refusal.told).await;
+            Err(refusal)
+        }
+    }
+}
+
+async fn secure(host: &impl Host, tcp: TcpStream, is_dialler: bool) -> Result<PeerStream, Refusal> {
+    let Some(store) = host.keys() else {
+        return Ok(PeerStream::Plain(tcp));
+    };
+    let keys = store.current();
+    let session = if is_dialler { keys.dial() } else { keys.accept() };
+    let session = session.map_err(|error| Refusal::new(reason::describe(&error)))?;
+    Ok(PeerStream::Tls(Box::new(TlsStream::open(tcp, session).await?)))
+}
+
+async fn greet(host: &impl Host, stream: &mut PeerStream, expected: Option<PeerId>) -> Result<Met, Refusal> {
+    let Some(expected) = expected else {
+        let (header, theirs) = hear_hello(host, stream).await?;
+        let told = say_hello(host, stream).await?;
+        return Ok((header, theirs, told));
+    };
+    let elsewhere = |name: &str| {
+        let text = format!("{name} answers at the address of another node: check --cluster");
+        Refusal::of(expected, text)
+    };
+    if let Some(certified) = stream.certified_name()
+        && certified != host.name_of(expected)
+    {
+        return Err(elsewhere(&certified));
+    }
+    let told = say_hello(host, stream).await?;
+    let (header, theirs) = hear_hello(host, stream).await?;
+    if header.peer != expected {
+        return Err(elsewhere(&theirs.name));
+    }
+    Ok((header, theirs, told))
+}
+
+/// Says why there will be no link, and nothing of this node: who asks may be anybody.
+async fn refuse(stream: &mut PeerStream, told: &str) -> io::Result<()> {
+    let header = Header {
+        cluster_id: 0,
+        generation: 0,
+        peer: 0,
+        incarnation: 0,
+        kind: Kind::REFUSED,
+    };
+    let mut bytes = Vec::new();
+    frame::encode(&mut bytes, &header, told.as_bytes());
+    stream.write_all(&bytes).await?;
+    stream.shutdown().await
+}
+
+async fn say_hello(host: &impl Host, stream: &mut PeerStream) -> Result<FormingState, Refusal> {
+    let (header, hello) = host.own_greeting();
+    let mut bytes = Vec::new();
+    frame::encode(&mut bytes, &header, &hello.encode());
+    stream.write_all(&bytes).await?;
+    stream.flush().await?;
+    Ok(hello.forming)
+}
+
+/// Reads a header; what comes instead is recognized where it can be.
+async fn read_header(stream: &mut PeerStream) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = vec![0; HEADER_BYTES];
+    let mut filled = 0;
+    while filled < HEADER_BYTES {
+        let count = stream.read(&mut bytes[filled..]).await?;
+        filled += count;
+        let is_tls = filled >= 2 && TLS_RECORDS.iter().any(|record| bytes.starts_with(record));
+        if is_tls {
+            return Err(Refusal::new(
+                "the other side speaks TLS, and this node was started with --insecure-peers",
+            ));
+        }
+        if count == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+    }
+    Ok(bytes)
+}
+
+async fn hear_hello(host: &impl Host, stream: &mut PeerStream) -> Result<(Header, Hello), Refusal> {
+    let mut bytes = read_header(stream).await?;
+    // Decoding the header alone tells foreign bytes, versions and absurd lengths.
+    frame::decode(&bytes).map_err(|error| Refusal::new(error.to_string()))?;
+    let missing = frame::bytes_missing(&bytes);
+    if missing > GREETING_BYTES_MAX {
+        return Err(Refusal::new(
+            "the other side began with something too long to be a greeting",
+        ));
+    }
+    bytes.resize(HEADER_BYTES + missing, 0);
+    stream.read_exact(&mut bytes[HEADER_BYTES..]).await?;
+    let frame = frame::decode(&bytes)
+        .map_err(|error| Refusal::new(error.to_string()))?
+        .ok_or_else(|| Refusal::new("the greeting was cut off"))?;
+    let payload = &bytes[frame.payload.clone()];
+    if frame.header.kind == Kind::REFUSED {
+        return Err(Refusal::new(refused_by_other(payload)));
+    }
+    let theirs = Hello::decode(payload).map_err(|_| Refusal::new("the greeting cannot be read"))?;
+    if let Some(certified) = stream.certified_name()
+        && certified != theirs.name
+    {
+        let text = format!(
+            "the certificate is that of {certified}, and the greeting says {}",
+            theirs.name
+        );
+        return Err(Refusal {
+            told: "the certificate and the greeting name different nodes",
+            ..Refusal::new(text)
+        });
+    }
+    match host.judge(&frame.header, &theirs) {
+        Ok(_) => Ok((frame.header, theirs)),
+        Err(refused) => Err(Refusal {
+            peer: Some(frame.header.peer),
+            text: refused.text,
+            told: refused.told,
+        }),
+    }
+}
+
+/// For the log: the reason that the other side gives.
+pub(super) fn refused_by_other(payload: &[u8]) -> String {
+    format!("the other node says: {}", link_log::plain(payload))
+}
