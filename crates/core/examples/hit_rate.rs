@@ -100,7 +100,7 @@ impl Cache for Ours {
             &get,
             ReadClock {
                 now_ms: 0,
-                wall_ms: 0,
+                leader_ms: 0,
             },
             &mut ReplyWriter::new(&mut reply, false),
         );

@@ -23,11 +23,17 @@ pub enum Bug {
     ReadBetweenSlices,
     /// A follower that is short of memory evicts by its own choice.
     EvictLocally,
+    /// A time to live is a tenth of what was asked for.
+    TenthOfTheLifetime,
+    /// A leader's shard time steps with its wall clock.
+    TimeWithoutSlew,
+    /// A node leads although its wall clock is outvoted.
+    OutvotedClockLeads,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 9] = [
+    pub const ALL: [(&'static str, Self); 12] = [
         ("ack-before-durability", Self::AckBeforeDurability),
         ("missing-noop", Self::MissingNoop),
         ("lease-without-quorum", Self::LeaseWithoutQuorum),
@@ -37,5 +43,8 @@ impl Bug {
         ("read-behind-commit", Self::ReadBehindCommit),
         ("read-between-slices", Self::ReadBetweenSlices),
         ("evict-locally", Self::EvictLocally),
+        ("tenth-of-the-lifetime", Self::TenthOfTheLifetime),
+        ("time-without-slew", Self::TimeWithoutSlew),
+        ("outvoted-clock-leads", Self::OutvotedClockLeads),
     ];
 }

@@ -153,6 +153,8 @@ pub struct Consensus {
     commit_unwritten: bool,
     /// As leader: the commit index that left last on the present stream to each peer.
     told: BTreeMap<PeerId, u64>,
+    /// This replica does not ask for votes, see [`Consensus::set_barred`].
+    barred: bool,
     encoder: Encoder,
 }
 
@@ -238,6 +240,7 @@ impl Consensus {
             volatile,
             commit_unwritten: false,
             told: BTreeMap::new(),
+            barred: false,
             encoder: Encoder::default(),
         };
         if voters.len() == 1 {
@@ -320,6 +323,12 @@ impl Consensus {
         replaced && self.role() == Role::Follower
     }
 
+    /// While barred this replica neither asks for votes nor takes leadership that is handed to it. It goes on to
+    /// vote: its elections time out like any other's, only nobody hears of them.
+    pub fn set_barred(&mut self, barred: bool) {
+        self.barred = barred;
+    }
+
     /// Takes a message of a peer; `latest_ms` is the highest time stamp that its entries may have.
     ///
     /// # Errors
@@ -327,7 +336,7 @@ impl Consensus {
     pub fn step(&mut self, from: PeerId, message: Reader, latest_ms: u64) -> Result<(), Implausible> {
         let message = decode_message(from, self.me, message).map_err(|_| "bytes that do not decode")?;
         self.judge(&message, latest_ms)?;
-        if self.is_installing() && message.get_msg_type() == MessageType::MsgTimeoutNow {
+        if (self.is_installing() || self.barred) && message.get_msg_type() == MessageType::MsgTimeoutNow {
             return Ok(());
         }
         // The errors are "not for me" and "proposal dropped"; both are silence to the sender.
@@ -557,6 +566,9 @@ impl Consensus {
     }
 
     fn route(&mut self, mut message: Message, driven: &mut Driven, persist: Option<&mut Persist>) {
+        if self.barred && message.get_msg_type() == MessageType::MsgRequestPreVote {
+            return;
+        }
         if let Some(cap) = self.commit_cap {
             message.commit = message.commit.min(cap);
             message.commit_term = 0;

@@ -71,8 +71,18 @@ pub const PEER_HANDSHAKES_MAX: usize = 64;
 pub const SNAPSHOT_CHUNKS_IN_FLIGHT: usize = 16;
 /// Reads that may wait for a confirmed index on one node.
 pub const READS_WAITING_MAX: usize = 1 << 20;
-/// A follower that has not heard the leader's wall clock for so long asks for it: two clocks drift apart.
-pub const LEADER_CLOCK_US_MAX: u64 = 10_000_000;
+/// Shard time is slewed towards wall time by at most this part of the time that passes, in both directions.
+pub const CLOCK_SLEW_DIVISOR: i64 = 10;
+/// Replicas ask each other for their wall clocks, so far apart in microseconds.
+pub const CLOCK_ASK_US: u64 = 1_000_000;
+/// What a replica knows of another's wall clock counts for so long.
+pub const CLOCK_SAMPLE_US_MAX: u64 = 5_000_000;
+/// Two wall clocks that are further apart, in milliseconds, do not agree: more than any time service leaves.
+pub const CLOCK_APART_MS_MAX: i64 = 1_000;
+/// A leader whose clock is outvoted tries to hand over so often, in microseconds: requests wait meanwhile.
+pub const CLOCK_HANDOVER_US: u64 = 3_000_000;
+/// After so long without a leader a replica campaigns whatever its clock says: nobody else can, it seems.
+pub const CLOCK_PATIENCE_US: u64 = 3_000_000;
 /// A question for a confirmed index that got no answer is asked again after this, in microseconds.
 pub const READ_RETRY_US: u64 = 500_000;
 /// An eventual read older than this, counted from the last word of the leader, is refused.
@@ -184,6 +194,9 @@ const _: () = {
     // Gathering must be nothing against what decides about leaders, or against a tick, which ends it where
     // the driver has no finer clock.
     assert!(10 * GAP_US_MAX < TICK_US);
+    // A lost answer must not make a clock unknown; others get their chance at an election before.
+    assert!(CLOCK_SAMPLE_US_MAX > 2 * CLOCK_ASK_US);
+    assert!(CLOCK_PATIENCE_US > 2 * ELECTION_TICKS as u64 * TICK_US);
     assert!(CROWD_OPS_MIN * GAP_PER_OP_US < GAP_US_MAX);
     assert!(PROMPT_OPS_MAX < GATHERED_OPS_MAX);
     // A held request must outlive an election and the lease wait after it.

@@ -19,6 +19,8 @@ const TAG_SNAPSHOT_CHUNK: u8 = 5;
 const TAG_SNAPSHOT_ACK: u8 = 6;
 const TAG_LOAD: u8 = 7;
 const TAG_LOAD_FAILED: u8 = 8;
+const TAG_CLOCK: u8 = 9;
+const TAG_CLOCK_REPLY: u8 = 10;
 
 /// A message between two replicas of a shard.
 #[derive(Clone, Debug)]
@@ -44,8 +46,8 @@ pub enum Message {
         context: u64,
         /// Commit index.
         index: u64,
-        /// The leader's wall clock, in milliseconds, when it answered: what it says of times to live.
-        wall_ms: u64,
+        /// The leader's estimate of shard time, in milliseconds, when it answered: what it says of times to live.
+        time_ms: u64,
     },
     /// A snapshot for the receiver begins; an unfinished one before it is void.
     SnapshotBegin {
@@ -91,6 +93,20 @@ pub enum Message {
         /// The wire error for the clients.
         error: Bytes,
     },
+    /// The sender wants to know what time it is over there.
+    Clock {
+        /// Its own clock, in microseconds; comes back with the answer.
+        asked_us: u64,
+    },
+    /// What time it is here.
+    ClockReply {
+        /// As asked.
+        asked_us: u64,
+        /// Wall clock, in milliseconds since the epoch.
+        wall_ms: u64,
+        /// The estimate of shard time, in milliseconds; of interest if the sender leads.
+        time_ms: u64,
+    },
 }
 
 impl Message {
@@ -114,10 +130,10 @@ impl Message {
             Self::ReadIndexReply {
                 context,
                 index,
-                wall_ms,
+                time_ms,
             } => {
                 put_pair(&mut out, TAG_READ_INDEX_REPLY, *context, *index);
-                put_varint(&mut out, *wall_ms);
+                put_varint(&mut out, *time_ms);
             }
             Self::SnapshotBegin { index, term } => put_pair(&mut out, TAG_SNAPSHOT_BEGIN, *index, *term),
             Self::SnapshotChunk {
@@ -143,6 +159,18 @@ impl Message {
                 put_bytes(&mut out, key);
                 put_bytes(&mut out, error);
             }
+            Self::Clock { asked_us } => {
+                out.push(TAG_CLOCK);
+                put_varint(&mut out, *asked_us);
+            }
+            Self::ClockReply {
+                asked_us,
+                wall_ms,
+                time_ms,
+            } => {
+                put_pair(&mut out, TAG_CLOCK_REPLY, *asked_us, *wall_ms);
+                put_varint(&mut out, *time_ms);
+            }
         }
         Bytes::from(out)
     }
@@ -166,7 +194,7 @@ impl Message {
             TAG_READ_INDEX_REPLY => Self::ReadIndexReply {
                 context: reader.varint()?,
                 index: reader.varint()?,
-                wall_ms: reader.varint()?,
+                time_ms: reader.varint()?,
             },
             TAG_SNAPSHOT_BEGIN => Self::SnapshotBegin {
                 index: reader.varint()?,
@@ -191,6 +219,14 @@ impl Message {
                 keyspace: take_keyspace(&mut reader)?,
                 key: reader.bytes()?,
                 error: reader.bytes()?,
+            },
+            TAG_CLOCK => Self::Clock {
+                asked_us: reader.varint()?,
+            },
+            TAG_CLOCK_REPLY => Self::ClockReply {
+                asked_us: reader.varint()?,
+                wall_ms: reader.varint()?,
+                time_ms: reader.varint()?,
             },
             _ => return Err(Malformed),
         };
@@ -234,7 +270,7 @@ mod tests {
             Message::ReadIndexReply {
                 context: 1,
                 index: 2,
-                wall_ms: 1 << 41,
+                time_ms: 1 << 41,
             },
             Message::SnapshotBegin { index: 10, term: 2 },
             Message::SnapshotChunk {
@@ -253,6 +289,12 @@ mod tests {
                 keyspace: 1,
                 key: Bytes::from_static(b"key"),
                 error: Bytes::from_static(b"e"),
+            },
+            Message::Clock { asked_us: 1 << 40 },
+            Message::ClockReply {
+                asked_us: 1 << 40,
+                wall_ms: 1 << 41,
+                time_ms: 3,
             },
         ];
         for message in messages {

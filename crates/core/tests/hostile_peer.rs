@@ -568,7 +568,7 @@ impl Chance {
             1 => Message::ReadIndexReply {
                 context: first,
                 index: self.number(),
-                wall_ms: self.number(),
+                time_ms: self.number(),
             },
             2 => Message::SnapshotBegin {
                 index: first,

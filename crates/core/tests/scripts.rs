@@ -121,6 +121,7 @@ fn every_planted_bug_changes_a_trace() {
         let of_origin = Bugs {
             flush_without_compare_and_set,
             reject_in_the_log_only: !flush_without_compare_and_set,
+            ..Bugs::default()
         };
         let planted = None;
         bugs.push((name, Settings { planted, of_origin }));

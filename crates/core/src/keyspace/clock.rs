@@ -12,9 +12,20 @@ pub struct ReadClock {
     /// Milliseconds since the epoch. A follower, and a read that rides in an entry, give shard time:
     /// then no read ever needs time.
     pub now_ms: u64,
-    /// The leader's wall clock, milliseconds since the epoch, as late as it may be: what is left of a time to
-    /// live is what is left by it, or by shard time where that is ahead.
-    pub wall_ms: u64,
+    /// The leader's estimate of now, milliseconds since the epoch, as late as it may be: what is left of a time
+    /// to live is what is left by it, or by shard time where that is ahead.
+    pub leader_ms: u64,
+}
+
+impl ReadClock {
+    /// The clock of the leader itself.
+    #[inline]
+    pub fn at(now_ms: u64) -> Self {
+        Self {
+            now_ms,
+            leader_ms: now_ms,
+        }
+    }
 }
 
 /// What came of a read.
@@ -50,10 +61,26 @@ impl Keyspace {
         }
     }
 
-    /// Tells the reads of the entry that is applied next what time it is, see [`ReadClock::wall_ms`].
+    /// Tells the reads of the entry that is applied next what time it is, see [`ReadClock::leader_ms`].
     #[inline]
-    pub fn set_present(&mut self, wall_ms: u64) {
-        self.present_ms = wall_ms;
+    pub fn set_present(&mut self, leader_ms: u64) {
+        self.present_ms = leader_ms;
+    }
+
+    /// From now on lifetimes are a tenth of what was asked for.
+    #[cfg(feature = "bugs")]
+    pub fn cut_lifetimes(&mut self) {
+        self.cuts_lifetimes = true;
+    }
+
+    /// A time to live as it was asked for.
+    #[inline(always)]
+    pub(super) fn lifetime(&self, time_ms: i64) -> i64 {
+        #[cfg(feature = "bugs")]
+        if self.cuts_lifetimes {
+            return time_ms / 10;
+        }
+        time_ms
     }
 
     /// Begins the statistics of how late expired keys are removed anew.

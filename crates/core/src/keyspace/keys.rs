@@ -98,7 +98,7 @@ impl Keyspace {
             return reply.integer(0);
         };
         let new_ms = match deadline {
-            Deadline::In(time) => (self.time_ms as i64).saturating_add(time),
+            Deadline::In(time) => (self.time_ms as i64).saturating_add(self.lifetime(time)),
             Deadline::At(time) => time,
         };
         let refused = match entry.deadline_ms {

@@ -108,7 +108,10 @@ pub struct Keyspace {
     /// What this node remembers of accesses.
     tracking: Tracking,
     time_ms: u64,
-    /// As [`ReadClock::wall_ms`], for the reads of an entry. Not replicated: it decides nothing but replies.
+    /// Planted by the simulator.
+    #[cfg(feature = "bugs")]
+    cuts_lifetimes: bool,
+    /// As [`ReadClock::leader_ms`], for the reads of an entry. Not replicated: it decides nothing but replies.
     present_ms: u64,
     /// Version of the latest write of any key.
     version: u64,
@@ -152,6 +155,8 @@ impl Keyspace {
             is_seeded: false,
             tracking: Tracking::Off,
             time_ms: 0,
+            #[cfg(feature = "bugs")]
+            cuts_lifetimes: false,
             present_ms: 0,
             version: 0,
             written: Timeline::default(),
@@ -259,7 +264,11 @@ impl Keyspace {
             Command::MGet { db, keys } => return self.get_many_at_once(db, keys, reply),
             Command::Keys { .. } | Command::Scan { .. } => return self.walk_at_once(command, reply),
             Command::Call(ref call) => return self.read_call_at_once(call, reply),
-            _ => self.answer(command, clock.now_ms.max(clock.wall_ms).max(self.time_ms), reply),
+            _ => self.answer(
+                command,
+                clock.now_ms.max(clock.leader_ms).max(self.time_ms),
+                reply,
+            ),
         }
         ReadOutcome::Done
     }

@@ -122,6 +122,7 @@ impl Keyspace {
 
     /// The deadline that lies `time` milliseconds after shard time, kept inside Redis' signed range.
     pub(super) fn deadline_in(&self, time: u64) -> u64 {
+        let time = self.lifetime(time as i64) as u64;
         self.time_ms.saturating_add(time).min(i64::MAX as u64)
     }
 

@@ -87,7 +87,7 @@ impl Replica {
                     None => return,
                 },
             };
-            self.keyspace.set_present(self.leader_wall_ms(now));
+            self.keyspace.set_present(self.leader_time_ms(now));
             if !self.advance_entry(now, &mut applying, outputs) {
                 self.applying = Some(applying);
                 return;
@@ -126,6 +126,10 @@ impl Replica {
         let reclaimed = self.keyspace.set_time_seen_at(reader.time_ms, seen_ms);
         self.apply_steps = self.apply_steps.saturating_sub(reclaimed);
         self.memory.refuses = false;
+        #[cfg(feature = "bugs")]
+        if self.has(Bug::TenthOfTheLifetime) {
+            self.keyspace.cut_lifetimes();
+        }
         self.expire_intents(now, outputs);
         applying.reader = Some(reader);
         applying

@@ -8,7 +8,7 @@ use super::reads::WaitingRead;
 use super::slow::SlowRead;
 use super::{Replica, answer, fail};
 use crate::command::Command;
-use crate::contract::{Outputs, Ticket};
+use crate::contract::{Outputs, PeerId, Ticket};
 use crate::keyspace::{ReadClock, ReadOutcome, steps_of};
 use crate::limits;
 use crate::message::Message;
@@ -67,7 +67,7 @@ impl Replica {
         };
         let clock = ReadClock {
             now_ms,
-            wall_ms: self.leader_wall_ms(now),
+            leader_ms: self.leader_time_ms(now),
         };
         let outcome = if !self.keyspace.is_wide(command) {
             self.answer_read(client, command, clock, outputs)
@@ -102,7 +102,7 @@ impl Replica {
         }
         let clock = ReadClock {
             now_ms: self.keyspace.time_ms(),
-            wall_ms: self.leader_wall_ms(now),
+            leader_ms: self.leader_time_ms(now),
         };
         let outcome = self.answer_read(client, command, clock, outputs);
         assert_ne!(
@@ -114,27 +114,31 @@ impl Replica {
     }
 
     /// The leader confirmed an index, and says what time it is.
-    pub(super) fn on_read_index_reply(&mut self, reply: &Message) {
+    pub(super) fn on_read_index_reply(&mut self, now: Now, from: PeerId, reply: &Message) {
         let Message::ReadIndexReply {
             context,
             index,
-            wall_ms,
+            time_ms,
         } = *reply
         else {
             return;
         };
         if let Some(asked_us) = self.reads.answered(context, index) {
-            self.leader_clock.heard(asked_us, wall_ms);
+            self.leader_clock.heard(asked_us, time_ms);
+            if from == self.consensus.leader() {
+                self.clock.heard(now, asked_us, time_ms);
+            }
         }
     }
 
-    /// The leader's wall clock, as late as it may be.
-    pub(super) fn leader_wall_ms(&self, now: Now) -> u64 {
-        if self.lease.serving() {
-            now.wall_ms
+    /// The leader's estimate of now, as late as it may be.
+    pub(super) fn leader_time_ms(&self, now: Now) -> u64 {
+        let told = if self.lease.serving() {
+            None
         } else {
             self.leader_clock.latest_ms(now)
-        }
+        };
+        told.unwrap_or_else(|| self.clock.estimate_ms(now))
     }
 
     /// How long this replica has not heard of its leader, if that is too long for an eventual read.

@@ -5,15 +5,18 @@
 //! until they are applied), `inbound` (what followers forwarded), `requests` (how they come in and give up), `reads` (reads until they may be answered), `lease` (who may answer them),
 //! `pump` (what leaves at the end of a step), `apply` (entries to state and replies), `snapshots`,
 //! `memory` (the limit, and who goes when it is reached), `transfers` (snapshots to and from peers), `loads` and `origin` (what waits for the origin), `slow` (reads over several turns), `settle`
-//! (consensus and roles after every input), `clock` (the stamp of the next entry).
+//! (consensus and roles after every input), `clock` (the stamp of the next entry), `agreement` (whose wall clock
+//! is right), `handover` (who leads instead).
 //!
 //! It knows nothing of sockets, disks, RESP parsing, or how the consensus library works.
 
+mod agreement;
 mod announce;
 mod apply;
 mod clock;
 mod execute;
 mod flight;
+mod handover;
 mod inbound;
 mod lease;
 mod loads;
@@ -36,6 +39,7 @@ use bytes::Bytes;
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
+use self::agreement::Agreement;
 use self::apply::Applying;
 use self::clock::{LeaderClock, ShardClock};
 use self::flight::Flight;
@@ -101,6 +105,11 @@ pub struct Replica {
     read_steps: usize,
     clock: ShardClock,
     leader_clock: LeaderClock,
+    agreement: Agreement,
+    /// The wall clock of this node is outvoted, as of the last tick.
+    outvoted: bool,
+    /// When leadership was offered last for that reason.
+    handed_over_us: Option<u64>,
     /// Stamp of the latest entry this leader proposed.
     stamped_ms: u64,
     outbox: Outbox,
@@ -167,6 +176,9 @@ impl Replica {
             read_steps: limits::SLICE_STEPS,
             clock: ShardClock::new(now),
             leader_clock: LeaderClock::default(),
+            agreement: Agreement::default(),
+            outvoted: false,
+            handed_over_us: None,
             stamped_ms: 0,
             outbox: Outbox::new(me, settings.identity.incarnation),
             inbound: Inbound::default(),
@@ -242,7 +254,7 @@ impl Replica {
             Input::Turn => {}
             Input::Tick => self.on_tick(now, outputs),
             Input::Peer { from, message } => self.on_peer(now, from, message, outputs),
-            Input::PeerConnected { peer } => self.on_peer_connected(peer),
+            Input::PeerConnected { peer } => self.on_peer_connected(now, peer, outputs),
             Input::PeerLost { peer } => self.on_peer_lost(peer),
             Input::Persisted { number } => self.consensus.persisted(number),
             Input::SnapshotSaved { index } => self.snapshots.saved(index),
@@ -281,10 +293,7 @@ impl Replica {
         reply: &mut Vec<u8>,
     ) -> Served {
         let clock = match level {
-            ReadLevel::Linearizable if self.current(now) => ReadClock {
-                now_ms: self.clock.estimate_ms(now),
-                wall_ms: now.wall_ms,
-            },
+            ReadLevel::Linearizable if self.current(now) => ReadClock::at(self.clock.estimate_ms(now)),
             ReadLevel::Eventual if self.confirmed && self.is_whole() => {
                 if let Some(age_ms) = self.too_stale_ms(now) {
                     ReplyWriter::new(reply, resp3).error(&words::stale(age_ms));
@@ -292,7 +301,7 @@ impl Replica {
                 }
                 ReadClock {
                     now_ms: self.keyspace.time_ms(),
-                    wall_ms: self.leader_wall_ms(now),
+                    leader_ms: self.leader_time_ms(now),
                 }
             }
             _ => return Served::NotYet,
@@ -324,24 +333,6 @@ impl Replica {
     /// Begins the statistics of removing expired keys anew.
     pub fn forget_reclaim_lag(&mut self) {
         self.keyspace.forget_reclaim_lag();
-    }
-
-    /// Begins to hand leadership over, for a clean shutdown; true when there is nothing to hand over
-    /// (any more). To be called again on every tick until it says so, or patience ends.
-    pub fn prepare_shutdown(&mut self) -> bool {
-        if self.consensus.role() != Role::Leader || self.settings.voters.len() == 1 {
-            return true;
-        }
-        let connected = |peer: &PeerId| self.peers.get(peer).is_some_and(|peer| peer.connected);
-        let followers = self.consensus.followers();
-        let best = followers
-            .iter()
-            .filter(|follower| connected(&follower.peer))
-            .max_by_key(|f| f.matched);
-        let Some(best) = best else { return true };
-        self.lease.release();
-        self.consensus.transfer_leader(best.peer);
-        false
     }
 
     /// Checks what must always hold; panics where it does not. Called after each step in tests.
@@ -418,7 +409,7 @@ impl Replica {
     }
 
     fn on_tick(&mut self, now: Now, outputs: &mut Outputs) {
-        self.clock.advance(now);
+        self.keep_time(now, outputs);
         self.age_versions(now);
         self.keyspace.begin_second((now.mono_us / 1_000_000) as u32);
         self.give_up_overdue(now, outputs);
@@ -454,7 +445,7 @@ impl Replica {
                     });
                 }
             }
-            reply @ Message::ReadIndexReply { .. } => self.on_read_index_reply(&reply),
+            reply @ Message::ReadIndexReply { .. } => self.on_read_index_reply(now, from, &reply),
             Message::SnapshotBegin { index, term } => self.on_snapshot_begin(from, index, term, outputs),
             Message::SnapshotChunk {
                 index,
@@ -464,14 +455,17 @@ impl Replica {
             } => self.on_snapshot_chunk(from, (index, number), (chunk, ends), outputs),
             Message::SnapshotAck { index, number } => self.on_snapshot_ack(from, index, number, outputs),
             Message::Load { index, keyspace, key } => self.on_load(from, index, (keyspace, key)),
+            Message::Clock { asked_us } => self.on_clock(now, from, asked_us, outputs),
+            reply @ Message::ClockReply { .. } => self.on_clock_reply(now, from, &reply),
             Message::LoadFailed { keyspace, key, error } => self.fail_load(&(keyspace, key), &error, outputs),
         }
     }
 
-    fn on_peer_connected(&mut self, peer: PeerId) {
+    fn on_peer_connected(&mut self, now: Now, peer: PeerId, outputs: &mut Outputs) {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.connected = true;
         }
+        self.ask_clocks(now, Some(peer), outputs);
         if peer == self.consensus.leader() {
             self.leader_changed();
         }

@@ -68,7 +68,7 @@ impl Replica {
             let message = Message::ReadIndexReply {
                 context,
                 index,
-                wall_ms: now.wall_ms,
+                time_ms: self.clock.estimate_ms(now),
             };
             outputs.sends.push(Send {
                 to,
@@ -341,9 +341,7 @@ impl Replica {
     /// A restarted replica serves nothing before it has applied an index that the leader confirmed
     /// after the restart: it asks like a read does.
     pub(super) fn confirm_state(&mut self, now: Now) {
-        let asks =
-            !self.confirmed || (self.consensus.role() == Role::Follower && self.leader_clock.is_old(now));
-        if self.confirming || !asks {
+        if self.confirming || self.confirmed {
             return;
         }
         self.confirming = true;

@@ -97,6 +97,7 @@ impl Replica {
         }
         if role == Role::Leader && (before.0 != Role::Leader || term != before.1) {
             self.lease.elected(term, now.mono_us);
+            self.ask_clocks(now, None, outputs);
             if self.has(Bug::MissingNoop) || self.has(Bug::NoLeaseWait) {
                 self.lease.end_hold(u64::MAX);
             }
@@ -128,9 +129,11 @@ impl Replica {
             self.apply_held(now, outputs);
         }
         let all_applied = self.held.is_empty() && self.applying.is_none() && self.inherited_applied();
-        if !self.lease.holds() && all_applied && self.lease.start_serving() {
+        let may = !self.lease.holds() && all_applied && self.knows_the_time(now);
+        if may && self.lease.start_serving() {
             self.confirmed = true;
             self.stamped_ms = self.keyspace.time_ms();
+            self.clock.lead(now, self.agreement.wall_ms(now), self.stamped_ms);
             self.flusher.on_leader(self.consensus.term());
             self.waits.ask_for_all();
             outputs.events.push(Event::Serving {

@@ -31,6 +31,7 @@ pub fn execute(world: &mut World, command: &str) -> Outcome {
         "hold" | "release" | "cut" | "connect" => on_links(world, verb, rest),
         "crash" | "power-loss" | "restart" | "pause" | "resume" | "hand-over" => on_nodes(world, verb, rest),
         "disk" => on_disk(world, rest),
+        "clock" => clock(world, rest),
         "memory" => memory(world, rest),
         "origin" => on_origin(world, rest),
         "trace" if rest == ["votes"] => {
@@ -44,6 +45,18 @@ pub fn execute(world: &mut World, command: &str) -> Outcome {
         number if number.ends_with(':') => request(world, number, rest),
         _ => Err("no such command; see scripts/README.txt".to_owned()),
     }
+}
+
+fn clock(world: &mut World, words: &[&str]) -> Outcome {
+    let [node, ahead] = words else {
+        return Err("whose clock, and by how much?".to_owned());
+    };
+    let ahead_ms = ahead
+        .strip_suffix("s")
+        .and_then(|seconds| seconds.parse::<i64>().ok());
+    let peer = peer(world, node)?;
+    world.node(peer).wall_ahead_ms = ahead_ms.ok_or("a clock is ahead by a time like -3600s")? * 1000;
+    Ok(())
 }
 
 fn number(word: &str) -> Result<u64, String> {

@@ -23,7 +23,7 @@ pub fn message(message: &Bytes, votes: bool) -> Option<String> {
             Message::ReadIndexReply { index, .. } => format!("read-index {index}"),
             Message::SnapshotBegin { index, .. } => format!("snapshot {index}"),
             Message::SnapshotChunk { number, .. } => format!("chunk {number}"),
-            Message::SnapshotAck { .. } => return None,
+            Message::SnapshotAck { .. } | Message::Clock { .. } | Message::ClockReply { .. } => return None,
             Message::Load { key, .. } => format!("load {}", text(&key)),
             Message::LoadFailed { key, .. } => format!("load of {} failed", text(&key)),
         },

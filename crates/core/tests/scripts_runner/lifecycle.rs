@@ -34,7 +34,7 @@ impl World {
 
     fn new_replica(&mut self, peer: PeerId) -> Replica {
         let shape = self.shape.expect("booted");
-        let now = self.now;
+        let now = self.now_at(peer);
         let node = self.node(peer);
         node.incarnation += 1;
         let settings = ReplicaSettings {

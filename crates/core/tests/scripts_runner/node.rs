@@ -51,6 +51,8 @@ pub enum Missed {
 pub struct Node {
     /// The process, if it runs.
     pub replica: Option<Replica>,
+    /// By how many milliseconds its wall clock is ahead.
+    pub wall_ahead_ms: i64,
     /// How often it was started.
     pub incarnation: u64,
     /// Outlives the process.

@@ -123,6 +123,15 @@ impl World {
         self.now.wall_ms += ms;
     }
 
+    /// What a node's clocks show.
+    pub(super) fn now_at(&self, peer: PeerId) -> Now {
+        let ahead_ms = self.nodes[&peer].wall_ahead_ms;
+        Now {
+            wall_ms: self.now.wall_ms.saturating_add_signed(ahead_ms),
+            ..self.now
+        }
+    }
+
     /// Numbers of all nodes.
     pub fn peers(&self) -> Vec<PeerId> {
         self.nodes.keys().copied().collect()
@@ -193,7 +202,8 @@ impl World {
                 let mut reply = Vec::new();
                 let replica = self.nodes[&peer].replica.as_ref().expect("checked by the caller");
                 let read_now = !command.is_write()
-                    && replica.read(self.now, &command, ask.level, false, &mut reply) == Served::Done;
+                    && replica.read(self.now_at(peer), &command, ask.level, false, &mut reply)
+                        == Served::Done;
                 if read_now {
                     return self.on_reply(ask.ticket, &reply);
                 }
@@ -235,7 +245,7 @@ impl World {
     }
 
     fn step_once(&mut self, peer: PeerId, input: Input<'_>) {
-        let now = self.now;
+        let now = self.now_at(peer);
         let node = self.node(peer);
         let Some(replica) = node.replica.as_mut().filter(|_| !node.frozen) else {
             return;

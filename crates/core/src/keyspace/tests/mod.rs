@@ -76,7 +76,7 @@ impl Fixture {
                 } else {
                     let clock = ReadClock {
                         now_ms: self.keyspace.time_ms() + self.ahead_ms,
-                        wall_ms: 0,
+                        leader_ms: 0,
                     };
                     match self.keyspace.read(&decoded, clock, &mut writer) {
                         ReadOutcome::Done => {}

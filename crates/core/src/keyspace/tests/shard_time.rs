@@ -210,7 +210,7 @@ fn a_reader_behind_shard_time_reads_at_shard_time() {
     };
     let clock = super::ReadClock {
         now_ms: 0,
-        wall_ms: 0,
+        leader_ms: 0,
     };
     let mut writer = super::ReplyWriter::new(&mut out, false);
     assert_eq!(

@@ -402,7 +402,7 @@ fn a_walk_that_compares_much_is_not_answered_at_once() {
     fixture.run(&format!("SET {} 1 ; SET b 1", "a".repeat(20_000)));
     let clock = ReadClock {
         now_ms: fixture.keyspace.time_ms(),
-        wall_ms: 0,
+        leader_ms: 0,
     };
     for (script, expected) in [
         (format!("KEYS {}", costly_pattern(2_000)), ReadOutcome::Long),

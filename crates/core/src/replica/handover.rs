@@ -1,0 +1,132 @@
+//! Leaving leadership to another: for a planned end, and when this node's wall clock is outvoted; and the
+//! exchange of clocks by which that is known.
+//!
+//! Invariants: the lease is released before leadership is offered, and never armed again in that term.
+
+use super::Replica;
+use crate::bugs::Bug;
+use crate::contract::{Event, Outputs, PeerId, Role, Send};
+use crate::limits;
+use crate::message::Message;
+use crate::time::Now;
+
+impl Replica {
+    /// Begins to hand leadership over, for a clean shutdown; true when there is nothing to hand over
+    /// (any more). To be called again on every tick until it says so, or patience ends.
+    pub fn prepare_shutdown(&mut self) -> bool {
+        if self.consensus.role() != Role::Leader || self.settings.voters.len() == 1 {
+            return true;
+        }
+        !self.hand_over(|_| true)
+    }
+
+    /// Offers leadership to the connected follower that has most of the log, of those that `may` lead; false if
+    /// there is none.
+    fn hand_over(&mut self, may: impl Fn(PeerId) -> bool) -> bool {
+        let connected = |peer: &PeerId| self.peers.get(peer).is_some_and(|peer| peer.connected);
+        let followers = self.consensus.followers();
+        let best = followers
+            .iter()
+            .filter(|follower| connected(&follower.peer) && may(follower.peer))
+            .max_by_key(|follower| follower.matched);
+        let Some(best) = best else { return false };
+        self.lease.release();
+        self.consensus.transfer_leader(best.peer);
+        true
+    }
+
+    fn quorum(&self) -> usize {
+        self.settings.voters.len() / 2 + 1
+    }
+
+    /// A leader's first estimate needs the clocks of a quorum: its own may be the one that is wrong.
+    pub(super) fn knows_the_time(&self, now: Now) -> bool {
+        self.agreement.known(now) >= self.quorum()
+    }
+
+    /// Asks a peer, or all that are connected, for their clocks.
+    pub(super) fn ask_clocks(&mut self, now: Now, only: Option<PeerId>, outputs: &mut Outputs) {
+        for (&to, peer) in &self.peers {
+            if !peer.connected || only.is_some_and(|only| only != to) {
+                continue;
+            }
+            let question = Message::Clock {
+                asked_us: now.mono_us,
+            };
+            outputs.sends.push(Send {
+                to,
+                message: question.encode(),
+            });
+        }
+    }
+
+    pub(super) fn on_clock(&mut self, now: Now, to: PeerId, asked_us: u64, outputs: &mut Outputs) {
+        let answer = Message::ClockReply {
+            asked_us,
+            wall_ms: now.wall_ms,
+            time_ms: self.clock.estimate_ms(now),
+        };
+        outputs.sends.push(Send {
+            to,
+            message: answer.encode(),
+        });
+    }
+
+    pub(super) fn on_clock_reply(&mut self, now: Now, from: PeerId, reply: &Message) {
+        let Message::ClockReply {
+            asked_us,
+            wall_ms,
+            time_ms,
+        } = *reply
+        else {
+            return;
+        };
+        self.agreement.heard(now, from, (asked_us, wall_ms));
+        if self.consensus.role() == Role::Follower && from == self.consensus.leader() {
+            self.clock.heard(now, asked_us, time_ms);
+            self.leader_clock.heard(asked_us, time_ms);
+        }
+    }
+
+    /// Moves the clock on and judges it, at each tick.
+    pub(super) fn keep_time(&mut self, now: Now, outputs: &mut Outputs) {
+        if self.agreement.ask_due(now) {
+            self.ask_clocks(now, None, outputs);
+        }
+        if !self.lease.serving() {
+            self.clock.follow(now, self.keyspace.time_ms());
+        } else if self.has(Bug::TimeWithoutSlew) {
+            self.clock.step(now);
+        } else {
+            self.clock.slew(now, self.agreement.wall_ms(now));
+        }
+        if !self.has(Bug::OutvotedClockLeads) {
+            self.judge_clock(now, outputs);
+        }
+    }
+
+    fn judge_clock(&mut self, now: Now, outputs: &mut Outputs) {
+        let outvoted_by = self.agreement.outvoted_by(now, self.quorum());
+        let outvoted = !outvoted_by.is_empty();
+        if outvoted != self.outvoted {
+            self.outvoted = outvoted;
+            outputs.events.push(Event::Warning(if outvoted {
+                let seconds = limits::CLOCK_APART_MS_MAX / 1000;
+                format!(
+                    "the wall clock of this node is more than {seconds} s away from that of a majority, which \
+                     agrees: it does not lead until it is set right"
+                )
+            } else {
+                "the wall clock of this node is no longer outvoted: it may lead".to_owned()
+            }));
+        }
+        let leaderless = now.mono_us.saturating_sub(self.leader_heard_us) > limits::CLOCK_PATIENCE_US;
+        self.consensus.set_barred(outvoted && !leaderless);
+        let leads = outvoted && self.consensus.role() == Role::Leader;
+        let lately = |then_us: u64| now.mono_us < then_us + limits::CLOCK_HANDOVER_US;
+        if leads && !self.handed_over_us.is_some_and(lately) {
+            self.handed_over_us = Some(now.mono_us);
+            self.hand_over(|peer| outvoted_by.contains(&peer));
+        }
+    }
+}
