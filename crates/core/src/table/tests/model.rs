@@ -32,6 +32,16 @@ enum Step {
         kept: usize,
         bytes: usize,
     },
+    /// Zeros up to so many bytes behind the shortest value that can be stretched.
+    Stretch {
+        key: u16,
+        bytes: usize,
+    },
+    Rename {
+        from: u16,
+        to: u16,
+        deadline_ms: Option<u64>,
+    },
     Overwrite {
         key: u16,
     },
@@ -77,6 +87,9 @@ fn steps(keys: u16) -> impl Strategy<Value = Vec<Step>> {
         6 => (key.clone(), sizes.clone()).prop_map(|(key, bytes)| Step::Append { key, bytes }),
         3 => (key.clone(), 0..9_000usize, 0..90usize)
             .prop_map(|(key, kept, bytes)| Step::Resize { key, kept, bytes }),
+        3 => (key.clone(), 0..9_000usize).prop_map(|(key, bytes)| Step::Stretch { key, bytes }),
+        6 => (key.clone(), key.clone(), deadlines())
+            .prop_map(|(from, to, deadline_ms)| Step::Rename { from, to, deadline_ms }),
         3 => key.clone().prop_map(|key| Step::Overwrite { key }),
         15 => key.clone().prop_map(|key| Step::Remove { key }),
         3 => (key, 1..=keys / 2).prop_map(|(first, count)| Step::RemoveMany { first, count }),
@@ -172,6 +185,43 @@ impl Model {
         assert_eq!(length, expected);
     }
 
+    fn stretch(&mut self, key: u16, bytes: usize) {
+        let key = key_of(key);
+        let hash = self.table.hash(&key);
+        let Some((value, _)) = self.contents.get_mut(&key) else {
+            self.table.stretch(hash, &key, NOTED_BYTES_MIN + bytes);
+            return;
+        };
+        let length = value.len().max(NOTED_BYTES_MIN) + bytes;
+        value.resize(length, 0);
+        let note = self.table.note(hash, &key);
+        self.table.stretch(hash, &key, length);
+        assert_eq!(self.table.note(hash, &key), note, "it belongs to the value");
+    }
+
+    fn rename(&mut self, from: u16, to: u16, deadline_ms: Option<u64>) {
+        let (from, to, meta) = (key_of(from), key_of(to), self.next_meta(deadline_ms));
+        let (from_hash, to_hash) = (self.table.hash(&from), self.table.hash(&to));
+        let note = u128::from(self.version) << 64 | 1;
+        self.table.set_note(from_hash, &from, note);
+        let renamed = self.table.rename((from_hash, &from), (to_hash, &to), meta);
+        let moved = self.contents.remove(&from);
+        assert_eq!(moved.is_some(), renamed);
+        let Some((value, _)) = moved else {
+            return;
+        };
+        if from != to {
+            self.scan_due.remove(&from);
+        }
+        let expected = if value.len() < NOTED_BYTES_MIN { 0 } else { note };
+        assert_eq!(
+            self.table.note(to_hash, &to),
+            expected,
+            "it goes with a long value"
+        );
+        self.contents.insert(to, (value, meta));
+    }
+
     fn expire(&mut self, now_ms: u64, limit: usize) {
         let mut due: Vec<_> = self
             .contents
@@ -252,6 +302,12 @@ impl Model {
             }
             Step::Append { key, bytes } => self.resize(key, usize::MAX, bytes),
             Step::Resize { key, kept, bytes } => self.resize(key, kept, bytes),
+            Step::Stretch { key, bytes } => self.stretch(key, bytes),
+            Step::Rename {
+                from,
+                to,
+                deadline_ms,
+            } => self.rename(from, to, deadline_ms),
             Step::Overwrite { key } => {
                 let key = key_of(key);
                 let value = self.table.value_mut(self.table.hash(&key), &key);
