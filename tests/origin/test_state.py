@@ -82,7 +82,7 @@ def test_a_database_that_is_gone_is_seen_everywhere_and_so_is_its_return(mapped)
             assert report["down"][0]["keyspace"] == "items"
             assert "does not exist" in report["down"][0]["reason"]
             code, screen = command_line_status(node)
-            assert code == 1 and "ORIGIN DOWN: main, keyspace items: " in screen, screen
+            assert code == 1 and "wrong: origin main, keyspace items: " in screen, screen
             assert page(node, "/readyz") == (200, "ok\n")
             code, text = page(node, "/healthz")
             assert code == 200 and "degraded: origin main of keyspace items is down" in text, text

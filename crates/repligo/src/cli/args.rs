@@ -213,7 +213,14 @@ fn demo_client() -> Command {
 
 fn status() -> Command {
     Command::new("status")
-        .about("Show nodes, roles, lag and health; exit 0 healthy, 1 degraded, 2 unavailable")
+        .about("Show nodes, roles, lag and health, and what to do; exit 0 healthy, 1 degraded, 2 unavailable")
+        .after_help(super::status::LEGEND)
+        .arg(
+            Arg::new("password-file")
+                .long("password-file")
+                .value_name("FILE")
+                .help("File with the password of the node; it wins over --password"),
+        )
         .arg(json_flag())
         .arg(
             Arg::new("addr")
@@ -228,7 +235,7 @@ fn status() -> Command {
                 .value_name("PASSWORD")
                 .env("REPLIGO_REQUIREPASS")
                 .hide_env_values(true)
-                .help("Password of the node"),
+                .help("Password of the node; other users of the machine can read it there, unlike in the variable"),
         )
 }
 

@@ -54,6 +54,14 @@ impl Login {
         })
     }
 
+    /// Nobody in particular with this password.
+    pub fn of(password: Option<String>) -> Login {
+        Login {
+            user: None,
+            password: password.map(String::into_bytes),
+        }
+    }
+
     /// A connection that is logged in.
     ///
     /// # Errors
@@ -71,6 +79,19 @@ impl Login {
         }
         Ok(connection)
     }
+}
+
+/// The password of a file, as text.
+///
+/// # Errors
+/// The file cannot be read, is empty, has several lines, or is not UTF-8.
+pub fn read_text(path: &str) -> Result<String, Failure> {
+    String::from_utf8(read(path)?).map_err(|_| {
+        Failure::new(
+            format!("password file {path}: it is not UTF-8"),
+            "write the password as text into its first line",
+        )
+    })
 }
 
 fn read(path: &str) -> Result<Vec<u8>, Failure> {

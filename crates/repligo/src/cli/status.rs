@@ -8,8 +8,11 @@ use clap::ArgMatches;
 use repligo_proto::resp::Value;
 use serde_json::json;
 
+use super::failure::Failure;
+use super::login::Login;
 use super::wire::{Connection, WireError};
-use crate::telemetry::report::{Health, Report};
+use crate::telemetry::problems::SILENT_MS;
+use crate::telemetry::report::{Health, NodeReport, Report};
 
 /// Exit code when the node cannot serve or cannot be reached.
 const UNAVAILABLE: u8 = 2;
@@ -18,14 +21,14 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// `repligo status [--json] [--addr H:P]`.
 pub fn run(matches: &ArgMatches) -> ExitCode {
     let address = matches.get_one::<String>("addr").expect("clap has a default");
-    let password = matches.get_one::<String>("password").map(String::as_str);
     let json = matches.get_flag("json");
-    let asked = Connection::open(address, TIMEOUT).and_then(|mut connection| {
-        if let Some(password) = password {
-            connection.expect(&["AUTH", password])?;
-        }
-        ask(&mut connection)
-    });
+    let login = match login(matches) {
+        Ok(login) => login,
+        Err(failure) => return super::fail(UNAVAILABLE, failure),
+    };
+    let asked = login
+        .open(address, TIMEOUT)
+        .and_then(|mut connection| ask(&mut connection));
     match asked {
         Ok(report) => {
             if json {
@@ -75,7 +78,7 @@ fn explain(address: &str, error: &WireError) -> String {
     let remedy = match error {
         WireError::Connect { .. } => "start the node, or give its RESP address with --addr HOST:PORT",
         WireError::Refused(text) if text.starts_with("NOAUTH") || text.starts_with("WRONGPASS") => {
-            "give the password with --password or REPLIGO_REQUIREPASS"
+            "give the password with --password-file FILE or in REPLIGO_REQUIREPASS"
         }
         WireError::Refused(_) | WireError::Protocol(_) => {
             "check that --addr is the RESP port of a repligo node"
@@ -105,6 +108,7 @@ fn screen(report: &Report) -> String {
     if !report.waiting_for.is_empty() {
         let _ = writeln!(out, "waiting for {}", report.waiting_for.join(", "));
     }
+    problems(report, &mut out);
     let newest = report
         .nodes
         .iter()
@@ -124,24 +128,13 @@ fn screen(report: &Report) -> String {
         "node", "role", "term", "applied", "behind", "heard", "health"
     );
     for node in &report.nodes {
-        let health = match (node.healthy, node.connected) {
-            (true, _) => "ok",
-            (false, true) => "waiting",
-            (false, false) => "missing",
-        };
+        let health = health_of(node);
         let behind = newest.saturating_sub(node.applied_index);
         let heard = format!("{}ms", node.lag_ms);
         let _ = writeln!(
             out,
             "{:width$}  {:9}  {:>6}  {:>12}  {behind:>8}  {heard:>7}  {health:8}  {}",
             node.name, node.role, node.term, node.applied_index, node.resp
-        );
-    }
-    for trouble in &report.origin.down {
-        let _ = writeln!(
-            out,
-            "ORIGIN DOWN: {}, keyspace {}: {}",
-            trouble.origin, trouble.keyspace, trouble.reason
         );
     }
     let unnamed = report
@@ -163,13 +156,61 @@ fn screen(report: &Report) -> String {
             }
         }
     }
+    if report.health != Health::Healthy {
+        let _ = writeln!(out, "{LEGEND}");
+    }
     out
+}
+
+/// What the words of the table mean; also in the help.
+pub const LEGEND: &str = "\
+behind   entries of the log that the node has yet to apply
+heard    time since the reporting node heard of it
+health   ok: it serves; waiting: it is there and does not serve yet; silent: a link is open and nothing comes;
+         missing: no link to it. The role of a silent or missing node is unknown";
+
+fn health_of(node: &NodeReport) -> &'static str {
+    match (node.healthy, node.connected) {
+        (_, false) => "missing",
+        _ if node.lag_ms > SILENT_MS => "silent",
+        (true, true) => "ok",
+        (false, true) => "waiting",
+    }
+}
+
+/// What is wrong, since when, what to do.
+fn problems(report: &Report, out: &mut String) {
+    for problem in &report.problems {
+        let since = match problem.since_ms {
+            Some(ms) => format!(" (for {})", duration(ms)),
+            None => String::new(),
+        };
+        let _ = writeln!(out, "wrong: {}{since}\n   do: {}", problem.what, problem.remedy);
+    }
+}
+
+fn duration(ms: u64) -> String {
+    match ms / 1000 {
+        0 => format!("{ms} ms"),
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds @ ..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
+/// The password of the node: from a file, else from the option or the variable.
+fn login(matches: &ArgMatches) -> Result<Login, Failure> {
+    match matches.get_one::<String>("password-file") {
+        Some(file) => Login::find(None, Some(file), &[]),
+        None => Ok(Login::of(matches.get_one::<String>("password").cloned())),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::report::{NodeReport, TroubleReport};
+    use crate::telemetry::problems::Problem;
+    use crate::telemetry::report::TroubleReport;
 
     #[test]
     fn the_screen_names_what_matters() {
@@ -210,8 +251,17 @@ mod tests {
             origin: "main".into(),
             reason: "gone".into(),
         });
-        let down = "ORIGIN DOWN: main, keyspace users: gone\nORIGIN DOWN: 2 more keyspaces";
-        assert!(screen(&report).contains(down));
+        assert!(screen(&report).contains("ORIGIN DOWN: 2 more keyspaces"));
+        report.problems = vec![Problem {
+            what: "no majority".into(),
+            since_ms: Some(12_345),
+            remedy: "start n2".into(),
+        }];
+        assert!(screen(&report).contains("wrong: no majority (for 12 s)\n   do: start n2\n"));
+        assert!(
+            screen(&report).contains("heard    time since"),
+            "the words are explained where they are new"
+        );
         report.nodes[2].digest = "c".into();
         assert!(screen(&report).contains("DIVERGED: n1 and n3 hold different data at index 10"));
     }

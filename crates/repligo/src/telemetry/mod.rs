@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod metrics;
+pub mod problems;
 pub mod rates;
 pub mod report;
 pub mod stalls;

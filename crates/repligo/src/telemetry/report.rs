@@ -6,6 +6,7 @@
 use repligo_core::contract::Role;
 use serde::{Deserialize, Serialize};
 
+use super::problems::{self, Problem};
 use crate::telemetry::{NodeStatus, PeerStatus, Phase};
 
 /// The cluster as one node sees it.
@@ -45,10 +46,15 @@ pub struct Report {
     /// The databases behind mapped keys.
     #[serde(default)]
     pub origin: OriginReport,
+    /// What is wrong, what stops the service first; empty when all is well.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
 }
 
 /// Keyspaces that the report names at most; the rest it counts.
 const TROUBLES_MAX: usize = 16;
+/// Problems that the report names at most.
+const PROBLEMS_MAX: usize = 32;
 
 /// What the reporting node knows of the origins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +104,7 @@ impl OriginReport {
 pub struct NodeReport {
     /// Its name.
     pub name: String,
-    /// `leader`, `follower`, `candidate`, or `unknown` while there is no link to it.
+    /// `leader`, `follower`, `candidate`, or `unknown` while there is no link to it or nothing comes over it.
     pub role: String,
     /// Its term.
     pub term: u64,
@@ -168,8 +174,12 @@ impl Report {
             uptime_ms: status.uptime_ms,
             pid: std::process::id(),
             origin: OriginReport::of(status),
+            problems: problems::of(status),
         };
-        report.health = report.judge(status.is_serving());
+        report.problems.truncate(PROBLEMS_MAX);
+        // What the node was told before it lost the others says nothing of now.
+        let serving = status.is_serving() && problems::has_majority(&status.nodes);
+        report.health = report.judge(serving);
         report
     }
 
@@ -204,10 +214,10 @@ impl Report {
 
 impl NodeReport {
     fn of(node: &PeerStatus, all: &[PeerStatus]) -> NodeReport {
-        // What a node said before its link broke is no statement about now: it may be dead, or cut off and
+        // What a node said before its link broke or it fell silent is no statement about now: it may be dead, or cut off and
         // replaced, and two rows that say "leader" would mislead whoever counts them.
         let role = match node.role {
-            _ if !node.connected => "unknown",
+            _ if !problems::is_heard(node) => "unknown",
             Role::Leader => "leader",
             Role::Candidate => "candidate",
             Role::Follower => "follower",
@@ -304,6 +314,14 @@ mod tests {
         check(|status| status.nodes[2].healthy = false, Health::Degraded);
         check(|status| status.replica.serving = false, Health::Unavailable);
         check(|status| status.phase = Phase::Stopping, Health::Unavailable);
+        // It was told that it serves, and then two of three nodes fell silent.
+        check(
+            |status| {
+                status.nodes[1].lag_ms = 3_000;
+                status.nodes[2].connected = false;
+            },
+            Health::Unavailable,
+        );
         check(|status| status.origins = an_origin_down(), Health::Degraded);
         check(
             |status| {
@@ -344,8 +362,15 @@ mod tests {
     }
 
     #[test]
-    fn a_node_without_a_link_has_an_unknown_role() {
+    fn a_node_without_a_link_or_without_a_word_has_an_unknown_role() {
         let mut status = status();
+        status.nodes[0].lag_ms = 3_000;
+        assert_eq!(
+            Report::of(&status).nodes[0].role,
+            "unknown",
+            "an old leader that is paused"
+        );
+        status.nodes[0].lag_ms = 0;
         status.nodes[0].connected = false;
         status.nodes[2] = PeerStatus {
             peer: 3,

@@ -4,6 +4,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use super::super::login;
 use super::choice::Distribution;
 use super::dataset::{self, Dataset};
 
@@ -44,6 +45,7 @@ fn target_flags() -> Vec<Arg> {
             .default_value("127.0.0.1:6379")
             .value_delimiter(','),
         number("password", "PASSWORD", "Password of the server").env("REPLIGO_REQUIREPASS").hide_env_values(true),
+        number("password-file", "FILE", "File with that password in its first line; it wins over --password"),
         number("cpu-pid", "PID[,…]", "Processes whose CPU time counts [default: the server's own, where it runs on this machine]")
             .value_delimiter(',')
             .value_parser(pids()),
@@ -184,7 +186,11 @@ impl Settings {
     /// # Errors
     /// What contradicts itself, with the flag and a remedy.
     pub fn from_matches(matches: &ArgMatches) -> Result<Settings, String> {
-        let target = target(matches, "addr", "password", "cpu-pid")?;
+        let mut target = target(matches, "addr", "password", "cpu-pid")?;
+        if let Some(file) = matches.get_one::<String>("password-file") {
+            let password = login::read_text(file).map_err(|failure| failure.to_string())?;
+            target.password = Some(password);
+        }
         let compare = match matches.contains_id("compare") {
             true => Some(target_of_compare(matches, &target)?),
             false => None,

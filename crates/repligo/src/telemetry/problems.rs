@@ -1,0 +1,287 @@
+//! What is wrong with the cluster as one node sees it: what, since when, and what to do about it.
+//!
+//! Everything follows from the status snapshot; nothing is asked and nothing is remembered here.
+
+use serde::{Deserialize, Serialize};
+
+use super::{NodeStatus, PeerStatus, Phase};
+
+/// A node that has said nothing for longer is taken for silent, in milliseconds: it reports several times a
+/// second.
+pub const SILENT_MS: u64 = 2000;
+/// An election that takes longer is more than an election, in milliseconds.
+const ELECTION_MS_MAX: u64 = 10_000;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What is wrong, and what clients notice of it.
+    pub what: String,
+    /// For how many milliseconds, where the reporting node knows.
+    pub since_ms: Option<u64>,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// A link to the node is open (or it is the reporting one), and it spoke lately.
+pub fn is_heard(node: &PeerStatus) -> bool {
+    node.connected && node.lag_ms <= SILENT_MS
+}
+
+/// As many nodes are heard as an election and a write need.
+pub fn has_majority(nodes: &[PeerStatus]) -> bool {
+    nodes.iter().filter(|node| is_heard(node)).count() >= majority_of(nodes)
+}
+
+fn majority_of(nodes: &[PeerStatus]) -> usize {
+    nodes.len() / 2 + 1
+}
+
+/// Everything that is wrong, what stops the service first.
+pub fn of(status: &NodeStatus) -> Vec<Problem> {
+    let mut found = Vec::new();
+    found.extend(service(status));
+    if status.phase == Phase::Running {
+        found.extend(status.nodes.iter().filter_map(|node| of_node(status, node)));
+    }
+    found.extend(status.origins.troubles.iter().map(|trouble| Problem {
+        what: format!(
+            "origin {}, keyspace {}: {}; cached rows are read, other requests of it get ORIGINDOWN",
+            trouble.origin, trouble.keyspace, trouble.reason
+        ),
+        since_ms: None,
+        remedy:
+            "bring the database back, or change what the reason names; it is asked again every second".into(),
+    }));
+    found
+}
+
+/// Why the reporting node serves nobody, if so.
+fn service(status: &NodeStatus) -> Option<Problem> {
+    let problem = |what: String, since_ms: Option<u64>, remedy: &str| {
+        Some(Problem {
+            what,
+            since_ms,
+            remedy: remedy.to_string(),
+        })
+    };
+    let uptime_ms = Some(status.uptime_ms);
+    match &status.phase {
+        Phase::Starting => problem(
+            "the node is starting: it reads its data directory".into(),
+            uptime_ms,
+            "wait; its log says how far it is",
+        ),
+        Phase::Forming { waiting_for } => problem(
+            format!("the cluster has not formed: {} missing", are(waiting_for)),
+            uptime_ms,
+            "start every node of the line with the same --cluster line, and look at the logs of those missing",
+        ),
+        Phase::Stopping => problem("the node is stopping".into(), None, "ask another node"),
+        Phase::Running if !has_majority(&status.nodes) => Some(no_majority(status)),
+        Phase::Running if status.replica.serving => None,
+        Phase::Running => Some(no_leader(status)),
+    }
+}
+
+fn no_majority(status: &NodeStatus) -> Problem {
+    let nodes = &status.nodes;
+    let missing: Vec<&PeerStatus> = nodes.iter().filter(|node| !is_heard(node)).collect();
+    let names: Vec<String> = missing.iter().map(|node| node.name.clone()).collect();
+    let heard = nodes.len() - missing.len();
+    let needed = majority_of(nodes) - heard;
+    let mut ages: Vec<u64> = missing.iter().map(|node| silent_ms(status, node)).collect();
+    ages.sort_unstable();
+    Problem {
+        what: format!(
+            "no majority: {heard} of {} nodes can be reached, {} missing; no read and no write is answered",
+            nodes.len(),
+            are(&names)
+        ),
+        since_ms: ages.get(needed - 1).copied(),
+        remedy: format!(
+            "start or reconnect {needed} of them: look at their processes and logs, and at the network between \
+             the peer addresses"
+        ),
+    }
+}
+
+fn no_leader(status: &NodeStatus) -> Problem {
+    let since_ms = status.unserved_ms;
+    let leads = |node: &&PeerStatus| {
+        is_heard(node) && node.healthy && node.role == repligo_core::contract::Role::Leader
+    };
+    if let Some(leader) = status.nodes.iter().find(leads) {
+        return Problem {
+            what: format!(
+                "{} does not serve yet: it takes in what leader {} has",
+                status.name, leader.name
+            ),
+            since_ms,
+            remedy: "wait, or ask another node; the column `behind` says how much is missing".into(),
+        };
+    }
+    let long = since_ms.is_some_and(|ms| ms > ELECTION_MS_MAX);
+    Problem {
+        what: "an election: a majority can be reached, and no leader serves yet; requests wait".into(),
+        since_ms,
+        remedy: if long {
+            "that takes too long: look at the logs of all nodes, and whether each can reach the peer address of \
+             each other"
+                .into()
+        } else {
+            "wait: it takes two or three seconds".into()
+        },
+    }
+}
+
+/// What is wrong with one node.
+fn of_node(status: &NodeStatus, node: &PeerStatus) -> Option<Problem> {
+    let own = node.peer == status.peer;
+    if own || (node.healthy && is_heard(node)) {
+        return None;
+    }
+    let (what, remedy) = if !node.connected {
+        let remedy = format!(
+            "start it, or look at the network to its peer address {}",
+            node.peer_address
+        );
+        (format!("{} is missing: no link to it", node.name), remedy)
+    } else if !is_heard(node) {
+        let remedy =
+            "the process may be paused, overloaded or cut off: look at it and at its log".to_string();
+        (
+            format!("{} is silent: a link is open and nothing comes", node.name),
+            remedy,
+        )
+    } else if status.replica.serving {
+        let remedy = "wait; if it lasts, look at its log".to_string();
+        (
+            format!("{} is waiting: it is there and does not serve yet", node.name),
+            remedy,
+        )
+    } else {
+        return None;
+    };
+    Some(Problem {
+        what,
+        since_ms: (!is_heard(node)).then(|| silent_ms(status, node)),
+        remedy,
+    })
+}
+
+/// For how long nothing was heard of a node; since the start if nothing ever was.
+fn silent_ms(status: &NodeStatus, node: &PeerStatus) -> u64 {
+    match node.lag_ms {
+        0 => status.uptime_ms,
+        lag_ms => lag_ms,
+    }
+}
+
+fn are(names: &[String]) -> String {
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    format!("{} {verb}", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use repligo_core::contract::Role;
+
+    use super::*;
+
+    fn status(nodes: usize) -> NodeStatus {
+        let node = |number: usize| PeerStatus {
+            peer: number as u64,
+            name: format!("n{number}"),
+            role: if number == 2 { Role::Leader } else { Role::Follower },
+            connected: true,
+            healthy: true,
+            ..Default::default()
+        };
+        let mut status = NodeStatus {
+            name: "n1".into(),
+            peer: 1,
+            phase: Phase::Running,
+            uptime_ms: 90_000,
+            nodes: (1..=nodes).map(node).collect(),
+            ..Default::default()
+        };
+        status.replica.serving = true;
+        status
+    }
+
+    fn whats(status: &NodeStatus) -> Vec<String> {
+        of(status).into_iter().map(|problem| problem.what).collect()
+    }
+
+    #[test]
+    fn a_healthy_cluster_has_no_problems() {
+        assert_eq!(of(&status(3)), []);
+        assert_eq!(of(&status(1)), []);
+    }
+
+    #[test]
+    fn a_lost_majority_is_told_from_an_election_with_the_moment_it_was_lost() {
+        let mut status = status(5);
+        for (at, lag_ms) in [(1, 10_000), (2, 5_000), (3, 60_000), (4, 0)] {
+            status.nodes[at].connected = at == 1;
+            status.nodes[at].lag_ms = lag_ms;
+        }
+        // The node still believes what it was told: what counts is who can be reached.
+        assert!(status.replica.serving && !has_majority(&status.nodes));
+        let first = &of(&status)[0];
+        assert!(
+            first
+                .what
+                .starts_with("no majority: 1 of 5 nodes can be reached, n2, n3, n4, n5 are missing")
+        );
+        assert_eq!(
+            first.since_ms,
+            Some(10_000),
+            "three of five were there until then"
+        );
+        assert!(first.remedy.starts_with("start or reconnect 2 of them"));
+        for node in &mut status.nodes {
+            (node.connected, node.lag_ms, node.role, node.healthy) = (true, 300, Role::Candidate, false);
+        }
+        status.replica.serving = false;
+        status.unserved_ms = Some(1_200);
+        let election = of(&status);
+        assert_eq!(election.len(), 1, "{election:?}");
+        assert!(election[0].what.starts_with("an election") && election[0].remedy.starts_with("wait"));
+        assert_eq!(election[0].since_ms, Some(1_200));
+        status.unserved_ms = Some(20_000);
+        assert!(of(&status)[0].remedy.contains("takes too long"));
+    }
+
+    #[test]
+    fn nodes_are_missing_silent_or_waiting() {
+        let mut status = status(5);
+        status.nodes[2].connected = false;
+        status.nodes[2].lag_ms = 4_000;
+        status.nodes[3].lag_ms = 3_000;
+        status.nodes[4].healthy = false;
+        let expect = ["n3 is missing", "n4 is silent", "n5 is waiting"];
+        let whats = whats(&status);
+        assert_eq!(whats.len(), 3);
+        assert!(
+            whats
+                .iter()
+                .zip(expect)
+                .all(|(what, start)| what.starts_with(start)),
+            "{whats:?}"
+        );
+        assert_eq!(of(&status)[0].since_ms, Some(4_000));
+    }
+
+    #[test]
+    fn a_node_that_catches_up_says_with_whom() {
+        let mut status = status(3);
+        status.replica.serving = false;
+        assert!(whats(&status)[0].starts_with("n1 does not serve yet: it takes in what leader n2 has"));
+        status.phase = Phase::Forming {
+            waiting_for: vec!["n2".into()],
+        };
+        assert_eq!(whats(&status), ["the cluster has not formed: n2 is missing"]);
+    }
+}
