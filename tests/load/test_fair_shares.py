@@ -48,6 +48,10 @@ class Writer(threading.Thread):
     def replies(self):
         return [self.connection.read(120.0).raw for _ in range(self.count)]
 
+    def read_into(self, results):
+        for _ in range(self.count):
+            results.append(self.connection.read(120.0).raw)
+
 
 def test_600_large_writes_on_one_connection_are_all_taken(node):
     writer = Writer(node, 600)
@@ -61,21 +65,23 @@ def test_600_large_writes_on_one_connection_are_all_taken(node):
 def test_small_writes_beside_large_writers_are_quick_and_never_refused(node):
     writers = [Writer(node, 150) for _ in range(3)]
     results = []
-    readers = [threading.Thread(target=lambda writer=writer: results.extend(writer.replies())) for writer in writers]
+    readers = [threading.Thread(target=writer.read_into, args=(results,)) for writer in writers]
     for thread in [*writers, *readers]:
         thread.start()
-    latencies, began = [], time.monotonic()
+    latencies, overtaken = [], []
     with node.connect(60.0) as other:
         while any(reader.is_alive() for reader in readers):
-            start = time.monotonic()
+            start, before = time.monotonic(), len(results)
             assert other.call("SET", "small", "v").raw == b"+OK\r\n"
             latencies.append(time.monotonic() - start)
+            overtaken.append(len(results) - before)
             time.sleep(0.005)
     assert len(results) == 450 and set(results) == {b"+OK\r\n"}, {reply[:60] for reply in results}
     median, worst = statistics.median(latencies), max(latencies)
     print(f"{len(latencies)} small writes: median {median * 1e3:.1f} ms, longest {worst * 1e3:.0f} ms")
-    # Before each of them are a few megabytes, not everything that the large writers have to say.
-    assert median < (time.monotonic() - began) / 10
+    # Before each of them are a few megabytes, not everything that the large writers have to say. That is counted in
+    # large writes that were answered meanwhile, which a slow machine does not change.
+    assert statistics.median(overtaken) <= 32, sorted(overtaken)
 
 
 def test_order_holds_on_a_connection_that_is_paused(node):

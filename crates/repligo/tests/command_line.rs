@@ -125,7 +125,7 @@ fn config_check_judges_mappings() {
     check(
         &["config", "check", "--file-only", &file],
         0,
-        &["valid", "1 origins, 1 keyspaces"],
+        &["valid", "1 origin, 1 keyspace"],
     );
     let file = folder.file("bad.toml", &good.replace("{id:int}", "{id:float}"));
     check(&["config", "check", &file], 2, &["bad.toml:3", "float"]);
@@ -167,7 +167,7 @@ fn config_check_looks_into_the_database() {
         &["origin main: keyspace users: table users has no column body (it has: id, mail)"],
     );
     run("ALTER TABLE users ADD COLUMN body");
-    check(0, &["valid", "1 origins, 1 keyspaces"]);
+    check(0, &["valid", "1 origin, 1 keyspace"]);
     run("CREATE TRIGGER g AFTER INSERT ON users BEGIN UPDATE users SET body='x'; END");
     check(2, &["column users.body by trigger g", "drop trigger g"]);
     let journal: String = connection

@@ -39,7 +39,9 @@ fn check(matches: &ArgMatches) -> ExitCode {
                 ));
             } else {
                 super::print(format_args!(
-                    "{file}: valid, {origins} origins, {keyspaces} keyspaces\n"
+                    "{file}: valid, {}, {}\n",
+                    counted(origins, "origin"),
+                    counted(keyspaces, "keyspace")
                 ));
             }
             ExitCode::SUCCESS
@@ -48,20 +50,23 @@ fn check(matches: &ArgMatches) -> ExitCode {
     }
 }
 
+fn counted(count: usize, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending}")
+}
+
 /// Looks into the databases whether tables and columns are there and fit.
 fn check_databases(file: &Path, settings: &NodeSettings) -> Result<(), Problems> {
     let findings = origin::check(&settings.origins.map, &serve::origin_configs(settings));
     if findings.is_empty() {
         return Ok(());
     }
-    let problem = |text| {
-        Problem::new(
-            file.display(),
-            text,
-            "change the database or the mapping; with --file-only databases are not looked into",
-        )
+    let problem = |text: &String| {
+        let (what, remedy) = origin::split_finding(text);
+        let remedy = format!("{remedy}; with --file-only databases are not looked into");
+        Problem::new(file.display(), what, remedy)
     };
-    Err(Problems(findings.into_iter().map(problem).collect()))
+    Err(Problems(findings.iter().map(problem).collect()))
 }
 
 fn show_settings(matches: &ArgMatches) -> ExitCode {

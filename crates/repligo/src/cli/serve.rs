@@ -27,7 +27,8 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     warn_about(&settings);
     match node::run(node_config(settings)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error @ NodeError::Keys(_)) => super::fail(super::WRONG_USAGE, error),
+        // As `config check` has it: the configuration is wrong, and starting again does not help.
+        Err(error @ (NodeError::Keys(_) | NodeError::Origin(_))) => super::fail(super::WRONG_USAGE, error),
         Err(error) => super::fail(super::FAILED, explain(&error)),
     }
 }

@@ -280,8 +280,15 @@ fn check_cluster(layered: &Layered, settings: &NodeSettings, problems: &mut Vec<
                 .iter()
                 .map(|member| member.name.as_str())
                 .collect();
+            // A name that nobody gave cannot be looked up where it is wrong.
+            let name = place(layered, "name");
+            let place = if matches!(name, Origin::Default) {
+                cluster
+            } else {
+                name
+            };
             problems.push(Problem::new(
-                place(layered, "name"),
+                place,
                 format!(
                     "this node is called `{}`, and the cluster line names {}",
                     settings.name,
@@ -321,6 +328,9 @@ fn check_cluster(layered: &Layered, settings: &NodeSettings, problems: &mut Vec<
     }
 }
 
+/// Least memory limit, in bytes: what the process has allocated before there is any data counts as used.
+const MEMORY_BYTES_MIN: u64 = 2 << 20;
+
 fn check_limits(layered: &Layered, settings: &NodeSettings, problems: &mut Vec<Problem>) {
     if number(layered, "workers") != 1 {
         problems.push(Problem::new(
@@ -330,6 +340,14 @@ fn check_limits(layered: &Layered, settings: &NodeSettings, problems: &mut Vec<P
                 number(layered, "workers")
             ),
             "leave --workers at 1 until sharding exists",
+        ));
+    }
+    let limit = settings.memory.bytes_max;
+    if (1..MEMORY_BYTES_MIN).contains(&limit) {
+        problems.push(Problem::new(
+            place(layered, "maxmemory"),
+            format!("maxmemory is {limit} bytes, less than a node takes that holds nothing"),
+            "write it with a unit, such as 100MiB; at least 2MiB, or 0 for no limit",
         ));
     }
     // Redis' own lower bound; below it ordinary commands would be refused.
@@ -437,7 +455,19 @@ mod tests {
             &[LINE, ("durability", "none")],
             &["membership changes", "--durability os"],
         );
-        check(&[LINE, ("name", "n4")], &["called `n4`", "n1, n2, n3"]);
+        check(
+            &[LINE, ("name", "n4")],
+            &["called `n4`", "n1, n2, n3", "where: flag --name"],
+        );
+        let others = ("cluster", "n2=127.0.0.1:2,n3=127.0.0.1:3");
+        check(
+            &[others],
+            &[
+                "called `n1`",
+                "where: flag --cluster",
+                "give --name one of n2, n3",
+            ],
+        );
         check(
             &[LINE, ("listen", "127.0.0.1:7")],
             &[
@@ -456,6 +486,10 @@ mod tests {
         );
         let long = "x".repeat(108);
         check(&[("unix-socket", &long)], &["108 bytes", "at most 107"]);
+        check(
+            &[("maxmemory", "100")],
+            &["maxmemory is 100 bytes", "--maxmemory", "100MiB"],
+        );
         check(&[("workers", "2")], &["one shard", "--workers at 1"]);
         check(&[("proto-max-bulk-len", "1kb")], &["between 1MiB and 512MiB"]);
     }

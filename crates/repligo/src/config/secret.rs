@@ -2,12 +2,12 @@
 //!
 //! A password on the command line is seen by every user of the machine, so the file is the way to give it.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::error::{Origin, Problem};
 use super::layers::Layered;
 use super::refusals::{path, place, text};
-use crate::private;
 
 /// Key of the password itself.
 const PLAIN: &str = "requirepass";
@@ -53,14 +53,37 @@ fn layer(origin: &Origin) -> u8 {
     }
 }
 
+/// Whether nobody can read the file who should not: its owner alone, and where root has made it for this node
+/// to read, as orchestrators do, a group too. The same rule as PostgreSQL's for the keys of its server.
+fn is_private(mode: u32, owner: u32, own: u32) -> bool {
+    let forbidden = if owner == 0 && own != 0 { 0o037 } else { 0o077 };
+    mode & forbidden == 0
+}
+
+fn too_open(path: &Path, mode: u32, of_root: bool) -> (String, String) {
+    let what = format!("mode {mode:o} lets other users of this machine read it");
+    let remedy = if of_root {
+        format!(
+            "chmod 640 {} with a group of this node; of a secret of Kubernetes set defaultMode: 0440 and fsGroup, \
+             of Docker mode: 0440 and gid",
+            path.display()
+        )
+    } else {
+        format!("chmod 600 {}", path.display())
+    };
+    (what, remedy)
+}
+
 /// What the file says, or what is wrong with it and what to do.
 fn read(path: &Path) -> Result<String, (String, String)> {
     const REMEDY: &str = "write the password into its first line, as plain text";
-    if let Some(mode) = private::open_to_others(path) {
-        return Err((
-            format!("mode {mode:o} lets other users of this machine read it"),
-            format!("chmod 600 {}", path.display()),
-        ));
+    if let Ok(metadata) = std::fs::metadata(path) {
+        let mode = metadata.mode() & 0o777;
+        // SAFETY: the call has no preconditions and cannot fail.
+        let own = unsafe { libc::geteuid() };
+        if !is_private(mode, metadata.uid(), own) {
+            return Err(too_open(path, mode, metadata.uid() == 0 && own != 0));
+        }
     }
     let bytes = std::fs::read(path).map_err(|error| {
         let remedy = "make it, readable by the user that runs the node (chmod 600)";
@@ -88,6 +111,7 @@ mod tests {
     use super::super::layers::Sources;
     use super::super::refusals;
     use super::*;
+    use crate::private;
 
     /// The password that a node takes from this file and these flags, or why it does not start.
     fn given(
@@ -150,6 +174,27 @@ mod tests {
                 "{part}:\n{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_group_may_read_what_root_has_made_for_it() {
+        let check = |mode, owner, own, expect| {
+            assert_eq!(is_private(mode, owner, own), expect, "{mode:o} {owner} {own}")
+        };
+        let (root, node, other) = (0, 10_001, 10_002);
+        check(0o600, node, node, true);
+        check(0o640, node, node, false);
+        check(0o440, root, node, true);
+        check(0o640, root, node, true);
+        check(0o444, root, node, false);
+        check(0o660, root, node, false);
+        check(0o640, root, root, false);
+        check(0o640, other, node, false);
+        let (_, remedy) = too_open(Path::new("/run/secrets/x"), 0o444, true);
+        assert!(
+            remedy.contains("defaultMode: 0440") && remedy.contains("chmod 640"),
+            "{remedy}"
+        );
     }
 
     #[test]

@@ -97,6 +97,14 @@ fn parse_address(text: &str) -> Result<SocketAddr, BadValue> {
     {
         return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     }
+    if let Some(port) = text.strip_prefix(':').filter(|port| port.parse::<u16>().is_ok()) {
+        return Err(BadValue::new(
+            format!("`{text}` has a port and no address"),
+            format!(
+                "write 127.0.0.1:{port} for this machine alone, or 0.0.0.0:{port} for every network that it is in"
+            ),
+        ));
+    }
     text.parse().map_err(|_| {
         BadValue::new(
             format!("`{text}` is not an address to listen on"),
@@ -166,6 +174,8 @@ mod tests {
         check(Kind::Address, "localhost:7", address("127.0.0.1:7"));
         check(Kind::Address, "[::1]:7", address("[::1]:7"));
         check(Kind::Address, "6379", Err("IP:PORT"));
+        check(Kind::Address, ":6380", Err("127.0.0.1:6380"));
+        check(Kind::Address, ":none", Err("IP:PORT"));
         check(Kind::Address, "example.org:1", Err("--advertise"));
         check(Kind::Address, "127.0.0.1:70000", Err("IP:PORT"));
         check(Kind::Name, "n1", Ok(Value::Text("n1".into())));

@@ -95,20 +95,39 @@ fn bind(address: &str) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
+/// What to do, with the flag that gave the address.
 fn remedy(what: &'static str, error: &io::Error) -> &'static str {
-    match (error.kind(), what) {
-        (io::ErrorKind::AddrInUse, "peer") => {
-            "another process uses the port: stop it, or choose another one with --peer-listen"
-        }
-        (io::ErrorKind::AddrInUse, "admin") => {
-            "another process uses the port: stop it, or choose another one with --admin-listen"
-        }
-        (io::ErrorKind::AddrInUse, _) => {
-            "another process uses the port: stop it, or choose another one with --listen"
-        }
-        (io::ErrorKind::AddrNotAvailable, _) => "use an address that this machine has",
-        (io::ErrorKind::PermissionDenied, _) => "use a port above 1023, or run with the right to bind it",
-        _ => "use HOST:PORT with a name or address of this machine",
+    macro_rules! of_flag {
+        ($flag:literal) => {
+            match error.kind() {
+                io::ErrorKind::AddrInUse => {
+                    concat!(
+                        "another process uses the port: stop it, or choose another one with ",
+                        $flag
+                    )
+                }
+                io::ErrorKind::AddrNotAvailable => {
+                    concat!("give ", $flag, " an address that this machine has")
+                }
+                io::ErrorKind::PermissionDenied => {
+                    concat!(
+                        "give ",
+                        $flag,
+                        " a port above 1023, or run with the right to bind it"
+                    )
+                }
+                _ => concat!(
+                    "give ",
+                    $flag,
+                    " HOST:PORT with a name or address of this machine"
+                ),
+            }
+        };
+    }
+    match what {
+        "peer" => of_flag!("--peer-listen"),
+        "admin" => of_flag!("--admin-listen"),
+        _ => of_flag!("--listen"),
     }
 }
 
@@ -126,6 +145,11 @@ mod tests {
             "{text}"
         );
         let error = listen("RESP", "nonsense").expect_err("no address");
-        assert!(error.to_string().contains("HOST:PORT"), "{error}");
+        assert!(error.to_string().contains("give --listen HOST:PORT"), "{error}");
+        let error = listen("admin", "192.0.2.1:1").expect_err("not an address of this machine");
+        assert!(
+            error.to_string().contains("give --admin-listen an address"),
+            "{error}"
+        );
     }
 }

@@ -157,7 +157,15 @@ fn check_origin(config: &NodeConfig, directory: &Directory) -> Result<(), NodeEr
         tracing::error!("the origin cannot be checked: {text}");
         return Ok(());
     }
-    Err(NodeError::Origin(text))
+    let place = match &config.config_file {
+        file if file.is_empty() => "the configuration",
+        file => file,
+    };
+    let told = findings.iter().map(|finding| {
+        let (what, remedy) = origin::split_finding(finding);
+        format!("{what}\n  where: {place}\n  do: {remedy}")
+    });
+    Err(NodeError::Origin(told.collect::<Vec<_>>().join("\n")))
 }
 
 /// Runs one node until it has stopped cleanly (SIGTERM, SIGINT) or cannot go on.

@@ -88,6 +88,13 @@ pub fn check(map: &OriginMap, configs: &[OriginConfig]) -> Vec<String> {
     findings
 }
 
+/// What is wrong and what to change: the two halves of a finding of [`check`].
+pub fn split_finding(finding: &str) -> (&str, &str) {
+    finding
+        .split_once("; ")
+        .unwrap_or((finding, "change the database or the mapping"))
+}
+
 /// Whether the databases are there at all, so that a finding of [`check`] is about the mapping.
 pub fn reachable(configs: &[OriginConfig]) -> bool {
     let there = |config: &OriginConfig| sqlite_path(&config.url).is_ok_and(|path| path.exists());

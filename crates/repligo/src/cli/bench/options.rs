@@ -38,6 +38,12 @@ fn switch(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
+/// A number, perhaps with a fraction.
+fn decimal(text: &str) -> Result<f64, String> {
+    text.parse()
+        .map_err(|_| "not a number; write one such as 10 or 0.5".to_string())
+}
+
 fn target_flags() -> Vec<Arg> {
     let pids = || value_parser!(u32).range(1..);
     vec![
@@ -72,10 +78,10 @@ fn load_flags() -> Vec<Arg> {
         number("reads", "PERCENT", "Share of GET in the mixed workload").default_value("90").value_parser(value_parser!(u8).range(0..=100)),
         number("wait", "REPLICAS", "Send WAIT behind the SETs of a batch; they count as done when so many replicas have them (Redis)")
             .value_parser(value_parser!(u32).range(1..=100)),
-        number("rate", "PER_SECOND", "Open loop: requests per second of all clients together").value_parser(value_parser!(f64)),
-        number("seconds", "N", "Measured time [default: 10]").value_parser(value_parser!(f64)).conflicts_with("requests"),
+        number("rate", "PER_SECOND", "Open loop: requests per second of all clients together").value_parser(decimal),
+        number("seconds", "N", "Measured time [default: 10]").value_parser(decimal).conflicts_with("requests"),
         number("requests", "N", "Measured requests, instead of a time").value_parser(value_parser!(u64).range(1..)),
-        number("warmup", "SECONDS", "The same load before measuring").default_value("1").value_parser(value_parser!(f64)),
+        number("warmup", "SECONDS", "The same load before measuring").default_value("1").value_parser(decimal),
         number("timeout-ms", "N", "A client that hears nothing for so long gives its connection up; 0: never")
             .default_value("10000")
             .value_parser(value_parser!(u64)),

@@ -129,33 +129,31 @@ fn line(done: u64, total: Option<u64>, seconds: f64) -> String {
 
 /// `repligo export`.
 pub fn run_export(matches: &ArgMatches) -> ExitCode {
-    let options = match options::Export::from_matches(matches) {
-        Ok(options) => options,
-        Err(failure) => return super::fail(super::WRONG_USAGE, failure),
-    };
-    let stop = match StopFlag::install() {
-        Ok(stop) => stop,
-        Err(error) => return super::fail(super::FAILED, format_args!("signals: {error}")),
-    };
-    let json = options.common.json;
-    let to_stdout = options.output == file::STANDARD;
-    let summary = export::run(&options, Work::new(options.common.rate, stop));
-    report(&summary, json, to_stdout)
+    run(options::Export::from_matches(matches), |options, stop| {
+        let to_stdout = options.output == file::STANDARD;
+        let summary = export::run(options, Work::new(options.common.rate, stop));
+        report(&summary, options.common.json, to_stdout)
+    })
 }
 
 /// `repligo import`.
 pub fn run_import(matches: &ArgMatches) -> ExitCode {
-    let options = match options::Import::from_matches(matches) {
+    run(options::Import::from_matches(matches), |options, stop| {
+        let summary = import::run(options, Work::new(options.common.rate, stop));
+        report(&summary, options.common.json, false)
+    })
+}
+
+/// Works on what was asked for, until done or a signal.
+fn run<O>(options: Result<O, Failure>, work: impl FnOnce(&O, StopFlag) -> ExitCode) -> ExitCode {
+    let options = match options {
         Ok(options) => options,
         Err(failure) => return super::fail(super::WRONG_USAGE, failure),
     };
-    let stop = match StopFlag::install() {
-        Ok(stop) => stop,
-        Err(error) => return super::fail(super::FAILED, format_args!("signals: {error}")),
-    };
-    let json = options.common.json;
-    let summary = import::run(&options, Work::new(options.common.rate, stop));
-    report(&summary, json, false)
+    match StopFlag::install() {
+        Ok(stop) => work(&options, stop),
+        Err(error) => super::fail(super::FAILED, format_args!("signals: {error}")),
+    }
 }
 
 /// Prints the summary; `is_taken`: standard output belongs to the data.
