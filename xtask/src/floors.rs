@@ -17,8 +17,8 @@ const FLOORS: [&[&str]; 7] = [
 ];
 
 /// Imports that point up or aside, and how many files have them. The worker is what they want: it still
-/// travels through sockets and sessions (ARCHITECTURE.md, code map).
-const KNOWN: &[(&str, &str, usize)] = &[("net", "node", 7), ("session", "net", 6), ("session", "node", 6)];
+/// travels through sockets (ARCHITECTURE.md, code map).
+const KNOWN: &[(&str, &str, usize)] = &[("net", "node", 7)];
 
 /// Collects imports between modules of the shell, file by file.
 #[derive(Debug, Default)]

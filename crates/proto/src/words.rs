@@ -12,6 +12,8 @@ use crate::resp::ArgSlice;
 pub const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 /// Options that do not fit.
 pub const SYNTAX: &str = "ERR syntax error";
+/// A number beyond 32 bits where Redis takes a C `int`.
+pub const NOT_A_C_INT: &str = "ERR value is out of range, value must between -2147483648 and 2147483647";
 /// Not a 64-bit integer, or outside of what the command takes.
 pub const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
 /// Not a floating-point number.

@@ -10,10 +10,10 @@
 
 use super::connection::Connection;
 use crate::node::worker::Worker;
-use crate::session::window::Window;
 use crate::telemetry::clock::boottime_ns;
 use repligo_core::time::Now;
 use repligo_proto::resp::{Args, RequestDecoder};
+use repligo_session::window::Window;
 
 /// Bytes of the buffer that all connections share.
 const BUFFER_BYTES: usize = 256 << 10;

@@ -16,5 +16,4 @@ pub mod report;
 pub mod socket;
 mod standing;
 pub mod stream;
-pub mod table;
 pub mod unix;

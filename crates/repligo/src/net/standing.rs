@@ -1,22 +1,7 @@
-//! How a connection stands: why it executes nothing more for now, and what came of reading and sending.
+//! What came of reading from a client's socket, and of sending to it.
 
 use std::io;
 use std::task::Poll;
-
-/// Why a connection does not parse what it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stall {
-    /// It does.
-    None,
-    /// The next request must not be given in before all earlier ones are answered.
-    Answers,
-    /// Too much is unsent, or too many requests wait.
-    Output,
-    /// The next request finds no room in the node's queue; the connection is called when it does.
-    Room,
-    /// The next request may take long, and this turn's allowance for those is used up.
-    Allowance,
-}
 
 /// What came of sending.
 #[derive(Debug)]

@@ -10,11 +10,12 @@ use repligo_core::forming::{Forming, FormingOutput, FormingState};
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 
+use super::NodeError;
 use super::drivers::{Report, Reports};
 use super::worker::Worker;
-use super::{NodeError, process};
 use crate::disk::{self, Disk};
 use crate::origin::{self, DriverIdentity, OriginConfig};
+use crate::telemetry::process;
 
 /// Bytes of log kept in memory for followers that lag; at that size a snapshot is taken.
 const LOG_BYTES_MAX: u64 = 256 << 20;

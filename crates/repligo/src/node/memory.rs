@@ -47,7 +47,7 @@ impl Buffers {
     /// To be made early, when there is nothing yet but the process.
     pub(super) fn at_start() -> Self {
         Self {
-            startup_bytes: super::process::anonymous_bytes(),
+            startup_bytes: crate::telemetry::process::anonymous_bytes(),
             ..Self::default()
         }
     }
@@ -91,7 +91,8 @@ impl Worker {
             return;
         }
         let tolerance = (limit / TOLERANCE_DIVISOR).max(TOLERANCE_BYTES_MIN);
-        let over = super::process::anonymous_bytes().saturating_sub(limit.saturating_add(tolerance));
+        let over =
+            crate::telemetry::process::anonymous_bytes().saturating_sub(limit.saturating_add(tolerance));
         self.buffers.correction_bytes = if over > 0 {
             (correction + over / CORRECTION_STEPS).min(limit / CORRECTION_DIVISOR)
         } else {

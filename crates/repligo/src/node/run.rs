@@ -20,18 +20,18 @@ use super::drivers::{Report, Reports};
 use super::formation::{Formation, Start};
 use super::journal::log_start;
 use super::listeners::{Bound, Listeners};
+use super::parameters::parameters;
 use super::shutdown::Shutdown;
-use super::worker::{Facts, Worker};
-use super::{NodeConfig, NodeError, Ready, keys, process};
+use super::worker::Worker;
+use super::{NodeConfig, NodeError, Ready, keys};
 use crate::disk::{DirectoryLock, Disk, Forming, OpenOptions};
 use crate::net::gather::Gathering;
 use crate::net::hello::{FEATURE_LEVEL, Hello};
 use crate::net::links::Links;
 use crate::net::{dial, listener};
 use crate::origin;
-use crate::session::Parameters;
 use crate::telemetry::metrics::for_all_commands;
-use crate::telemetry::{Phase, Shared, clock};
+use crate::telemetry::{Facts, Phase, Shared, clock, process};
 use crate::tls::keys::KeyStore;
 
 /// Open files that a node needs besides its clients'.
@@ -298,7 +298,7 @@ fn build(setup: &mut Setup, reports: Reports) -> (Worker, Option<DirectoryLock>)
         .peer
         .map_or_else(String::new, |_| topology.nodes[&topology.me].1.clone());
     let links = Links::new(hello, formation.identity(), own_address, topology.others());
-    let parameters = Parameters::new(config, facts.client_port);
+    let parameters = parameters(config, facts.client_port);
     let mut worker = Worker::new(facts, parameters, setup.shared.clone(), links);
     worker.formation = Some(formation);
     (worker, lock)

@@ -10,36 +10,42 @@ use repligo_core::limits::DATABASES;
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
 use repligo_proto::command::{CommandId, Spec, flag};
-use repligo_proto::resp::ArgSlice;
+use repligo_session::tracked::{LOCAL_ITEM, Tracked, Words};
+use repligo_session::window::may_stand_out;
+use repligo_session::{Call, Session};
 
 use super::worker::Worker;
-use crate::net::connection::Connection;
+use crate::net::connection::Io;
 use crate::session::{Slow, kept_arguments};
 use crate::telemetry::clock::boottime_ns;
 use crate::telemetry::status::{DatabaseStatus, PeerStatus, Phase};
-use crate::telemetry::timing::may_stand_out;
-use crate::telemetry::tracked::{LOCAL_ITEM, Tracked, Words};
 
 /// EXEC is logged as a whole, although Redis would log its commands instead: here they are one op.
 fn is_logged(spec: &Spec) -> bool {
     !spec.has(flag::SKIP_SLOWLOG) || spec.id == CommandId::Exec
 }
 
+/// A session and the rest of its connection: who sent what is told of.
+pub(super) type Sender<'a> = (&'a Session, &'a Io);
+
 /// What the slow log says of a MULTI block.
-pub fn block_words(connection: &Connection) -> Words {
-    Words {
-        address: connection.session.address(),
-        name: connection.session.name.clone(),
-        arguments: vec![b"EXEC".to_vec()],
-    }
+pub(super) fn block_words(sender: Sender<'_>) -> Words {
+    said(sender, vec![b"EXEC".to_vec()])
 }
 
-fn words(connection: &Connection, spec: &Spec, request: ArgSlice<'_>) -> Words {
-    let secret = matches!(spec.id, CommandId::Auth | CommandId::Hello | CommandId::ConfigSet);
+fn words(sender: Sender<'_>, call: Call<'_>) -> Words {
+    let secret = matches!(
+        call.spec.id,
+        CommandId::Auth | CommandId::Hello | CommandId::ConfigSet
+    );
+    said(sender, kept_arguments(call.request, secret))
+}
+
+fn said((session, io): Sender<'_>, arguments: Vec<Vec<u8>>) -> Words {
     Words {
-        address: connection.session.address(),
-        name: connection.session.name.clone(),
-        arguments: kept_arguments(request, secret),
+        address: io.endpoints.peer(),
+        name: session.name.clone(),
+        arguments,
     }
 }
 
@@ -125,10 +131,10 @@ impl Worker {
     }
 
     /// Keeps a command that took long, by what its own timer showed.
-    pub fn note_slow(&mut self, took_ns: u64, connection: &Connection, spec: &Spec, request: ArgSlice<'_>) {
+    pub(super) fn note_slow(&mut self, took_ns: u64, sender: Sender<'_>, call: Call<'_>) {
         let microseconds = took_ns / 1000;
-        if took_ns > 0 && self.slowlog.takes(microseconds) && is_logged(spec) {
-            self.note_words(microseconds, words(connection, spec, request));
+        if self.slowlog.takes(microseconds) && is_logged(call.spec) {
+            self.note_words(microseconds, words(sender, call));
         }
     }
 
@@ -147,10 +153,10 @@ impl Worker {
 
     /// Remembers a request that was given to the core, if there may be more to tell of it than its call.
     #[inline]
-    pub fn track(&mut self, ticket: Ticket, connection: &Connection, (spec, request): (&Spec, ArgSlice<'_>)) {
+    pub(super) fn track(&mut self, ticket: Ticket, sender: Sender<'_>, call: Call<'_>) {
         let precise = (0..1000).contains(&self.slowlog.threshold_us);
-        if (precise || may_stand_out(spec, request.len())) && self.tracking.has_room() {
-            let words = is_logged(spec).then(|| words(connection, spec, request));
+        if (precise || may_stand_out(call.spec, call.request.len())) && self.tracking.has_room() {
+            let words = is_logged(call.spec).then(|| words(sender, call));
             let tracked = Tracked {
                 words,
                 ..Tracked::default()
@@ -160,9 +166,9 @@ impl Worker {
     }
 
     /// Remembers a MULTI block that was given to the core, and the commands in it.
-    pub fn track_block(&mut self, ticket: Ticket, connection: &Connection, items: Vec<u16>) {
+    pub(super) fn track_block(&mut self, ticket: Ticket, sender: Sender<'_>, items: Vec<u16>) {
         let tracked = Tracked {
-            words: Some(block_words(connection)),
+            words: Some(block_words(sender)),
             items: items.into(),
             spent_ns: 0,
         };
@@ -187,11 +193,6 @@ impl Worker {
             self.keyspace_base = (counters.hits, counters.misses, counters.expired);
             self.evicted_base = replica.memory().evicted_keys;
         }
-    }
-
-    /// Milliseconds since the node started.
-    pub fn uptime_ms(&self, now: Now) -> u64 {
-        now.mono_us.saturating_sub(self.facts.started_us) / 1000
     }
 
     /// What counts against `maxmemory`, as of now.
@@ -261,17 +262,20 @@ impl Worker {
         };
         for connection in self.connections.iter_mut() {
             if ages_peaks {
-                connection.replies.age_peak();
+                connection.session.replies.age_peak();
             }
             let idle_us = now.mono_us.saturating_sub(connection.session.active_us);
-            if idle_us > idle_max_us && connection.replies.waiting() == 0 && !connection.waits_for_room() {
+            if idle_us > idle_max_us
+                && connection.session.replies.waiting() == 0
+                && !connection.session.waits_for_room()
+            {
                 connection.kill();
             }
             if connection.has_stalled(stalls_max) {
                 self.shared.metrics.output_limit_disconnections.add(1);
                 tracing::warn!(
-                    client = %connection.session.address(),
-                    bytes = connection.replies.pending_bytes(),
+                    client = %connection.io.endpoints.peer(),
+                    bytes = connection.session.replies.pending_bytes(),
                     seconds = stalls_max,
                     "client reads none of its replies: disconnected (output-stall-seconds)"
                 );
@@ -357,7 +361,7 @@ impl Worker {
             target.maxmemory_bytes = self.parameters.memory().bytes_max;
             target.maxclients = self.parameters.maxclients() as u64;
             target.started_wall_ms = self.facts.started_wall_ms;
-            target.uptime_ms = self.uptime_ms(now);
+            target.uptime_ms = self.facts.uptime_ms(now.mono_us);
             target.errors = self.errors.to_vec();
         });
     }

@@ -13,9 +13,9 @@ use std::task::{Context, Waker};
 use repligo_core::contract::{Input, LongReply, Outputs, Role};
 use repligo_core::time::Now;
 
+use super::host::WorkerHost;
 use super::worker::Worker;
 use crate::net::connection::Connection;
-use crate::session;
 use crate::telemetry::clock::boottime_ns;
 
 /// Capacity of the reply buffer that is kept between turns.
@@ -112,7 +112,7 @@ impl Worker {
             if !self.outputs.spent.is_empty() {
                 self.share_out(slice_ns);
             }
-            while let Some(number) = self.carry_out() {
+            while let Some(number) = self.carry_out(now) {
                 now = self.clock.now();
                 self.outputs.steps = 0;
                 if let Some(replica) = &mut self.replica {
@@ -141,7 +141,7 @@ impl Worker {
     }
 
     /// Carries out what the replica asks for; the number of the last log write that was done here.
-    fn carry_out(&mut self) -> Option<u64> {
+    fn carry_out(&mut self, now: Now) -> Option<u64> {
         let may_write = self.may_write_log();
         let mut done = None;
         let mut outputs = std::mem::take(&mut self.outputs);
@@ -166,9 +166,9 @@ impl Worker {
         for event in outputs.events.drain(..) {
             self.note_event(&event);
         }
-        self.answer(&outputs);
+        self.answer(&outputs, now);
         for reply in outputs.long_replies.drain(..) {
-            self.answer_long(reply);
+            self.answer_long(reply, now);
         }
         outputs.replies.clear();
         outputs.reply_bytes.clear();
@@ -186,11 +186,14 @@ impl Worker {
     }
 
     /// Hands replies to their connections; runs of one connection are handled together.
-    fn answer(&mut self, outputs: &Outputs) {
+    fn answer(&mut self, outputs: &Outputs, now: Now) {
         let mut current: Option<Box<Connection>> = None;
         for reply in &outputs.replies {
             let (slot, sequence) = ((reply.ticket >> 32) as u32, reply.ticket as u32);
-            if current.as_ref().is_none_or(|connection| connection.slot != slot) {
+            if current
+                .as_ref()
+                .is_none_or(|connection| connection.session.slot != slot)
+            {
                 if let Some(connection) = current.take() {
                     self.connections.put_back(connection);
                 }
@@ -202,7 +205,13 @@ impl Worker {
             let tracked = self.tracking.end(reply.ticket);
             if let Some(connection) = &mut current {
                 let bytes = &outputs.reply_bytes[reply.start as usize..reply.end as usize];
-                session::finish(connection, self, (sequence, tracked), bytes);
+                let Connection { session, io } = &mut **connection;
+                let mut host = WorkerHost {
+                    worker: self,
+                    io,
+                    now,
+                };
+                session.finish(&mut host, sequence, (tracked, bytes));
             }
         }
         if let Some(connection) = current {
@@ -210,13 +219,19 @@ impl Worker {
         }
     }
 
-    fn answer_long(&mut self, reply: LongReply) {
+    fn answer_long(&mut self, reply: LongReply, now: Now) {
         let tracked = self.tracking.end(reply.ticket);
         let Some(mut connection) = self.connections.take((reply.ticket >> 32) as u32) else {
             return;
         };
         self.flush_after_turn(&mut connection);
-        session::finish_long(&mut connection, self, tracked, reply);
+        let Connection { session, io } = &mut *connection;
+        let mut host = WorkerHost {
+            worker: self,
+            io,
+            now,
+        };
+        session.finish_long(&mut host, tracked, reply);
         self.connections.put_back(connection);
     }
 

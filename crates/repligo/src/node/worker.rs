@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use repligo_core::command::Command;
-use repligo_core::contract::{
-    Body, Identity, Input, OriginsStatus, Outputs, ReadLevel, Role, Served, Status,
-};
-use repligo_core::origin::OriginMap;
+use repligo_core::contract::{Identity, Input, OriginsStatus, Outputs, Role, Status};
 use repligo_core::replica::Replica;
 use repligo_core::shares::Demand;
 use repligo_core::time::Now;
+use repligo_session::Session;
+use repligo_session::replies::BufferPool;
+use repligo_session::table::Connections;
+use repligo_session::tracked::Words;
 
 use super::NodeError;
 use super::allowance::Allowance;
@@ -27,37 +27,14 @@ use crate::disk::DiskDone;
 use crate::net::connection::Connection;
 use crate::net::links::Links;
 use crate::net::stream::ClientStream;
-use crate::net::table::Connections;
-use crate::session::order::Kind;
-use crate::session::replies::BufferPool;
-use crate::session::{self, Endpoints, ErrorStats, Parameters, Session, Slowlog};
+use crate::session::{Endpoints, ErrorStats, Parameters, Slowlog};
+use crate::telemetry::Facts;
 use crate::telemetry::clock::Clock;
 use crate::telemetry::rates::Rates;
 use crate::telemetry::stalls::Busy;
 use crate::telemetry::status::{Phase, Shared};
 use crate::telemetry::timing::Batch;
-use crate::telemetry::tracked::{Tracking, Words};
-
-/// What does not change after the start.
-#[derive(Debug)]
-pub struct Facts {
-    /// Name of the node.
-    pub name: String,
-    /// Random per start, 40 hex digits.
-    pub run_id: String,
-    /// Port of the RESP listener.
-    pub client_port: u16,
-    /// What clients and other nodes are told.
-    pub client_address: String,
-    /// For INFO.
-    pub config_file: String,
-    /// Wall clock at start.
-    pub started_wall_ms: u64,
-    /// Boot clock at start.
-    pub started_us: u64,
-    /// Keys with an origin.
-    pub origin: Arc<OriginMap>,
-}
+use crate::telemetry::tracked::Tracking;
 
 /// Everything that the worker thread owns; see the module.
 pub struct Worker {
@@ -66,7 +43,7 @@ pub struct Worker {
     /// Asks for huge pages as memory grows.
     pub heap: Heap,
     pub shared: Arc<Shared>,
-    pub connections: Connections,
+    pub connections: Connections<Connection>,
     pub links: Links,
     pub pool: BufferPool,
     pub parameters: Parameters,
@@ -79,8 +56,6 @@ pub struct Worker {
     /// Measures how long the thread is busy without a break.
     pub busy: Busy,
     pub rates: Rates,
-    /// Buffer for replies that the session renders.
-    pub local_reply: Vec<u8>,
     pub phase: Phase,
     /// Disk and origin.
     pub drivers: Drivers,
@@ -143,7 +118,6 @@ impl Worker {
             allowance: Allowance::default(),
             busy: Busy::default(),
             rates: Rates::default(),
-            local_reply: Vec::new(),
             phase: Phase::Starting,
             drivers: Drivers::default(),
             formation: None,
@@ -245,22 +219,6 @@ impl Worker {
         }
     }
 
-    /// The fast path of a read, see [`Replica::read`].
-    #[inline]
-    pub fn read(
-        &self,
-        now: Now,
-        command: &Command<'_>,
-        level: ReadLevel,
-        resp3: bool,
-        out: &mut Vec<u8>,
-    ) -> Served {
-        match &self.replica {
-            Some(replica) => replica.read(now, command, level, resp3, out),
-            None => Served::NotYet,
-        }
-    }
-
     /// What the replica says of itself.
     pub fn status(&self, now: Now) -> Status {
         self.replica
@@ -270,7 +228,7 @@ impl Worker {
     }
 
     /// The replica's role as of the last tick.
-    pub fn role(&self, _now: Now) -> Role {
+    pub fn role(&self) -> Role {
         self.last_role
     }
 
@@ -287,51 +245,21 @@ impl Worker {
         self.replica.as_ref().map_or([0; 3], of)
     }
 
-    /// What a request is, as far as the order of its connection is concerned.
-    #[inline]
-    pub fn kind(&self, body: &Body<'_>) -> Kind {
-        match body {
-            Body::Command(command) => match (command.is_write(), self.is_mapped(command)) {
-                (true, false) => Kind::Write,
-                (true, true) if matches!(command, Command::Del { .. }) => Kind::Delete,
-                (true, true) if matches!(command, Command::Invalidate { .. }) => Kind::Write,
-                (true, true) => Kind::Store,
-                (false, false) => Kind::Read,
-                (false, true) => Kind::LoneRead,
-            },
-            // A block holds no key with an origin.
-            Body::Transaction { .. } => Kind::Write,
-        }
-    }
-
-    #[inline]
-    fn is_mapped(&self, command: &Command<'_>) -> bool {
-        if self.facts.origin.is_empty() {
-            return false;
-        }
-        let mut mapped = false;
-        self.facts.origin.for_each_mapped(command, |_, _| mapped = true);
-        mapped
-    }
-
     /// A client has connected.
     pub fn open_connection(&mut self, stream: Option<ClientStream>, endpoints: Endpoints) -> u32 {
-        let authenticated = self.parameters.password().is_none();
-        let decoder = session::decoder(self.parameters.proto_max_bulk_bytes(), authenticated);
         let now_us = self.clock.now().mono_us;
-        let session = Session {
-            id: self.next_client,
-            authenticated,
-            endpoints,
-            connected_us: now_us,
-            active_us: now_us,
-            ..Session::default()
-        };
+        let bulk_bytes_max = self.parameters.proto_max_bulk_bytes();
+        let authenticated = self.parameters.password().is_none();
+        let id = self.next_client;
         self.next_client += 1;
         self.shared.metrics.connections_received.add(1);
-        let slot = self
-            .connections
-            .insert(|slot, first| Connection::new(slot, first, stream, decoder, session));
+        let slot = self.connections.insert(|slot, first_sequence| {
+            let mut session = Session::new(id, slot, first_sequence, bulk_bytes_max);
+            session.set_authenticated(authenticated);
+            session.connected_us = now_us;
+            session.active_us = now_us;
+            Connection::new(session, stream, endpoints)
+        });
         self.shared
             .metrics
             .connections_open
@@ -341,12 +269,12 @@ impl Worker {
 
     /// A connection that was taken out is over.
     pub fn close_connection(&mut self, connection: Box<Connection>) {
-        if connection.waits_for_room()
+        if connection.session.waits_for_room()
             && let Some(replica) = &mut self.replica
         {
-            replica.forget_connection(connection.slot);
+            replica.forget_connection(connection.session.slot);
         }
-        self.connections.remove(connection);
+        self.connections.remove(&connection);
         self.shared
             .metrics
             .connections_open
@@ -355,9 +283,9 @@ impl Worker {
 
     /// The connection is to be flushed by the turn that is due.
     pub fn flush_after_turn(&mut self, connection: &mut Connection) {
-        if !connection.flush_due {
-            connection.flush_due = true;
-            self.flush.push(connection.slot);
+        if !connection.io.flush_due {
+            connection.io.flush_due = true;
+            self.flush.push(connection.session.slot);
         }
     }
 

@@ -8,25 +8,25 @@ use repligo_core::time::Now;
 use repligo_proto::command::{CommandId, with_subcommands};
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
+use repligo_session::{Flow, Multi};
 
-use super::{Flow, Local, handshake};
-use crate::net::connection::Connection;
+use super::{Client, Local, handshake};
 
 /// CLIENT LIST, INFO, ID, GETNAME, SETNAME.
 pub(super) fn describe(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
     match local.spec.id {
         CommandId::ClientId => {
-            let id = local.session().id as i64;
+            let id = local.session.id as i64;
             local.reply(out).integer(id);
         }
         CommandId::ClientInfo => {
             let mut text = String::new();
             let arguments = request.total_bytes();
-            describe_one(&mut text, local.connection, arguments, local.now);
+            describe_one(&mut text, local.own(), arguments, local.now());
             local.reply(out).verbatim("txt", text.as_bytes());
         }
         CommandId::ClientGetName => {
-            let name = local.session().name.clone();
+            let name = local.session.name.clone();
             let mut reply = local.reply(out);
             if name.is_empty() {
                 reply.null()
@@ -38,7 +38,7 @@ pub(super) fn describe(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut V
             let name = request.get(2);
             match handshake::check_name(name) {
                 Ok(()) => {
-                    local.session().name = name.into();
+                    local.session.name = name.into();
                     local.reply(out).ok();
                 }
                 Err(text) => local.reply(out).error(text),
@@ -48,11 +48,10 @@ pub(super) fn describe(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut V
     }
 }
 
-/// CLIENT SETINFO, REPLY, NO-EVICT, NO-TOUCH.
+/// CLIENT SETINFO, NO-EVICT, NO-TOUCH.
 pub(super) fn change(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
     let word = request.get(2);
     match local.spec.id {
-        CommandId::ClientReply => change_reply(local, word, out),
         CommandId::ClientSetInfo => set_info(local, word, request.get(3), out),
         id => {
             let on = match word {
@@ -61,35 +60,20 @@ pub(super) fn change(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec
                 _ => return local.reply(out).error(words::SYNTAX),
             };
             if id == CommandId::ClientNoEvict {
-                local.session().no_evict = on;
+                local.session.no_evict = on;
             } else {
-                local.session().no_touch = on;
+                local.session.no_touch = on;
             }
             local.reply(out).ok();
         }
     }
 }
 
-fn change_reply(local: &mut Local<'_>, word: &[u8], out: &mut Vec<u8>) {
-    let silence = &mut local.session().silence;
-    if word.eq_ignore_ascii_case(b"ON") {
-        silence.off = false;
-        silence.skipping = false;
-        local.reply(out).ok();
-    } else if word.eq_ignore_ascii_case(b"OFF") {
-        silence.off = true;
-    } else if word.eq_ignore_ascii_case(b"SKIP") {
-        silence.skip_next = !silence.off;
-    } else {
-        local.reply(out).error(words::SYNTAX);
-    }
-}
-
 fn set_info(local: &mut Local<'_>, attribute: &[u8], value: &[u8], out: &mut Vec<u8>) {
     let (name, field) = if attribute.eq_ignore_ascii_case(b"LIB-NAME") {
-        ("lib-name", &mut local.connection.session.library_name)
+        ("lib-name", &mut local.session.library_name)
     } else if attribute.eq_ignore_ascii_case(b"LIB-VER") {
-        ("lib-ver", &mut local.connection.session.library_version)
+        ("lib-ver", &mut local.session.library_version)
     } else {
         let mut text = b"ERR Unrecognized option '".to_vec();
         text.extend_from_slice(attribute);
@@ -144,18 +128,19 @@ fn list(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
         }
         Some(_) => return local.reply(out).error(words::SYNTAX),
     }
+    let now = local.now();
     let mut lines: Vec<(u64, String)> = Vec::new();
-    let others = local.worker.connections.iter();
-    let others = others.map(|connection| (connection, connection.arguments_bytes()));
-    let own = std::iter::once((&*local.connection, request.total_bytes()));
-    for (connection, arguments) in others.chain(own) {
-        let id = connection.session.id;
+    let mut see = |client: Client<'_>, arguments| {
+        let id = client.session.id;
         if all && chosen.as_ref().is_none_or(|ids| ids.contains(&id)) {
             let mut line = String::new();
-            describe_one(&mut line, connection, arguments, local.now);
+            describe_one(&mut line, client, arguments, now);
             lines.push((id, line));
         }
-    }
+    };
+    let node = &*local.node;
+    node.for_each_other(&mut |client| see(client, client.session.arguments_bytes()));
+    see(local.own(), request.total_bytes());
     match &chosen {
         Some(ids) => lines.sort_by_key(|(id, _)| ids.iter().position(|asked| asked == id)),
         None => lines.sort_by_key(|(id, _)| *id),
@@ -170,22 +155,22 @@ fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
 
 /// One line of CLIENT LIST, with the fields of Redis 7.2 in their order; `arguments` are bytes of the
 /// arguments that it is executing, or has received of its next request.
-fn describe_one(line: &mut String, connection: &Connection, arguments: usize, now: Now) {
-    let session = &connection.session;
+fn describe_one(line: &mut String, client: Client<'_>, arguments: usize, now: Now) {
+    let Client { session, socket } = client;
     let seconds = |since_us: u64| now.mono_us.saturating_sub(since_us) / 1_000_000;
     let flags = match session.multi.as_deref() {
         Some(multi) if multi.is_open() => "x",
-        _ if connection.closing => "c",
-        _ if session.endpoints.is_unix() => "U",
+        _ if session.closing => "c",
+        _ if socket.endpoints.is_unix() => "U",
         _ => "N",
     };
     let queued = match session.multi.as_deref() {
         Some(multi) if multi.is_open() => multi.len() as i64,
         _ => -1,
     };
-    let (held, free) = connection.query_buffer();
-    let replies = connection.replies.memory();
-    let multi_bytes = session.multi.as_deref().map_or(0, super::Multi::bytes);
+    let (held, free) = (client.input_bytes(), socket.free_bytes);
+    let replies = session.replies.memory();
+    let multi_bytes = session.multi.as_deref().map_or(0, Multi::bytes);
     let command = session.last_command.map_or("NULL", name_of);
     // Writing to a string cannot fail.
     let _ = writeln!(
@@ -195,9 +180,9 @@ fn describe_one(line: &mut String, connection: &Connection, arguments: usize, no
          multi-mem={multi_bytes} rbs={rbs} rbp={rbp} obl={obl} oll={oll} omem={omem} tot-mem={total} \
          events=r cmd={command} user={user} redir=-1 resp={resp} lib-name={library} lib-ver={version}",
         id = session.id,
-        peer = session.endpoints.peer(),
-        own = session.endpoints.local(),
-        fd = connection.descriptor(),
+        peer = socket.endpoints.peer(),
+        own = socket.endpoints.local(),
+        fd = socket.descriptor,
         name = text(&session.name),
         age = seconds(session.connected_us),
         idle = seconds(session.active_us),
@@ -207,7 +192,7 @@ fn describe_one(line: &mut String, connection: &Connection, arguments: usize, no
         obl = replies.sendable_bytes,
         oll = replies.list_length,
         omem = replies.list_bytes,
-        total = connection.memory_bytes(),
+        total = client.memory_bytes(),
         user = handshake::DEFAULT_USER,
         resp = if session.resp3 { 3 } else { 2 },
         library = text(&session.library_name),
@@ -232,14 +217,14 @@ struct Selection {
 }
 
 impl Selection {
-    fn selects(&self, connection: &Connection) -> bool {
+    fn selects(&self, client: Client<'_>) -> bool {
         let same = |wanted: &Option<Vec<u8>>, has: &str| match wanted {
             None => true,
             Some(wanted) => has.as_bytes() == wanted.as_slice(),
         };
-        let endpoints = &connection.session.endpoints;
+        let endpoints = client.socket.endpoints;
         !self.nobody
-            && self.id.is_none_or(|id| id == connection.session.id)
+            && self.id.is_none_or(|id| id == client.session.id)
             && same(&self.peer, &endpoints.peer())
             && same(&self.local, &endpoints.local())
     }
@@ -302,15 +287,9 @@ pub(super) fn kill(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u
             return Flow::Done;
         }
     };
-    let mut killed = 0;
-    for connection in local.worker.connections.iter_mut() {
-        if selection.selects(connection) {
-            connection.kill();
-            killed += 1;
-        }
-    }
-    let own = !selection.skip_own && selection.selects(local.connection);
-    killed += i64::from(own);
+    let others = local.node.kill_others(&|client| selection.selects(client));
+    let own = !selection.skip_own && selection.selects(local.own());
+    let killed = others as i64 + i64::from(own);
     let mut reply = local.reply(out);
     match (old_form, killed) {
         (true, 0) => reply.error(words::NO_SUCH_CLIENT),

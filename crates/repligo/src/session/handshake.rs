@@ -1,31 +1,16 @@
-//! The connection itself: HELLO, AUTH, PING, ECHO, SELECT, RESET, READONLY, READWRITE.
+//! The connection itself: HELLO, AUTH, RESET.
 
 use repligo_core::contract::Role;
-use repligo_core::limits::{CLIENT_NAME_BYTES_MAX, DATABASES};
-use repligo_proto::command::CommandId;
-use repligo_proto::resp::{ArgSlice, RequestDecoder};
+use repligo_core::limits::CLIENT_NAME_BYTES_MAX;
+use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
-use super::{Local, Silence};
+use super::Local;
 
 /// The version of Redis whose features clients may switch on.
 pub const REDIS_VERSION: &str = "7.2.4";
 /// The only user there is.
 pub const DEFAULT_USER: &str = "default";
-
-/// What Redis says of a number beyond 32 bits where it takes a C `int`.
-pub(super) const NOT_A_C_INT: &str =
-    "ERR value is out of range, value must between -2147483648 and 2147483647";
-
-/// PING [message] and ECHO message.
-pub(super) fn ping(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
-    let mut reply = local.reply(out);
-    match (request.try_get(1), request.len()) {
-        (None, _) => reply.simple("PONG"),
-        (Some(message), 2) => reply.bulk(message),
-        _ => reply.error(&words::wrong_arity(local.spec.name)),
-    }
-}
 
 /// HELLO [version [AUTH user password] [SETNAME name]].
 pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
@@ -44,7 +29,7 @@ pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<
             if !admits(local, request.get(position + 1), request.get(position + 2)) {
                 return local.reply(out).error(words::WRONG_PASSWORD);
             }
-            local.connection.set_authenticated(true);
+            local.session.set_authenticated(true);
             position += 3;
         } else if option.eq_ignore_ascii_case(b"SETNAME") && more >= 1 {
             let given = request.get(position + 1);
@@ -52,8 +37,8 @@ pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<
                 return local.reply(out).error(text);
             }
             // As in Redis it holds although a later option may be wrong, but a stranger names nothing.
-            if local.connection.session.authenticated {
-                local.session().name = given.into();
+            if local.session.is_authenticated() {
+                local.session.name = given.into();
             } else {
                 name = Some(given);
             }
@@ -62,24 +47,24 @@ pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<
             return local.reply(out).error_bytes(&words::hello_option(option));
         }
     }
-    if !local.connection.session.authenticated {
+    if !local.session.is_authenticated() {
         return local.reply(out).error(words::NO_AUTH_HELLO);
     }
     if let Some(name) = name {
-        local.session().name = name.into();
+        local.session.name = name.into();
     }
     if let Some(version) = version {
-        local.session().resp3 = version == 3;
+        local.session.resp3 = version == 3;
     }
     greet(local, out);
 }
 
 fn greet(local: &mut Local<'_>, out: &mut Vec<u8>) {
-    let role = match local.worker.role(local.now) {
+    let role = match local.node.role() {
         Role::Leader => words::LEADER_ROLE,
         _ => words::FOLLOWER_HELLO_ROLE,
     };
-    let session = &local.connection.session;
+    let session = &*local.session;
     let (id, resp3) = (session.id, session.resp3);
     let mut reply = local.reply(out);
     reply.map(8);
@@ -104,7 +89,7 @@ fn greet(local: &mut Local<'_>, out: &mut Vec<u8>) {
 /// AUTH [user] password.
 pub(super) fn auth(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
     let (user, password) = match request.len() {
-        2 if local.worker.parameters.password().is_none() => {
+        2 if local.node.parameters().password().is_none() => {
             return local.reply(out).error(words::NO_PASSWORD_SET);
         }
         2 => (DEFAULT_USER.as_bytes(), request.get(1)),
@@ -112,7 +97,7 @@ pub(super) fn auth(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u
         _ => return local.reply(out).error(words::SYNTAX),
     };
     if admits(local, user, password) {
-        local.connection.set_authenticated(true);
+        local.session.set_authenticated(true);
         local.reply(out).ok();
     } else {
         local.reply(out).error(words::WRONG_PASSWORD);
@@ -121,7 +106,7 @@ pub(super) fn auth(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u
 
 fn admits(local: &Local<'_>, user: &[u8], password: &[u8]) -> bool {
     let known = user == DEFAULT_USER.as_bytes();
-    match local.worker.parameters.password() {
+    match local.node.parameters().password() {
         None => known,
         Some(secret) => known & equal_in_constant_time(secret, password),
     }
@@ -152,58 +137,12 @@ pub(super) fn is_visible(text: &[u8]) -> bool {
     text.iter().all(|byte| (b'!'..=b'~').contains(byte))
 }
 
-/// SELECT index.
-pub(super) fn select(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
-    match parse_database(request.get(1)) {
-        Ok(database) => {
-            local.session().database = database;
-            local.reply(out).ok();
-        }
-        Err(text) => local.reply(out).error(text),
-    }
-}
-
-/// The database that SELECT names, or the error text.
-pub(super) fn parse_database(text: &[u8]) -> Result<u8, &'static str> {
-    match repligo_core::command::parse_i64(text) {
-        None => Err(words::NOT_AN_INTEGER),
-        Some(number) if (0..DATABASES as i64).contains(&number) => Ok(number as u8),
-        Some(number) if i32::try_from(number).is_err() => Err(NOT_A_C_INT),
-        Some(_) => Err(words::DATABASE_OUT_OF_RANGE),
-    }
-}
-
-/// READONLY and READWRITE.
-pub(super) fn read_mode(local: &mut Local<'_>, out: &mut Vec<u8>) {
-    local.session().readonly = local.spec.id == CommandId::ReadOnly;
-    local.reply(out).ok();
-}
-
 /// RESET: as if the client had just connected, but under the same number.
 pub(super) fn reset(local: &mut Local<'_>, out: &mut Vec<u8>) {
-    let authenticated = local.worker.parameters.password().is_none();
-    let session = local.session();
-    session.multi = None;
-    session.database = 0;
-    session.resp3 = false;
-    session.name = Box::default();
-    session.readonly = false;
-    session.no_evict = false;
-    session.no_touch = false;
-    session.silence = Silence::default();
-    local.connection.set_authenticated(authenticated);
+    let authenticated = local.node.parameters().password().is_none();
+    local.session.reset();
+    local.session.set_authenticated(authenticated);
     local.reply(out).simple("RESET");
-}
-
-/// A decoder for a fresh connection.
-pub fn decoder(bulk_bytes_max: usize, authenticated: bool) -> RequestDecoder {
-    let limits = repligo_proto::resp::Limits {
-        bulk_bytes_max,
-        ..Default::default()
-    };
-    let mut decoder = RequestDecoder::new(limits);
-    decoder.set_authenticated(authenticated);
-    decoder
 }
 
 #[cfg(test)]

@@ -11,10 +11,8 @@ use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use super::server::host_and_port;
-use super::{Local, handshake};
-use crate::net::connection::Connection;
-use crate::node::process;
-use crate::telemetry::{CommandStat, DatabaseStatus};
+use super::{Client, Local, MemoryUse, handshake};
+use crate::telemetry::{CommandStat, DatabaseStatus, process};
 
 /// A section: its name, its title, and who writes its fields.
 type Section = (&'static str, &'static str, fn(&Local<'_>, &Status, &mut String));
@@ -53,7 +51,7 @@ pub(super) fn info(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u
     };
     let everything = named("all") || named("everything");
     let default = asked.is_empty() || named("default");
-    let status = local.worker.status(local.now);
+    let status = local.node.status();
     let mut text = String::with_capacity(4096);
     for (name, title, write) in SECTIONS {
         let shown = named(name) || everything || (default && !ON_REQUEST.contains(name));
@@ -71,14 +69,20 @@ pub(super) fn info(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u
     local.reply(out).verbatim("txt", text.as_bytes());
 }
 
+/// Shows all clients.
+fn for_each_client(local: &Local<'_>, see: &mut dyn FnMut(Client<'_>)) {
+    local.node.for_each_other(see);
+    see(local.own());
+}
+
 fn line(text: &mut String, name: &str, value: impl std::fmt::Display) {
     // Writing to a string cannot fail.
     let _ = write!(text, "{name}:{value}\r\n");
 }
 
 fn server(local: &Local<'_>, _status: &Status, text: &mut String) {
-    let worker = &local.worker;
-    let uptime = worker.uptime_ms(local.now) / 1000;
+    let facts = local.node.facts();
+    let uptime = facts.uptime_ms(local.now().mono_us) / 1000;
     line(text, "redis_version", handshake::REDIS_VERSION);
     line(text, "redis_git_sha1", "00000000");
     line(text, "redis_git_dirty", 0);
@@ -91,37 +95,32 @@ fn server(local: &Local<'_>, _status: &Status, text: &mut String) {
     line(text, "multiplexing_api", "epoll");
     line(text, "process_id", std::process::id());
     line(text, "process_supervised", "no");
-    line(text, "run_id", &worker.facts.run_id);
-    line(text, "tcp_port", worker.facts.client_port);
-    line(text, "server_time_usec", worker.clock.wall_us());
+    line(text, "run_id", &facts.run_id);
+    line(text, "tcp_port", facts.client_port);
+    line(text, "server_time_usec", local.node.wall_us());
     line(text, "uptime_in_seconds", uptime);
     line(text, "uptime_in_days", uptime / 86_400);
     line(text, "hz", 40);
     line(text, "configured_hz", 40);
-    line(text, "lru_clock", (local.now.wall_ms / 1000) & 0xff_ffff);
+    line(text, "lru_clock", (local.now().wall_ms / 1000) & 0xff_ffff);
     line(
         text,
         "executable",
         std::env::current_exe().unwrap_or_default().display(),
     );
-    line(text, "config_file", &worker.facts.config_file);
+    line(text, "config_file", &facts.config_file);
     line(text, "io_threads_active", 0);
 }
 
 fn clients(local: &Local<'_>, _status: &Status, text: &mut String) {
-    let worker = &local.worker;
-    let all = worker
-        .connections
-        .iter()
-        .chain(std::iter::once(&*local.connection));
     let (mut input, mut output) = (0, 0);
-    for connection in all {
-        input = input.max(connection.query_buffer().0);
-        output = output.max(connection.replies.pending_bytes());
-    }
-    line(text, "connected_clients", worker.connections.len());
+    for_each_client(local, &mut |client| {
+        input = input.max(client.input_bytes());
+        output = output.max(client.session.replies.pending_bytes());
+    });
+    line(text, "connected_clients", local.node.client_count());
     line(text, "cluster_connections", 0);
-    line(text, "maxclients", worker.parameters.maxclients());
+    line(text, "maxclients", local.node.parameters().maxclients());
     line(text, "client_recent_max_input_buffer", input);
     line(text, "client_recent_max_output_buffer", output);
     line(text, "blocked_clients", 0);
@@ -130,17 +129,15 @@ fn clients(local: &Local<'_>, _status: &Status, text: &mut String) {
 }
 
 fn memory(local: &Local<'_>, _status: &Status, text: &mut String) {
-    let worker = &local.worker;
-    let (used, peak) = (worker.used_memory_bytes(), worker.used_memory_peak_bytes());
+    let MemoryUse { used, peak, startup } = local.node.memory();
     let resident = process::resident_bytes();
     let total = process::system_memory_bytes();
-    let limit = worker.parameters.memory().bytes_max;
-    let all = worker
-        .connections
-        .iter()
-        .chain(std::iter::once(&*local.connection));
-    let clients: usize = all.map(Connection::memory_bytes).sum();
-    let startup = worker.startup_memory_bytes();
+    let (limit, policy) = {
+        let limit = local.node.parameters().memory();
+        (limit.bytes_max, limit.policy.name())
+    };
+    let mut clients = 0;
+    for_each_client(local, &mut |client| clients += client.memory_bytes());
     let overhead = startup + clients as u64;
     let share = if peak == 0 {
         100.0
@@ -167,7 +164,7 @@ fn memory(local: &Local<'_>, _status: &Status, text: &mut String) {
     line(text, "used_memory_lua", 0);
     line(text, "maxmemory", limit);
     line(text, "maxmemory_human", human(limit));
-    line(text, "maxmemory_policy", worker.parameters.memory().policy.name());
+    line(text, "maxmemory_policy", policy);
     line(text, "mem_fragmentation_ratio", format_args!("{ratio:.2}"));
     line(text, "mem_fragmentation_bytes", resident as i64 - used as i64);
     line(text, "mem_not_counted_for_evict", 0);
@@ -189,14 +186,17 @@ fn human(bytes: u64) -> String {
 }
 
 fn persistence(local: &Local<'_>, _status: &Status, text: &mut String) {
-    let worker = &local.worker;
-    let append_only = worker.parameters.value("appendonly") == Some("yes");
-    line(text, "loading", u8::from(worker.refusal().is_some()));
+    let append_only = local.node.parameters().value("appendonly") == Some("yes");
+    line(text, "loading", u8::from(local.node.is_loading()));
     line(text, "async_loading", 0);
     line(text, "current_cow_size", 0);
     line(text, "rdb_changes_since_last_save", 0);
     line(text, "rdb_bgsave_in_progress", 0);
-    line(text, "rdb_last_save_time", worker.facts.started_wall_ms / 1000);
+    line(
+        text,
+        "rdb_last_save_time",
+        local.node.facts().started_wall_ms / 1000,
+    );
     line(text, "rdb_last_bgsave_status", "ok");
     line(text, "rdb_last_bgsave_time_sec", -1);
     line(text, "rdb_current_bgsave_time_sec", -1);
@@ -210,7 +210,7 @@ fn persistence(local: &Local<'_>, _status: &Status, text: &mut String) {
 }
 
 fn stats(local: &Local<'_>, status: &Status, text: &mut String) {
-    let metrics = &local.worker.shared.metrics;
+    let metrics = local.node.metrics();
     let (input, output) = (metrics.bytes_in.get(), metrics.bytes_out.get());
     line(
         text,
@@ -226,12 +226,12 @@ fn stats(local: &Local<'_>, status: &Status, text: &mut String) {
     line(
         text,
         "instantaneous_input_kbps",
-        format_args!("{:.2}", local.worker.rates.input_kbps()),
+        format_args!("{:.2}", local.node.rates().input_kbps()),
     );
     line(
         text,
         "instantaneous_output_kbps",
-        format_args!("{:.2}", local.worker.rates.output_kbps()),
+        format_args!("{:.2}", local.node.rates().output_kbps()),
     );
     line(text, "rejected_connections", metrics.connections_rejected.get());
     line(text, "sync_full", status.full_resyncs);
@@ -277,8 +277,7 @@ fn stats(local: &Local<'_>, status: &Status, text: &mut String) {
 }
 
 fn replication(local: &Local<'_>, status: &Status, text: &mut String) {
-    let worker = &local.worker;
-    let nodes = worker.nodes();
+    let nodes = local.node.nodes();
     let leads = status.role == Role::Leader;
     line(
         text,
@@ -327,7 +326,7 @@ fn replication(local: &Local<'_>, status: &Status, text: &mut String) {
     line(
         text,
         words::INFO_REPLICATION_ID,
-        format_args!("{:040x}", worker.identity().cluster_id),
+        format_args!("{:040x}", local.node.identity().cluster_id),
     );
     line(text, words::INFO_REPLICATION_ID_2, format_args!("{:040x}", 0));
     line(text, words::INFO_REPLICATION_OFFSET, status.applied_index);
@@ -367,7 +366,7 @@ fn cpu(_local: &Local<'_>, _status: &Status, text: &mut String) {
 }
 
 fn used_commands<'a>(local: &'a Local<'_>) -> impl Iterator<Item = &'a CommandStat> {
-    let all = local.worker.shared.metrics.commands.iter();
+    let all = local.node.metrics().commands.iter();
     all.filter(|stat| stat.calls.get() + stat.rejected.get() + stat.failed.get() > 0)
 }
 
@@ -390,7 +389,7 @@ fn command_stats(local: &Local<'_>, _status: &Status, text: &mut String) {
 }
 
 fn error_stats(local: &Local<'_>, _status: &Status, text: &mut String) {
-    for (word, count) in local.worker.errors.iter() {
+    for (word, count) in local.node.errors().iter() {
         let _ = write!(text, "errorstat_{word}:count={count}\r\n");
     }
 }
@@ -410,7 +409,7 @@ fn keyspace(local: &Local<'_>, _status: &Status, text: &mut String) {
     for number in 0..DATABASES as u8 {
         let DatabaseStatus {
             keys, volatile_keys, ..
-        } = local.worker.database(number);
+        } = local.node.database(number);
         if keys > 0 {
             let _ = write!(
                 text,
@@ -424,7 +423,7 @@ fn keyspace(local: &Local<'_>, _status: &Status, text: &mut String) {
 const ORIGIN_LINES_MAX: usize = 16;
 
 fn origin(local: &Local<'_>, status: &Status, text: &mut String) {
-    let origins = &local.worker.origins;
+    let origins = local.node.origins();
     line(text, "origin_keyspaces", origins.keyspaces);
     line(text, "origin_keyspaces_down", origins.troubles.len());
     line(text, "origin_writes_pending", status.origin_writes_pending);
@@ -438,9 +437,8 @@ fn origin(local: &Local<'_>, status: &Status, text: &mut String) {
 }
 
 fn repligo(local: &Local<'_>, status: &Status, text: &mut String) {
-    let worker = &local.worker;
-    let identity = worker.identity();
-    line(text, "repligo_node", &worker.facts.name);
+    let identity = local.node.identity();
+    line(text, "repligo_node", &local.node.facts().name);
     line(
         text,
         "repligo_cluster_id",
@@ -454,7 +452,7 @@ fn repligo(local: &Local<'_>, status: &Status, text: &mut String) {
     line(text, "repligo_commit_index", status.commit_index);
     line(text, "repligo_digest", format_args!("{:032x}", status.digest));
     line(text, "repligo_requests_waiting", status.requests_waiting);
-    let [own, forwarded, paused] = worker.queued();
+    let [own, forwarded, paused] = local.node.queued();
     line(text, "repligo_queue_bytes", own);
     line(text, "repligo_forwarded_bytes", forwarded);
     line(text, "repligo_paused_clients", paused);

@@ -21,15 +21,15 @@ pub(super) fn dispatch(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut V
         Id::Role => role(local, out),
         Id::SlowLogGet => slowlog_get(local, request, out),
         Id::SlowLogLen => {
-            let count = local.worker.slowlog.len() as i64;
+            let count = local.node.slowlog().len() as i64;
             local.reply(out).integer(count);
         }
         Id::SlowLogReset => {
-            local.worker.slowlog.reset();
+            local.node.slowlog().reset();
             local.reply(out).ok();
         }
         Id::ConfigResetStat => {
-            local.worker.reset_statistics();
+            local.node.reset_statistics();
             local.reply(out).ok();
         }
         Id::LatencyLatest | Id::ModuleList => local.reply(out).array(0),
@@ -52,7 +52,7 @@ pub(super) fn dispatch(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut V
 }
 
 fn time(local: &mut Local<'_>, out: &mut Vec<u8>) {
-    let wall_us = local.worker.clock.wall_us();
+    let wall_us = local.node.wall_us();
     let mut reply = local.reply(out);
     reply.array(2);
     reply.bulk_str(&(wall_us / 1_000_000).to_string());
@@ -62,8 +62,8 @@ fn time(local: &mut Local<'_>, out: &mut Vec<u8>) {
 /// ROLE: clients of the follower's form find the leader by it, so a follower tells where clients reach
 /// the leader. Offsets are positions in the log.
 fn role(local: &mut Local<'_>, out: &mut Vec<u8>) {
-    let status = local.worker.status(local.now);
-    let nodes = local.worker.nodes();
+    let status = local.node.status();
+    let nodes = local.node.nodes();
     let mut reply = local.reply(out);
     if status.role == Role::Leader {
         let others: Vec<&PeerStatus> = nodes.iter().filter(|node| node.peer != status.leader).collect();
@@ -115,8 +115,8 @@ fn slowlog_get(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) 
             _ => return local.reply(out).error(words::SLOWLOG_COUNT),
         }
     }
-    let mut reply = local.reply(out);
-    local.worker.slowlog.render(count, &mut reply);
+    let mut reply = local.session.reply(out);
+    local.node.slowlog().render(count, &mut reply);
 }
 
 /// LATENCY HISTOGRAM [command…]: calls and a cumulative histogram in powers of two, per command.
@@ -132,7 +132,7 @@ fn latency_histogram(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec
         };
         asked.is_empty() || asked.iter().any(named)
     };
-    let statistics = &local.worker.shared.metrics.commands;
+    let statistics = &local.node.metrics().commands;
     let used: Vec<&CommandStat> = with_subcommands()
         .filter(|spec| wanted(spec))
         .map(|spec| &statistics[spec.id.index()])
@@ -167,8 +167,7 @@ fn latency_histogram(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec
 }
 
 fn status(local: &mut Local<'_>, out: &mut Vec<u8>) {
-    local.worker.publish(local.now);
-    let json = Report::of(&local.worker.shared.status()).to_json();
+    let json = Report::of(&local.node.fresh_status()).to_json();
     local.reply(out).bulk_str(&json);
 }
 

@@ -11,9 +11,10 @@ use crate::net::gather::Gathering;
 use crate::net::hello::{FEATURE_LEVEL, Hello};
 use crate::net::links::Links;
 use crate::node::NodeConfig;
-use crate::node::worker::{Facts, Worker};
-use crate::session::{Endpoints, Parameters};
-use crate::telemetry::{Shared, for_all_commands};
+use crate::node::parameters::parameters;
+use crate::node::worker::Worker;
+use crate::session::Endpoints;
+use crate::telemetry::{Facts, Shared, for_all_commands};
 
 /// A worker with a lone replica that serves, and no runtime around it.
 struct Bench {
@@ -75,7 +76,7 @@ impl Bench {
         };
         let links = Links::new(hello, IDENTITY, String::new(), std::iter::empty());
         let shared = Arc::new(Shared::new(for_all_commands()));
-        let worker = Worker::new(facts, Parameters::new(&config, 6379), shared, links);
+        let worker = Worker::new(facts, parameters(&config, 6379), shared, links);
         Self {
             worker,
             gathering: Gathering::default(),
@@ -125,14 +126,14 @@ impl Bench {
             .connections
             .get_mut(self.clients[client])
             .expect("it is open");
-        let bytes = connection.replies.sendable().to_vec();
+        let bytes = connection.session.replies.sendable().to_vec();
         let mut pool = std::mem::take(&mut self.worker.pool);
         let connection = self
             .worker
             .connections
             .get_mut(self.clients[client])
             .expect("it is open");
-        connection.replies.consume(bytes.len(), &mut pool);
+        connection.session.replies.consume(bytes.len(), &mut pool);
         self.worker.pool = pool;
         String::from_utf8_lossy(&bytes).replace("\r\n", "|")
     }
@@ -586,7 +587,7 @@ fn the_buffer_of_a_long_reply_is_let_go() {
     let client = bench.connect();
     let long = "x".repeat(8 << 20);
     assert!(bench.call(client, &format!("ECHO {long}")).len() > long.len());
-    assert_eq!(bench.worker.local_reply.capacity(), 0);
+    assert_eq!(bench.worker.pool.rendering_bytes(), 0);
     bench.call(client, "ECHO short");
-    assert!(bench.worker.local_reply.capacity() > 0);
+    assert!(bench.worker.pool.rendering_bytes() > 0);
 }

@@ -5,8 +5,10 @@
 //! worker, and nothing here changes what a client is answered.
 
 pub mod clock;
+pub mod facts;
 pub mod metrics;
 pub mod problems;
+pub mod process;
 pub mod rates;
 pub mod report;
 pub mod stalls;
@@ -14,6 +16,6 @@ pub mod status;
 pub mod timing;
 pub mod tracked;
 
+pub use facts::Facts;
 pub use metrics::{CommandStat, Counter, LATENCY_BUCKETS, Metrics, for_all_commands};
 pub use status::{DatabaseStatus, NodeStatus, PeerStatus, Phase, Shared};
-pub use timing::may_stand_out;

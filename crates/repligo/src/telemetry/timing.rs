@@ -4,15 +4,14 @@
 //! time may stand out is timed alone. So statistics cost nothing measurable at any pipeline depth, and
 //! the slow log still names the command that was slow.
 
-use repligo_proto::command::{Spec, flag};
+use repligo_proto::command::Spec;
+use repligo_session::window::may_stand_out;
 
 use super::clock::boottime_ns;
 use super::metrics::Metrics;
 
 /// Below this threshold of the slow log every command is timed alone.
 const PRECISE_BELOW_US: i64 = 1000;
-/// A command with more arguments than this is timed alone.
-const ARGUMENTS_FEW: usize = 64;
 
 /// Commands executed since [`Batch::begin`].
 #[derive(Debug, Default)]
@@ -22,10 +21,6 @@ pub struct Batch {
     alone: Vec<(u16, u64)>,
     alone_ns: u64,
 }
-
-/// Start of a command that is timed alone; 0 for one that is not.
-#[derive(Clone, Copy, Debug)]
-pub struct Timer(u64);
 
 impl Batch {
     /// Forgets the last batch.
@@ -68,25 +63,25 @@ impl Batch {
         self.len() == 0
     }
 
-    /// Starts a command.
+    /// Starts a command: when, if it is timed alone, else 0.
     #[inline]
-    pub fn start(&self, spec: &Spec, argument_count: usize, slowlog_threshold_us: i64) -> Timer {
+    pub fn start(&self, spec: &Spec, argument_count: usize, slowlog_threshold_us: i64) -> u64 {
         let precise = (0..PRECISE_BELOW_US).contains(&slowlog_threshold_us);
         if precise || may_stand_out(spec, argument_count) {
-            Timer(boottime_ns())
+            boottime_ns()
         } else {
-            Timer(0)
+            0
         }
     }
 
     /// Counts the command; its nanoseconds if it was timed alone, else 0.
     #[inline]
-    pub fn stop(&mut self, spec: &Spec, timer: Timer) -> u64 {
-        if timer.0 == 0 {
+    pub fn stop(&mut self, spec: &Spec, began_ns: u64) -> u64 {
+        if began_ns == 0 {
             self.count(spec);
             return 0;
         }
-        let took_ns = boottime_ns().saturating_sub(timer.0).max(1);
+        let took_ns = boottime_ns().saturating_sub(began_ns).max(1);
         self.alone.push((spec.id.number(), took_ns));
         self.alone_ns += took_ns;
         took_ns
@@ -116,12 +111,6 @@ impl Batch {
             metrics.commands[run[0] as usize].record(run.len() as u64, share_ns);
         }
     }
-}
-
-/// Commands whose running time grows with their arguments or with the keyspace.
-#[inline]
-pub fn may_stand_out(spec: &Spec, argument_count: usize) -> bool {
-    argument_count > ARGUMENTS_FEW || spec.flags & (flag::FAST | flag::DENYOOM) == 0
 }
 
 #[cfg(test)]

@@ -9,14 +9,13 @@ mod document;
 mod form;
 mod rows;
 
-use repligo_core::contract::{Durability, Role};
+use repligo_core::contract::Role;
 use repligo_core::eviction::{EvictionPolicy, MemoryLimit};
 use repligo_proto::glob::{self, Glob};
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use super::Local;
-use crate::node::NodeConfig;
 use form::Form;
 use rows::{Effect, ROWS, Row};
 
@@ -50,26 +49,41 @@ pub struct Parameters {
     memory: MemoryLimit,
 }
 
+/// What the node was started with that no parameter shows as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// True if the password must not be taken away.
+    pub needs_password: bool,
+    /// Unsent bytes above which a client is disconnected; 0: no limit.
+    pub output_bytes_max: usize,
+    /// Seconds after which a client that reads none of its replies is disconnected; 0: never.
+    pub output_stall_seconds: u64,
+    /// Most clients at once.
+    pub maxclients: usize,
+    /// Longest bulk string of a request.
+    pub proto_max_bulk_bytes: usize,
+    /// Memory limit and policy.
+    pub memory: MemoryLimit,
+}
+
 impl Parameters {
-    /// Parameters of a node that was started with this configuration and listens on this port.
-    pub fn new(config: &NodeConfig, port: u16) -> Self {
-        let hard = config.output_bytes_max;
-        let value = |row: &Row| given_value(row.name, config, port).unwrap_or_else(|| row.value.to_owned());
+    /// Parameters with these values, by name, and what Redis has for all others.
+    pub fn new(given: impl Fn(&str) -> Option<String>, limits: Limits) -> Self {
+        let value = |row: &Row| given(row.name).unwrap_or_else(|| row.value.to_owned());
+        let hard = limits.output_bytes_max;
         Self {
             names: names(),
             values: ROWS.iter().map(value).collect(),
-            password: config
-                .requirepass
-                .clone()
+            password: given("requirepass")
                 .map(String::into_bytes)
                 .filter(|secret| !secret.is_empty()),
-            needs_password: config.needs_password,
+            needs_password: limits.needs_password,
             output_bytes_max: if hard == 0 { usize::MAX } else { hard },
-            output_stall_seconds: config.output_stall_seconds,
-            maxclients: config.maxclients,
+            output_stall_seconds: limits.output_stall_seconds,
+            maxclients: limits.maxclients,
             timeout_seconds: 0,
-            proto_max_bulk_bytes: config.proto_max_bulk_bytes,
-            memory: config.memory,
+            proto_max_bulk_bytes: limits.proto_max_bulk_bytes,
+            memory: limits.memory,
         }
     }
 
@@ -177,7 +191,11 @@ impl Parameters {
         Ok(positions)
     }
 
-    fn set(&mut self, pairs: ArgSlice<'_>) -> Result<(), Vec<u8>> {
+    /// CONFIG SET of parameters and their values, all or none.
+    ///
+    /// # Errors
+    /// The error text, if one of them is refused.
+    pub fn set(&mut self, pairs: ArgSlice<'_>) -> Result<(), Vec<u8>> {
         let positions = self.settable(pairs)?;
         let mut values = Vec::with_capacity(positions.len());
         for (pair, position) in positions.iter().enumerate() {
@@ -221,51 +239,9 @@ fn names() -> Vec<Name> {
     names
 }
 
-/// Values that follow from how the node was started.
-fn given_value(name: &str, config: &NodeConfig, port: u16) -> Option<String> {
-    let durability = config.durability;
-    Some(match name {
-        "appendfsync" if durability == Durability::Fsync => "always".to_owned(),
-        "appendfsync" => "everysec".to_owned(),
-        "appendonly" if durability == Durability::None => "no".to_owned(),
-        "appendonly" => "yes".to_owned(),
-        "bind" => {
-            let host = config.listen.rsplit_once(':').map(|(host, _)| host);
-            host.unwrap_or("127.0.0.1").to_owned()
-        }
-        "client-output-buffer-limit" => {
-            let (hard, follower) = (config.output_bytes_max, words::FOLLOWER_ROLE);
-            format!("normal {hard} 0 0 {follower} 0 0 0 pubsub 0 0 0")
-        }
-        "databases" => repligo_core::limits::DATABASES.to_string(),
-        "dir" => config.data_dir.display().to_string(),
-        "maxclients" => config.maxclients.to_string(),
-        "maxmemory" => config.memory.bytes_max.to_string(),
-        "maxmemory-policy" => config.memory.policy.name().to_owned(),
-        "port" => port.to_string(),
-        "proto-max-bulk-len" => config.proto_max_bulk_bytes.to_string(),
-        "replica-announce-ip" => config.advertise.clone().unwrap_or_default(),
-        "requirepass" => config.requirepass.clone().unwrap_or_default(),
-        "slowlog-log-slower-than" => config.slowlog.threshold_us.to_string(),
-        "slowlog-max-len" => config.slowlog.entries_max.to_string(),
-        "unixsocket" => {
-            let path = config
-                .unix_socket
-                .as_ref()
-                .map(|socket| socket.path.display().to_string());
-            path.unwrap_or_default()
-        }
-        "unixsocketperm" => {
-            let mode = config.unix_socket.as_ref().map_or(0, |socket| socket.mode);
-            format!("{mode:o}")
-        }
-        _ => return None,
-    })
-}
-
 /// CONFIG GET pattern…. A name without wildcards is answered in the letters in which it was asked.
 pub(super) fn get(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
-    let parameters = &local.worker.parameters;
+    let parameters = local.node.parameters();
     let mut found: Vec<(&[u8], usize)> = Vec::new();
     let mut is_found = vec![false; parameters.names.len()];
     for pattern in request.skip(2).iter() {
@@ -297,11 +273,11 @@ pub(super) fn get(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8
 
 /// Host and port of the leader that this node follows; nothing on the leader itself.
 fn leader_address(local: &Local<'_>) -> String {
-    let status = local.worker.status(local.now);
+    let status = local.node.status();
     if status.role == Role::Leader {
         return String::new();
     }
-    let nodes = local.worker.nodes();
+    let nodes = local.node.nodes();
     let leader = nodes.iter().find(|node| node.peer == status.leader);
     leader.map_or_else(String::new, |node| node.client_address.replace(':', " "))
 }
@@ -312,38 +288,33 @@ pub(super) fn set(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8
     if !pairs.len().is_multiple_of(2) {
         return local.reply(out).error(words::SYNTAX);
     }
-    match local.worker.parameters.set(pairs) {
-        Ok(()) => {
-            local.worker.parameters_changed();
-            local.reply(out).ok();
-        }
+    match local.node.set_parameters(pairs) {
+        Ok(()) => local.reply(out).ok(),
         Err(text) => local.reply(out).error_bytes(&text),
     }
 }
 
 #[cfg(test)]
-mod unit {
+mod tests {
     use repligo_proto::resp::OwnedRequest;
 
     use super::*;
 
     #[test]
     fn names_are_sorted_and_unique() {
-        let parameters = Parameters::new(&NodeConfig::default(), 6379);
+        let parameters = Parameters::new(|_| None, Limits::default());
         let names: Vec<_> = parameters.names.iter().map(|name| &name.text).collect();
         assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
-        assert_eq!(parameters.value("save"), Some(""));
-        assert_eq!(parameters.value("appendonly"), Some("yes"));
     }
 
     #[test]
     fn a_password_is_kept_as_it_is_and_a_node_that_needs_one_keeps_one() {
-        let config = NodeConfig {
-            requirepass: Some("first".to_owned()),
+        let limits = Limits {
             needs_password: true,
-            ..NodeConfig::default()
+            ..Limits::default()
         };
-        let mut parameters = Parameters::new(&config, 6379);
+        let given = |name: &str| (name == "requirepass").then(|| "first".to_owned());
+        let mut parameters = Parameters::new(given, limits);
         let mut set = |value: &[u8]| {
             let request = OwnedRequest::new([b"requirepass".as_slice(), value]);
             let text = parameters.set(request.view()).err().unwrap_or_default();
@@ -367,7 +338,7 @@ mod unit {
 
     #[test]
     fn every_value_is_written_as_it_would_have_to_be_set() {
-        let parameters = Parameters::new(&NodeConfig::default(), 6379);
+        let parameters = crate::node::parameters::parameters(&crate::node::NodeConfig::default(), 6379);
         for (row, value) in ROWS.iter().zip(&parameters.values) {
             assert_eq!(row.form.check(value).as_ref(), Ok(value), "{}", row.name);
         }

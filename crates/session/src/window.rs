@@ -8,10 +8,8 @@
 //! Invariant: requests are contiguous in the buffer that they were decoded from.
 
 use repligo_core::keyspace::Keyspace;
-use repligo_proto::command::{Spec, Unresolved, resolve};
+use repligo_proto::command::{Spec, Unresolved, flag, resolve};
 use repligo_proto::resp::{ArgSlice, Args, ProtocolError, RequestDecoder};
-
-use crate::telemetry::may_stand_out;
 
 /// Requests decoded ahead: enough misses at once for what a core can have in flight.
 pub const REQUESTS_MAX: usize = 32;
@@ -20,6 +18,15 @@ pub const REQUESTS_MAX: usize = 32;
 const BYTES_MAX: usize = 64 << 10;
 /// Keys of one request that are asked for.
 const KEYS_MAX: usize = 16;
+
+/// A command with more arguments than this may take long.
+const ARGUMENTS_FEW: usize = 64;
+
+/// Commands whose running time grows with their arguments or with the keyspace.
+#[inline]
+pub fn may_stand_out(spec: &Spec, argument_count: usize) -> bool {
+    argument_count > ARGUMENTS_FEW || spec.flags & (flag::FAST | flag::DENYOOM) == 0
+}
 
 /// A request and its row in the command table.
 #[derive(Clone, Copy, Debug)]

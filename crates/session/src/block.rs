@@ -7,20 +7,18 @@
 //! Invariant: the connection gives in nothing else until such a block is answered.
 
 use repligo_core::pieces::Pieces;
-use repligo_core::time::Now;
 use repligo_proto::command::{CommandId, Spec};
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::resp::{OwnedRequest, reply_length};
 
-use super::transaction::Multi;
-use super::{Flow, Local};
-use crate::net::connection::Connection;
-use crate::node::worker::Worker;
-use crate::telemetry::clock::boottime_ns;
-use crate::telemetry::tracked::{Tracked, Words};
+use crate::execute::dispatch;
+use crate::tracked::{Tracked, Words};
+use crate::transaction::Multi;
+use crate::{Call, Flow, Host, Session};
 
 /// What the core renders for a local item, until its reply is spliced in.
 pub(super) const PLACEHOLDER: &[u8] = b"+\r\n";
+
 /// An item that the session answers.
 #[derive(Debug)]
 pub enum LocalItem {
@@ -59,70 +57,61 @@ pub(super) fn all_placeholders(count: usize) -> Vec<u8> {
 }
 
 /// Runs a block that needs nothing of the core, or begins to.
-pub(super) fn begin_block(local: &mut Local<'_>, running: Running) -> Flow {
-    local.session().multi = Some(Box::new(Multi::running(running)));
-    run_block(local.connection, local.worker, local.now);
-    if local.session().is_block_ready() {
-        local.connection.hold_back();
+pub(super) fn begin_block(session: &mut Session, host: &mut impl Host, running: Running) -> Flow {
+    session.multi = Some(Box::new(Multi::running(running)));
+    session.run_block(host);
+    if session.is_block_ready() {
+        session.hold_back();
     }
     Flow::Given
 }
 
 /// The core has answered a block with local items: the connection runs them next.
 pub(super) fn finish_exec(
-    connection: &mut Connection,
-    worker: &mut Worker,
+    session: &mut Session,
+    host: &mut impl Host,
     (sequence, tracked): (u32, Option<Tracked>),
     reply: Vec<u8>,
 ) {
-    let running = connection
-        .session
-        .multi
-        .as_mut()
-        .and_then(|multi| multi.running.as_mut());
+    let running = session.multi.as_mut().and_then(|multi| multi.running.as_mut());
     let Some(running) = running.filter(|running| running.sequence == sequence) else {
-        worker.count_answer(CommandId::Exec.number(), tracked, &reply);
-        return connection.replies.answer(sequence, &reply, &mut worker.pool);
+        host.answered(CommandId::Exec.number(), tracked, &reply);
+        return session.replies.answer(sequence, &reply, host.pool());
     };
     let tracked = tracked.unwrap_or_default();
     running.spent_ns += tracked.spent_ns;
     running.set_answer(reply, tracked.words);
 }
 
-/// Runs on the local items of a block that the core has answered, as far as this turn's allowance reaches.
-pub fn run_block(connection: &mut Connection, worker: &mut Worker, now: Now) {
-    let Some(mut running) = connection.session.multi.take().and_then(|multi| multi.running) else {
-        return;
-    };
-    let mut local = Local {
-        connection,
-        worker,
-        now,
-        spec: exec_spec(),
-    };
-    match running.advance(&mut local) {
-        Some(reply) => {
-            running.count(worker, &reply);
-            let pieces = if running.silent { Pieces::default() } else { reply };
-            connection
-                .replies
-                .answer_long(running.sequence, pieces, &mut worker.pool);
-        }
-        None => {
-            worker.wait_for_allowance(connection.slot, true);
-            connection.session.multi = Some(Box::new(Multi::running(running)));
+impl Session {
+    /// Runs on the local items of a block that the core has answered, as far as this turn's allowance reaches.
+    pub fn run_block(&mut self, host: &mut impl Host) {
+        let Some(mut running) = self.multi.take().and_then(|multi| multi.running) else {
+            return;
+        };
+        match running.advance(self, host) {
+            Some(reply) => {
+                let first = reply.iter().next().unwrap_or_default();
+                host.block_replied(running.words.take(), first, running.spent_ns.max(1));
+                let pieces = if running.silent { Pieces::default() } else { reply };
+                self.replies.answer_long(running.sequence, pieces, host.pool());
+            }
+            None => {
+                host.wait_for_turn(self.slot, true);
+                self.multi = Some(Box::new(Multi::running(running)));
+            }
         }
     }
 }
 
 /// Counts what the core has executed of a block, and which of it failed; nothing if it answered no array.
-pub(super) fn count_executed(worker: &mut Worker, tracked: &Tracked, reply: &[u8]) {
+pub(super) fn count_executed(host: &mut impl Host, tracked: &Tracked, reply: &[u8]) {
     let Some(mut rest) = elements(reply) else { return };
-    worker.count_items(tracked);
+    host.items_executed(tracked);
     let mut index = 0;
     while let Some(length) = reply_length(rest).filter(|_| !rest.is_empty()) {
         if rest[0] == b'-' {
-            worker.count_failure(&tracked.items, index, &rest[..length]);
+            host.item_failed(tracked, index, &rest[..length]);
         }
         rest = &rest[length..];
         index += 1;
@@ -164,18 +153,8 @@ impl Running {
         self.words = words;
     }
 
-    /// Counts the EXEC, which is answered now.
-    fn count(&mut self, worker: &mut Worker, reply: &Pieces) {
-        let spent_ns = self.spent_ns.max(1);
-        worker.count_reply(CommandId::Exec, reply.iter().next().unwrap_or_default());
-        worker.batch.count_timed(CommandId::Exec.number(), spent_ns);
-        if let Some(words) = self.words.take() {
-            worker.note_words(spent_ns / 1000, words);
-        }
-    }
-
     /// Puts the reply together; `None` when this turn's allowance ends before.
-    fn advance(&mut self, local: &mut Local<'_>) -> Option<Pieces> {
+    fn advance(&mut self, session: &mut Session, host: &mut impl Host) -> Option<Pieces> {
         if self.at == 0 {
             let Some(rest) = elements(&self.answer) else {
                 // Null or an error instead of an array: nothing was executed.
@@ -184,57 +163,46 @@ impl Running {
             self.at = self.answer.len() - rest.len();
             self.reply.room().extend_from_slice(&self.answer[..self.at]);
         }
-        let bytes_max = local.worker.parameters.output_bytes_max();
+        let bytes_max = host.output_bytes_max();
         // What is beyond the output limit disconnects the client when it is sent.
         while self.at < self.answer.len() && self.reply_bytes <= bytes_max {
-            if local.worker.allowance.is_used_up() {
+            if host.is_used_up() {
                 return None;
             }
-            let began_ns = boottime_ns();
+            let began_ns = host.clock_ns();
             let rest = &self.answer[self.at..];
             let length = reply_length(rest).expect("the core renders whole replies");
             let out = self.reply.room();
             let before = out.len();
             match self.locals.next_if(|(at, _)| *at == self.position) {
-                Some((_, item)) => run_local(local, &item, out),
+                Some((_, item)) => run_local(session, host, &item, out),
                 None => out.extend_from_slice(&rest[..length]),
             }
             self.reply_bytes += out.len() - before;
             self.at += length;
             self.position += 1;
-            let took_ns = boottime_ns().saturating_sub(began_ns);
+            let took_ns = host.clock_ns().saturating_sub(began_ns);
             self.spent_ns += took_ns;
-            local.worker.allowance.charge(took_ns);
+            host.charge(took_ns);
         }
         Some(std::mem::take(&mut self.reply))
     }
 }
 
-fn exec_spec() -> &'static Spec {
-    repligo_proto::command::lookup(b"exec").expect("EXEC is in the command table")
-}
-
-fn run_local(local: &mut Local<'_>, item: &LocalItem, out: &mut Vec<u8>) {
+fn run_local(session: &mut Session, host: &mut impl Host, item: &LocalItem, out: &mut Vec<u8>) {
     let start = out.len();
-    let began_ns = boottime_ns();
+    let began_ns = host.clock_ns();
     let spec = match item {
         LocalItem::Refused(spec, text) => {
-            local.reply(out).error_bytes(text);
+            session.reply(out).error_bytes(text);
             spec
         }
         LocalItem::Request(spec, request) => {
-            let mut inner = Local {
-                connection: &mut *local.connection,
-                worker: &mut *local.worker,
-                now: local.now,
-                spec,
-            };
-            super::dispatch(&mut inner, request.view(), out);
+            let request = request.view();
+            dispatch(session, host, Call { spec, request }, out);
             spec
         }
     };
-    local.worker.count_reply(spec.id, &out[start..]);
-    let took_ns = boottime_ns().saturating_sub(began_ns);
-    local.worker.batch.count_timed(spec.id.number(), took_ns);
-    local.worker.batch.exclude(took_ns);
+    let took_ns = host.clock_ns().saturating_sub(began_ns);
+    host.item_replied(spec.id, &out[start..], took_ns);
 }

@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 
+use repligo_core::limits::REPLY_BUFFER_KEPT_BYTES_MAX;
 use repligo_core::pieces::Pieces;
 
 /// What to do with an answer of the core.
@@ -208,6 +209,7 @@ impl ReplyQueue {
 
     /// What waits under a sequence number and is answered now; `None` if it was or belongs to a closed
     /// connection.
+    #[inline]
     pub fn take_waiting(&mut self, sequence: u32) -> Option<Waiting> {
         let position = sequence.wrapping_sub(self.front) as usize;
         match self.slots.get_mut(position)? {
@@ -239,6 +241,7 @@ impl ReplyQueue {
     }
 
     /// Fills the slot found by [`Self::take_waiting`] with its rendered reply.
+    #[inline]
     pub fn answer(&mut self, sequence: u32, reply: &[u8], pool: &mut BufferPool) {
         let position = sequence.wrapping_sub(self.front) as usize;
         self.waiting -= 1;
@@ -271,6 +274,7 @@ impl ReplyQueue {
     }
 
     /// The front slot was answered: it goes, and with it what was answered behind it.
+    #[inline]
     fn release(&mut self, pool: &mut BufferPool) {
         self.pop_front();
         while let Some(Slot::Ready(_) | Slot::Long(_)) = self.slots.front() {
@@ -288,6 +292,7 @@ impl ReplyQueue {
         }
     }
 
+    #[inline]
     fn pop_front(&mut self) -> Option<Slot> {
         let slot = self.slots.pop_front();
         self.front = self.front.wrapping_add(1);
@@ -335,6 +340,8 @@ fn bytes_of(pieces: &Pieces) -> usize {
 #[derive(Debug, Default)]
 pub struct BufferPool {
     free: Vec<Vec<u8>>,
+    /// What replies of the session are rendered into, one after the other.
+    rendering: Vec<u8>,
 }
 
 impl BufferPool {
@@ -350,6 +357,27 @@ impl BufferPool {
         self.free
             .pop()
             .unwrap_or_else(|| Vec::with_capacity(Self::FRESH_BYTES))
+    }
+
+    /// The buffer for a reply that the session renders, empty.
+    #[inline]
+    pub fn take_rendering(&mut self) -> Vec<u8> {
+        let mut buffer = std::mem::take(&mut self.rendering);
+        buffer.clear();
+        buffer
+    }
+
+    /// Capacity of the buffer that is kept for rendering.
+    pub fn rendering_bytes(&self) -> usize {
+        self.rendering.capacity()
+    }
+
+    /// Keeps the buffer for the next reply, unless a long one made it so large that it would be missed elsewhere.
+    #[inline]
+    pub fn give_rendering(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() <= REPLY_BUFFER_KEPT_BYTES_MAX {
+            self.rendering = buffer;
+        }
     }
 
     /// Takes a buffer back.
@@ -440,6 +468,16 @@ mod tests {
         assert!(next.take_waiting(old).is_none());
         next.expect(Shape::Plain, 0, 10);
         assert!(next.take_waiting(old).is_none());
+    }
+
+    #[test]
+    fn the_buffer_of_a_long_reply_is_let_go() {
+        let mut pool = BufferPool::default();
+        pool.give_rendering(Vec::with_capacity(REPLY_BUFFER_KEPT_BYTES_MAX + 1));
+        assert_eq!(pool.take_rendering().capacity(), 0);
+        pool.give_rendering(b"short".to_vec());
+        let kept = pool.take_rendering();
+        assert!(kept.capacity() > 0 && kept.is_empty());
     }
 
     #[test]

@@ -7,6 +7,10 @@
 //! keys with an origin may have to wait for a row first, and starts over then: nothing goes in behind a
 //! read or a delete of that kind, while plain stores to an origin keep their order in their lane.
 
+use repligo_core::command::Command;
+use repligo_core::contract::Body;
+use repligo_core::origin::OriginMap;
+
 /// Kinds of requests, as far as order is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -20,6 +24,41 @@ pub enum Kind {
     Read,
     /// A read on keys with an origin, or one that must not ride.
     LoneRead,
+}
+
+impl Kind {
+    /// What a request is, where these keys have an origin.
+    #[inline]
+    pub fn of(body: &Body<'_>, origin: &OriginMap) -> Self {
+        match body {
+            Body::Command(command) => Self::of_command(command, origin),
+            // A block holds no key with an origin.
+            Body::Transaction { .. } => Self::Write,
+        }
+    }
+
+    /// As [`Kind::of`], for one command.
+    #[inline]
+    pub fn of_command(command: &Command<'_>, origin: &OriginMap) -> Self {
+        match (command.is_write(), is_mapped(command, origin)) {
+            (true, false) => Self::Write,
+            (true, true) if matches!(command, Command::Del { .. }) => Self::Delete,
+            (true, true) if matches!(command, Command::Invalidate { .. }) => Self::Write,
+            (true, true) => Self::Store,
+            (false, false) => Self::Read,
+            (false, true) => Self::LoneRead,
+        }
+    }
+}
+
+#[inline]
+fn is_mapped(command: &Command<'_>, origin: &OriginMap) -> bool {
+    if origin.is_empty() {
+        return false;
+    }
+    let mut mapped = false;
+    origin.for_each_mapped(command, |_, _| mapped = true);
+    mapped
 }
 
 /// What is unanswered.
@@ -46,6 +85,7 @@ pub enum Unanswered {
 
 impl Unanswered {
     /// Whether a request may be given in now, and if so, whether it rides.
+    #[inline]
     pub fn admits(self, kind: Kind, turn: u64) -> Option<bool> {
         match (self, kind) {
             (Self::Nothing, _) => Some(false),
@@ -61,6 +101,7 @@ impl Unanswered {
     }
 
     /// The request was given in.
+    #[inline]
     pub fn given(&mut self, kind: Kind, turn: u64) {
         *self = match (*self, kind) {
             (_, Kind::Delete) => Self::Alone,

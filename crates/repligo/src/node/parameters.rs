@@ -1,0 +1,75 @@
+//! What CONFIG GET shows of how the node was started.
+
+use repligo_core::contract::Durability;
+use repligo_proto::words;
+
+use super::NodeConfig;
+use crate::session::{Limits, Parameters};
+
+/// Parameters of a node that was started with this configuration and listens on this port.
+pub fn parameters(config: &NodeConfig, port: u16) -> Parameters {
+    let limits = Limits {
+        needs_password: config.needs_password,
+        output_bytes_max: config.output_bytes_max,
+        output_stall_seconds: config.output_stall_seconds,
+        maxclients: config.maxclients,
+        proto_max_bulk_bytes: config.proto_max_bulk_bytes,
+        memory: config.memory,
+    };
+    Parameters::new(|name| given_value(name, config, port), limits)
+}
+
+/// Values that follow from how the node was started.
+fn given_value(name: &str, config: &NodeConfig, port: u16) -> Option<String> {
+    let durability = config.durability;
+    Some(match name {
+        "appendfsync" if durability == Durability::Fsync => "always".to_owned(),
+        "appendfsync" => "everysec".to_owned(),
+        "appendonly" if durability == Durability::None => "no".to_owned(),
+        "appendonly" => "yes".to_owned(),
+        "bind" => {
+            let host = config.listen.rsplit_once(':').map(|(host, _)| host);
+            host.unwrap_or("127.0.0.1").to_owned()
+        }
+        "client-output-buffer-limit" => {
+            let (hard, follower) = (config.output_bytes_max, words::FOLLOWER_ROLE);
+            format!("normal {hard} 0 0 {follower} 0 0 0 pubsub 0 0 0")
+        }
+        "databases" => repligo_core::limits::DATABASES.to_string(),
+        "dir" => config.data_dir.display().to_string(),
+        "maxclients" => config.maxclients.to_string(),
+        "maxmemory" => config.memory.bytes_max.to_string(),
+        "maxmemory-policy" => config.memory.policy.name().to_owned(),
+        "port" => port.to_string(),
+        "proto-max-bulk-len" => config.proto_max_bulk_bytes.to_string(),
+        "replica-announce-ip" => config.advertise.clone().unwrap_or_default(),
+        "requirepass" => config.requirepass.clone().unwrap_or_default(),
+        "slowlog-log-slower-than" => config.slowlog.threshold_us.to_string(),
+        "slowlog-max-len" => config.slowlog.entries_max.to_string(),
+        "unixsocket" => {
+            let path = config
+                .unix_socket
+                .as_ref()
+                .map(|socket| socket.path.display().to_string());
+            path.unwrap_or_default()
+        }
+        "unixsocketperm" => {
+            let mode = config.unix_socket.as_ref().map_or(0, |socket| socket.mode);
+            format!("{mode:o}")
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_node_was_started_with_is_shown() {
+        let parameters = parameters(&NodeConfig::default(), 6379);
+        assert_eq!(parameters.value("appendonly"), Some("yes"));
+        assert_eq!(parameters.value("port"), Some("6379"));
+        assert_eq!(parameters.value("save"), Some(""));
+    }
+}

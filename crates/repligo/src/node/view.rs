@@ -1,0 +1,128 @@
+//! The node as commands see it that it answers of itself.
+
+use repligo_core::contract::{Identity, OriginsStatus, Role, Status};
+use repligo_core::time::Now;
+use repligo_proto::resp::ArgSlice;
+
+use super::worker::Worker;
+use crate::session::{Client, ErrorStats, MemoryUse, NodeView, Parameters, Slowlog};
+use crate::telemetry::rates::Rates;
+use crate::telemetry::{DatabaseStatus, Facts, Metrics, NodeStatus, PeerStatus};
+
+/// A worker while one of its sessions runs, whose connection has been taken out.
+pub struct WorkerView<'a> {
+    /// The worker.
+    pub worker: &'a mut Worker,
+    /// When the command was read.
+    pub now: Now,
+}
+
+impl NodeView for WorkerView<'_> {
+    fn now(&self) -> Now {
+        self.now
+    }
+
+    fn wall_us(&self) -> u64 {
+        self.worker.clock.wall_us()
+    }
+
+    fn facts(&self) -> &Facts {
+        &self.worker.facts
+    }
+
+    fn identity(&self) -> Identity {
+        self.worker.identity()
+    }
+
+    fn is_loading(&self) -> bool {
+        self.worker.refusal().is_some()
+    }
+
+    fn status(&self) -> Status {
+        self.worker.status(self.now)
+    }
+
+    fn role(&self) -> Role {
+        self.worker.role()
+    }
+
+    fn nodes(&self) -> Vec<PeerStatus> {
+        self.worker.nodes()
+    }
+
+    fn fresh_status(&mut self) -> NodeStatus {
+        self.worker.publish(self.now);
+        self.worker.shared.status().clone()
+    }
+
+    fn origins(&self) -> &OriginsStatus {
+        &self.worker.origins
+    }
+
+    fn database(&self, number: u8) -> DatabaseStatus {
+        self.worker.database(number)
+    }
+
+    fn memory(&self) -> MemoryUse {
+        MemoryUse {
+            used: self.worker.used_memory_bytes(),
+            peak: self.worker.used_memory_peak_bytes(),
+            startup: self.worker.startup_memory_bytes(),
+        }
+    }
+
+    fn queued(&self) -> [usize; 3] {
+        self.worker.queued()
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.worker.shared.metrics
+    }
+
+    fn rates(&self) -> &Rates {
+        &self.worker.rates
+    }
+
+    fn errors(&self) -> &ErrorStats {
+        &self.worker.errors
+    }
+
+    fn reset_statistics(&mut self) {
+        self.worker.reset_statistics();
+    }
+
+    fn slowlog(&mut self) -> &mut Slowlog {
+        &mut self.worker.slowlog
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.worker.parameters
+    }
+
+    fn set_parameters(&mut self, pairs: ArgSlice<'_>) -> Result<(), Vec<u8>> {
+        self.worker.parameters.set(pairs)?;
+        self.worker.parameters_changed();
+        Ok(())
+    }
+
+    fn client_count(&self) -> usize {
+        self.worker.connections.len()
+    }
+
+    fn for_each_other(&self, see: &mut dyn FnMut(Client<'_>)) {
+        for connection in self.worker.connections.iter() {
+            see(connection.client());
+        }
+    }
+
+    fn kill_others(&mut self, selects: &dyn Fn(Client<'_>) -> bool) -> usize {
+        let mut count = 0;
+        for connection in self.worker.connections.iter_mut() {
+            if selects(connection.client()) {
+                connection.kill();
+                count += 1;
+            }
+        }
+        count
+    }
+}

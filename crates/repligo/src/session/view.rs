@@ -1,0 +1,110 @@
+//! What commands that a node answers of itself see of it.
+
+use repligo_core::contract::{Identity, OriginsStatus, Role, Status};
+use repligo_core::time::Now;
+use repligo_session::Session;
+
+use super::{Endpoints, ErrorStats, Parameters, Slowlog};
+use crate::telemetry::rates::Rates;
+use crate::telemetry::{DatabaseStatus, Facts, Metrics, NodeStatus, PeerStatus};
+
+/// What the system and the buffers say of a client's connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Socket<'a> {
+    /// Both ends.
+    pub endpoints: &'a Endpoints,
+    /// Number of the socket, -1 without one.
+    pub descriptor: i32,
+    /// Bytes read and not executed, without those that are being executed.
+    pub input_bytes: usize,
+    /// Room behind them.
+    pub free_bytes: usize,
+    /// Memory that every connection takes.
+    pub fixed_bytes: usize,
+}
+
+/// A client as CLIENT LIST shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    /// Its session.
+    pub session: &'a Session,
+    /// Its socket.
+    pub socket: Socket<'a>,
+}
+
+impl Client<'_> {
+    /// Bytes read and not consumed, those of a request that is being executed included.
+    pub fn input_bytes(&self) -> usize {
+        self.socket.input_bytes + self.session.unread_bytes()
+    }
+
+    /// All memory that it takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.socket.fixed_bytes + self.input_bytes() + self.socket.free_bytes + self.session.heap_bytes()
+    }
+}
+
+/// Memory that counts against `maxmemory`, bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemoryUse {
+    /// Now.
+    pub used: u64,
+    /// Most of it since start.
+    pub peak: u64,
+    /// What the process itself took when it started.
+    pub startup: u64,
+}
+
+/// The node around a session, while a command of it runs.
+pub trait NodeView {
+    /// When the command was read.
+    fn now(&self) -> Now;
+    /// The wall clock, microseconds since the epoch.
+    fn wall_us(&self) -> u64;
+    /// What does not change after the start.
+    fn facts(&self) -> &Facts;
+    /// Who this node is; zeroes before forming.
+    fn identity(&self) -> Identity;
+    /// True while data commands are refused, because the node has not formed its cluster yet.
+    fn is_loading(&self) -> bool;
+    /// What the replica says of itself.
+    fn status(&self) -> Status;
+    /// The replica's role as of the last tick.
+    fn role(&self) -> Role;
+    /// Every node of the cluster as this one knows it.
+    fn nodes(&self) -> Vec<PeerStatus>;
+    /// What the node tells other threads, brought up to date.
+    fn fresh_status(&mut self) -> NodeStatus;
+    /// What is known of the origins.
+    fn origins(&self) -> &OriginsStatus;
+    /// Size of a database.
+    fn database(&self, number: u8) -> DatabaseStatus;
+    /// Memory in use.
+    fn memory(&self) -> MemoryUse;
+    /// Bytes of requests of this node's clients that wait, bytes that other nodes have forwarded to it, and
+    /// connections that wait for room.
+    fn queued(&self) -> [usize; 3];
+    /// Counters.
+    fn metrics(&self) -> &Metrics;
+    /// Rates of the last moments.
+    fn rates(&self) -> &Rates;
+    /// Error replies by their code words.
+    fn errors(&self) -> &ErrorStats;
+    /// CONFIG RESETSTAT.
+    fn reset_statistics(&mut self);
+    /// The slow log.
+    fn slowlog(&mut self) -> &mut Slowlog;
+    /// Parameters of CONFIG.
+    fn parameters(&self) -> &Parameters;
+    /// CONFIG SET of parameters and their values, all or none.
+    ///
+    /// # Errors
+    /// The error text, if one of them is refused.
+    fn set_parameters(&mut self, pairs: repligo_proto::resp::ArgSlice<'_>) -> Result<(), Vec<u8>>;
+    /// Clients that are connected, the asking one included.
+    fn client_count(&self) -> usize;
+    /// Shows all clients but the asking one.
+    fn for_each_other(&self, see: &mut dyn FnMut(Client<'_>));
+    /// Ends the connections of other clients that are selected; how many.
+    fn kill_others(&mut self, selects: &dyn Fn(Client<'_>) -> bool) -> usize;
+}

@@ -1,0 +1,28 @@
+//! Planted bugs: known ways to get a session wrong, compiled in only with the feature `bugs`, one at a time, to
+//! prove that the simulator finds them. A build without the feature has none of them.
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// A read rides although a write before it was given in in an earlier turn.
+    RideBehindEarlierTurn,
+    /// A read is served from the state before the connection's own unanswered writes.
+    ReadOvertakesWrite,
+    /// A connection in a slot that was used before counts its requests from the start.
+    SequenceNotContinued,
+    /// WATCH takes versions before the connection's own earlier writes.
+    WatchBeforeWrites,
+    /// EXEC forgets what is watched.
+    ExecForgetsWatch,
+}
+
+impl Bug {
+    /// All of them with their names for the command line.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("ride-behind-earlier-turn", Self::RideBehindEarlierTurn),
+        ("read-overtakes-write", Self::ReadOvertakesWrite),
+        ("sequence-not-continued", Self::SequenceNotContinued),
+        ("watch-before-writes", Self::WatchBeforeWrites),
+        ("exec-forgets-watch", Self::ExecForgetsWatch),
+    ];
+}

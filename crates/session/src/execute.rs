@@ -1,0 +1,223 @@
+//! Executing one request: what is refused, queued in a block, given to the core, or answered here.
+
+use repligo_core::command::parse_i64;
+use repligo_core::limits::DATABASES;
+use repligo_proto::command::{CommandId, Spec, Unresolved, flag};
+use repligo_proto::reply::ReplyWriter;
+use repligo_proto::resp::ArgSlice;
+use repligo_proto::words;
+
+use crate::window::Resolved;
+use crate::{Flow, Host, Session, data, transaction};
+
+/// A request with its row in the command table.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The row.
+    pub spec: &'static Spec,
+    /// The words, the command's name included.
+    pub request: ArgSlice<'a>,
+}
+
+/// Executes one request.
+#[inline]
+pub(crate) fn execute(session: &mut Session, host: &mut impl Host, resolved: Resolved<'_>) -> Flow {
+    let request = resolved.request;
+    let silence_before = session.silence;
+    session.silence.skipping = std::mem::take(&mut session.silence.skip_next);
+    let spec = match resolved.spec {
+        Ok(spec) => spec,
+        Err(reason) => return unresolved(session, host, reason, request),
+    };
+    let call = Call { spec, request };
+    session.last_command = Some(spec.id);
+    if !session.is_authenticated() && !spec.has(flag::NO_AUTH) {
+        let mut text = words::NO_AUTH.as_bytes().to_vec();
+        if spec.id == CommandId::Exec {
+            text = words::exec_abort_because(&text);
+        }
+        return reject(session, host, Some(spec), &text);
+    }
+    let flow = if session.multi.is_some() && session.is_queueing() && !transaction::runs_inside(spec.id) {
+        transaction::queue(session, host, call)
+    } else if spec.flags & (flag::WRITE | flag::READONLY) != 0 {
+        data::execute(session, host, call)
+    } else {
+        execute_local(session, host, call)
+    };
+    if flow.is_later() {
+        session.silence = silence_before;
+    }
+    flow
+}
+
+#[cold]
+fn unresolved(
+    session: &mut Session,
+    host: &mut impl Host,
+    reason: Unresolved,
+    request: ArgSlice<'_>,
+) -> Flow {
+    let mut text = words::unresolved(reason, request);
+    if request.get(0).eq_ignore_ascii_case(b"EXEC") {
+        // A refused EXEC ends its transaction, as in Redis.
+        session.multi = None;
+        text = words::exec_abort_because(&text);
+    }
+    // As in Redis a wrong number of arguments is counted with the command.
+    let spec = match reason {
+        Unresolved::Arity(spec) => Some(spec),
+        Unresolved::Command | Unresolved::Subcommand(_) => None,
+    };
+    reject(session, host, spec, &text)
+}
+
+/// Arguments of a command that is answered here in one go; those with keys go to the core, in slices.
+const LOCAL_ARGUMENTS_MAX: usize = 1024;
+
+fn is_too_long(call: Call<'_>) -> bool {
+    use CommandId as Id;
+    let names_keys = matches!(
+        call.spec.id,
+        Id::Watch | Id::CommandGetKeys | Id::CommandGetKeysAndFlags
+    );
+    call.request.len() > LOCAL_ARGUMENTS_MAX && !names_keys
+}
+
+fn execute_local(session: &mut Session, host: &mut impl Host, call: Call<'_>) -> Flow {
+    let spec = call.spec;
+    if is_too_long(call) {
+        let text = words::too_many_arguments(spec.name, LOCAL_ARGUMENTS_MAX);
+        return reject(session, host, Some(spec), text.as_bytes());
+    }
+    let began_ns = host.begin(spec, call.request.len());
+    let mut out = host.pool().take_rendering();
+    let flow = dispatch(session, host, call, &mut out);
+    if !flow.is_later() {
+        host.replied(spec.id, &out);
+        if !session.is_silent() {
+            session.replies.push(&out, host.pool());
+        }
+        if flow != Flow::Given {
+            host.end(session, call, began_ns);
+        }
+    }
+    host.pool().give_rendering(out);
+    flow
+}
+
+/// Answers a command that is not the core's; appends its reply.
+pub(crate) fn dispatch(
+    session: &mut Session,
+    host: &mut impl Host,
+    call: Call<'_>,
+    out: &mut Vec<u8>,
+) -> Flow {
+    use CommandId as Id;
+    match call.spec.id {
+        Id::Ping | Id::Echo => ping(session, call, out),
+        Id::Select => select(session, call.request, out),
+        Id::ReadOnly | Id::ReadWrite => {
+            session.readonly = call.spec.id == Id::ReadOnly;
+            session.reply(out).ok();
+        }
+        Id::ClientReply => change_silence(session, call.request.get(2), out),
+        Id::Quit => {
+            session.reply(out).ok();
+            return Flow::Close;
+        }
+        Id::Multi => transaction::multi(session, out),
+        Id::Discard => transaction::discard(session, out),
+        Id::Unwatch => transaction::unwatch(session, out),
+        Id::Watch => return transaction::watch(session, host, call, out),
+        Id::Exec => return transaction::exec(session, host, call, out),
+        _ => return host.local(session, call, out),
+    }
+    Flow::Done
+}
+
+/// PING [message] and ECHO message.
+fn ping(session: &Session, call: Call<'_>, out: &mut Vec<u8>) {
+    let mut reply = session.reply(out);
+    match (call.request.try_get(1), call.request.len()) {
+        (None, _) => reply.simple("PONG"),
+        (Some(message), 2) => reply.bulk(message),
+        _ => reply.error(&words::wrong_arity(call.spec.name)),
+    }
+}
+
+/// SELECT index.
+fn select(session: &mut Session, request: ArgSlice<'_>, out: &mut Vec<u8>) {
+    match parse_database(request.get(1)) {
+        Ok(database) => {
+            session.database = database;
+            session.reply(out).ok();
+        }
+        Err(text) => session.reply(out).error(text),
+    }
+}
+
+/// The database that SELECT names.
+///
+/// # Errors
+/// The error text, if it names none.
+pub fn parse_database(text: &[u8]) -> Result<u8, &'static str> {
+    match parse_i64(text) {
+        None => Err(words::NOT_AN_INTEGER),
+        Some(number) if (0..DATABASES as i64).contains(&number) => Ok(number as u8),
+        Some(number) if i32::try_from(number).is_err() => Err(words::NOT_A_C_INT),
+        Some(_) => Err(words::DATABASE_OUT_OF_RANGE),
+    }
+}
+
+/// CLIENT REPLY ON, OFF, SKIP.
+fn change_silence(session: &mut Session, word: &[u8], out: &mut Vec<u8>) {
+    let silence = &mut session.silence;
+    if word.eq_ignore_ascii_case(b"ON") {
+        silence.off = false;
+        silence.skipping = false;
+        session.reply(out).ok();
+    } else if word.eq_ignore_ascii_case(b"OFF") {
+        silence.off = true;
+    } else if word.eq_ignore_ascii_case(b"SKIP") {
+        silence.skip_next = !silence.off;
+    } else {
+        session.reply(out).error(words::SYNTAX);
+    }
+}
+
+/// Answers with an error a request that is not executed; aborts an open MULTI.
+pub(crate) fn reject(
+    session: &mut Session,
+    host: &mut impl Host,
+    spec: Option<&'static Spec>,
+    text: &[u8],
+) -> Flow {
+    if let Some(spec) = spec {
+        host.rejected(spec);
+    }
+    if let Some(multi) = &mut session.multi {
+        multi.abort();
+    }
+    reply_error(session, host, text);
+    Flow::Done
+}
+
+/// Renders an error reply, counted by its code word.
+pub fn reply_error(session: &mut Session, host: &mut impl Host, text: &[u8]) {
+    let mut out = host.pool().take_rendering();
+    session.reply(&mut out).error_bytes(text);
+    host.error(&out);
+    if !session.is_silent() {
+        session.replies.push(&out, host.pool());
+    }
+    host.pool().give_rendering(out);
+}
+
+impl Session {
+    /// Renders a reply in the session's protocol.
+    #[inline]
+    pub fn reply<'a>(&self, out: &'a mut Vec<u8>) -> ReplyWriter<'a> {
+        ReplyWriter::new(out, self.resp3)
+    }
+}

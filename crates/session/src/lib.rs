@@ -1,0 +1,32 @@
+//! Client sessions without sockets: bytes of requests in, bytes of replies out.
+//!
+//! What a request means to its connection before it goes to the core, and in which order it may go there:
+//! decoding ahead ([`window`]), what may overtake what ([`order`]), the order of replies ([`replies`]), MULTI and
+//! WATCH, read levels, silenced replies. Commands that the node answers of itself (INFO, CLIENT, CONFIG, …) are
+//! its host's. Nothing here reads a clock, opens a socket or knows a thread: the shell and the simulator are both
+//! a [`host::Host`], and drive the very same code.
+//!
+//! Invariants: each request gets one reply, or none where the client asked for none; a request that must wait
+//! ([`Flow::Wait`], [`Flow::Pause`]) has changed nothing and is given in again, whole; bytes are executed in order
+//! and once; the bytes of a request that has to wait stay where they are, with all behind them.
+#![deny(missing_docs)]
+
+mod block;
+pub mod bugs;
+mod data;
+mod execute;
+pub mod host;
+mod input;
+pub mod order;
+pub mod replies;
+mod session;
+pub mod table;
+pub mod tracked;
+mod transaction;
+pub mod window;
+
+pub use execute::{Call, parse_database, reply_error};
+pub use host::{Host, Telemetry};
+pub use input::Stall;
+pub use session::{Flow, Session, Silence};
+pub use transaction::Multi;

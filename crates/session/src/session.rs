@@ -1,0 +1,235 @@
+//! The state of one connection, as far as its protocol is concerned.
+
+use repligo_core::contract::ReadLevel;
+use repligo_core::limits;
+use repligo_core::shares::Demand;
+use repligo_proto::command::CommandId;
+use repligo_proto::resp::{Limits, RequestDecoder};
+
+use crate::Stall;
+#[cfg(feature = "bugs")]
+use crate::bugs::Bug;
+use crate::order::Unanswered;
+use crate::replies::ReplyQueue;
+use crate::transaction::Multi;
+
+/// What becomes of the connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Next request.
+    Done,
+    /// The same; the request is counted when it is answered.
+    Given,
+    /// Not now: give the same request in again when all earlier ones are answered.
+    Wait,
+    /// The node's queue has no room for it: give the same request in again when there is.
+    Pause,
+    /// Send what is due, then close.
+    Close,
+}
+
+impl Flow {
+    /// The request was not executed and will be given in again.
+    pub(crate) fn is_later(self) -> bool {
+        matches!(self, Self::Wait | Self::Pause)
+    }
+}
+
+/// What `CLIENT REPLY` asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Silence {
+    /// `OFF` is in force.
+    pub off: bool,
+    /// `SKIP` was asked by the present request, for the next one.
+    pub skip_next: bool,
+    /// `SKIP` is in force for the present request.
+    pub skipping: bool,
+}
+
+/// State of one connection; see the crate.
+#[derive(Debug, Default)]
+pub struct Session {
+    /// Number of the client, unique since start.
+    pub id: u64,
+    /// Its place in the host's table; the high half of its tickets.
+    pub slot: u32,
+    /// Name it gave itself.
+    pub name: Box<[u8]>,
+    /// Library name, from `CLIENT SETINFO`.
+    pub library_name: Box<[u8]>,
+    /// Library version, from `CLIENT SETINFO`.
+    pub library_version: Box<[u8]>,
+    /// Clock when it connected, microseconds.
+    pub connected_us: u64,
+    /// Clock when it last sent something, microseconds.
+    pub active_us: u64,
+    /// Selected database.
+    pub database: u8,
+    /// RESP3 was agreed.
+    pub resp3: bool,
+    /// No password is needed, or it was given.
+    authenticated: bool,
+    /// `READONLY` was said: reads may be answered by this node whatever its role.
+    pub readonly: bool,
+    /// `CLIENT NO-EVICT ON`.
+    pub no_evict: bool,
+    /// `CLIENT NO-TOUCH ON`.
+    pub no_touch: bool,
+    /// `CLIENT REPLY`.
+    pub silence: Silence,
+    /// Last command, for CLIENT LIST.
+    pub last_command: Option<CommandId>,
+    /// MULTI and WATCH.
+    pub multi: Option<Box<Multi>>,
+    /// Replies in request order.
+    pub replies: ReplyQueue,
+    /// Nothing more is executed; the connection ends when everything asked is answered and sent.
+    pub closing: bool,
+    /// The connection ends at once, whatever is pending.
+    pub killed: bool,
+    /// What is unanswered, as far as the order of further requests is concerned.
+    pub(crate) unanswered: Unanswered,
+    /// What the present request asks of the node's queue.
+    pub(crate) demand: Demand,
+    /// Bytes of the present request.
+    pub(crate) request_bytes: usize,
+    /// Bytes of it and of what was read behind it, while it is executed.
+    pub(crate) unread_bytes: usize,
+    pub(crate) decoder: RequestDecoder,
+    pub(crate) stall: Stall,
+    #[cfg(feature = "bugs")]
+    pub(crate) bug: Option<Bug>,
+}
+
+impl Session {
+    /// A session in its first state, in a slot whose next sequence number is `first_sequence`; open to everybody
+    /// until [`Session::set_authenticated`] says otherwise.
+    pub fn new(id: u64, slot: u32, first_sequence: u32, bulk_bytes_max: usize) -> Self {
+        let limits = Limits {
+            bulk_bytes_max,
+            ..Limits::default()
+        };
+        let mut session = Self {
+            id,
+            slot,
+            replies: ReplyQueue::starting_at(first_sequence),
+            decoder: RequestDecoder::new(limits),
+            ..Self::default()
+        };
+        session.set_authenticated(true);
+        session
+    }
+
+    /// Compiles a known bug into this session.
+    #[cfg(feature = "bugs")]
+    pub fn plant(&mut self, bug: Bug) {
+        self.bug = Some(bug);
+    }
+
+    /// True if this bug is in force; never in a build without the feature.
+    #[inline]
+    #[cfg(feature = "bugs")]
+    pub(crate) fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    /// True if no password is needed, or it was given.
+    #[inline]
+    pub fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
+    /// Lets the connection send requests of any size, or only what a handshake needs.
+    pub fn set_authenticated(&mut self, authenticated: bool) {
+        self.authenticated = authenticated;
+        self.decoder.set_authenticated(authenticated);
+    }
+
+    /// As if the client had just connected, but under the same number (RESET).
+    pub fn reset(&mut self) {
+        self.multi = None;
+        self.database = 0;
+        self.resp3 = false;
+        self.name = Box::default();
+        self.readonly = false;
+        self.no_evict = false;
+        self.no_touch = false;
+        self.silence = Silence::default();
+    }
+
+    /// Memory of its names.
+    pub fn names_bytes(&self) -> usize {
+        self.name.len() + self.library_name.len() + self.library_version.len()
+    }
+
+    /// Memory of the arguments of an incomplete request, beside their bytes.
+    pub fn arguments_bytes(&self) -> usize {
+        self.decoder.heap_bytes()
+    }
+
+    /// Bytes that it lacks to decode its next request, as far as it knows.
+    pub fn bytes_missing(&self) -> usize {
+        self.decoder.bytes_missing()
+    }
+
+    /// Bytes of the request that is being executed, and of what was read behind it.
+    pub fn unread_bytes(&self) -> usize {
+        self.unread_bytes
+    }
+
+    /// Memory beyond the size of this type, without what was read and not executed.
+    pub fn heap_bytes(&self) -> usize {
+        let multi = self.multi.as_deref().map_or(0, Multi::bytes);
+        let replies = self.replies.memory();
+        let buffers = replies.buffer_bytes + replies.list_bytes + replies.places_bytes;
+        self.arguments_bytes() + multi + self.names_bytes() + buffers
+    }
+
+    /// Level of this session's reads.
+    #[inline]
+    pub fn read_level(&self) -> ReadLevel {
+        if self.readonly {
+            ReadLevel::Eventual
+        } else {
+            ReadLevel::Linearizable
+        }
+    }
+
+    /// Whether the present request's reply is thrown away.
+    #[inline]
+    pub fn is_silent(&self) -> bool {
+        self.silence.off || self.silence.skipping
+    }
+
+    /// A block waits for its local items to be run.
+    #[inline]
+    pub fn is_block_ready(&self) -> bool {
+        self.multi.as_ref().is_some_and(|multi| multi.is_ready())
+    }
+
+    /// Between MULTI and EXEC.
+    #[inline]
+    pub(crate) fn is_queueing(&self) -> bool {
+        self.multi.as_ref().is_some_and(|multi| multi.is_open())
+    }
+
+    /// What is unanswered now.
+    #[inline]
+    pub(crate) fn unanswered(&self) -> Unanswered {
+        if self.replies.waiting() == 0 {
+            Unanswered::Nothing
+        } else {
+            self.unanswered
+        }
+    }
+
+    /// What a request of so many bytes asks of the node's queue.
+    #[inline]
+    pub(crate) fn asks_for(&mut self, bytes: usize) -> Demand {
+        self.demand = Demand {
+            held_bytes: self.replies.held_bytes(),
+            bytes: bytes + limits::REQUEST_OVERHEAD_BYTES,
+        };
+        self.demand
+    }
+}
