@@ -26,6 +26,20 @@ pub const DECREMENT_OVERFLOW: &str = "ERR decrement would overflow";
 pub const INCREMENT_NOT_FINITE: &str = "ERR increment would produce NaN or Infinity";
 /// RENAME of an absent key, and others.
 pub const NO_SUCH_KEY: &str = "ERR no such key";
+/// HINCRBY of a field that is none.
+pub const HASH_VALUE_NOT_AN_INTEGER: &str = "ERR hash value is not an integer";
+/// HINCRBYFLOAT of a field that is none.
+pub const HASH_VALUE_NOT_A_FLOAT: &str = "ERR hash value is not a float";
+/// A number that is to be added is infinite.
+pub const NOT_FINITE: &str = "ERR value is NaN or Infinity";
+/// A count that its command cannot double.
+pub const VALUE_OUT_OF_RANGE: &str = "ERR value is out of range";
+
+/// A number outside of what its command takes.
+pub fn value_between(least: i64, most: i64) -> String {
+    format!("ERR value is out of range, value must between {least} and {most}")
+}
+
 /// MSETEX with a count of keys that is none.
 pub const INVALID_KEY_COUNT: &str = "ERR invalid numkeys value";
 /// MSETEX with fewer pairs than it says.
@@ -412,8 +426,8 @@ mod tests {
             "ERR unknown subcommand 'Foo'. Try CLIENT HELP.",
         );
         check_unresolved(
-            &["HSET", "k", "f", "v"],
-            "ERR unknown command 'HSET': Redis has it, this version of Repligo does not yet; COMMAND LIST and \
+            &["PFADD", "k", "f", "v"],
+            "ERR unknown command 'PFADD': Redis has it, this version of Repligo does not yet; COMMAND LIST and \
              docs/commands.md have what there is",
         );
         check_unresolved(

@@ -31,7 +31,7 @@ pub use options::{
     Deadline, DeadlineCondition, DeadlineError, Expiry, GetExpiry, ObjectField, SetCondition, SetReply,
     TtlForm,
 };
-pub use parse::{WriteOptions, parse};
+pub use parse::{WriteOptions, parse, scan_cursor};
 
 /// One data command. Commands of Redis that differ in form only share a variant: INCR, DECR and DECRBY
 /// are `IncrBy`; SETEX, PSETEX, SETNX and GETSET are `Set`; UNLINK is `Del`; SUBSTR is `GetRange`.

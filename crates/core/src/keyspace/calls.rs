@@ -74,14 +74,17 @@ impl CallTask {
                 (run(&context, &mut slice, reply), context.steps())
             }
             Run::LongWrite(run) => {
-                let mut context = WriteContext::new(keyspace, self.db, *steps);
+                let version = slice.kept.version.take();
+                let mut context = WriteContext::new(keyspace, self.db, *steps).with_version(version);
                 let changed = run(&mut context, &mut slice, reply).map(|changed| changed.is_some());
-                (changed, context.steps())
+                let left = context.steps();
+                slice.kept.version = context.into_version();
+                (changed, left)
             }
             Run::Read(_) | Run::Write(_) => unreachable!("only long commands are made tasks"),
         };
         let (count, bytes) = slice.rest.encoded();
-        let bytes = self.rest.1.slice_ref(bytes);
+        let bytes = self.all.1.slice_ref(bytes);
         self.rest = (count, bytes);
         self.kept.begun = true;
         // Whatever it did, it is not to be called again in this turn without an end.

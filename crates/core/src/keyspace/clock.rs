@@ -116,7 +116,7 @@ impl Keyspace {
                     .map_or(0, |deadline_ms| wall_ms.saturating_sub(deadline_ms));
                 self.reclaim_lag.record(lag_ms);
             });
-            self.is_releasing |= database.table().is_releasing();
+            self.is_releasing |= database.is_releasing();
             let earliest = database.table().next_deadline().unwrap_or(u64::MAX);
             self.earliest_deadline_ms = self.earliest_deadline_ms.min(earliest);
         }

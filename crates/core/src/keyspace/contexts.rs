@@ -6,11 +6,16 @@
 
 use std::cell::Cell;
 
-use super::Keyspace;
+use repligo_proto::words;
+
 use super::slices::steps_of;
+use super::typed::{Typed, TypedRef};
 use super::write::NewValue;
+use super::{Keyspace, kind};
 use crate::command::{CommandError, Expiry};
-use crate::table::EntryRef;
+use crate::table::{EntryRef, HashSeed};
+
+const WRONG_TYPE: CommandError = CommandError::fixed(words::WRONG_TYPE);
 
 /// Whether a write changed anything. A handler says so, and debug builds compare it with the digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +60,32 @@ impl<'a> ReadContext<'a> {
 
     /// A string, or `None` for an absent key; an access to it.
     pub fn find_string(&self, key: &[u8]) -> Result<Option<&'a [u8]>, CommandError> {
-        let entry = self.keyspace.find_counted(self.db, key);
-        Ok(entry.map(|entry| entry.value))
+        match self.keyspace.find_counted(self.db, key) {
+            Some(entry) if !kind::is_string(entry.kind) => Err(WRONG_TYPE),
+            entry => Ok(entry.map(|entry| entry.value)),
+        }
+    }
+
+    /// A hash, set or other collection, as `T` says, or `None` for an absent key; an access to it.
+    pub fn find<T: TypedRef<'a>>(&self, key: &[u8]) -> Result<Option<T>, CommandError> {
+        self.typed(self.keyspace.find_counted(self.db, key))
+    }
+
+    /// As [`ReadContext::find`], for judging what a command will cost: no access, and other types are none.
+    pub fn look<T: TypedRef<'a>>(&self, key: &[u8]) -> Option<T> {
+        self.typed(self.keyspace.find(self.db, key)).ok().flatten()
+    }
+
+    fn typed<T: TypedRef<'a>>(&self, entry: Option<EntryRef<'a>>) -> Result<Option<T>, CommandError> {
+        let Some((entry, database)) = entry.zip(self.keyspace.database(self.db)) else {
+            return Ok(None);
+        };
+        T::of(&entry, database.collections()).map(Some).ok_or(WRONG_TYPE)
+    }
+
+    /// A number at random, of this node alone.
+    pub fn draw(&self) -> u64 {
+        self.keyspace.draw()
     }
 
     /// Length of a string, for judging what a command will cost: no access to it.
@@ -66,9 +95,10 @@ impl<'a> ReadContext<'a> {
 
     /// Bytes of memory that a key takes; no access to it.
     pub fn memory_bytes(&self, key: &[u8]) -> Option<usize> {
-        self.keyspace.find(self.db, key)?;
-        let table = self.keyspace.database(self.db)?.table();
-        table.entry_bytes(table.hash(key), key)
+        let database = self.keyspace.database(self.db)?;
+        let table = database.table();
+        let entry = self.keyspace.find(self.db, key)?;
+        Some(table.entry_bytes(table.hash(key), key)? + database.collection_bytes(&entry))
     }
 
     /// Counts work that was done.
@@ -93,11 +123,28 @@ pub(super) struct WriteContext<'a> {
     keyspace: &'a mut Keyspace,
     db: u8,
     steps: usize,
+    /// The collection that was changed last, and its version.
+    version: Option<(Box<[u8]>, u64)>,
 }
 
 impl<'a> WriteContext<'a> {
     pub(super) fn new(keyspace: &'a mut Keyspace, db: u8, steps: usize) -> Self {
-        Self { keyspace, db, steps }
+        Self {
+            keyspace,
+            db,
+            steps,
+            version: None,
+        }
+    }
+
+    /// A context that goes on after another one of the same command.
+    pub(super) fn with_version(self, version: Option<(Box<[u8]>, u64)>) -> Self {
+        Self { version, ..self }
+    }
+
+    /// For the context that goes on.
+    pub(super) fn into_version(self) -> Option<(Box<[u8]>, u64)> {
+        self.version
     }
 
     /// True if there is such a key, of whatever type.
@@ -126,6 +173,45 @@ impl<'a> WriteContext<'a> {
     /// Gives a key that exists another deadline, which counts as a write. One that has passed removes it.
     pub fn put_deadline(&mut self, key: &[u8], deadline_ms: Option<u64>) {
         self.keyspace.put_deadline(self.db, key, deadline_ms);
+    }
+
+    /// Changes a hash, set or other collection, as `T` says: an empty one where there is no such key. One that is
+    /// empty afterwards is gone. `change` is given the seed for what becomes large, and what it may still do.
+    ///
+    /// # Errors
+    /// If the key holds another type; nothing is called then.
+    pub fn change<T: Typed, R>(
+        &mut self,
+        key: &[u8],
+        change: impl FnOnce(&mut T, HashSeed, &mut usize) -> (R, Changed),
+    ) -> Result<R, CommandError> {
+        let entry = self.keyspace.find(self.db, key);
+        if entry.is_some_and(|entry| entry.kind != T::KIND && entry.kind != T::KIND + kind::LARGE) {
+            return Err(WRONG_TYPE);
+        }
+        // A command that goes over several slices is one write with one version, however it is cut.
+        let (time_ms, latest) = (self.keyspace.time_ms, self.keyspace.version);
+        let kept = self.version.as_ref().filter(|(written, _)| **written == *key);
+        let kept = kept.map(|(_, version)| *version);
+        let version = kept.unwrap_or(latest + 1);
+        let mut is_written = false;
+        let steps = &mut self.steps;
+        let database = self.keyspace.database_mut(self.db);
+        let result = database.change(
+            (key, time_ms),
+            || {
+                is_written = true;
+                version
+            },
+            |collection, seed| change(collection, seed, steps),
+        );
+        let is_releasing = database.is_releasing();
+        self.keyspace.is_releasing |= is_releasing;
+        if is_written && kept.is_none() {
+            self.keyspace.version = version;
+            self.version = Some((key.into(), version));
+        }
+        Ok(result)
     }
 
     fn find(&self, key: &[u8]) -> Option<EntryRef<'_>> {

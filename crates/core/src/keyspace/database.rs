@@ -3,16 +3,22 @@
 //! Everything that alters a table is here, so that digest and negative count cannot fall behind it.
 //! Versions and time are the keyspace's business.
 
+use super::collections::{Collections, Reference};
 use super::digest::{self, KeyDigest, WHOLE_BYTES_MAX};
 use super::kind;
 use crate::eviction::Tracking;
 use crate::table::{EntryRef, HashSeed, Meta, Noted, Table};
+
+mod change;
 
 /// One of the sixteen.
 #[derive(Debug)]
 pub(super) struct Database {
     number: u8,
     table: Table,
+    hash_seed: HashSeed,
+    /// What entries of the table refer to.
+    collections: Collections,
     /// How many entries of the table are negative rows.
     negative_count: usize,
     /// Sum of [`KeyDigest::entry`] over all entries; kept per database so that FLUSHDB has not to walk
@@ -28,6 +34,8 @@ impl Database {
         Box::new(Self {
             number,
             table,
+            hash_seed,
+            collections: Collections::default(),
             negative_count: 0,
             digest: 0,
         })
@@ -39,9 +47,10 @@ impl Database {
         &self.table
     }
 
-    /// The walk of a snapshot, which changes no entry.
-    pub fn table_for_snapshot(&mut self) -> &mut Table {
-        &mut self.table
+    /// The large collections, to look at.
+    #[inline]
+    pub fn collections(&self) -> &Collections {
+        &self.collections
     }
 
     /// Number of keys, expired ones that are still here included; negative rows are none.
@@ -60,6 +69,7 @@ impl Database {
     pub fn put(&mut self, key: &[u8], value: &[u8], meta: Meta) {
         let Self {
             table,
+            collections,
             negative_count,
             digest,
             ..
@@ -67,10 +77,14 @@ impl Database {
         let key_digest = KeyDigest::new(self.number, key);
         let hash = table.hash(key);
         let note = digest::content(value);
-        *digest = digest.wrapping_add(key_digest.entry(value, note, meta));
+        let new = EntryRef::new(key, value, meta);
+        *digest = digest.wrapping_add(entry_digest(&key_digest, (&new, note), collections));
         *negative_count += usize::from(meta.kind == kind::NEGATIVE);
         table.insert_over(hash, (key, Noted { value, note }), meta, |old, note| {
-            *digest = digest.wrapping_sub(key_digest.entry(old.value, note, old.meta()));
+            *digest = digest.wrapping_sub(entry_digest(&key_digest, (&old, note), collections));
+            if let Some(reference) = Reference::of(&old) {
+                collections.remove(reference);
+            }
             *negative_count -= usize::from(old.kind == kind::NEGATIVE);
         });
     }
@@ -104,7 +118,7 @@ impl Database {
         let Some(old) = table.get(hash, key) else { return };
         let length = old.value.len();
         assert!(
-            offset <= length && old.kind != kind::NEGATIVE,
+            offset <= length && old.kind != kind::NEGATIVE && kind::is_string(old.kind),
             "there is a string that reaches the offset"
         );
         let (was_long, is_long) = (length > WHOLE_BYTES_MAX, length.max(end) > WHOLE_BYTES_MAX);
@@ -182,8 +196,15 @@ impl Database {
             version,
             ..old.meta()
         };
-        let removed = KeyDigest::new(self.number, from).entry(old.value, note, old.meta());
-        let added = KeyDigest::new(self.number, to).entry(old.value, note, meta);
+        let new = EntryRef::new(to, old.value, meta);
+        let digests = [(from, &old), (to, &new)].map(|(key, entry)| {
+            entry_digest(
+                &KeyDigest::new(self.number, key),
+                (entry, note),
+                &self.collections,
+            )
+        });
+        let [removed, added] = digests;
         self.remove_if(to, |_| true);
         self.table.rename((from_hash, from), (to_hash, to), meta);
         self.digest = self.digest.wrapping_sub(removed).wrapping_add(added);
@@ -199,9 +220,13 @@ impl Database {
             0..=WHOLE_BYTES_MAX => 0,
             _ => self.table.note(hash, key),
         };
-        let removed = KeyDigest::new(self.number, key).entry(old.value, note, old.meta());
+        let key_digest = KeyDigest::new(self.number, key);
+        let removed = entry_digest(&key_digest, (&old, note), &self.collections);
         self.digest = self.digest.wrapping_sub(removed);
         self.negative_count -= usize::from(old.kind == kind::NEGATIVE);
+        if let Some(reference) = Reference::of(&old) {
+            self.collections.remove(reference);
+        }
         self.table.remove(hash, key);
         true
     }
@@ -230,6 +255,8 @@ impl Database {
     /// See [`Table::release`].
     pub fn release(&mut self, bytes: usize) {
         self.table.release(bytes);
+        // A node is several allocations.
+        self.collections.free(bytes / 2);
     }
 
     /// See [`Table::compact`].
@@ -240,6 +267,7 @@ impl Database {
     /// Removes every entry, negative rows too.
     pub fn clear(&mut self) {
         self.table.clear();
+        self.collections.clear();
         self.negative_count = 0;
         self.digest = 0;
     }
@@ -268,16 +296,35 @@ impl Database {
     ) -> usize {
         let Self {
             table,
+            collections,
             negative_count,
             digest,
             number,
             ..
         } = self;
         table.expire_due(now_ms, limit, &mut |entry, note| {
-            let removed = KeyDigest::new(*number, entry.key).entry(entry.value, note, entry.meta());
+            let removed = entry_digest(&KeyDigest::new(*number, entry.key), (&entry, note), collections);
             *digest = digest.wrapping_sub(removed);
+            if let Some(reference) = Reference::of(&entry) {
+                collections.remove(reference);
+            }
             *negative_count -= usize::from(entry.kind == kind::NEGATIVE);
             on_removed(entry);
         })
+    }
+}
+
+/// The digest of an entry with what is noted with it; a large collection stands for its value where it refers to one.
+#[inline]
+fn entry_digest(
+    key_digest: &KeyDigest,
+    (entry, note): (&EntryRef<'_>, u128),
+    collections: &Collections,
+) -> u128 {
+    match Reference::of(entry) {
+        None => key_digest.entry(entry.value, note, entry.meta()),
+        Some(reference) => key_digest
+            .meta(entry.value.len(), entry.meta())
+            .wrapping_add(key_digest.of_content(collections.get(reference).digest())),
     }
 }

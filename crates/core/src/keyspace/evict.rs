@@ -60,6 +60,14 @@ struct Choice<'a> {
     candidate: Candidate<'a>,
 }
 
+impl<'a> Choice<'a> {
+    fn new(db: u8, candidate: Candidate<'a>, database: &Database) -> Self {
+        let bytes = candidate.bytes + database.collection_bytes(&candidate.entry);
+        let candidate = Candidate { bytes, ..candidate };
+        Self { db, candidate }
+    }
+}
+
 impl Chooser {
     /// A chooser whose chance follows from `seed`.
     pub fn new(seed: u64) -> Self {
@@ -164,7 +172,7 @@ impl Chooser {
             let Some(&(db, database, _)) = at else { break };
             let mut consider = |candidate| {
                 seen += 1;
-                let choice = Choice { db, candidate };
+                let choice = Choice::new(db, candidate, database);
                 if accepts(&choice) {
                     chosen.push(choice);
                 }
@@ -207,12 +215,9 @@ impl Chooser {
             };
             let next = database.table().scan_candidates(cursor, &mut |candidate| {
                 seen += 1;
-                let choice = Choice {
-                    db: db as u8,
-                    candidate,
-                };
+                let choice = Choice::new(db as u8, candidate, database);
                 if accepts(&choice) {
-                    bytes += candidate.bytes as u64;
+                    bytes += choice.candidate.bytes as u64;
                     chosen.push(choice);
                 }
             });
@@ -241,7 +246,7 @@ fn first_to_expire<'a>(
         let mut bytes = 0;
         let candidates = database.table().by_deadline();
         let accepted = candidates
-            .map(|candidate| Choice { db, candidate })
+            .map(|candidate| Choice::new(db, candidate, database))
             .filter(|choice| accepts(choice))
             .take(wish.count_max);
         chosen.extend(accepted.take_while(|choice| {
@@ -265,7 +270,7 @@ impl Keyspace {
     pub fn memory(&self) -> KeyspaceMemory {
         let mut memory = KeyspaceMemory::default();
         for database in self.databases.iter().flatten() {
-            memory.allocated += database.table().memory_bytes() as u64;
+            memory.allocated += database.memory_bytes() as u64;
             memory.free += database.table().free_bytes() as u64;
         }
         memory
@@ -325,7 +330,7 @@ impl Keyspace {
             return false;
         };
         let is_evicted = database.evict(victim.key, victim.version);
-        self.is_releasing |= database.table().is_releasing();
+        self.is_releasing |= database.is_releasing();
         is_evicted
     }
 

@@ -77,6 +77,11 @@ impl Extended {
         })
     }
 
+    /// True for a number.
+    pub fn is_finite(self) -> bool {
+        matches!(self, Self::Finite { .. })
+    }
+
     /// The sum, or `None` when it is not finite.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         let Self::Finite {

@@ -11,7 +11,7 @@ use repligo_proto::command::{CommandId, named_at_compile_time};
 use repligo_proto::reply::ReplyWriter;
 
 use super::contexts::{Changed, ReadContext, WriteContext};
-use super::{keys, strings};
+use super::{hash, keys, strings};
 use crate::command::{Arguments, CommandError};
 
 /// A read that is never long.
@@ -50,6 +50,8 @@ pub(super) struct Kept {
     pub tally: i64,
     /// What the handler itself keeps.
     pub state: Option<Box<dyn Any + Send>>,
+    /// The collection that the command has changed, and the version that it gave it.
+    pub version: Option<(Box<[u8]>, u64)>,
     /// It does not look at the keyspace any more: others may write past it, and be answered in between.
     pub is_detached: bool,
 }
@@ -142,7 +144,7 @@ pub(super) fn by_arguments(_: &ReadContext<'_>, arguments: Arguments<'_>) -> usi
 }
 
 /// The handlers of every family.
-const FAMILIES: &[&[Handler]] = &[keys::HANDLERS, strings::HANDLERS];
+const FAMILIES: &[&[Handler]] = &[keys::HANDLERS, strings::HANDLERS, hash::HANDLERS];
 
 /// The handler of each number.
 static BY_NUMBER: [Option<Handler>; CommandId::COUNT] = {

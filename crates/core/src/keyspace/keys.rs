@@ -3,6 +3,7 @@
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
+use crate::collection::SetRef;
 use crate::command::{
     Arguments, CommandError, Deadline, DeadlineCondition, Keys, ObjectField, TtlForm, parse_i64,
 };
@@ -142,11 +143,8 @@ impl Keyspace {
     }
 
     pub(super) fn type_name(&self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
-        reply.simple(if self.find_aside(db, key).is_some() {
-            "string"
-        } else {
-            "none"
-        });
+        let entry = self.find_aside(db, key);
+        reply.simple(entry.map_or("none", |entry| kind::type_name(entry.kind)));
     }
 
     pub(super) fn rename(&mut self, db: u8, rename: Rename<'_>, reply: &mut ReplyWriter<'_>) {
@@ -203,6 +201,11 @@ impl Keyspace {
 /// How Redis would keep the value.
 fn encoding_name(kind: u8, value: &[u8]) -> &'static str {
     match kind {
+        kind::HASH | kind::SORTED_SET => "listpack",
+        kind::SET if SetRef::small(value).is_integers() => "intset",
+        kind::HASH_LARGE | kind::SET | kind::SET_LARGE => "hashtable",
+        kind::LIST | kind::LIST_LARGE => "quicklist",
+        kind::SORTED_SET_LARGE => "skiplist",
         kind::STRING_CHANGED => "raw",
         kind::STRING if parse_i64(value).is_some() => "int",
         _ if value.len() <= EMBEDDED_BYTES_MAX => "embstr",

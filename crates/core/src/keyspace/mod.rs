@@ -15,13 +15,16 @@
 
 mod calls;
 mod clock;
+mod collections;
 mod contexts;
 mod database;
 pub(crate) mod digest;
+mod elements;
 mod evict;
 mod extended;
 mod handlers;
 mod keys;
+mod kind;
 mod known;
 mod lag;
 mod natural;
@@ -30,12 +33,15 @@ mod seed;
 mod slices;
 mod snapshot;
 
+mod hash;
 mod stretch;
 mod strings;
+mod typed;
 mod walk;
 mod write;
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 
 use repligo_proto::reply::ReplyWriter;
 
@@ -55,22 +61,6 @@ use crate::table::timeline::Timeline;
 use crate::table::{EntryRef, HashSeed};
 
 use database::Database;
-
-/// What an entry of a table is.
-mod kind {
-    /// A string as it was set.
-    pub const STRING: u8 = 0;
-    /// Not a key: an origin key known to have no row.
-    pub const NEGATIVE: u8 = 1;
-    /// A string that APPEND or SETRANGE changed; Redis keeps such a one in its `raw` encoding.
-    pub const STRING_CHANGED: u8 = 2;
-    /// A string that INCRBYFLOAT wrote; Redis never keeps such a one in its `int` encoding.
-    pub const STRING_FLOAT: u8 = 3;
-    /// A copy of an origin row: its deadline ends the copy, not the key, so TTL does not see it.
-    pub const ROW: u8 = 4;
-    /// The last one there is.
-    pub const LAST: u8 = ROW;
-}
 
 /// Counts for INFO; of this process only, neither replicated nor in snapshots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,8 +125,12 @@ pub struct Keyspace {
     /// For values that are built before they are written.
     scratch: Vec<u8>,
     snapshot: snapshot::Progress,
+    /// Large collections that the walk has met and not given out.
+    streams: VecDeque<snapshot::Stream>,
     /// The header of the snapshot that is being restored.
     restoring: Option<snapshot::Header>,
+    /// The large collection of it that is not whole.
+    rebuilding: Option<snapshot::Rebuilding>,
 }
 
 impl Default for Keyspace {
@@ -171,7 +165,9 @@ impl Keyspace {
             is_releasing: false,
             scratch: Vec::new(),
             snapshot: snapshot::Progress::default(),
+            streams: VecDeque::new(),
             restoring: None,
+            rebuilding: None,
         }
     }
 
@@ -230,7 +226,7 @@ impl Keyspace {
                 keys: database.live_len(self.time_ms) as u64,
                 volatile_keys: (database.table().volatile_len() - database.table().due_len(self.time_ms))
                     as u64,
-                bytes: database.table().memory_bytes() as u64,
+                bytes: database.memory_bytes() as u64,
             })
     }
 

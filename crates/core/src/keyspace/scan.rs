@@ -30,13 +30,19 @@ impl Keyspace {
         is_done
     }
 
+    /// The next number at random. It decides nothing but replies of this node.
+    pub(super) fn draw(&self) -> u64 {
+        let draw = next_draw(self.draws.get());
+        self.draws.set(draw);
+        draw
+    }
+
     pub(super) fn random_key(&self, db: u8, reply: &mut ReplyWriter<'_>) {
         let Some(database) = self.database(db) else {
             return reply.null();
         };
         for _ in 0..DRAWS_MAX {
-            let draw = next_draw(self.draws.get());
-            self.draws.set(draw);
+            let draw = self.draw();
             if let Some(entry) = database.table().random(draw)
                 && self.is_key(&entry)
             {

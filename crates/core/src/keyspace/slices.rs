@@ -344,11 +344,11 @@ impl Keyspace {
                 Each::Count => *tally += i64::from(self.find_counted(*db, &key).is_some()),
                 Each::Version => reply.raw(&self.version_of(*db, &key).to_le_bytes()),
                 Each::Get => match self.find_counted(*db, &key) {
-                    Some(entry) => {
+                    Some(entry) if super::kind::is_string(entry.kind) => {
                         cost = steps_of(entry.value.len());
                         reply.bulk(entry.value);
                     }
-                    None => reply.null(),
+                    _ => reply.null(),
                 },
             }
             *steps = steps.saturating_sub(cost);

@@ -12,8 +12,10 @@
 //! | 1 | header: shard time in ms, version counter, number of entries, digest (16 bytes, little-endian), then nothing, or the hash seed (32 bytes) if the log has said what it is |
 //! | 2 | entries of one database: database (one byte), then to the end of the chunk: kind (one byte), version, deadline in ms plus one or 0 without, key, value |
 //! | 3 | end: empty |
+//! | 4 | a large collection and its first elements: database (one byte), kind, version, deadline and key as above, number of elements, then to the end of the chunk elements in their order |
+//! | 5 | more elements of the collection before: nothing else comes until it is whole |
 //!
-//! A chunk is longer than the budget only when a single entry is. The end checks count and digest, so
+//! An element of a hash is field and value, one of a set is a member. A chunk is longer than the budget only when a single entry is. The end checks count and digest, so
 //! a restored keyspace is the one that was saved, or an error.
 
 use std::fmt;
@@ -21,13 +23,49 @@ use std::fmt;
 use crate::limits::DATABASES;
 use crate::packed::{Corrupt, corrupt, put_bytes, put_varint, take_array, take_bytes, take_u8, take_varint};
 
+use super::collections::{Large, LargeBuilder};
 use super::{Keyspace, kind};
+use crate::collection::{HashRef, SetRef};
 use crate::table::{EntryRef, HashSeed, Meta};
 
 const VERSION: u8 = 3;
 const HEADER: u8 = 1;
 const ENTRIES: u8 = 2;
 const END: u8 = 3;
+const COLLECTION: u8 = 4;
+const PART: u8 = 5;
+
+/// A large collection on its way out, as it was when the walk began.
+pub(super) struct Stream {
+    db: u8,
+    key: Box<[u8]>,
+    meta: Meta,
+    large: Large,
+    /// Index of the element that leaves next.
+    next: u64,
+}
+
+/// A large collection on its way in.
+pub(super) struct Rebuilding {
+    db: u8,
+    key: Box<[u8]>,
+    meta: Meta,
+    /// Elements that it has when it is whole.
+    count: u64,
+    builder: LargeBuilder,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} of {} elements", self.next, self.large.len())
+    }
+}
+
+impl fmt::Debug for Rebuilding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} of {} elements", self.builder.len(), self.count)
+    }
+}
 
 /// Where a walk stands.
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,11 +126,11 @@ impl From<Corrupt> for RestoreError {
 impl Keyspace {
     /// Begins a walk over the keyspace as it is now. A walk that was under way is given up.
     pub fn snapshot_begin(&mut self) {
+        self.give_up_streams();
         let mut entry_count = 0;
         for database in self.databases.iter_mut().flatten() {
             entry_count += database.table().len() as u64;
-            database.table_for_snapshot().snapshot_abort();
-            database.table_for_snapshot().snapshot_begin();
+            database.snapshot_begin();
         }
         self.snapshot = Progress::Header(Header {
             time_ms: self.time_ms,
@@ -116,6 +154,10 @@ impl Keyspace {
                 self.snapshot = Progress::Database(0);
                 false
             }
+            Progress::Database(_) if !self.streams.is_empty() => {
+                self.put_part(out, budget_bytes);
+                false
+            }
             Progress::Database(first) => {
                 for db in first..DATABASES {
                     self.snapshot = Progress::Database(db);
@@ -126,9 +168,14 @@ impl Keyspace {
                     if !out.is_empty() {
                         return false;
                     }
+                    if !self.streams.is_empty() {
+                        self.put_part(out, budget_bytes);
+                        return false;
+                    }
                 }
                 out.extend_from_slice(&[VERSION, END]);
                 self.snapshot = Progress::Idle;
+                self.is_releasing = true;
                 true
             }
         }
@@ -141,8 +188,38 @@ impl Keyspace {
         self.databases
             .iter_mut()
             .flatten()
-            .for_each(|database| database.table_for_snapshot().snapshot_abort());
+            .for_each(|database| database.snapshot_abort());
+        self.give_up_streams();
         self.snapshot = Progress::Idle;
+        self.is_releasing = true;
+    }
+
+    fn give_up_streams(&mut self) {
+        for stream in std::mem::take(&mut self.streams) {
+            if let Some(database) = &mut self.databases[usize::from(stream.db)] {
+                database.discard(stream.large);
+            }
+        }
+    }
+
+    /// Appends a chunk with the next elements of the large collection in front.
+    fn put_part(&mut self, out: &mut Vec<u8>, budget_bytes: usize) {
+        let stream = self.streams.front_mut().expect("the caller has looked");
+        if stream.next == 0 {
+            out.extend_from_slice(&[VERSION, COLLECTION, stream.db]);
+            let entry = EntryRef::new(&stream.key, b"", stream.meta);
+            put_head(out, &entry);
+            put_varint(out, stream.large.len());
+        } else {
+            out.extend_from_slice(&[VERSION, PART]);
+        }
+        stream.next = stream.large.put_chunk(stream.next, budget_bytes, out);
+        if stream.next == stream.large.len()
+            && let Some(stream) = self.streams.pop_front()
+            && let Some(database) = &mut self.databases[usize::from(stream.db)]
+        {
+            database.discard(stream.large);
+        }
     }
 
     /// Appends a chunk with the next entries of one database, if it has any left, and tells whether
@@ -155,16 +232,25 @@ impl Keyspace {
         else {
             return true;
         };
+        let streams = &mut self.streams;
         loop {
-            let done = database
-                .table_for_snapshot()
-                .snapshot_next(budget_bytes, &mut |entry| {
-                    if out.is_empty() {
-                        out.extend_from_slice(&[VERSION, ENTRIES, db as u8]);
-                    }
-                    put_entry(out, &entry);
-                });
-            if done || !out.is_empty() {
+            let done = database.snapshot_next(budget_bytes, &mut |entry, large| {
+                if let Some(large) = large {
+                    streams.push_back(Stream {
+                        db: db as u8,
+                        key: entry.key.into(),
+                        meta: entry.meta(),
+                        large,
+                        next: 0,
+                    });
+                    return;
+                }
+                if out.is_empty() {
+                    out.extend_from_slice(&[VERSION, ENTRIES, db as u8]);
+                }
+                put_entry(out, &entry);
+            });
+            if done || !out.is_empty() || !streams.is_empty() {
                 return done;
             }
         }
@@ -181,7 +267,11 @@ impl Keyspace {
         if version != VERSION {
             return Err(RestoreError::OtherFormat(version));
         }
-        match (take_u8(input)?, self.restoring) {
+        let kind = take_u8(input)?;
+        if self.rebuilding.is_some() != (kind == PART) {
+            return Err(RestoreError::Incomplete("a collection is in pieces"));
+        }
+        match (kind, self.restoring) {
             (HEADER, None) => {
                 let header = Header::decode(input)?;
                 self.time_ms = header.time_ms;
@@ -192,6 +282,8 @@ impl Keyspace {
                 self.restoring = Some(header);
             }
             (ENTRIES, Some(header)) => self.restore_entries(header, input)?,
+            (COLLECTION, Some(header)) => self.restore_collection(header, input)?,
+            (PART, Some(_)) => self.restore_part(input)?,
             (END, Some(header)) => {
                 let entry_count: usize = self
                     .databases
@@ -207,7 +299,9 @@ impl Keyspace {
                 }
                 self.restoring = None;
             }
-            (HEADER | ENTRIES | END, _) => return Err(RestoreError::Incomplete("chunks are out of order")),
+            (HEADER | ENTRIES | COLLECTION | PART | END, _) => {
+                return Err(RestoreError::Incomplete("chunks are out of order"));
+            }
             _ => corrupt("the kind of a chunk")?,
         }
         if !input.is_empty() {
@@ -226,10 +320,66 @@ impl Keyspace {
             if meta.version > header.version {
                 corrupt("a version that was given out")?;
             }
+            judge_value(meta.kind, value)?;
             self.put_entry(db, key, (value, meta));
         }
         Ok(())
     }
+
+    fn restore_collection(&mut self, header: Header, input: &mut &[u8]) -> Result<(), RestoreError> {
+        let db = take_u8(input)?;
+        if usize::from(db) >= DATABASES {
+            corrupt("a database number")?;
+        }
+        let (meta, key) = take_head(input)?;
+        if meta.version > header.version {
+            corrupt("a version that was given out")?;
+        }
+        let count = take_varint(input)?;
+        let Some(builder) = LargeBuilder::new(meta.kind, self.hash_seed) else {
+            return Err(corrupt::<()>("the kind of a collection")
+                .expect_err("it is an error")
+                .into());
+        };
+        self.rebuilding = Some(Rebuilding {
+            db,
+            key: key.into(),
+            meta,
+            count,
+            builder,
+        });
+        self.restore_part(input)
+    }
+
+    fn restore_part(&mut self, input: &mut &[u8]) -> Result<(), RestoreError> {
+        let rebuilding = self.rebuilding.as_mut().expect("the caller has looked");
+        let before = rebuilding.builder.len();
+        rebuilding.builder.take_chunk(std::mem::take(input))?;
+        let so_far = rebuilding.builder.len();
+        if so_far == before || so_far > rebuilding.count {
+            corrupt("as many elements as the collection has")?;
+        }
+        if so_far == rebuilding.count
+            && let Some(rebuilt) = self.rebuilding.take()
+        {
+            self.put_collection(rebuilt.db, &rebuilt.key, (rebuilt.builder.finish(), rebuilt.meta));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a value that no entry of this kind has.
+fn judge_value(kind: u8, value: &[u8]) -> Result<(), Corrupt> {
+    match kind {
+        kind::HASH => HashRef::judge(value).map(|hash| hash.is_empty()),
+        kind::SET => SetRef::judge(value).map(|set| set.is_empty()),
+        kind if kind::is_string(kind) => Ok(false),
+        _ => corrupt("a kind of entries with values"),
+    }
+    .and_then(|is_empty| match is_empty {
+        true => corrupt("a collection with elements"),
+        false => Ok(()),
+    })
 }
 
 impl Header {
@@ -259,29 +409,34 @@ impl Header {
 }
 
 fn put_entry(out: &mut Vec<u8>, entry: &EntryRef<'_>) {
+    put_head(out, entry);
+    put_bytes(out, entry.value);
+}
+
+/// All of an entry but its value.
+fn put_head(out: &mut Vec<u8>, entry: &EntryRef<'_>) {
     out.push(entry.kind);
     put_varint(out, entry.version);
     put_varint(out, entry.deadline_ms.map_or(0, |deadline| deadline + 1));
     put_bytes(out, entry.key);
-    put_bytes(out, entry.value);
 }
 
 fn take_entry<'a>(input: &mut &'a [u8]) -> Result<(Meta, &'a [u8], &'a [u8]), Corrupt> {
+    let (meta, key) = take_head(input)?;
+    Ok((meta, key, take_bytes(input)?))
+}
+
+fn take_head<'a>(input: &mut &'a [u8]) -> Result<(Meta, &'a [u8]), Corrupt> {
     let kind = take_u8(input)?;
     if kind > kind::LAST {
         return corrupt("the kind of an entry");
     }
     let version = take_varint(input)?;
     let deadline_ms = take_varint(input)?.checked_sub(1);
-    let key = take_bytes(input)?;
-    let value = take_bytes(input)?;
-    Ok((
-        Meta {
-            deadline_ms,
-            version,
-            kind,
-        },
-        key,
-        value,
-    ))
+    let meta = Meta {
+        deadline_ms,
+        version,
+        kind,
+    };
+    Ok((meta, take_bytes(input)?))
 }

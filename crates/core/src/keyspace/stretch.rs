@@ -146,6 +146,10 @@ impl Keyspace {
     pub(super) fn stretches_far(&self, command: &Command<'_>) -> bool {
         const SLICE_BYTES: usize = SLICE_STEPS * STEP_BYTES;
         let length = |db, key: &[u8]| self.find(db, key).map(|entry| entry.value.len());
+        let is_refused = |db, key: &[u8]| {
+            let entry = self.find(db, key);
+            entry.is_some_and(|entry| !kind::is_string(entry.kind))
+        };
         match *command {
             Command::SetRange {
                 db,
@@ -157,12 +161,16 @@ impl Keyspace {
                 if !may_stretch(command) || end > STRING_BYTES_MAX as u64 {
                     return false;
                 }
+                if is_refused(db, key) {
+                    return false;
+                }
                 let at = length(db, key).unwrap_or(0).min(offset as usize);
                 end as usize - at > AT_ONCE_BYTES
             }
             Command::Append { db, key, value } if value.len() > SLICE_BYTES => {
                 // Where nothing is, it is a SET.
-                length(db, key).is_some_and(|length| length + value.len() <= STRING_BYTES_MAX)
+                !is_refused(db, key)
+                    && length(db, key).is_some_and(|length| length + value.len() <= STRING_BYTES_MAX)
             }
             _ => false,
         }

@@ -8,6 +8,7 @@ use repligo_proto::words;
 
 use crate::command::{DeadlineError, Expiry, GetExpiry, Pairs, SetCondition, SetReply, parse_i64};
 use crate::limits::{READ_AT_ONCE_BYTES, STRING_BYTES_MAX};
+use crate::table::EntryRef;
 
 mod lcs;
 mod msetex;
@@ -38,18 +39,44 @@ pub(super) struct Range<'a> {
     pub value: &'a [u8],
 }
 
+/// A key holds another type than the command is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct WrongType;
+
+#[cold]
+fn wrong_type(reply: &mut ReplyWriter<'_>) {
+    reply.error(words::WRONG_TYPE);
+}
+
 impl Keyspace {
     #[inline]
     pub(super) fn get(&self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
         match self.find_counted(db, key) {
-            Some(entry) => reply.bulk(entry.value),
+            Some(entry) if kind::is_string(entry.kind) => reply.bulk(entry.value),
+            Some(_) => wrong_type(reply),
             None => reply.null(),
+        }
+    }
+
+    /// As [`Keyspace::get`], for MGET: what is no string is answered like what is not there.
+    pub(super) fn get_if_string(&self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
+        match self.find_counted(db, key) {
+            Some(entry) if kind::is_string(entry.kind) => reply.bulk(entry.value),
+            _ => reply.null(),
         }
     }
 
     pub(super) fn get_many(&self, db: u8, keys: crate::command::Keys<'_>, reply: &mut ReplyWriter<'_>) {
         reply.array(keys.len());
-        keys.iter().for_each(|key| self.get(db, key, reply));
+        keys.iter().for_each(|key| self.get_if_string(db, key, reply));
+    }
+
+    /// A string to be changed, unless there is none.
+    fn find_string(&self, db: u8, key: &[u8]) -> Result<Option<EntryRef<'_>>, WrongType> {
+        match self.find(db, key) {
+            Some(entry) if !kind::is_string(entry.kind) => Err(WrongType),
+            found => Ok(found),
+        }
     }
 
     /// As [`Keyspace::get_many`], unless that takes long.
@@ -62,7 +89,7 @@ impl Keyspace {
         let begin = reply.position();
         reply.array(keys.len());
         for (number, key) in keys.iter().enumerate() {
-            self.get(db, key, reply);
+            self.get_if_string(db, key, reply);
             if reply.position() - begin > READ_AT_ONCE_BYTES && number + 1 < keys.len() {
                 reply.rewind(begin);
                 return ReadOutcome::Long;
@@ -94,6 +121,7 @@ impl Keyspace {
         let (exists, old_deadline) = (old.is_some(), old.as_ref().and_then(|entry| entry.deadline_ms));
         if set.form == SetReply::Old {
             match old {
+                Some(entry) if !kind::is_string(entry.kind) => return wrong_type(reply),
                 Some(entry) => reply.bulk(entry.value),
                 None => reply.null(),
             }
@@ -128,7 +156,9 @@ impl Keyspace {
 
     pub(super) fn get_and_delete(&mut self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
         self.get(db, key, reply);
-        self.erase(db, key);
+        if self.find_string(db, key).is_ok() {
+            self.erase(db, key);
+        }
     }
 
     pub(super) fn get_and_expire(
@@ -139,7 +169,9 @@ impl Keyspace {
         reply: &mut ReplyWriter<'_>,
     ) {
         self.get_unchanged(db, key, expiry, reply);
-        let Some(entry) = self.find(db, key) else { return };
+        let Ok(Some(entry)) = self.find_string(db, key) else {
+            return;
+        };
         match expiry {
             GetExpiry::Keep | GetExpiry::Refused(_) => {}
             GetExpiry::Persist if entry.deadline_ms.is_none() => {}
@@ -153,6 +185,7 @@ impl Keyspace {
     pub(super) fn get_unchanged(&self, db: u8, key: &[u8], expiry: GetExpiry, reply: &mut ReplyWriter<'_>) {
         match (self.find_counted(db, key), expiry) {
             (None, _) => reply.null(),
+            (Some(entry), _) if !kind::is_string(entry.kind) => wrong_type(reply),
             (Some(_), GetExpiry::Refused(DeadlineError::NotAnInteger)) => reply.error(words::NOT_AN_INTEGER),
             (Some(_), GetExpiry::Refused(DeadlineError::OutOfRange)) => {
                 reply.error(&words::invalid_expire_time("getex"))
@@ -179,9 +212,10 @@ impl Keyspace {
     }
 
     pub(super) fn increment(&mut self, db: u8, key: &[u8], delta: i64, reply: &mut ReplyWriter<'_>) {
-        let (current, deadline_ms) = match self.find(db, key) {
-            Some(entry) => (parse_i64(entry.value), entry.deadline_ms),
-            None => (Some(0), None),
+        let (current, deadline_ms) = match self.find_string(db, key) {
+            Err(WrongType) => return wrong_type(reply),
+            Ok(Some(entry)) => (parse_i64(entry.value), entry.deadline_ms),
+            Ok(None) => (Some(0), None),
         };
         let Some(current) = current else {
             return reply.error(words::NOT_AN_INTEGER);
@@ -205,9 +239,10 @@ impl Keyspace {
         increment: &[u8],
         reply: &mut ReplyWriter<'_>,
     ) {
-        let (current, deadline_ms) = match self.find(db, key) {
-            Some(entry) => (Extended::parse(entry.value), entry.deadline_ms),
-            None => (Some(Extended::ZERO), None),
+        let (current, deadline_ms) = match self.find_string(db, key) {
+            Err(WrongType) => return wrong_type(reply),
+            Ok(Some(entry)) => (Extended::parse(entry.value), entry.deadline_ms),
+            Ok(None) => (Some(Extended::ZERO), None),
         };
         let Some((current, increment)) = current.zip(Extended::parse(increment)) else {
             return reply.error(words::NOT_A_FLOAT);
@@ -229,9 +264,13 @@ impl Keyspace {
     }
 
     pub(super) fn append(&mut self, db: u8, key: &[u8], value: &[u8], reply: &mut ReplyWriter<'_>) {
-        let Some(length) = self.find(db, key).map(|entry| entry.value.len()) else {
-            self.put(db, key, NewValue::string(value, None));
-            return reply.integer(value.len() as i64);
+        let length = match self.find_string(db, key) {
+            Err(WrongType) => return wrong_type(reply),
+            Ok(Some(entry)) => entry.value.len(),
+            Ok(None) => {
+                self.put(db, key, NewValue::string(value, None));
+                return reply.integer(value.len() as i64);
+            }
         };
         if length + value.len() > STRING_BYTES_MAX {
             return reply.error(words::STRING_TOO_LONG);
@@ -241,10 +280,11 @@ impl Keyspace {
     }
 
     pub(super) fn string_length(&self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
-        reply.integer(
-            self.find_counted(db, key)
-                .map_or(0, |entry| entry.value.len() as i64),
-        );
+        match self.find_counted(db, key) {
+            Some(entry) if !kind::is_string(entry.kind) => wrong_type(reply),
+            Some(entry) => reply.integer(entry.value.len() as i64),
+            None => reply.integer(0),
+        }
     }
 
     pub(super) fn get_range(
@@ -254,7 +294,11 @@ impl Keyspace {
         (start, end): (i64, i64),
         reply: &mut ReplyWriter<'_>,
     ) {
-        let value = self.find_counted(db, key).map_or(&b""[..], |entry| entry.value);
+        let value = match self.find_counted(db, key) {
+            Some(entry) if !kind::is_string(entry.kind) => return wrong_type(reply),
+            Some(entry) => entry.value,
+            None => b"",
+        };
         // Negative positions count from the end; what lies before the start means the start.
         let resolve = |position: i64| match usize::try_from(position) {
             Ok(position) => position,
@@ -270,7 +314,10 @@ impl Keyspace {
     }
 
     pub(super) fn set_range(&mut self, db: u8, key: &[u8], range: Range<'_>, reply: &mut ReplyWriter<'_>) {
-        let old_length = self.find(db, key).map(|entry| entry.value.len());
+        let old_length = match self.find_string(db, key) {
+            Err(WrongType) => return wrong_type(reply),
+            Ok(old) => old.map(|entry| entry.value.len()),
+        };
         if range.value.is_empty() {
             return reply.integer(old_length.unwrap_or(0) as i64);
         }

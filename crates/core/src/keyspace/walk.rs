@@ -13,8 +13,8 @@ use std::collections::VecDeque;
 use repligo_proto::glob::{Glob, Progress};
 use repligo_proto::reply::ReplyWriter;
 
-use super::Keyspace;
 use super::slices::steps_of;
+use super::{Keyspace, kind};
 use crate::command::Command;
 use crate::limits::WORK_PER_STEP;
 use crate::pieces::Pieces;
@@ -51,8 +51,8 @@ pub(super) struct Walk<P> {
     /// `None` for everything.
     pattern: Option<P>,
     glob: Glob,
-    /// SCAN asked for keys of another type than there are.
-    takes_nothing: bool,
+    /// SCAN asked for keys of one type; of none that there is if the inner one is `None`.
+    kind: Option<Option<&'static str>>,
     /// Keys of the last bucket that are not compared yet, the first of them perhaps in half.
     pending: VecDeque<Box<[u8]>>,
     progress: Progress,
@@ -90,7 +90,7 @@ impl<P: AsRef<[u8]>> Walk<P> {
             // As in Redis this is everything before anything is compared, the empty key too.
             pattern: pattern.filter(|pattern| *pattern != b"*").map(hold),
             glob: Glob::default(),
-            takes_nothing: kind.is_some_and(|kind| !kind.eq_ignore_ascii_case(b"string")),
+            kind: kind.map(type_named),
             pending: VecDeque::new(),
             progress: Progress::default(),
             found: Pieces::from(vec![0; HEADER_BYTES]),
@@ -190,7 +190,10 @@ impl<P: AsRef<[u8]>> Walk<P> {
         let mut on_entry = |entry: EntryRef<'_>| {
             seen += 1;
             *work = work.saturating_sub(WORK_PER_STEP);
-            if self.takes_nothing || !keyspace.is_key(&entry) {
+            let is_wanted = self
+                .kind
+                .is_none_or(|name| name == Some(kind::type_name(entry.kind)));
+            if !is_wanted || !keyspace.is_key(&entry) {
                 return;
             }
             // Behind one that is not done all others wait, so that the work of a step stays bounded.
@@ -235,4 +238,11 @@ impl<P: AsRef<[u8]>> Walk<P> {
             first.splice(..HEADER_BYTES, header);
         }
     }
+}
+
+/// The type of this name, whatever its case.
+fn type_named(name: &[u8]) -> Option<&'static str> {
+    (0..=kind::LAST)
+        .map(kind::type_name)
+        .find(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }

@@ -1,6 +1,7 @@
 //! How commands change the keyspace: versions are counted, deadlines that have passed remove instead,
 //! and the bound on the earliest deadline is kept.
 
+use super::collections::Large;
 use super::database::Database;
 use super::{Keyspace, kind};
 use crate::limits::RELEASED_BYTES;
@@ -50,8 +51,20 @@ impl Keyspace {
         let database =
             self.databases[usize::from(db)].get_or_insert_with(|| Database::new(db, hash_seed, tracking));
         database.put(key, value, meta);
-        self.is_releasing |= database.table().is_releasing();
+        self.is_releasing |= database.is_releasing();
         self.note_deadline(meta.deadline_ms);
+    }
+
+    /// Writes an entry that refers to a large collection, of a snapshot.
+    pub(super) fn put_collection(&mut self, db: u8, key: &[u8], (large, meta): (Large, Meta)) {
+        self.database_mut(db).restore(key, large, meta);
+        self.note_deadline(meta.deadline_ms);
+    }
+
+    /// The database, made if it was not there.
+    pub(super) fn database_mut(&mut self, db: u8) -> &mut Database {
+        let (hash_seed, tracking) = (self.hash_seed, self.tracking);
+        self.databases[usize::from(db)].get_or_insert_with(|| Database::new(db, hash_seed, tracking))
     }
 
     /// Gives a key that exists another deadline, which counts as a write. One that has passed removes it.
@@ -104,7 +117,7 @@ impl Keyspace {
             return false;
         };
         let is_removed = database.remove_if(key, accepts);
-        self.is_releasing |= database.table().is_releasing();
+        self.is_releasing |= database.is_releasing();
         is_removed
     }
 
@@ -126,7 +139,7 @@ impl Keyspace {
         self.is_releasing = false;
         for database in self.databases.iter_mut().flatten() {
             database.release(RELEASED_BYTES);
-            self.is_releasing |= database.table().is_releasing();
+            self.is_releasing |= database.is_releasing();
         }
     }
 
@@ -135,7 +148,7 @@ impl Keyspace {
         let version = self.next_version();
         if let Some(database) = self.databases[usize::from(db)].as_mut() {
             database.rename(from, to, version);
-            self.is_releasing |= database.table().is_releasing();
+            self.is_releasing |= database.is_releasing();
         }
     }
 
@@ -143,7 +156,7 @@ impl Keyspace {
     pub(super) fn clear_database(&mut self, db: u8) {
         if let Some(database) = self.databases[usize::from(db)].as_mut() {
             database.clear();
-            self.is_releasing |= database.table().is_releasing();
+            self.is_releasing |= database.is_releasing();
         }
     }
 

@@ -20,6 +20,7 @@ mod arena;
 mod bucket;
 mod class;
 mod deadlines;
+mod entry;
 mod ghosts;
 mod hash;
 mod index;
@@ -41,6 +42,7 @@ mod tests;
 
 use arena::Arena;
 use deadlines::Deadlines;
+pub use entry::{EntryRef, Meta, NOTED_BYTES_MIN, Noted};
 pub use hash::HashSeed;
 pub(crate) use hash::KeyHasher;
 use index::{Index, Place, Spot};
@@ -52,64 +54,6 @@ use snapshot::Snapshot;
 pub const VERSION_MAX: u64 = (1 << 48) - 1;
 /// The largest kind an entry can have: 4 bits are stored.
 pub const KIND_MAX: u8 = 15;
-
-/// An entry as it lies in the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EntryRef<'a> {
-    /// The key.
-    pub key: &'a [u8],
-    /// The value.
-    pub value: &'a [u8],
-    /// When the entry expires, in milliseconds of shard time; `None`: never.
-    pub deadline_ms: Option<u64>,
-    /// The version the caller gave it.
-    pub version: u64,
-    /// What kind of value it is, as the caller numbers kinds.
-    pub kind: u8,
-}
-
-impl EntryRef<'_> {
-    /// Everything but key and value.
-    pub fn meta(&self) -> Meta {
-        Meta {
-            deadline_ms: self.deadline_ms,
-            version: self.version,
-            kind: self.kind,
-        }
-    }
-}
-
-/// What an entry has besides key and value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Meta {
-    /// When the entry expires, in milliseconds of shard time; `None`: never.
-    pub deadline_ms: Option<u64>,
-    /// The entry's version, at most [`VERSION_MAX`].
-    pub version: u64,
-    /// What kind of value it is, at most [`KIND_MAX`].
-    pub kind: u8,
-}
-
-/// A value that is written, and a number that the table keeps with it if the entry is longer than a page's slots
-/// ([`NOTED_BYTES_MIN`]); it means something to the owner alone.
-#[derive(Clone, Copy, Debug)]
-pub struct Noted<'a> {
-    /// The value.
-    pub value: &'a [u8],
-    /// The number.
-    pub note: u128,
-}
-
-impl<'a> Noted<'a> {
-    /// A value with nothing to note.
-    #[inline]
-    pub fn plain(value: &'a [u8]) -> Self {
-        Self { value, note: 0 }
-    }
-}
-
-/// The note of a value of so many bytes or more is kept.
-pub const NOTED_BYTES_MIN: usize = class::SMALL_BYTES_MAX + 1;
 
 /// Hasher, index and arena: what belongs together when a table is cleared.
 #[derive(Debug)]

@@ -98,6 +98,11 @@ impl<'a> SetRef<'a> {
         self.len() == 0
     }
 
+    /// True for a small set of integers alone.
+    pub fn is_integers(self) -> bool {
+        matches!(self, Self::Small(SmallSet::Integers(_)))
+    }
+
     /// True if this is a member.
     pub fn contains(self, member: &[u8]) -> bool {
         match self {

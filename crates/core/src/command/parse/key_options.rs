@@ -98,7 +98,7 @@ pub(super) fn parse_scan(db: u8, args: ArgSlice<'_>) -> Result<Command<'_>, Comm
 
 /// Reads a cursor like C's `strtoul`, which Redis uses: one sign is allowed, a minus wraps, nothing at
 /// all is 0.
-fn scan_cursor(text: &[u8]) -> Option<u64> {
+pub fn scan_cursor(text: &[u8]) -> Option<u64> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),

@@ -11,6 +11,7 @@ use repligo_proto::command::{CommandId, Spec};
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
+pub use key_options::scan_cursor;
 pub use set_options::WriteOptions;
 
 use super::options::{ObjectField, SetCondition, SetReply, TtlForm};

@@ -4,8 +4,13 @@ use proptest::prelude::*;
 use repligo_proto::reply::ReplyWriter;
 
 use super::{Fixture, START_MS, requests};
-use crate::keyspace::{Keyspace, RestoreError};
-use crate::table::HashSeed;
+use crate::collection::{HashRef, Hashed};
+use crate::keyspace::database::Database;
+use crate::keyspace::digest::{KeyDigest, content};
+use crate::keyspace::typed::TypedRef;
+use crate::keyspace::{Keyspace, RestoreError, kind};
+use crate::packed::{put_bytes, take_bytes};
+use crate::table::{EntryRef, HashSeed};
 
 /// One step of a history.
 #[derive(Clone, Debug)]
@@ -31,8 +36,33 @@ fn command() -> impl Strategy<Value = String> {
         key().prop_map(|key| format!("PERSIST {key}")),
         key().prop_map(|key| format!("INCR {key}")),
         key().prop_map(|key| format!("INCRBYFLOAT {key} 0.1")),
+        (key(), 0..40u8, 0..80usize)
+            .prop_map(|(key, field, length)| format!("HSET {key} f{field} {}", "v".repeat(length) + "v")),
+        (key(), 0..60u8, 100..140usize).prop_map(|(key, first, count)| {
+            let pairs: Vec<_> = (0..count)
+                .map(|at| format!("f{} v{at}", usize::from(first) + at))
+                .collect();
+            format!("HSET {key} {}", pairs.join(" "))
+        }),
+        (key(), 0..60u8, 1..140usize).prop_map(|(key, first, count)| {
+            let fields: Vec<_> = (0..count)
+                .map(|at| format!("f{}", usize::from(first) + at))
+                .collect();
+            format!("HDEL {key} {}", fields.join(" "))
+        }),
+        key().prop_map(|key| format!("HINCRBY {key} n 3")),
+        key().prop_map(|key| format!("HSETNX {key} f1 v")),
         Just("FLUSHDB".to_owned()),
     ]
+}
+
+/// A fixture whose seed is that of the log, as when anything is applied.
+fn seeded() -> Fixture {
+    let mut fixture = Fixture::new();
+    fixture.keyspace = Keyspace::new(HashSeed::from_number(7));
+    fixture.keyspace.seed(HashSeed::from_number(8));
+    fixture.keyspace.set_time(START_MS);
+    fixture
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -60,12 +90,27 @@ fn take(fixture: &mut Fixture, step: &Step) {
     }
 }
 
+/// A large hash as its fields and values in an order of their own; any other value as it is.
+fn value_of(database: &Database, entry: &EntryRef<'_>) -> Vec<u8> {
+    let Some(HashRef::Large(hash)) = HashRef::of(entry, database.collections()) else {
+        return entry.value.to_vec();
+    };
+    let mut fields: Vec<_> = hash.from(0).map(|field| (field.key, field.value)).collect();
+    fields.sort_unstable();
+    let mut bytes = Vec::new();
+    for (field, value) in fields {
+        put_bytes(&mut bytes, field);
+        put_bytes(&mut bytes, value);
+    }
+    bytes
+}
+
 /// All keys of all databases with value, deadline, version and kind, in order.
 fn contents(keyspace: &Keyspace) -> Vec<(usize, Vec<u8>, Vec<u8>, crate::table::Meta)> {
     let mut entries: Vec<_> = (keyspace.databases.iter().enumerate())
         .filter_map(|(db, database)| Some((db, database.as_ref()?)))
-        .flat_map(|(db, database)| database.table().iter().map(move |entry| (db, entry)))
-        .map(|(db, entry)| (db, entry.key.to_vec(), entry.value.to_vec(), entry.meta()))
+        .flat_map(|(db, database)| database.table().iter().map(move |entry| (db, database, entry)))
+        .map(|(db, database, entry)| (db, entry.key.to_vec(), value_of(database, &entry), entry.meta()))
         .collect();
     entries.sort_unstable_by(|left, right| (left.0, &left.1).cmp(&(right.0, &right.1)));
     entries
@@ -73,15 +118,22 @@ fn contents(keyspace: &Keyspace) -> Vec<(usize, Vec<u8>, Vec<u8>, crate::table::
 
 /// The digest by its definition.
 fn recomputed(keyspace: &Keyspace) -> u128 {
-    contents(keyspace)
-        .iter()
-        .fold(0, |sum: u128, (db, key, value, meta)| {
-            sum.wrapping_add(crate::keyspace::digest::KeyDigest::new(*db as u8, key).entry(
-                value,
-                crate::keyspace::digest::content(value),
-                *meta,
-            ))
-        })
+    let of = |(db, key, value, meta): &(usize, Vec<u8>, Vec<u8>, crate::table::Meta)| {
+        let key_digest = KeyDigest::new(*db as u8, key);
+        if !kind::is_large(meta.kind) {
+            return key_digest.entry(value, content(value), *meta);
+        }
+        let mut hash = Hashed::<true>::new(HashSeed::from_number(3));
+        let mut rest = &value[..];
+        while !rest.is_empty() {
+            let field = take_bytes(&mut rest).expect("they were put");
+            hash.insert(field, take_bytes(&mut rest).expect("they were put"));
+        }
+        key_digest
+            .meta(8, *meta)
+            .wrapping_add(key_digest.of_content(hash.digest()))
+    };
+    contents(keyspace).iter().map(of).fold(0, u128::wrapping_add)
 }
 
 fn chunks_of(
@@ -135,7 +187,7 @@ proptest! {
         during in prop::collection::vec(step(), 1..80),
         budget_bytes in 1..4000usize,
     ) {
-        let mut fixture = Fixture::new();
+        let mut fixture = seeded();
         before.iter().for_each(|step| take(&mut fixture, step));
         let (expect, digest) = (contents(&fixture.keyspace), fixture.keyspace.digest());
         let (time_ms, version) = (fixture.keyspace.time_ms(), fixture.keyspace.version);
@@ -156,7 +208,7 @@ proptest! {
         before in prop::collection::vec(step(), 1..60),
         after in prop::collection::vec(step(), 1..60),
     ) {
-        let (mut here, mut there) = (Fixture::new(), Fixture::new());
+        let (mut here, mut there) = (seeded(), seeded());
         before.iter().for_each(|step| take(&mut here, step));
         there.keyspace = restored(&chunks_of(&mut here.keyspace, 1 << 16, |_| ()));
         for step in &after {
@@ -168,7 +220,7 @@ proptest! {
     }
 
     #[test]
-    fn restoring_anything_is_an_error_at_worst(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..4u8) {
+    fn restoring_anything_is_an_error_at_worst(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..7u8) {
         let mut fixture = Fixture::new();
         fixture.run("SET a 1 ; SET b 2 PX 500");
         let chunks = chunks_of(&mut fixture.keyspace, 1 << 16, |_| ());
@@ -176,6 +228,68 @@ proptest! {
         let _ = keyspace.restore_chunk(&bytes);
         keyspace.restore_chunk(&chunks[0]).expect("the header");
         let _ = keyspace.restore_chunk(&[&[2, kind][..], &bytes].concat());
+    }
+}
+
+#[test]
+fn a_snapshot_cuts_inside_a_large_hash_and_goes_on_while_it_changes() {
+    let mut fixture = seeded();
+    let pairs: Vec<_> = (0..20_000).map(|at| format!("field:{at} value:{at}")).collect();
+    for pairs in pairs.chunks(500) {
+        fixture.run(&format!("HSET large {}", pairs.join(" ")));
+    }
+    fixture.run("HSET small a 1 ; SET string x");
+    let (expect, digest) = (contents(&fixture.keyspace), fixture.keyspace.digest());
+    let mut keyspace = std::mem::take(&mut fixture.keyspace);
+    let mut turn = 0;
+    let chunks = chunks_of(&mut keyspace, 4000, |keyspace| {
+        turn += 1;
+        std::mem::swap(&mut fixture.keyspace, keyspace);
+        fixture.run(&match turn {
+            20 => "RENAME large renamed".to_owned(),
+            30 => "DEL renamed".to_owned(),
+            40 => "FLUSHALL".to_owned(),
+            _ => format!("HSET large field:{turn} changed ; HDEL large field:{}", turn * 3),
+        });
+        fixture.keyspace.release();
+        std::mem::swap(&mut fixture.keyspace, keyspace);
+    });
+    assert!(chunks.len() > 50 && chunks.iter().all(|chunk| chunk.len() < 5000));
+    let copy = restored(&chunks);
+    assert_eq!(contents(&copy), expect);
+    assert_eq!(copy.digest(), digest);
+    while keyspace.is_releasing() {
+        keyspace.release();
+    }
+    assert!(keyspace.memory().allocated < 400_000, "{:?}", keyspace.memory());
+}
+
+#[test]
+fn a_large_collection_in_a_chunk_is_judged() {
+    let mut fixture = seeded();
+    let pairs: Vec<_> = (0..200).map(|at| format!("f{at} v{at}")).collect();
+    fixture.run(&format!("HSET h {}", pairs.join(" ")));
+    let chunks = chunks_of(&mut fixture.keyspace, 400, |_| ());
+    assert!(chunks.len() > 4);
+    let restore = |chunks: &[Vec<u8>]| {
+        let mut keyspace = Keyspace::new(HashSeed::from_number(1));
+        chunks.iter().try_for_each(|chunk| keyspace.restore_chunk(chunk))
+    };
+    assert_eq!(restore(&chunks), Ok(()));
+    for (first, second) in [(2, 3), (1, 2)] {
+        let mut swapped = chunks.clone();
+        swapped.swap(first, second);
+        assert!(restore(&swapped).is_err());
+    }
+    for missing in 1..chunks.len() - 1 {
+        let mut cut = chunks.clone();
+        cut.remove(missing);
+        assert!(restore(&cut).is_err(), "chunk {missing}");
+    }
+    for byte in 0..chunks[1].len() {
+        let mut damaged = chunks.clone();
+        damaged[1][byte] ^= 0x10;
+        assert!(restore(&damaged).is_err(), "byte {byte}");
     }
 }
 

@@ -49,6 +49,7 @@ fn prepared() -> Fixture {
     let mut fixture = Fixture::new();
     fixture.run("MSET a 1 b 2 c 3 d 4 e 5 ; SET volatile x PX 100 ; SET gone x PX 1");
     fixture.run(&format!("SET large {}", "y".repeat(5000)));
+    fixture.run("HSET h a 1 b 2 c 3");
     fixture.keyspace.set_time(fixture.keyspace.time_ms() + 1);
     fixture
 }
@@ -69,6 +70,19 @@ fn a_command_in_slices_does_what_it_does_at_once() {
         "SCAN 0 COUNT 3 MATCH [a-d]*",
         "SCAN 0 TYPE hash COUNT 100",
         "SCAN 0 COUNT 100",
+        "MSETEX 3 a 9 new 8 b 7",
+        "MSETEX 3 a 9 new 8 gone 7 NX",
+        "MSETEX 2 new 8 gone 7 NX PX 50",
+        "MSETEX 2 a 1 gone 7 XX",
+        "LCS a large LEN",
+        "HSET h a 9 new 8 b 7 a 6",
+        "HSET new a 9 b 8 a 7",
+        "HSET a x y",
+        "HDEL h a nothing b a",
+        "HDEL h a b c",
+        "HMGET h a nothing c a",
+        "HGETALL h",
+        "HKEYS nothing",
     ] {
         let source = encoded(script);
         for steps in [1, 2, 3, 7, 1000] {

@@ -5,6 +5,7 @@
 mod connection;
 mod counters;
 mod expiry;
+mod hash;
 mod introspection;
 mod keys;
 mod repligo;
@@ -62,7 +63,7 @@ const PAIRS: KeySpec = KeySpec {
 /// The argument `key`.
 const KEY: Argument = value("key", ArgumentKind::Key(0));
 
-const CHAPTERS: [&[Spec]; 9] = [
+const CHAPTERS: [&[Spec]; 10] = [
     connection::COMMANDS,
     server::COMMANDS,
     introspection::COMMANDS,
@@ -70,6 +71,7 @@ const CHAPTERS: [&[Spec]; 9] = [
     expiry::COMMANDS,
     strings::COMMANDS,
     counters::COMMANDS,
+    hash::COMMANDS,
     transactions::COMMANDS,
     repligo::COMMANDS,
 ];

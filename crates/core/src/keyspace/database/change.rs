@@ -1,0 +1,162 @@
+//! Large collections in a database: changed, handed out to snapshots, taken in, counted.
+
+use super::super::collections::{Large, Reference};
+use super::super::contexts::Changed;
+use super::super::digest::KeyDigest;
+use super::super::kind;
+use super::super::typed::{Parts, Typed};
+use super::Database;
+use crate::table::{EntryRef, HashSeed, Meta};
+
+impl Database {
+    /// Changes the collection of a key, an empty one where there is no such key; an empty one afterwards removes the
+    /// key. `version` is asked for if anything changes. At `time_ms` the key holds a collection of this type or is absent.
+    pub fn change<T: Typed, R>(
+        &mut self,
+        (key, time_ms): (&[u8], u64),
+        version: impl FnOnce() -> u64,
+        change: impl FnOnce(&mut T, HashSeed) -> (R, Changed),
+    ) -> R {
+        let seed = self.hash_seed;
+        let hash = self.table.hash(key);
+        let old = self.table.get(hash, key).filter(|old| {
+            old.kind != kind::NEGATIVE && old.deadline_ms.is_none_or(|deadline_ms| deadline_ms > time_ms)
+        });
+        if let Some((reference, meta)) = old
+            .as_ref()
+            .and_then(|old| Some((Reference::of(old)?, old.meta())))
+        {
+            return self.change_large(key, (reference, meta), (version, change));
+        }
+        let deadline_ms = old.and_then(|old| old.deadline_ms);
+        let mut collection = old.map_or_else(T::default, |old| T::from_record(old.value.to_vec()));
+        let (result, changed) = change(&mut collection, seed);
+        if changed == Changed::Nothing {
+            return result;
+        }
+        let meta = |kind| Meta {
+            deadline_ms,
+            version: version(),
+            kind,
+        };
+        if collection.is_empty() {
+            self.remove_if(key, |_| true);
+            return result;
+        }
+        match collection.into_parts() {
+            Parts::Record(record) => self.put(key, &record, meta(T::KIND)),
+            Parts::Large(large) => {
+                let kind = large.kind();
+                let reference = self.collections.insert(large);
+                self.put(key, &reference.to_bytes(), meta(kind));
+            }
+        }
+        result
+    }
+
+    fn change_large<T: Typed, R>(
+        &mut self,
+        key: &[u8],
+        (reference, old_meta): (Reference, Meta),
+        (version, change): (
+            impl FnOnce() -> u64,
+            impl FnOnce(&mut T, HashSeed) -> (R, Changed),
+        ),
+    ) -> R {
+        let key_digest = KeyDigest::new(self.number, key);
+        let of = |digest, meta| {
+            let value_bytes = reference.to_bytes().len();
+            key_digest
+                .meta(value_bytes, meta)
+                .wrapping_add(key_digest.of_content(digest))
+        };
+        let before = of(self.collections.get(reference).digest(), old_meta);
+        let seed = self.hash_seed;
+        let (result, changed) = self.collections.change(reference, |large| {
+            let mut collection = T::from_large(large);
+            let result = change(&mut collection, seed);
+            match collection.into_parts() {
+                Parts::Large(large) => (large, result),
+                Parts::Record(_) => unreachable!("what is large stays large"),
+            }
+        });
+        if changed == Changed::Nothing {
+            return result;
+        }
+        if self.collections.get(reference).len() == 0 {
+            // What is removed is taken off as it is now.
+            let empty = of(self.collections.get(reference).digest(), old_meta);
+            self.digest = self.digest.wrapping_sub(before).wrapping_add(empty);
+            self.remove_if(key, |_| true);
+            return result;
+        }
+        let meta = Meta {
+            version: version(),
+            ..old_meta
+        };
+        let after = of(self.collections.get(reference).digest(), meta);
+        self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
+        self.table.set_meta(self.table.hash(key), key, meta);
+        result
+    }
+
+    /// Begins a snapshot; one that was under way is given up.
+    pub fn snapshot_begin(&mut self) {
+        self.snapshot_abort();
+        self.table.snapshot_begin();
+        self.collections.snapshot_begin();
+    }
+
+    /// Gives up a snapshot, if one is under way.
+    pub fn snapshot_abort(&mut self) {
+        self.table.snapshot_abort();
+        self.collections.snapshot_end();
+    }
+
+    /// Hands out the next entries of the snapshot, large collections with them; true when they were the last.
+    pub fn snapshot_next(
+        &mut self,
+        budget_bytes: usize,
+        on_entry: &mut dyn FnMut(EntryRef<'_>, Option<Large>),
+    ) -> bool {
+        let Self {
+            table, collections, ..
+        } = self;
+        let is_done = table.snapshot_next(budget_bytes, &mut |entry| {
+            let large = Reference::of(&entry).map(|reference| collections.met(reference));
+            on_entry(entry, large);
+        });
+        if is_done {
+            collections.snapshot_end();
+        }
+        is_done
+    }
+
+    /// Takes in an entry with a large collection, of a snapshot.
+    pub fn restore(&mut self, key: &[u8], large: Large, meta: Meta) {
+        let reference = self.collections.insert(large);
+        self.put(key, &reference.to_bytes(), meta);
+    }
+
+    /// Gives up what a snapshot has read to its end.
+    pub fn discard(&mut self, large: Large) {
+        self.collections.discard(large);
+    }
+
+    /// True while there is storage that is no longer in use and not yet given back.
+    #[inline]
+    pub fn is_releasing(&self) -> bool {
+        self.table.is_releasing() || self.collections.has_remains()
+    }
+
+    /// Bytes of memory of the table and all that it refers to.
+    pub fn memory_bytes(&self) -> usize {
+        self.table.memory_bytes() + self.collections.memory_bytes()
+    }
+
+    /// Bytes of the large collection of an entry, beside the entry.
+    pub fn collection_bytes(&self, entry: &EntryRef<'_>) -> usize {
+        let large = Reference::of(entry).map(|reference| self.collections.get(reference));
+        large.map_or(0, Large::memory_bytes)
+    }
+}
