@@ -67,6 +67,8 @@ pub const SNAPSHOT_CHUNK_BYTES: usize = 64 << 10;
 pub const SNAPSHOT_PIECE_BYTES_MAX: usize = 8 << 20;
 /// Connections to the peer port whose handshake is not over. Real nodes need one each, for milliseconds.
 pub const PEER_HANDSHAKES_MAX: usize = 64;
+/// Connections of clients over TLS whose handshake is not over.
+pub const CLIENT_HANDSHAKES_MAX: usize = 128;
 /// Snapshot chunks sent to a follower and not yet acknowledged.
 pub const SNAPSHOT_CHUNKS_IN_FLIGHT: usize = 16;
 /// Reads that may wait for a confirmed index on one node.

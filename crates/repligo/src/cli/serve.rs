@@ -83,6 +83,9 @@ fn node_config(settings: NodeSettings) -> NodeConfig {
     NodeConfig {
         name: settings.name,
         listen: settings.listen.to_string(),
+        tls_listen: settings
+            .tls_listen
+            .map(|(address, tls)| (address.to_string(), tls)),
         unix_socket: settings.unix_socket,
         peer_listen: settings.peer_listen.to_string(),
         admin_listen: Some(settings.admin_listen.to_string()),
@@ -116,11 +119,14 @@ fn print_ready(ready: &Ready) {
     let shown =
         |address: Option<std::net::SocketAddr>| address.map_or_else(|| "-".to_string(), |a| a.to_string());
     super::print(format_args!(
-        "repligo ready name={} resp={} peer={} admin={} pid={}\n",
+        "repligo ready name={} resp={} peer={} admin={} pid={}{}\n",
         ready.name,
         ready.resp,
         shown(ready.peer),
         shown(ready.admin),
-        ready.pid
+        ready.pid,
+        ready
+            .tls
+            .map_or_else(String::new, |address| format!(" tls={address}"))
     ));
 }

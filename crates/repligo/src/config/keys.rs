@@ -121,6 +121,39 @@ pub static KEYS: &[Key] = &[
         "127.0.0.1:6379",
     )),
     per_node(key(
+        "tls-listen",
+        Kind::Address,
+        "IP:PORT",
+        "Where Redis clients connect over TLS, beside --listen; the same address: instead of it",
+    )),
+    key(
+        "tls-cert",
+        Kind::Path,
+        "FILE",
+        "Certificate of this node for its clients",
+    ),
+    key(
+        "tls-key",
+        Kind::Path,
+        "FILE",
+        "Key of that certificate (mode 600)",
+    ),
+    key(
+        "tls-client-ca",
+        Kind::Path,
+        "FILE",
+        "Certificates of the authorities whose clients are believed; without it no client is asked for one",
+    ),
+    with_default(
+        key(
+            "tls-client-auth",
+            Kind::Choice(&["optional", "required"]),
+            "MODE",
+            "Whether clients must show a certificate of --tls-client-ca: optional or required",
+        ),
+        "required",
+    ),
+    per_node(key(
         "unix-socket",
         Kind::Path,
         "PATH",

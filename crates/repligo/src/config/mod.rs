@@ -15,6 +15,7 @@ pub mod refusals;
 mod secret;
 pub mod show;
 pub mod suggest;
+mod tls;
 pub mod units;
 mod unix_socket;
 pub mod url;
@@ -32,6 +33,7 @@ use error::Problems;
 use layers::{Layered, Sources};
 use origin::Origins;
 
+use crate::tls::clients::ClientTls;
 use crate::tls::keys::PeerSource;
 
 pub use unix_socket::{PATH_BYTES_MAX, UnixSocket};
@@ -52,6 +54,8 @@ pub struct NodeSettings {
     pub name: String,
     /// RESP listener.
     pub listen: SocketAddr,
+    /// Listener for clients over TLS and its files; the address of `listen` takes its place.
+    pub tls_listen: Option<(SocketAddr, ClientTls)>,
     /// Socket file for clients of this machine.
     pub unix_socket: Option<UnixSocket>,
     /// Peer listener; used in a cluster only.

@@ -41,10 +41,11 @@ const SETTINGS: &[(&str, Instead)] = &[
     ("databases", Nothing("there are always 16 databases")),
     ("unixsocket", Key("unix-socket")),
     ("unixsocketperm", Key("unix-socket-mode")),
-    (
-        "tls-port",
-        Nothing("TLS does not exist yet, so use a tunnel or a trusted network"),
-    ),
+    ("tls-port", Key("tls-listen")),
+    ("tls-cert-file", Key("tls-cert")),
+    ("tls-key-file", Key("tls-key")),
+    ("tls-ca-cert-file", Key("tls-client-ca")),
+    ("tls-auth-clients", Key("tls-client-auth")),
     (
         "tcp-keepalive",
         Nothing("silent clients are always probed, so leave it out"),

@@ -13,7 +13,7 @@ use super::cluster::Member;
 use super::error::{Origin, Problem, Problems};
 use super::layers::{Layered, Setting};
 use super::value::Value;
-use super::{LogFormat, NodeSettings, origin, peers, secret};
+use super::{LogFormat, NodeSettings, origin, peers, secret, tls};
 use super::{PATH_BYTES_MAX, UnixSocket};
 
 /// Distance of the peer port from the RESP port where it is not given.
@@ -41,6 +41,7 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
         name: text(layered, "name").expect("name has a default"),
         listen,
         unix_socket: unix_socket(layered),
+        tls_listen: tls::settle(layered, &mut problems),
         peer_listen,
         admin_listen,
         advertise: text(layered, "advertise"),
@@ -75,6 +76,7 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
     };
     settings.needs_password = needs_password(layered, &settings);
     check_exposure(layered, &settings, &mut problems);
+    tls::check(layered, &settings, &mut problems);
     check_unix_socket(layered, &settings, &mut problems);
     check_ports(layered, &settings, &mut problems);
     check_cluster(layered, &settings, &mut problems);
@@ -109,7 +111,7 @@ pub(super) fn switch(layered: &Layered, name: &str) -> bool {
     layered.get(name).value == Some(Value::Switch(true))
 }
 
-fn address(layered: &Layered, name: &str) -> Option<SocketAddr> {
+pub(super) fn address(layered: &Layered, name: &str) -> Option<SocketAddr> {
     match layered.get(name).value {
         Some(Value::Address(address)) => Some(address),
         _ => None,
@@ -172,14 +174,14 @@ fn derived_address(layered: &Layered, name: &str, offset: u16, problems: &mut Ve
     }
 }
 
-fn is_exposed(ip: IpAddr) -> bool {
+pub(super) fn is_exposed(ip: IpAddr) -> bool {
     !ip.is_loopback()
 }
 
 /// Strangers can connect, and nobody said that this is all right.
 fn needs_password(layered: &Layered, settings: &NodeSettings) -> bool {
     let open = settings.unix_socket.as_ref().is_some_and(UnixSocket::is_open);
-    (open || is_exposed(settings.listen.ip())) && !switch(layered, "insecure")
+    (open || is_exposed(settings.listen.ip()) || tls::is_exposed(settings)) && !switch(layered, "insecure")
 }
 
 fn check_exposure(layered: &Layered, settings: &NodeSettings, problems: &mut Vec<Problem>) {
@@ -243,6 +245,7 @@ fn check_ports(layered: &Layered, settings: &NodeSettings, problems: &mut Vec<Pr
     if !settings.members.is_empty() {
         used.push(("peer-listen", settings.peer_listen));
     }
+    used.extend(tls::own_port(settings));
     for (position, (name, address)) in used.iter().enumerate() {
         for (other, other_address) in &used[..position] {
             if address.port() != 0

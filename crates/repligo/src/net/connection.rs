@@ -186,7 +186,7 @@ impl Connection {
             );
             return Sent::Broken;
         }
-        let Some(stream) = &self.io.stream else {
+        let Some(stream) = &mut self.io.stream else {
             return Sent::All;
         };
         let mut rest = SENT_AT_ONCE_BYTES;
@@ -211,8 +211,12 @@ impl Connection {
                 Err(_) => return Sent::Broken,
             }
         }
-        self.io.write_blocked = false;
-        Sent::All
+        self.io.write_blocked = stream.has_unsent() && !matches!(stream.send_unsent(), Ok(true));
+        if self.io.write_blocked {
+            Sent::Blocked
+        } else {
+            Sent::All
+        }
     }
 
     /// Drives the connection as far as the socket and the core allow; ready when it is over.
@@ -252,7 +256,8 @@ impl Connection {
                 return Poll::Pending;
             }
             if self.session.closing {
-                let over = self.session.replies.waiting() == 0 && self.session.replies.pending_bytes() == 0;
+                let replies = &self.session.replies;
+                let over = replies.waiting() == 0 && replies.pending_bytes() == 0 && !self.io.write_blocked;
                 return if over { Poll::Ready(()) } else { Poll::Pending };
             }
             if self.session.is_stalled() {

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::options;
 use super::stream::ClientStream;
+use super::tls_listener::Admit;
 use crate::node::Node;
 use crate::session::Endpoints;
 
@@ -51,11 +52,17 @@ async fn pause_after(error: &std::io::Error) {
     tokio::time::sleep(PAUSE).await;
 }
 
-fn admit(node: &Rc<Node>, stream: ClientStream, endpoints: Endpoints) {
+/// Admits clients whose connections somebody else has accepted.
+pub fn admission(node: &Rc<Node>) -> Admit {
+    let node = node.clone();
+    Rc::new(move |stream, endpoints| admit(&node, stream, endpoints))
+}
+
+fn admit(node: &Rc<Node>, mut stream: ClientStream, endpoints: Endpoints) {
     let mut worker = node.worker.borrow_mut();
     if worker.connections.len() >= worker.parameters.maxclients() {
         worker.shared.metrics.connections_rejected.add(1);
-        refuse(&stream);
+        refuse(&mut stream);
         return;
     }
     let slot = worker.open_connection(Some(stream), endpoints);
@@ -68,7 +75,7 @@ fn admit(node: &Rc<Node>, stream: ClientStream, endpoints: Endpoints) {
 
 /// Tells a client that there is no room for it. A fresh socket takes a line without waiting; should it not,
 /// the client sees the end of the stream.
-fn refuse(stream: &ClientStream) {
+fn refuse(stream: &mut ClientStream) {
     let _ = stream.try_write(format!("-{}\r\n", words::TOO_MANY_CLIENTS).as_bytes());
 }
 

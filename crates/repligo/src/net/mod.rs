@@ -16,4 +16,5 @@ pub mod report;
 pub mod socket;
 mod standing;
 pub mod stream;
+pub mod tls_listener;
 pub mod unix;

@@ -126,6 +126,7 @@ fn remedy(what: &'static str, error: &io::Error) -> &'static str {
     }
     match what {
         "peer" => of_flag!("--peer-listen"),
+        "TLS" => of_flag!("--tls-listen"),
         "admin" => of_flag!("--admin-listen"),
         _ => of_flag!("--listen"),
     }

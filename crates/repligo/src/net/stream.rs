@@ -1,4 +1,4 @@
-//! The byte stream of one client: TCP, or a Unix domain socket.
+//! The byte stream of one client: TCP, TLS over TCP, or a Unix domain socket.
 //!
 //! One enum and not a trait object: the hot path reads and writes through it, and a branch costs less than
 //! an indirect call.
@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::tls::stream::TlsStream;
+
 /// The socket of one client.
 #[derive(Debug)]
 pub enum ClientStream {
@@ -18,6 +20,8 @@ pub enum ClientStream {
     Tcp(TcpStream),
     /// Through a socket file of this machine.
     Unix(UnixStream),
+    /// Over the network, encrypted.
+    Tls(Box<TlsStream>),
 }
 
 impl ClientStream {
@@ -27,15 +31,36 @@ impl ClientStream {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => stream.poll_read(cx, buffer),
         }
     }
 
     /// Writes what fits without waiting.
     #[inline]
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Unix(stream) => stream.try_write(bytes),
+            Self::Tls(stream) => stream.try_write(bytes),
+        }
+    }
+
+    /// Whether bytes that were taken have not left yet: encrypted ones may wait for the socket.
+    #[inline]
+    pub fn has_unsent(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => false,
+            Self::Tls(stream) => stream.has_unsent(),
+        }
+    }
+
+    /// Sends bytes that were taken before; true when all have left.
+    #[cold]
+    pub fn send_unsent(&mut self) -> io::Result<bool> {
+        match self.try_write(&[]) {
+            Ok(_) => Ok(!self.has_unsent()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -45,6 +70,7 @@ impl ClientStream {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
+            Self::Tls(stream) => stream.poll_read_ready(cx),
         }
     }
 
@@ -53,6 +79,7 @@ impl ClientStream {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(cx),
             Self::Unix(stream) => stream.poll_write_ready(cx),
+            Self::Tls(stream) => stream.poll_write_ready(cx),
         }
     }
 }
@@ -62,6 +89,7 @@ impl AsRawFd for ClientStream {
         match self {
             Self::Tcp(stream) => stream.as_raw_fd(),
             Self::Unix(stream) => stream.as_raw_fd(),
+            Self::Tls(stream) => stream.as_raw_fd(),
         }
     }
 }

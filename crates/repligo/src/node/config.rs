@@ -12,6 +12,7 @@ use repligo_core::origin::OriginMap;
 use crate::config::UnixSocket;
 use crate::origin::OriginConfig;
 use crate::telemetry::Shared;
+use crate::tls::clients::ClientTls;
 use crate::tls::keys::PeerSource;
 
 /// Serves admin HTTP on the given, already bound listener, on a thread of its own. It gets the shared
@@ -28,6 +29,8 @@ pub struct Ready {
     pub name: String,
     /// Where clients connect.
     pub resp: SocketAddr,
+    /// Where clients connect over TLS; `None` where they cannot.
+    pub tls: Option<SocketAddr>,
     /// Where other nodes connect; `None` on a single node.
     pub peer: Option<SocketAddr>,
     /// Admin HTTP; `None` when it is off.
@@ -61,6 +64,9 @@ pub struct NodeConfig {
     pub name: String,
     /// RESP listener, `host:port`; port 0 takes a free one.
     pub listen: String,
+    /// Listener for clients over TLS, `host:port`, and its files; the address of `listen` takes its place, so that no
+    /// client is served in plain text. `None` for none.
+    pub tls_listen: Option<(String, ClientTls)>,
     /// Socket file for clients of this machine, beside `listen`; `None` for none.
     pub unix_socket: Option<UnixSocket>,
     /// Listener for other nodes; used only with a non-empty `cluster`.
@@ -114,6 +120,7 @@ impl Default for NodeConfig {
         Self {
             name: "n1".to_owned(),
             listen: "127.0.0.1:6379".to_owned(),
+            tls_listen: None,
             unix_socket: None,
             peer_listen: "127.0.0.1:16379".to_owned(),
             admin_listen: None,

@@ -42,6 +42,7 @@ pub(super) fn log_start(config: &NodeConfig, ready: &Ready) {
         version = %env!("CARGO_PKG_VERSION"),
         name = %config.name,
         resp = %ready.resp,
+        tls = %shown(ready.tls),
         peer = %shown(ready.peer),
         admin = %shown(ready.admin),
         data_dir = %dir.display(),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Node, NodeConfig, NodeError};
-use crate::tls::keys::KeyStore;
+use crate::tls::clients::ClientTls;
+use crate::tls::keys::{KeyStore, OwnKeys};
+use crate::tls::watched::{FileTrouble, Watched};
 
 /// The keys of a node of a cluster; `None` for a single node, and where plain links are allowed.
 ///
@@ -18,11 +20,11 @@ pub fn open(config: &NodeConfig, is_cluster: bool) -> Result<Option<Arc<KeyStore
     }
     match &config.peer_source {
         Some(source) => {
-            let store = KeyStore::open(source.clone(), &config.name);
-            let store = store.map_err(|(path, what, remedy)| {
-                NodeError::Keys(format!("{}: {what}\n  do: {remedy}", path.display()))
-            })?;
-            Ok(Some(store))
+            let own = OwnKeys {
+                source: source.clone(),
+                name: config.name.clone(),
+            };
+            KeyStore::open(own).map(Some).map_err(refused)
         }
         None if config.insecure_peers => {
             tracing::warn!(
@@ -39,16 +41,37 @@ pub fn open(config: &NodeConfig, is_cluster: bool) -> Result<Option<Arc<KeyStore
     }
 }
 
+/// The keys of the listener for clients over TLS, if there is one.
+///
+/// # Errors
+/// A file cannot be used.
+pub fn open_for_clients(config: &NodeConfig) -> Result<Option<Arc<Watched<ClientTls>>>, NodeError> {
+    let Some((_, tls)) = &config.tls_listen else {
+        return Ok(None);
+    };
+    let opened = Watched::open(tls.clone());
+    opened.map(Some).map_err(refused)
+}
+
+fn refused((path, what, remedy): FileTrouble) -> NodeError {
+    NodeError::Keys(format!("{}: {what}\n  do: {remedy}", path.display()))
+}
+
 /// Reads the files again when the operator says so (SIGHUP), beside looking at them every second.
 pub async fn reload_on_hangup(node: Rc<Node>) {
-    let Some(store) = node.peer_keys.clone() else {
+    if node.peer_keys.is_none() && node.client_keys.is_none() {
         return;
-    };
+    }
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         tracing::warn!("SIGHUP cannot be listened for: files are read again when they change");
         return;
     };
     while hangup.recv().await.is_some() {
-        store.look_now();
+        if let Some(keys) = &node.peer_keys {
+            keys.look_now();
+        }
+        if let Some(keys) = &node.client_keys {
+            keys.look_now();
+        }
     }
 }

@@ -28,14 +28,15 @@ use crate::disk::{DirectoryLock, Disk, Forming, OpenOptions};
 use crate::net::gather::Gathering;
 use crate::net::hello::{FEATURE_LEVEL, Hello};
 use crate::net::links::Links;
-use crate::net::{dial, listener};
+use crate::net::{dial, listener, tls_listener};
 use crate::origin;
 use crate::telemetry::metrics::for_all_commands;
 use crate::telemetry::{Facts, Phase, Shared, clock, process};
+use crate::tls::clients::ClientKeyStore;
 use crate::tls::keys::KeyStore;
 
 /// Open files that a node needs besides its clients'.
-const OWN_FILES: u64 = 128;
+const OWN_FILES: u64 = 128 + limits::PEER_HANDSHAKES_MAX as u64 + limits::CLIENT_HANDSHAKES_MAX as u64;
 
 /// What the tasks of a worker share.
 pub struct Node {
@@ -43,6 +44,8 @@ pub struct Node {
     pub worker: RefCell<Worker>,
     /// What clients have sent since the last turn, apart so that both can be borrowed together.
     pub gathering: RefCell<Gathering>,
+    /// Keys of the listener for clients over TLS, if there is one.
+    pub client_keys: Option<Arc<ClientKeyStore>>,
     /// Keys of the peer links; `None` on a single node, and where they are plain.
     pub peer_keys: Option<Arc<KeyStore>>,
 }
@@ -174,6 +177,7 @@ fn check_origin(config: &NodeConfig, directory: &Directory) -> Result<(), NodeEr
 /// Everything that keeps a node from starting or from going on; each text names a remedy.
 pub fn run(mut config: NodeConfig) -> Result<(), NodeError> {
     let topology = Topology::new(&config)?;
+    let client_keys = keys::open_for_clients(&config)?;
     let peer_keys = keys::open(&config, topology.is_cluster())?;
     let listeners = Listeners::bind(&config, topology.is_cluster())?;
     process::raise_open_files(config.maxclients as u64 + OWN_FILES);
@@ -203,6 +207,7 @@ pub fn run(mut config: NodeConfig) -> Result<(), NodeError> {
         config,
         topology,
         peer_keys,
+        client_keys,
         listeners,
         shared,
         ready,
@@ -219,6 +224,7 @@ struct Setup {
     config: NodeConfig,
     topology: Topology,
     peer_keys: Option<Arc<KeyStore>>,
+    client_keys: Option<Arc<ClientKeyStore>>,
     listeners: Listeners,
     shared: Arc<Shared>,
     ready: Ready,
@@ -310,6 +316,7 @@ async fn serve(mut setup: Setup) -> Result<Option<DirectoryLock>, NodeError> {
     let node = Rc::new(Node {
         worker: RefCell::new(worker),
         gathering: RefCell::default(),
+        client_keys: setup.client_keys.take(),
         peer_keys: setup.peer_keys.take(),
     });
     let me = setup.topology.me;
@@ -347,11 +354,18 @@ fn spawn_network(node: &Rc<Node>, setup: &Setup) -> Result<Vec<JoinHandle<()>>, 
             tokio::task::spawn_local(dial::dial_peer(node.clone(), peer, address));
         }
     }
-    let listener = adopt(&setup.listeners.client).map_err(system("cannot set up the RESP listener"))?;
-    let mut accepting = vec![tokio::task::spawn_local(listener::accept_clients(
-        node.clone(),
-        listener,
-    ))];
+    let mut accepting = Vec::new();
+    if let Some(bound) = &setup.listeners.client {
+        let listener = adopt(bound).map_err(system("cannot set up the RESP listener"))?;
+        let accept = listener::accept_clients(node.clone(), listener);
+        accepting.push(tokio::task::spawn_local(accept));
+    }
+    if let (Some(bound), Some(keys)) = (&setup.listeners.tls, &node.client_keys) {
+        let listener = adopt(bound).map_err(system("cannot set up the TLS listener"))?;
+        let admit = listener::admission(node);
+        let accept = tls_listener::accept_tls_clients(listener, keys.clone(), admit);
+        accepting.push(tokio::task::spawn_local(accept));
+    }
     if let Some(file) = &setup.listeners.unix {
         let listener = file.listener().and_then(tokio::net::UnixListener::from_std);
         let listener = listener.map_err(system("cannot set up the Unix socket listener"))?;

@@ -1,12 +1,8 @@
-//! What a node shows on its peer links and whom it believes there; read again when the files change.
-//!
-//! A thread of its own looks at the files, so that the worker never waits for a disk. Links that exist go
-//! on: a change is for the next handshake. A change that cannot be used is logged, and what was in use stays.
+//! What a node shows on its peer links and whom it believes there: from a secret, or from certificates.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -16,10 +12,9 @@ use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerCon
 use super::authority::{Authority, Issued, Subject, Validity};
 use super::identity::NodeIdentity;
 use super::verify::NodeVerifier;
+use super::watched::{FileTrouble, Source, Watched};
 use super::{pem, provider, reason, secret};
 
-/// Between two looks at the files.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Of a certificate that a node issues itself.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// How far the clock of another node may be behind.
@@ -45,12 +40,6 @@ pub enum PeerSource {
     },
 }
 
-/// What tells whether a file has changed: when, how long, and which one it is.
-type Stamp = Option<(SystemTime, u64, u64)>;
-
-/// What is wrong: the file, what it is, and what to do.
-pub type FileTrouble = (PathBuf, String, String);
-
 impl PeerSource {
     fn paths(&self) -> Vec<&Path> {
         match self {
@@ -61,15 +50,6 @@ impl PeerSource {
                 authority,
             } => vec![certificate, key, authority],
         }
-    }
-
-    fn stamps(&self) -> Vec<Stamp> {
-        use std::os::unix::fs::MetadataExt as _;
-        let stamp = |path: &&Path| {
-            let metadata = std::fs::metadata(path).ok()?;
-            Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
-        };
-        self.paths().iter().map(stamp).collect()
     }
 }
 
@@ -261,107 +241,30 @@ pub fn node_of(session: &Connection) -> Option<String> {
     Some(NodeIdentity::of(&end)?.name)
 }
 
-/// The present keys, shared between the worker and the thread that keeps them fresh.
-pub struct KeyStore {
-    source: PeerSource,
-    name: String,
-    current: Mutex<Arc<PeerKeys>>,
-    ask: SyncSender<()>,
+/// A node, and where its keys come from.
+pub struct OwnKeys {
+    /// Where they come from.
+    pub source: PeerSource,
+    /// Name of the node.
+    pub name: String,
 }
 
-impl std::fmt::Debug for KeyStore {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeyStore")
-            .field("source", &self.source)
-            .finish_non_exhaustive()
-    }
-}
+impl Source for OwnKeys {
+    type Keys = PeerKeys;
+    const WHAT: &'static str = "the peer links";
 
-impl KeyStore {
-    /// Reads the files and watches them from now on.
-    ///
-    /// # Errors
-    /// As [`PeerKeys::load`].
-    pub fn open(source: PeerSource, name: &str) -> Result<Arc<Self>, FileTrouble> {
-        let stamps = source.stamps();
-        let keys = PeerKeys::load(&source, name, UnixTime::now())?;
-        let (ask, asked) = sync_channel(1);
-        let store = Arc::new(Self {
-            ask,
-            source,
-            name: name.to_owned(),
-            current: Mutex::new(Arc::new(keys)),
-        });
-        let watched = Arc::downgrade(&store);
-        let watch = move || {
-            let mut seen = Seen {
-                stamps,
-                has_failed: false,
-            };
-            while let Some(is_asked) = wait(&asked) {
-                let Some(store) = watched.upgrade() else { return };
-                store.look(&mut seen, is_asked);
-            }
-        };
-        let thread = std::thread::Builder::new().name("repligo-keys".to_owned());
-        thread.spawn(watch).map_err(|error| {
-            let remedy = "raise the limit of processes and threads (ulimit -u)".to_owned();
-            (PathBuf::new(), error.to_string(), remedy)
-        })?;
-        Ok(store)
+    fn paths(&self) -> Vec<&Path> {
+        self.source.paths()
     }
 
-    /// Looks at the files at once.
-    pub fn look_now(&self) {
-        // One word that was not heard yet is as good as two.
-        let _ = self.ask.try_send(());
+    fn load(&self, now: UnixTime) -> Result<PeerKeys, FileTrouble> {
+        PeerKeys::load(&self.source, &self.name, now)
     }
 
-    /// What is in use now.
-    pub fn current(&self) -> Arc<PeerKeys> {
-        self.current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn look(&self, seen: &mut Seen, is_asked: bool) {
-        let stamps = self.source.stamps();
-        let now = UnixTime::now();
-        let has_changed = is_asked || stamps != seen.stamps;
-        if !has_changed && !self.current().is_due(now) {
-            return;
-        }
-        seen.stamps = stamps;
-        match PeerKeys::load(&self.source, &self.name, now) {
-            Ok(keys) => {
-                *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
-                if has_changed {
-                    tracing::info!("the keys of the peer links were read again: they hold for new links");
-                }
-                seen.has_failed = false;
-            }
-            Err((path, what, remedy)) => {
-                if has_changed || !seen.has_failed {
-                    tracing::error!("{}: {what}; {remedy}. The keys in use stay", path.display());
-                }
-                seen.has_failed = true;
-            }
-        }
+    fn is_due(keys: &PeerKeys, now: UnixTime) -> bool {
+        keys.is_due(now)
     }
 }
 
-/// What the thread that watches has seen last.
-struct Seen {
-    stamps: Vec<Stamp>,
-    has_failed: bool,
-}
-
-/// Whether somebody has asked; `None` when nobody can any more.
-fn wait(asked: &Receiver<()>) -> Option<bool> {
-    match asked.recv_timeout(LOOK_EVERY) {
-        Ok(()) => Some(true),
-        Err(RecvTimeoutError::Timeout) => Some(false),
-        Err(RecvTimeoutError::Disconnected) => None,
-    }
-}
+/// The present keys of the peer links.
+pub type KeyStore = Watched<OwnKeys>;

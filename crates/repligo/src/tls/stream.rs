@@ -33,6 +33,8 @@ pub struct TlsStream {
     session: Connection,
     /// Encrypted bytes for which the last reader had no room.
     unread: Vec<u8>,
+    /// The last reader's room was filled: there may be more, decrypted already.
+    is_full: bool,
     /// The other side has closed the connection.
     is_over: bool,
 }
@@ -61,6 +63,7 @@ impl TlsStream {
             tcp,
             session,
             unread: Vec::new(),
+            is_full: false,
             is_over: false,
         };
         match std::future::poll_fn(|cx| stream.poll_handshake(cx)).await {
@@ -149,7 +152,8 @@ impl TlsStream {
                     Err(error) => return Err(error),
                 }
             }
-            if bytes.is_empty() || buffer.remaining() == 0 {
+            self.is_full = buffer.remaining() == 0;
+            if bytes.is_empty() || self.is_full {
                 return Ok(());
             }
             self.session.read_tls(bytes)?;
@@ -204,6 +208,14 @@ impl TlsStream {
         Ok(count)
     }
 
+    /// As [`Self::try_write_vectored`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write_vectored(&[IoSlice::new(bytes)])
+    }
+
     /// Whether encrypted bytes wait for the socket.
     pub fn has_unsent(&self) -> bool {
         self.session.wants_write()
@@ -216,7 +228,7 @@ impl TlsStream {
 
     /// Asks to be woken when the socket has something to read.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.unread.is_empty() || self.is_over {
+        if self.is_full || !self.unread.is_empty() || self.is_over {
             return Poll::Ready(Ok(()));
         }
         self.tcp.poll_read_ready(cx)

@@ -101,7 +101,8 @@ const STOPPING: Form = Form::Choice(&["default", "save", "nosave", "now", "force
 const AT_START: &str = "it is chosen at start; restart the node with --listen";
 const DURABILITY: &str = "durability is chosen at start with --durability";
 const NO_CLUSTER_MODE: &str = "there is no cluster mode: any node takes any request";
-const NO_TLS: &str = "clients are not encrypted by this parameter; put a TLS proxy in front of the node";
+const TLS_AT_START: &str =
+    "flags at start say it: --tls-listen, --tls-cert, --tls-key, --tls-client-ca, --tls-client-auth";
 const NO_COUNTERPART: &str = "nothing corresponds to it here; leave it at the value that CONFIG GET shows";
 const ONE_LOG: &str = "followers copy the leader's log, and no parameter changes how; see docs/operations.md";
 const STOP: &str = "SIGTERM hands leadership over, answers what is in flight and syncs; stop a node with it";
@@ -383,27 +384,27 @@ pub(super) const ROWS: &[Row] = &[
         "tls-auth-clients",
         Form::Choice(&["no", "yes", "optional"]),
         "yes",
-        NO_TLS,
+        TLS_AT_START,
     ),
-    given("tls-ca-cert-dir", Form::Text, "", NO_TLS),
-    given("tls-ca-cert-file", Form::Text, "", NO_TLS),
-    given("tls-cert-file", Form::Text, "", NO_TLS),
-    given("tls-ciphers", Form::Text, "", NO_TLS),
-    given("tls-ciphersuites", Form::Text, "", NO_TLS),
-    given("tls-client-cert-file", Form::Text, "", NO_TLS),
-    given("tls-client-key-file", Form::Text, "", NO_TLS),
-    given("tls-client-key-file-pass", Form::Text, "", NO_TLS),
-    given("tls-cluster", Form::Flag, "no", NO_TLS),
-    given("tls-dh-params-file", Form::Text, "", NO_TLS),
-    given("tls-key-file", Form::Text, "", NO_TLS),
-    given("tls-key-file-pass", Form::Text, "", NO_TLS),
-    given("tls-port", PORT, "0", NO_TLS),
-    given("tls-prefer-server-ciphers", Form::Flag, "no", NO_TLS),
-    given("tls-protocols", Form::Text, "", NO_TLS),
-    given("tls-replication", Form::Flag, "no", NO_TLS),
-    given("tls-session-cache-size", NATURAL_32, "20480", NO_TLS),
-    given("tls-session-cache-timeout", NATURAL_32, "300", NO_TLS),
-    given("tls-session-caching", Form::Flag, "yes", NO_TLS),
+    given("tls-ca-cert-dir", Form::Text, "", TLS_AT_START),
+    given("tls-ca-cert-file", Form::Text, "", TLS_AT_START),
+    given("tls-cert-file", Form::Text, "", TLS_AT_START),
+    given("tls-ciphers", Form::Text, "", TLS_AT_START),
+    given("tls-ciphersuites", Form::Text, "", TLS_AT_START),
+    given("tls-client-cert-file", Form::Text, "", TLS_AT_START),
+    given("tls-client-key-file", Form::Text, "", TLS_AT_START),
+    given("tls-client-key-file-pass", Form::Text, "", TLS_AT_START),
+    given("tls-cluster", Form::Flag, "no", TLS_AT_START),
+    given("tls-dh-params-file", Form::Text, "", TLS_AT_START),
+    given("tls-key-file", Form::Text, "", TLS_AT_START),
+    given("tls-key-file-pass", Form::Text, "", TLS_AT_START),
+    given("tls-port", PORT, "0", TLS_AT_START),
+    given("tls-prefer-server-ciphers", Form::Flag, "no", TLS_AT_START),
+    given("tls-protocols", Form::Text, "", TLS_AT_START),
+    given("tls-replication", Form::Flag, "no", TLS_AT_START),
+    given("tls-session-cache-size", NATURAL_32, "20480", TLS_AT_START),
+    given("tls-session-cache-timeout", NATURAL_32, "300", TLS_AT_START),
+    given("tls-session-caching", Form::Flag, "yes", TLS_AT_START),
     kept("tracking-table-max-keys", NATURAL, "1000000"),
     immutable("unixsocket", ""),
     immutable("unixsocketperm", "0"),

@@ -1,0 +1,123 @@
+//! The listener for clients over TLS: its address, its files, and what must stand together.
+
+use std::net::SocketAddr;
+
+use super::NodeSettings;
+use super::error::Problem;
+use super::layers::Layered;
+use super::refusals::{self, address, path, place, switch, text};
+use crate::tls::clients::{ClientCertificates, ClientTls};
+
+const LISTEN: &str = "tls-listen";
+const CERTIFICATE: &str = "tls-cert";
+const KEY: &str = "tls-key";
+const AUTHORITY: &str = "tls-client-ca";
+
+/// Address and files, if TLS is asked for.
+pub(super) fn settle(layered: &Layered, problems: &mut Vec<Problem>) -> Option<(SocketAddr, ClientTls)> {
+    let listen = address(layered, LISTEN);
+    let given = [CERTIFICATE, KEY, AUTHORITY].map(|name| (name, path(layered, name)));
+    let Some(listen) = listen else {
+        if let Some((name, _)) = given.iter().find(|(_, path)| path.is_some()) {
+            let what = format!("{name} is given and {LISTEN} is not");
+            problems.push(Problem::new(
+                place(layered, name),
+                what,
+                "give --tls-listen IP:PORT, too",
+            ));
+        }
+        return None;
+    };
+    let [(_, certificate), (_, key), (_, authority)] = given;
+    let (Some(certificate), Some(key)) = (certificate, key) else {
+        let what = format!("{LISTEN} needs a certificate and its key");
+        let remedy = "give --tls-cert FILE and --tls-key FILE (repligo cert server makes some)";
+        problems.push(Problem::new(place(layered, LISTEN), what, remedy));
+        return None;
+    };
+    let which = match text(layered, "tls-client-auth").as_deref() {
+        Some("optional") => ClientCertificates::Optional,
+        _ => ClientCertificates::Required,
+    };
+    let tls = ClientTls {
+        certificate,
+        key,
+        authority: authority.map(|path| (path, which)),
+    };
+    Some((listen, tls))
+}
+
+/// Whether other machines reach the listener.
+pub(super) fn is_exposed(settings: &NodeSettings) -> bool {
+    let listen = settings.tls_listen.as_ref();
+    listen.is_some_and(|(address, _)| refusals::is_exposed(address.ip()))
+}
+
+/// The port, where it is not that of `listen`, whose place it then takes.
+pub(super) fn own_port(settings: &NodeSettings) -> Option<(&'static str, SocketAddr)> {
+    let (address, _) = settings.tls_listen.as_ref()?;
+    (*address != settings.listen).then_some((LISTEN, *address))
+}
+
+/// Encryption is no authentication: who can connect needs a password all the same.
+pub(super) fn check(layered: &Layered, settings: &NodeSettings, problems: &mut Vec<Problem>) {
+    if !is_exposed(settings) || settings.requirepass.is_some() || switch(layered, "insecure") {
+        return;
+    }
+    problems.push(Problem::new(
+        place(layered, LISTEN),
+        "tls-listen is reachable from other machines and no password is set".to_owned(),
+        "give --requirepass-file FILE, or listen on 127.0.0.1, or give --insecure if the network is trusted",
+    ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layers::Sources;
+    use super::*;
+
+    fn given(flags: &[(&str, &str)]) -> Result<NodeSettings, String> {
+        let owned = |(name, text): &(&str, &str)| (name.to_string(), text.to_string());
+        let layered = Layered::read(&Sources {
+            flags: flags.iter().map(owned).collect(),
+            ..Default::default()
+        });
+        refusals::settle(&layered.expect("well formed")).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn a_tls_listener_needs_its_files_and_a_password_beyond_loopback() {
+        let files = [("tls-cert", "c"), ("tls-key", "k")];
+        let local = [&files[..], &[("tls-listen", "127.0.0.1:6380")]].concat();
+        let settings = given(&local).expect("accepted");
+        let (address, tls) = settings.tls_listen.expect("asked for");
+        assert_eq!((address.port(), tls.authority), (6380, None));
+        let instead = [&files[..], &[("tls-listen", "127.0.0.1:6379")]].concat();
+        assert!(given(&instead).is_ok(), "in place of the plain listener");
+        let optional = [
+            &local[..],
+            &[("tls-client-ca", "a"), ("tls-client-auth", "optional")],
+        ]
+        .concat();
+        let authority = given(&optional)
+            .expect("accepted")
+            .tls_listen
+            .and_then(|(_, tls)| tls.authority);
+        assert_eq!(authority, Some(("a".into(), ClientCertificates::Optional)));
+        for (flags, part) in [
+            (vec![("tls-listen", "127.0.0.1:6380")], "--tls-cert FILE"),
+            (files.to_vec(), "tls-cert is given and tls-listen is not"),
+            (
+                [&files[..], &[("tls-listen", "0.0.0.0:6380")]].concat(),
+                "no password is set",
+            ),
+            (
+                [&files[..], &[("tls-listen", "127.0.0.1:7379")]].concat(),
+                "both use port 7379",
+            ),
+        ] {
+            let text = given(&flags).expect_err("refused");
+            assert!(text.contains(part), "{part}:\n{text}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+"""Clients over TLS: who is served, by which certificates, and that new files cost no command."""
+
+import contextlib
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+import redis
+
+from support.nodes import binary
+from support.processes import Process, run_tool
+from support.redis_server import free_port
+from support.waiting import wait_until
+
+HOST = "127.0.0.1"
+
+
+def cert(*words):
+    code, _, errors = run_tool([binary(), "cert", *words])
+    assert code == 0, errors
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    """Two authorities; the first has certified a server, a client and a node."""
+    folder = tmp_path_factory.mktemp("pki")
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        cert("ca", "--out", folder / name)
+        for kind, subject in (("server", "localhost"), ("client", "app"), ("node", "n1")):
+            more = [HOST] if kind == "server" else []
+            cert(kind, "--name", subject, *more, "--ca", folder / name, "--out", folder / name)
+    return folder
+
+
+class Server:
+    """A single node that listens in plain text and over TLS."""
+
+    def __init__(self, folder, pki, *flags, instead=False):
+        self.folder = folder
+        self.certificate, self.key = folder / "server.crt", folder / "server.key"
+        self.put(pki / "one")
+        self.plain, self.tls = free_port(), free_port()
+        if instead:
+            self.plain = self.tls
+        argv = [binary(), "serve", "--listen", f"{HOST}:{self.plain}", "--tls-listen", f"{HOST}:{self.tls}"]
+        argv += ["--admin-listen", f"{HOST}:{free_port()}", "--peer-listen", f"{HOST}:{free_port()}"]
+        argv += ["--data-dir", folder / "data"]
+        argv += ["--tls-cert", self.certificate, "--tls-key", self.key, *flags]
+        self.process = Process(argv, folder / "log", env={})
+        self.process.wait_for("is ready", lambda: "repligo ready" in self.text(), 30)
+
+    def put(self, folder):
+        """Takes certificate and key of a folder, one file after the other, as tools do that renew them."""
+        for source, target in ((folder / "localhost.key", self.key), (folder / "localhost.crt", self.certificate)):
+            temporary = target.with_suffix(".new")
+            shutil.copy(source, temporary)
+            temporary.chmod(0o600)
+            temporary.rename(target)
+
+    def text(self):
+        return (self.folder / "log").read_text()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stop()
+
+    def client(self, folder, pair=None, **more):
+        if pair is not None:
+            more |= {"ssl_certfile": str(folder / f"{pair}.crt"), "ssl_keyfile": str(folder / f"{pair}.key")}
+        return redis.Redis(
+            host=HOST, port=self.tls, ssl=True, ssl_ca_certs=str(folder / "ca.crt"), socket_timeout=10, **more
+        )
+
+
+@pytest.mark.timeout(90)
+def test_plain_and_tls_clients_share_one_node(pki, tmp_path):
+    with Server(tmp_path, pki) as server:
+        assert f"tls={HOST}:{server.tls}" in server.text()
+        with redis.Redis(host=HOST, port=server.plain) as plain, server.client(pki / "one") as client:
+            assert plain.set("k", "plain") and client.get("k") == b"plain"
+            assert client.set("k", "tls") and plain.get("k") == b"tls"
+            # Larger than all buffers on the way, in both directions, and in pipelines.
+            value = bytes(range(256)) * (5 << 12)
+            assert client.set("large", value) and client.get("large") == value
+            pipeline = client.pipeline(transaction=False)
+            for number in range(5000):
+                pipeline.set(f"p{number}", number).get(f"p{number}")
+            assert pipeline.execute()[1::2] == [b"%d" % number for number in range(5000)]
+            pipeline = client.pipeline(transaction=False)
+            for _ in range(6):
+                pipeline.get("large")
+            assert pipeline.execute() == [value] * 6
+        authority = ["--tls", "--cacert", pki / "one/ca.crt"]
+        code, output, errors = run_tool(["redis-cli", "-h", HOST, "-p", server.tls, *authority, "GET", "k"])
+        assert (code, output.strip()) == (0, b"tls"), errors
+        # A client that does not believe the authority, and one that does not speak TLS.
+        with pytest.raises(redis.exceptions.ConnectionError):
+            server.client(pki / "two").ping()
+        with redis.Redis(host=HOST, port=server.tls, socket_timeout=5) as wrong:
+            with pytest.raises(redis.exceptions.RedisError):
+                wrong.ping()
+        wait_until("it says so", lambda: "speaks plain text on a TLS port" in server.text(), 10)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_both_versions_and_resumption(pki, tmp_path, version):
+    with Server(tmp_path, pki) as server:
+        context = ssl.create_default_context(cafile=pki / "one/ca.crt")
+        context.minimum_version = context.maximum_version = version
+
+        def ask(session):
+            with socket.create_connection((HOST, server.tls), timeout=10) as plain:
+                with context.wrap_socket(plain, server_hostname=HOST, session=session) as stream:
+                    stream.sendall(b"PING\r\n")
+                    assert stream.recv(100) == b"+PONG\r\n"
+                    return stream.session, stream.session_reused
+
+        session, reused = ask(None)
+        assert not reused
+        assert ask(session)[1], "the second handshake is short"
+
+
+@pytest.mark.timeout(60)
+def test_tls_takes_the_place_of_plain_text_where_both_have_one_address(pki, tmp_path):
+    with Server(tmp_path, pki, instead=True) as server:
+        assert server.client(pki / "one").ping()
+        with socket.create_connection((HOST, server.plain), timeout=5) as stream:
+            stream.sendall(b"PING\r\n")
+            assert b"PONG" not in stream.recv(100)
+
+
+@pytest.mark.timeout(90)
+def test_certificates_of_clients_are_judged(pki, tmp_path):
+    one, two = pki / "one", pki / "two"
+    with Server(tmp_path, pki, "--tls-client-ca", one / "ca.crt") as server:
+        assert server.client(one, "app").ping()
+        code, output, _ = run_tool(
+            ["redis-cli", "-h", HOST, "-p", server.tls, "--tls", "--cacert", one / "ca.crt"]
+            + ["--cert", one / "app.crt", "--key", one / "app.key", "PING"]
+        )
+        assert (code, output.strip()) == (0, b"PONG")
+        # None, one of another authority, a server's, a node's.
+        for pair in (None, two / "app", one / "localhost", one / "n1"):
+            with pytest.raises((redis.exceptions.ConnectionError, OSError)):
+                server.client(one, pair).ping()
+    (tmp_path / "optional").mkdir()
+    flags = ["--tls-client-ca", one / "ca.crt", "--tls-client-auth", "optional"]
+    with Server(tmp_path / "optional", pki, *flags) as server:
+        assert server.client(one).ping() and server.client(one, "app").ping()
+        with pytest.raises((redis.exceptions.ConnectionError, OSError)):
+            server.client(one, two / "app").ping()
+
+
+@pytest.mark.timeout(120)
+def test_new_files_hold_for_new_connections_and_cost_no_command(pki, tmp_path):
+    with Server(tmp_path, pki) as server:
+        both = tmp_path / "both"
+        both.mkdir()
+        (both / "ca.crt").write_text("".join((pki / name / "ca.crt").read_text() for name in ("one", "two")))
+        over, failed, done = threading.Event(), [], [0, 0]
+
+        def stays():
+            with server.client(both) as client:
+                while not over.is_set():
+                    _count(client, 0)
+
+        def comes_and_goes():
+            while not over.is_set():
+                with server.client(both) as client:
+                    _count(client, 1)
+
+        def _count(client, place):
+            try:
+                assert client.set("k", "v")
+                done[place] += 1
+            except Exception as error:  # noqa: BLE001  whatever a client sees
+                failed.append(repr(error))
+
+        threads = [threading.Thread(target=run) for run in (stays, comes_and_goes, comes_and_goes)]
+        for thread in threads:
+            thread.start()
+        try:
+            for count, name in enumerate(("two", "one", "two"), 1):
+                time.sleep(0.5)
+                server.put(pki / name)
+                with contextlib.suppress(redis.exceptions.ConnectionError):
+                    wait_until("the new certificate is shown", lambda name=name: _is_shown(server, pki / name), 10)
+                assert server.text().count("the TLS listener were read again") >= count
+            # Files that cannot be used change nothing.
+            server.key.write_text("no key")
+            wait_until("it says so", lambda: "The keys in use stay" in server.text(), 10)
+            assert _is_shown(server, pki / "two")
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join(20)
+        assert not failed and min(done) > 20, (failed[:3], done)
+
+
+def _is_shown(server, folder):
+    try:
+        return server.client(folder).ping()
+    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
+        return False
+
+
+@pytest.mark.timeout(90)
+def test_half_open_handshakes_keep_nobody_out(pki, tmp_path):
+    with Server(tmp_path, pki) as server, contextlib.ExitStack() as stack:
+        for _ in range(500):
+            stream = stack.enter_context(socket.create_connection((HOST, server.tls), timeout=5))
+            stream.sendall(b"\x16\x03\x01\x01\x00")
+        for _ in range(20):
+            with server.client(pki / "one") as client:
+                assert client.ping()
+        with redis.Redis(host=HOST, port=server.plain) as plain:
+            assert int(plain.info("clients")["connected_clients"]) < 10
+
+
+def test_tls_files_are_checked_at_the_start(pki, tmp_path):
+    words = [binary(), "serve", "--data-dir", tmp_path / "data", "--listen", f"{HOST}:{free_port()}"]
+    words += ["--tls-listen", f"{HOST}:{free_port()}", "--peer-listen", f"{HOST}:{free_port()}"]
+    words += ["--admin-listen", f"{HOST}:{free_port()}"]
+    one, two = pki / "one", pki / "two"
+    for files, part in (
+        ([], "--tls-cert FILE"),
+        (["--tls-cert", one / "localhost.crt", "--tls-key", two / "localhost.key"], "its own certificate"),
+        (["--tls-cert", one / "localhost.key", "--tls-key", one / "localhost.key"], "no certificate in PEM form"),
+        (["--tls-cert", one / "localhost.crt", "--tls-key", one / "localhost.crt"], "no private key in PEM form"),
+    ):
+        completed = subprocess.run(
+            [str(word) for word in [*words, *files]], capture_output=True, text=True, timeout=20, env={}
+        )
+        assert completed.returncode == 2 and part in completed.stderr, completed.stderr
+    assert not (tmp_path / "data").exists()
