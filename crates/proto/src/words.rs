@@ -40,6 +40,14 @@ pub fn value_between(least: i64, most: i64) -> String {
     format!("ERR value is out of range, value must between {least} and {most}")
 }
 
+/// A count that may not be negative.
+pub const NOT_POSITIVE: &str = "ERR value is out of range, must be positive";
+/// SINTERCARD and others with a count of keys that is none.
+pub const NO_KEY_COUNT: &str = "ERR numkeys should be greater than 0";
+/// SINTERCARD and others with fewer keys than they say.
+pub const KEY_COUNT_TOO_HIGH: &str = "ERR Number of keys can't be greater than number of args";
+/// SINTERCARD and others with a limit that is none.
+pub const NEGATIVE_LIMIT: &str = "ERR LIMIT can't be negative";
 /// MSETEX with a count of keys that is none.
 pub const INVALID_KEY_COUNT: &str = "ERR invalid numkeys value";
 /// MSETEX with fewer pairs than it says.

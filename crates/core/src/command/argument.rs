@@ -187,7 +187,7 @@ impl<'a> Arguments<'a> {
         self.rest.get(index)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.rest.iter()
     }
 

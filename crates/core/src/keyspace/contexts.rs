@@ -13,7 +13,7 @@ use super::typed::{Typed, TypedRef};
 use super::write::NewValue;
 use super::{Keyspace, kind};
 use crate::command::{CommandError, Expiry};
-use crate::table::{EntryRef, HashSeed};
+use crate::table::{EntryRef, HashSeed, KeyHasher};
 
 const WRONG_TYPE: CommandError = CommandError::fixed(words::WRONG_TYPE);
 
@@ -81,6 +81,11 @@ impl<'a> ReadContext<'a> {
             return Ok(None);
         };
         T::of(&entry, database.collections()).map(Some).ok_or(WRONG_TYPE)
+    }
+
+    /// What large collections are hashed with.
+    pub fn hash_seed(&self) -> HashSeed {
+        self.keyspace.hash_seed
     }
 
     /// A number at random, of this node alone.
@@ -212,6 +217,30 @@ impl<'a> WriteContext<'a> {
             self.version = Some((key.into(), version));
         }
         Ok(result)
+    }
+
+    /// Removes a key, of whatever type.
+    pub fn remove(&mut self, key: &[u8]) -> Changed {
+        Changed::from(self.keyspace.erase(self.db, key))
+    }
+
+    /// Looks at the database as a read does; the steps that it spends are those of this context.
+    pub fn looking<R>(&mut self, look: impl FnOnce(&ReadContext<'_>) -> R) -> R {
+        let context = ReadContext::new(self.keyspace, self.db, self.steps);
+        let result = look(&context);
+        self.steps = context.steps();
+        result
+    }
+
+    /// A number at random that is the same on every replica and that no client can foresee: it follows from the
+    /// secret of the cluster, the place in the log and the key. The first one of a command counts.
+    pub fn draw(&self, key: &[u8]) -> u64 {
+        let place = [
+            self.keyspace.version.to_le_bytes(),
+            self.keyspace.time_ms.to_le_bytes(),
+        ];
+        let bytes = [place.as_flattened(), key].concat();
+        KeyHasher::new(self.keyspace.hash_seed).hash(&bytes)
     }
 
     fn find(&self, key: &[u8]) -> Option<EntryRef<'_>> {

@@ -1,6 +1,7 @@
 //! What commands over the elements of a collection share, whatever its type.
 
 use repligo_proto::glob::Glob;
+use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
 use crate::command::{Arguments, CommandError, scan_cursor};
@@ -13,19 +14,21 @@ pub(super) fn below(draw: u64, end: u64) -> u64 {
     ((u128::from(draw) * u128::from(end)) >> 64) as u64
 }
 
-/// What HSCAN and its relatives say behind cursor and key.
+/// Takes the cursor of a scan.
+pub(super) fn take_cursor(arguments: &mut Arguments<'_>) -> Result<u64, CommandError> {
+    scan_cursor(arguments.take()).ok_or(CommandError::fixed(words::INVALID_CURSOR))
+}
+
+/// What HSCAN and its relatives say behind key and cursor. Redis looks at the key before it looks at this.
 pub(super) struct ScanOptions<'a> {
-    pub cursor: u64,
     pub count: usize,
     pattern: Option<&'a [u8]>,
 }
 
 impl<'a> ScanOptions<'a> {
-    /// Takes cursor and options, to the end.
+    /// Takes them, to the end.
     pub fn take(arguments: &mut Arguments<'a>) -> Result<Self, CommandError> {
-        let cursor = scan_cursor(arguments.take()).ok_or(CommandError::fixed(words::INVALID_CURSOR))?;
         let mut options = Self {
-            cursor,
             count: 10,
             pattern: None,
         };
@@ -50,4 +53,12 @@ impl<'a> ScanOptions<'a> {
         let glob = self.pattern.filter(|pattern| *pattern != b"*").map(Glob::new);
         move |text| glob.as_ref().is_none_or(|glob| glob.matches(text))
     }
+}
+
+/// The page of a scan: the next cursor, and so many elements that are encoded.
+pub(super) fn tell_page(next: u64, (count, elements): (usize, &[u8]), reply: &mut ReplyWriter<'_>) {
+    reply.array(2);
+    reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    reply.array(count);
+    reply.raw(elements);
 }

@@ -9,7 +9,7 @@ use repligo_proto::words;
 mod random;
 
 use super::contexts::{Changed, ReadContext, WriteContext};
-use super::elements::ScanOptions;
+use super::elements::{ScanOptions, take_cursor, tell_page};
 use super::extended::Extended;
 use super::handlers::{Handler, Slice, by_arguments, long_read, long_write, read, write};
 use super::slices::steps_of;
@@ -373,25 +373,24 @@ fn hscan(
     reply: &mut ReplyWriter<'_>,
 ) -> Result<(), CommandError> {
     let key = arguments.take();
+    let cursor = take_cursor(&mut arguments)?;
+    let Some(hash) = context.find::<HashRef<'_>>(key)? else {
+        tell_page(0, (0, &[]), reply);
+        return Ok(());
+    };
     let options = ScanOptions::take(&mut arguments)?;
-    let hash: Option<HashRef<'_>> = context.find(key)?;
     let matches = options.matcher();
     let (mut found, mut bytes, mut count) = (Vec::new(), 0, 0);
     let mut writer = ReplyWriter::new(&mut found, reply.is_resp3());
-    let next = hash.map_or(0, |hash| {
-        hash.scan(options.cursor, options.count, &mut |field, value| {
-            if matches(field) && bytes <= STRING_BYTES_MAX {
-                writer.bulk(field);
-                writer.bulk(value);
-                bytes += field.len() + value.len();
-                count += 2;
-            }
-        })
+    let next = hash.scan(cursor, options.count, &mut |field, value| {
+        if matches(field) && bytes <= STRING_BYTES_MAX {
+            writer.bulk(field);
+            writer.bulk(value);
+            bytes += field.len() + value.len();
+            count += 2;
+        }
     });
     context.spend(steps_of(bytes) + count);
-    reply.array(2);
-    reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    reply.array(count);
-    reply.raw(&found);
+    tell_page(next, (count, &found), reply);
     Ok(())
 }

@@ -30,6 +30,7 @@ mod lag;
 mod natural;
 mod scan;
 mod seed;
+mod set;
 mod slices;
 mod snapshot;
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use repligo_proto::reply::ReplyWriter;
 
 use super::{Fixture, START_MS, requests};
-use crate::collection::{HashRef, Hashed};
+use crate::collection::{HashRef, Hashed, SetRef};
 use crate::keyspace::database::Database;
 use crate::keyspace::digest::{KeyDigest, content};
 use crate::keyspace::typed::TypedRef;
@@ -52,7 +52,31 @@ fn command() -> impl Strategy<Value = String> {
         }),
         key().prop_map(|key| format!("HINCRBY {key} n 3")),
         key().prop_map(|key| format!("HSETNX {key} f1 v")),
+        set_step(),
         Just("FLUSHDB".to_owned()),
+    ]
+}
+
+/// Sets of all forms, and what becomes of two of them.
+fn set_step() -> impl Strategy<Value = String> {
+    let members = (0..2u8, 0..600usize, 1..200usize).prop_map(|(kind, first, count)| {
+        let members: Vec<_> = (first..first + count)
+            .map(|member| match kind {
+                0 => member.to_string(),
+                _ => format!("m{member}"),
+            })
+            .collect();
+        members.join(" ")
+    });
+    prop_oneof![
+        (key(), members.clone()).prop_map(|(key, members)| format!("SADD {key} {members}")),
+        (key(), members.clone()).prop_map(|(key, members)| format!("SADD {key} {members}")),
+        (key(), members).prop_map(|(key, members)| format!("SREM {key} {members}")),
+        (key(), 0..300u16).prop_map(|(key, count)| format!("SPOP {key} {count}")),
+        (key(), key()).prop_map(|(from, to)| format!("SMOVE {from} {to} 7")),
+        (key(), key(), key()).prop_map(|(to, one, other)| format!("SUNIONSTORE {to} {one} {other}")),
+        (key(), key(), key()).prop_map(|(to, one, other)| format!("SINTERSTORE {to} {one} {other}")),
+        (key(), key(), key()).prop_map(|(to, one, other)| format!("SDIFFSTORE {to} {one} {other}")),
     ]
 }
 
@@ -90,12 +114,16 @@ fn take(fixture: &mut Fixture, step: &Step) {
     }
 }
 
-/// A large hash as its fields and values in an order of their own; any other value as it is.
+/// A large hash or set as its fields or members and values in an order of their own; any other value as it is.
 fn value_of(database: &Database, entry: &EntryRef<'_>) -> Vec<u8> {
-    let Some(HashRef::Large(hash)) = HashRef::of(entry, database.collections()) else {
+    let collections = database.collections();
+    let mut fields: Vec<_> = if let Some(HashRef::Large(hash)) = HashRef::of(entry, collections) {
+        hash.from(0).map(|field| (field.key, field.value)).collect()
+    } else if let Some(SetRef::Large(set)) = SetRef::of(entry, collections) {
+        set.from(0).map(|member| (member.key, member.value)).collect()
+    } else {
         return entry.value.to_vec();
     };
-    let mut fields: Vec<_> = hash.from(0).map(|field| (field.key, field.value)).collect();
     fields.sort_unstable();
     let mut bytes = Vec::new();
     for (field, value) in fields {

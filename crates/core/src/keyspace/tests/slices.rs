@@ -50,6 +50,7 @@ fn prepared() -> Fixture {
     fixture.run("MSET a 1 b 2 c 3 d 4 e 5 ; SET volatile x PX 100 ; SET gone x PX 1");
     fixture.run(&format!("SET large {}", "y".repeat(5000)));
     fixture.run("HSET h a 1 b 2 c 3");
+    fixture.run("SADD s 1 2 3 4 5 ; SADD t 4 5 6 x ; SADD u 5 x y");
     fixture.keyspace.set_time(fixture.keyspace.time_ms() + 1);
     fixture
 }
@@ -83,6 +84,30 @@ fn a_command_in_slices_does_what_it_does_at_once() {
         "HMGET h a nothing c a",
         "HGETALL h",
         "HKEYS nothing",
+        "SADD s 9 1 x 8 9",
+        "SADD new 9 1 9",
+        "SADD a 1 2",
+        "SREM s 1 9 2",
+        "SREM u 5 x y",
+        "SMEMBERS t",
+        "SMISMEMBER s 1 9 2",
+        "SPOP s 3",
+        "SPOP s 9",
+        "SPOP s",
+        "SPOP nothing 2",
+        "SINTER s t",
+        "SINTER t u s",
+        "SINTER t nothing",
+        "SUNION s nothing t u",
+        "SDIFF s t",
+        "SDIFF s t u nothing",
+        "SDIFF t s u a",
+        "SINTERCARD 2 s t LIMIT 1",
+        "SINTERSTORE s s t",
+        "SINTERSTORE a s u t",
+        "SUNIONSTORE new s t u",
+        "SDIFFSTORE s s s",
+        "SDIFFSTORE new t u",
     ] {
         let source = encoded(script);
         for steps in [1, 2, 3, 7, 1000] {

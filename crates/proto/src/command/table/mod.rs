@@ -10,6 +10,7 @@ mod introspection;
 mod keys;
 mod repligo;
 mod server;
+mod set;
 mod strings;
 mod transactions;
 
@@ -23,7 +24,7 @@ mod prelude {
     pub(super) use super::super::spec::category;
     pub(super) use super::super::spec::category::{CONNECTION, DANGEROUS, KEYSPACE, STRING, TRANSACTION};
     pub(super) use super::super::spec::flag::*;
-    pub(super) use super::super::spec::{Deprecation, Group, Spec};
+    pub(super) use super::super::spec::{Deprecation, Group, KeySpec, Spec};
     pub(super) use super::{
         ALL, BOTH, KEY, ONE, PAIRS, SECOND, block, counted_keys, key_use, one_of, row, token, value,
     };
@@ -63,7 +64,7 @@ const PAIRS: KeySpec = KeySpec {
 /// The argument `key`.
 const KEY: Argument = value("key", ArgumentKind::Key(0));
 
-const CHAPTERS: [&[Spec]; 10] = [
+const CHAPTERS: [&[Spec]; 11] = [
     connection::COMMANDS,
     server::COMMANDS,
     introspection::COMMANDS,
@@ -72,6 +73,7 @@ const CHAPTERS: [&[Spec]; 10] = [
     strings::COMMANDS,
     counters::COMMANDS,
     hash::COMMANDS,
+    set::COMMANDS,
     transactions::COMMANDS,
     repligo::COMMANDS,
 ];
