@@ -52,7 +52,7 @@ def test_a_changed_byte_in_the_log_is_refused_and_nothing_touched(single_node):
     before = contents(node.data_dir)
     for _ in range(2):
         said = refused(node.argv)
-        assert str(segment) in said and "damaged at offset" in said and "copy" in said, said
+        assert str(segment) in said and "damaged at offset" in said and "new member" in said, said
         named = int(said.split("damaged at offset ")[1].split(":")[0])
         assert 4096 <= named <= offset, (named, offset)
         assert contents(node.data_dir) == before

@@ -29,11 +29,27 @@ pub enum Bug {
     TimeWithoutSlew,
     /// A node leads although its wall clock is outvoted.
     OutvotedClockLeads,
+    /// What a learner has stored counts as if a voter had.
+    LearnerCounts,
+    /// The number of a member that was removed is given to the next one.
+    ReuseNumber,
+    /// A node whose directory may have forgotten something goes on as the voter that it was.
+    ForgetfulVoter,
+    /// When one member replaces another, the new configuration decides alone from the first moment on.
+    OneMajorityInJoint,
+    /// A learner votes before it has caught up.
+    PromoteAtOnce,
+    /// A lease counts from when its round was confirmed, not from when it was sent.
+    LeaseFromConfirmation,
+    /// A new leader tells what is committed while it waits for older leases to lapse.
+    CommitShownInWait,
+    /// A vote leaves before it is durable.
+    VoteBeforeDurability,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 12] = [
+    pub const ALL: [(&'static str, Self); 20] = [
         ("ack-before-durability", Self::AckBeforeDurability),
         ("missing-noop", Self::MissingNoop),
         ("lease-without-quorum", Self::LeaseWithoutQuorum),
@@ -46,5 +62,13 @@ impl Bug {
         ("tenth-of-the-lifetime", Self::TenthOfTheLifetime),
         ("time-without-slew", Self::TimeWithoutSlew),
         ("outvoted-clock-leads", Self::OutvotedClockLeads),
+        ("learner-counts", Self::LearnerCounts),
+        ("reuse-number", Self::ReuseNumber),
+        ("forgetful-voter", Self::ForgetfulVoter),
+        ("one-majority-in-joint", Self::OneMajorityInJoint),
+        ("promote-at-once", Self::PromoteAtOnce),
+        ("lease-from-confirmation", Self::LeaseFromConfirmation),
+        ("commit-shown-in-wait", Self::CommitShownInWait),
+        ("vote-before-durability", Self::VoteBeforeDurability),
     ];
 }

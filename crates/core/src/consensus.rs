@@ -1,5 +1,5 @@
-//! The consensus library (`raft` 0.7.0), walled in: no file of the workspace names it but this one and its
-//! `encoding.rs`, where its messages get bytes of ours.
+//! The consensus library (`raft` 0.7.0), walled in: no file of the workspace names it but this one, its
+//! `encoding.rs`, where its messages get bytes of ours, and its `members.rs`, where our membership becomes its.
 //!
 //! What is here: building and driving one `RawNode`, and our storage view over [`Log`]. What is not here: the
 //! meaning of entries, leases, requests, snapshots' content.
@@ -8,6 +8,7 @@
 //! - thread-local random election timeouts: [`election_ticks`] pins them, distinct per replica;
 //! - unsound lease reads: `ReadOnlyOption::Safe` in [`config`]; our lease is in `replica/lease.rs`;
 //! - dropped `read_index`: `replica/lease.rs` starts rounds again and matches by context;
+//! - changes of the membership: `members.rs`; they count once they are applied, one at a time;
 //! - silent forwarding of proposals: [`Consensus::propose`] checks the role first;
 //! - proposals have no ticket: batches carry (node, incarnation, sequence), `replica/requests.rs`;
 //! - messages before and after durability: [`Consensus::drive`] splits them;
@@ -30,9 +31,11 @@ use crate::contract::{Boot, HardState, PeerId, Persist, Role, Send};
 use crate::driven::{Driven, FollowerProgress};
 use crate::limits;
 use crate::log::Log;
+use crate::membership::Membership;
 
 mod encoding;
 mod judge;
+mod members;
 
 pub use encoding::snapshot_of;
 use encoding::{Encoder, decode_message, from_raft_entry, from_raft_kind, to_raft_entry};
@@ -50,7 +53,10 @@ pub enum ProposeError {
 /// Our view of the log for the library. Interior mutability only for what `snapshot` is asked for.
 struct LogStorage {
     log: Log,
-    voters: Vec<PeerId>,
+    /// What votes, as of the last change that was applied.
+    conf: ConfState,
+    /// Log index of that change.
+    conf_index: u64,
     /// (index, term) of a snapshot whose chunks can be sent now.
     prepared: Option<(u64, u64)>,
     /// Followers that need a snapshot and found none prepared.
@@ -58,17 +64,13 @@ struct LogStorage {
 }
 
 impl LogStorage {
-    fn conf_state(&self) -> ConfState {
-        ConfState::from((self.voters.clone(), Vec::new()))
-    }
-
     fn snapshot_of(&self, index: u64, term: u64) -> Snapshot {
         let mut metadata = SnapshotMetadata {
             index,
             term,
             ..Default::default()
         };
-        metadata.set_conf_state(self.conf_state());
+        metadata.set_conf_state(self.conf.clone());
         let mut snapshot = Snapshot::default();
         snapshot.set_metadata(metadata);
         snapshot
@@ -84,7 +86,7 @@ impl Storage for LogStorage {
             commit: ours.commit,
             ..Default::default()
         };
-        Ok(RaftState::new(theirs, self.conf_state()))
+        Ok(RaftState::new(theirs, self.conf.clone()))
     }
 
     fn entries(
@@ -123,7 +125,10 @@ impl Storage for LogStorage {
 
     fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
         match self.prepared {
-            Some((index, term)) if index >= request_index && index + 1 >= self.log.first_index() => {
+            // One from before the last change of the membership would say other voters than it was made with.
+            Some((index, term))
+                if index >= request_index.max(self.conf_index) && index + 1 >= self.log.first_index() =>
+            {
                 Ok(self.snapshot_of(index, term))
             }
             _ => {
@@ -138,7 +143,8 @@ impl Storage for LogStorage {
 pub struct Consensus {
     node: RawNode<LogStorage>,
     me: PeerId,
-    voters: Vec<PeerId>,
+    /// Election timeout of this replica, see [`election_ticks`].
+    election_ticks: usize,
     /// Set by a new leader until it serves: nobody may learn a commit index above it from us.
     commit_cap: Option<u64>,
     /// Highest commit index that was known to the outside before the cap.
@@ -156,6 +162,8 @@ pub struct Consensus {
     /// This replica does not ask for votes, see [`Consensus::set_barred`].
     barred: bool,
     encoder: Encoder,
+    #[cfg(feature = "bugs")]
+    planted: Option<crate::bugs::Bug>,
 }
 
 impl std::fmt::Debug for Consensus {
@@ -171,28 +179,25 @@ impl std::fmt::Debug for Consensus {
 }
 
 /// Election timeout of a voter in ticks: pinned, because the library draws it from a thread-local random
-/// source, and distinct per voter, so that two never campaign in lockstep.
+/// source, and distinct per voter, so that two never campaign in lockstep. Who does not vote never campaigns.
 pub fn election_ticks(me: PeerId, voters: &[PeerId]) -> usize {
-    let position = voters
-        .iter()
-        .position(|&voter| voter == me)
-        .expect("a replica is one of its voters");
+    let position = voters.iter().position(|&voter| voter == me).unwrap_or(0);
     limits::ELECTION_TICKS + position * limits::ELECTION_STAGGER_TICKS
 }
 
-fn config(me: PeerId, voters: &[PeerId], applied: u64) -> Config {
-    let election = election_ticks(me, voters);
+fn config(me: PeerId, applied: u64) -> Config {
     Config {
         id: me,
-        election_tick: election,
+        election_tick: limits::ELECTION_TICKS,
         heartbeat_tick: limits::HEARTBEAT_TICKS,
         applied,
         max_size_per_msg: limits::APPEND_BYTES_MAX,
         max_inflight_msgs: limits::INFLIGHT_APPENDS_MAX,
         check_quorum: true,
         pre_vote: true,
-        min_election_tick: election,
-        max_election_tick: election + 1,
+        // What it draws in between is replaced before each tick, see [`Consensus::tick`].
+        min_election_tick: limits::ELECTION_TICKS,
+        max_election_tick: limits::ELECTION_TICKS + limits::MEMBERS_MAX * limits::ELECTION_STAGGER_TICKS,
         read_only_option: ReadOnlyOption::Safe,
         // Told with the next append, or by [`Consensus::announce_commit`].
         skip_bcast_commit: true,
@@ -207,8 +212,9 @@ impl Consensus {
     /// Starts from what the disk held; `boot.snapshot` was restored by the caller already.
     ///
     /// # Panics
-    /// If the log has a gap, or `me` is not a voter.
-    pub fn new(me: PeerId, voters: &[PeerId], boot: &Boot, volatile: bool) -> Self {
+    /// If the log has a gap, or `me` is no member.
+    pub fn new(me: PeerId, membership: &Membership, boot: &Boot, volatile: bool) -> Self {
+        assert!(membership.get(me).is_some(), "a replica is a member");
         let compacted = boot
             .snapshot
             .as_ref()
@@ -222,17 +228,18 @@ impl Consensus {
         log.set_hard_state(hard_state);
         let storage = LogStorage {
             log,
-            voters: voters.to_vec(),
+            conf: members::conf_state(membership),
+            conf_index: membership.index(),
             prepared: None,
             wanted: RefCell::new(BTreeSet::new()),
         };
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let node = RawNode::new(&config(me, voters, compacted.0), storage, &logger)
+        let node = RawNode::new(&config(me, compacted.0), storage, &logger)
             .expect("the configuration is valid and our storage does not fail");
         let mut consensus = Self {
             node,
             me,
-            voters: voters.to_vec(),
+            election_ticks: election_ticks(me, &membership.voters()),
             commit_cap: None,
             applied: compacted.0,
             persist_pending: 0,
@@ -242,8 +249,10 @@ impl Consensus {
             told: BTreeMap::new(),
             barred: false,
             encoder: Encoder::default(),
+            #[cfg(feature = "bugs")]
+            planted: None,
         };
-        if voters.len() == 1 {
+        if membership.decides_alone(me) {
             // Nobody else can be the leader: do not make a lone node wait for its own timeout.
             consensus
                 .node
@@ -298,20 +307,24 @@ impl Consensus {
             return Vec::new();
         }
         let tracker = self.node.raft.prs();
-        let others = self.voters.iter().filter(|&&peer| peer != self.me);
-        others
-            .filter_map(|&peer| {
-                tracker.get(peer).map(|progress| FollowerProgress {
-                    peer,
-                    matched: progress.matched,
-                })
+        let others = tracker.iter().filter(|(peer, _)| **peer != self.me);
+        let mut followers: Vec<FollowerProgress> = others
+            .map(|(&peer, progress)| FollowerProgress {
+                peer,
+                matched: progress.matched,
             })
-            .collect()
+            .collect();
+        // The library's map has no order.
+        followers.sort_unstable_by_key(|follower| follower.peer);
+        followers
     }
 
     /// One tick of the logical clock.
     pub fn tick(&mut self) {
         if !self.is_installing() {
+            self.node
+                .raft
+                .set_randomized_election_timeout(self.election_ticks);
             self.node.tick();
         }
     }
@@ -339,6 +352,8 @@ impl Consensus {
         if (self.is_installing() || self.barred) && message.get_msg_type() == MessageType::MsgTimeoutNow {
             return Ok(());
         }
+        #[cfg(feature = "bugs")]
+        self.count_learner(&message);
         // The errors are "not for me" and "proposal dropped"; both are silence to the sender.
         let _ = self.node.step(message);
         Ok(())
@@ -516,6 +531,13 @@ impl Consensus {
         }
         let unsynced_term = persist.must_sync;
         for message in ready.take_persisted_messages() {
+            #[cfg(feature = "bugs")]
+            if self.planted == Some(crate::bugs::Bug::VoteBeforeDurability)
+                && message.get_msg_type() == MessageType::MsgRequestVoteResponse
+            {
+                self.route(message, driven, None);
+                continue;
+            }
             // A heartbeat's answer says only "I follow this term"; it may overtake entries on their way
             // to the disk, but not the term itself.
             let overtakes = message.get_msg_type() == MessageType::MsgHeartbeatResponse && !unsynced_term;

@@ -24,13 +24,14 @@ use bytes::Bytes;
 
 use crate::command::Command;
 use crate::eviction::MemoryLimit;
+use crate::membership::Membership;
 use crate::op::Transaction;
 use crate::pieces::Pieces;
 use crate::shares::Demand;
 pub use crate::table::HashSeed;
 
-/// Number of a replica in its cluster, from 1, in the order of the cluster line sorted by name.
-/// Never reused for another data directory.
+/// Number of a member of the cluster, from 1, allocated by its [`Membership`]. Never used again for another data
+/// directory.
 pub type PeerId = u64;
 
 /// The driver's name for one request; returned with its reply. The core never looks inside.
@@ -285,6 +286,10 @@ pub enum Event {
         /// Term.
         term: u64,
     },
+    /// Members, or what they are for, have changed: to be kept beside the log, see [`Settings::membership`].
+    Membership,
+    /// This node is no member any more: it serves nothing and is to end.
+    Removed,
     /// A received snapshot replaced the state.
     SnapshotInstalled {
         /// Its index.
@@ -385,8 +390,9 @@ pub struct Boot {
 pub struct Settings {
     /// Who this is.
     pub identity: Identity,
-    /// All voters, this node included, ascending.
-    pub voters: Vec<PeerId>,
+    /// The members as the driver knows them: as the cluster formed, as this node was told when it joined, or as
+    /// [`crate::replica::Replica::membership`] was last kept. A later one in snapshot or log replaces it.
+    pub membership: Membership,
     /// Durability mode.
     pub durability: Durability,
     /// Seed of everything that must look random. Not replicated.

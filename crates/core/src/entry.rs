@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::codec::{Malformed, Reader, put_bytes, put_varint};
 use crate::contract::PeerId;
-use crate::limits::{INCARNATION_MAX, POSITION_MAX};
+use crate::limits::{INCARNATION_MAX, NUMBER_MAX, POSITION_MAX};
 use crate::packed::{VARINT_BYTES_MAX, take_bytes};
 
 /// Version of the entry layout and of the ops in it.
@@ -70,9 +70,10 @@ impl Batch {
     ///
     /// # Errors
     /// What no correct node sends.
-    pub fn judge(&self, voters: &[PeerId]) -> Result<(), &'static str> {
-        if self.node != SYSTEM_NODE && !voters.contains(&self.node) {
-            return Err("a batch of a node that is no voter");
+    pub fn judge(&self) -> Result<(), &'static str> {
+        // Who is a member where the entry is applied may not be known yet where it is received.
+        if self.node > NUMBER_MAX {
+            return Err("a batch of a node with a number beyond any");
         }
         if self.incarnation > INCARNATION_MAX {
             return Err("a run of a node beyond any count");
@@ -101,7 +102,7 @@ pub fn next_op<'a>(ops: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
 ///
 /// # Errors
 /// What no correct leader proposes.
-pub fn judge(data: &Bytes, voters: &[PeerId], latest_ms: u64) -> Result<(), &'static str> {
+pub fn judge(data: &Bytes, latest_ms: u64) -> Result<(), &'static str> {
     if data.is_empty() {
         return Ok(());
     }
@@ -111,7 +112,7 @@ pub fn judge(data: &Bytes, voters: &[PeerId], latest_ms: u64) -> Result<(), &'st
         return Err("an entry of the far future: compare the clocks of the nodes");
     }
     while let Some(batch) = reader.next_batch().map_err(undecodable)? {
-        batch.judge(voters)?;
+        batch.judge()?;
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ pub mod forming;
 pub mod keyspace;
 pub mod limits;
 mod log;
+pub mod membership;
 pub mod message;
 pub mod op;
 pub mod origin;

@@ -125,6 +125,15 @@ pub const INVALIDATED_KEYS_MAX: usize = 512;
 pub const INVALIDATED_PLACES: usize = 1024;
 /// Voters in one cluster.
 pub const VOTERS_MAX: usize = 7;
+/// Members in one cluster: all voters, and one that is on its way to replace one of them.
+pub const MEMBERS_MAX: usize = VOTERS_MAX + 1;
+/// Numbers that are ever given to members; higher ones are none.
+pub const NUMBER_MAX: u64 = 1 << 32;
+/// A learner becomes a voter when it lacks at most so many entries: they are with it within a round trip or two.
+/// Small for the simulator, whose logs are short.
+pub const PROMOTION_GAP_ENTRIES: u64 = if cfg!(feature = "bugs") { 4 } else { 256 };
+/// A member that was not heard for so long does not count as alive, in microseconds.
+pub const MEMBER_SILENT_US: u64 = 2_000_000;
 /// Databases per shard (`SELECT 0` to `SELECT 15`).
 pub const DATABASES: usize = 16;
 /// Bytes of one string value (Redis' proto-max-bulk-len).

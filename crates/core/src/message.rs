@@ -21,6 +21,7 @@ const TAG_LOAD: u8 = 7;
 const TAG_LOAD_FAILED: u8 = 8;
 const TAG_CLOCK: u8 = 9;
 const TAG_CLOCK_REPLY: u8 = 10;
+const TAG_REMOVED: u8 = 11;
 
 /// A message between two replicas of a shard.
 #[derive(Clone, Debug)]
@@ -73,6 +74,11 @@ pub enum Message {
         index: u64,
         /// Number of the chunk.
         number: u64,
+    },
+    /// The receiver is no member any more.
+    Removed {
+        /// Log index of the last change that the sender knows.
+        index: u64,
     },
     /// The sender's clients wait for this row: load it and propose a Fill.
     Load {
@@ -147,6 +153,10 @@ impl Message {
                 put_bytes(&mut out, chunk);
             }
             Self::SnapshotAck { index, number } => put_pair(&mut out, TAG_SNAPSHOT_ACK, *index, *number),
+            Self::Removed { index } => {
+                out.push(TAG_REMOVED);
+                put_varint(&mut out, *index);
+            }
             Self::Load { index, keyspace, key } => {
                 out.push(TAG_LOAD);
                 put_varint(&mut out, *index);
@@ -173,6 +183,11 @@ impl Message {
             }
         }
         Bytes::from(out)
+    }
+
+    /// Whether encoded bytes are a [`Message::Removed`].
+    pub fn is_removal(bytes: &Bytes) -> bool {
+        bytes.first() == Some(&TAG_REMOVED)
     }
 
     /// Decodes a whole message.
@@ -209,6 +224,9 @@ impl Message {
             TAG_SNAPSHOT_ACK => Self::SnapshotAck {
                 index: reader.varint()?,
                 number: reader.varint()?,
+            },
+            TAG_REMOVED => Self::Removed {
+                index: reader.varint()?,
             },
             TAG_LOAD => Self::Load {
                 index: reader.varint()?,
@@ -280,6 +298,7 @@ mod tests {
                 ends: true,
             },
             Message::SnapshotAck { index: 10, number: 0 },
+            Message::Removed { index: 12 },
             Message::Load {
                 index: 9,
                 keyspace: 1,

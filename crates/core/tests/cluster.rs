@@ -14,6 +14,7 @@ use repligo_core::contract::{
 use repligo_core::entry::{Batch, EntryReader};
 use repligo_core::keyspace::Keyspace;
 use repligo_core::limits;
+use repligo_core::membership::Membership;
 use repligo_core::message::Message;
 use repligo_core::op::Op;
 use repligo_core::origin::{
@@ -50,7 +51,7 @@ fn settings(peer: PeerId, count: u64, durability: Durability, log_bytes_max: u64
             peer,
             incarnation: 1,
         },
-        voters: (1..=count).collect(),
+        membership: Membership::of_count(count),
         durability,
         seed: peer,
         hash_seed: HashSeed::from_number(peer),

@@ -11,6 +11,7 @@ use repligo_core::contract::{
 };
 use repligo_core::entry::{Batch, EntryBuilder};
 use repligo_core::limits::{CLOCK_AHEAD_MS_MAX, INCARNATION_MAX, POSITION_MAX, TERM_LEAP_MAX};
+use repligo_core::membership::Membership;
 use repligo_core::message::Message;
 use repligo_core::op::Op;
 use repligo_core::origin::{Fill, Health, Invalidate, OriginMap, OriginOp};
@@ -95,6 +96,8 @@ impl Forged {
         put_varint(&mut out, *term);
         put_varint(&mut out, voters.len() as u64);
         voters.iter().for_each(|voter| put_varint(&mut out, *voter));
+        // No learners, no joint configuration.
+        out.extend_from_slice(&[0, 0]);
         put_varint(&mut out, self.entries.len() as u64);
         for (kind, index, term, data) in &self.entries {
             out.push(*kind);
@@ -152,7 +155,7 @@ impl Node {
                 peer: 1,
                 incarnation: 3,
             },
-            voters: vec![1, 2, 3],
+            membership: Membership::of_count(3),
             durability: Durability::Fsync,
             seed: 1,
             hash_seed: HashSeed::from_number(1),

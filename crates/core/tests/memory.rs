@@ -7,6 +7,7 @@ use repligo_core::contract::{
     Body, Boot, Durability, HashSeed, Identity, Input, MemoryInput, Outputs, ReadLevel, Request, Settings,
 };
 use repligo_core::eviction::{EvictionPolicy, MemoryLimit};
+use repligo_core::membership::Membership;
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 use repligo_core::shares::Demand;
@@ -32,7 +33,7 @@ impl Lone {
                 peer: 1,
                 incarnation: 1,
             },
-            voters: vec![1],
+            membership: Membership::of_count(1),
             durability: Durability::None,
             seed: 3,
             hash_seed: HashSeed::from_number(7),

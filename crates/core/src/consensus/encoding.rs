@@ -11,6 +11,7 @@ use raft::eraftpb::{ConfState, Entry, EntryType, Message, MessageType, Snapshot,
 use crate::codec::{Malformed, Reader, put_bytes, put_varint};
 use crate::contract::{LogEntry, PeerId};
 use crate::limits;
+use crate::membership::Membership;
 
 /// Message types by their number on the wire; the position is the number.
 const MESSAGE_TYPES: [MessageType; 12] = [
@@ -83,12 +84,33 @@ impl Encoder {
     }
 }
 
-/// Index and term of the snapshot that an encoded consensus message carries, if it is one.
-pub fn snapshot_of(message: Reader) -> Option<(u64, u64)> {
+/// What a consensus message says of the snapshot that it carries.
+#[derive(Debug)]
+pub struct SnapshotPlace {
+    /// Its last entry.
+    pub index: u64,
+    /// Term of that entry.
+    pub term: u64,
+    conf: ConfState,
+}
+
+impl SnapshotPlace {
+    /// Whether this is the membership that votes with it.
+    pub fn is_of(&self, membership: &Membership) -> bool {
+        self.conf == super::members::conf_state(membership)
+    }
+}
+
+/// What an encoded consensus message says of a snapshot, if it carries one.
+pub fn snapshot_of(message: Reader) -> Option<SnapshotPlace> {
     let message = decode_message(1, 1, message).ok()?;
     let metadata = message.get_snapshot().get_metadata();
     let is_snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
-    is_snapshot.then_some((metadata.index, metadata.term))
+    is_snapshot.then(|| SnapshotPlace {
+        index: metadata.index,
+        term: metadata.term,
+        conf: metadata.get_conf_state().clone(),
+    })
 }
 
 pub(super) fn to_raft_entry(entry: &LogEntry) -> Entry {
@@ -149,9 +171,11 @@ fn encode_message(message: &Message, out: &mut Vec<u8>) {
     let metadata = message.get_snapshot().get_metadata();
     put_varint(out, metadata.index);
     put_varint(out, metadata.term);
-    let voters = &metadata.get_conf_state().voters;
-    put_varint(out, voters.len() as u64);
-    voters.iter().for_each(|&voter| put_varint(out, voter));
+    let conf = metadata.get_conf_state();
+    for numbers in [&conf.voters, &conf.learners, &conf.voters_outgoing] {
+        put_varint(out, numbers.len() as u64);
+        numbers.iter().for_each(|&number| put_varint(out, number));
+    }
     put_varint(out, message.entries.len() as u64);
     for entry in message.entries.iter() {
         out.push(from_raft_kind(entry));
@@ -196,15 +220,9 @@ pub(super) fn decode_message(from: PeerId, to: PeerId, mut reader: Reader) -> Re
         term: reader.varint()?,
         ..Default::default()
     };
-    let voter_count = reader.varint()?;
-    if voter_count > limits::VOTERS_MAX as u64 {
-        return Err(Malformed);
-    }
-    let voters = (0..voter_count)
-        .map(|_| reader.varint())
-        .collect::<Result<Vec<_>, _>>()?;
+    let conf = decode_conf(&mut reader)?;
     if metadata.index > 0 {
-        metadata.set_conf_state(ConfState::from((voters, Vec::new())));
+        metadata.set_conf_state(conf);
         let mut snapshot = Snapshot::default();
         snapshot.set_metadata(metadata);
         message.set_snapshot(snapshot);
@@ -227,6 +245,20 @@ pub(super) fn decode_message(from: PeerId, to: PeerId, mut reader: Reader) -> Re
     } else {
         Err(Malformed)
     }
+}
+
+/// What votes at a snapshot; a joint configuration is always left by the leader itself.
+fn decode_conf(reader: &mut Reader) -> Result<ConfState, Malformed> {
+    let mut conf = ConfState::default();
+    for numbers in [&mut conf.voters, &mut conf.learners, &mut conf.voters_outgoing] {
+        let count = reader.varint()?;
+        if count > limits::MEMBERS_MAX as u64 {
+            return Err(Malformed);
+        }
+        *numbers = (0..count).map(|_| reader.varint()).collect::<Result<_, _>>()?;
+    }
+    conf.auto_leave = !conf.voters_outgoing.is_empty();
+    Ok(conf)
 }
 
 #[cfg(test)]

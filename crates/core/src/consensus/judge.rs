@@ -109,9 +109,14 @@ impl Consensus {
                 (term..=message.term).contains(&entry.term) && entry.term > 0,
                 "entries with falling terms",
             )?;
-            let is_normal = super::from_raft_kind(entry) == 0;
-            ensure(is_normal, "a change of the membership, which does not exist yet")?;
-            entry::judge(&entry.data, &self.voters, latest_ms)?;
+            match super::from_raft_kind(entry) {
+                0 => entry::judge(&entry.data, latest_ms)?,
+                1 => return Err("a change of the membership in a form that nodes do not use"),
+                _ => ensure(
+                    super::members::change_of(&entry.data).is_ok(),
+                    "a change of the membership that does not decode",
+                )?,
+            }
             (index, term) = (entry.index, entry.term);
         }
         ensure(index <= POSITION_MAX, "an index beyond any log")
@@ -123,9 +128,15 @@ impl Consensus {
             (1..=POSITION_MAX).contains(&metadata.index) && (1..=message.term).contains(&metadata.term),
             "a snapshot of no place in a log",
         )?;
+        let conf = metadata.get_conf_state();
+        let mut members = conf
+            .voters
+            .iter()
+            .chain(&conf.learners)
+            .chain(&conf.voters_outgoing);
         ensure(
-            metadata.get_conf_state().voters == self.voters,
-            "a snapshot of other voters",
+            !conf.voters.is_empty() && members.any(|member| *member == self.me),
+            "a snapshot of other members",
         )
     }
 

@@ -92,7 +92,7 @@ impl Replica {
                 self.applying = Some(applying);
                 return;
             }
-            self.finish_entry(&applying.entry);
+            self.finish_entry(now, &applying.entry, outputs);
         }
     }
 
@@ -110,7 +110,7 @@ impl Replica {
             entry,
         };
         self.apply_steps -= 1;
-        if applying.entry.data.is_empty() {
+        if applying.entry.data.is_empty() || applying.entry.kind != 0 {
             return applying;
         }
         let reader = EntryReader::new(applying.entry.data.clone())
@@ -156,8 +156,12 @@ impl Replica {
         }
     }
 
-    fn finish_entry(&mut self, entry: &LogEntry) {
+    fn finish_entry(&mut self, now: Now, entry: &LogEntry, outputs: &mut Outputs) {
         self.applied = entry.index;
+        if entry.kind != 0 {
+            // Before consensus hears that it is applied: only then it leaves a joint configuration.
+            self.apply_change(now, entry, outputs);
+        }
         self.consensus.applied(entry.index);
         self.memory.applied(entry.data.len());
         self.snapshots.applied_bytes += entry.data.len() as u64 + limits::DISK_ENTRY_BYTES;

@@ -14,7 +14,7 @@ impl Replica {
     /// Begins to hand leadership over, for a clean shutdown; true when there is nothing to hand over
     /// (any more). To be called again on every tick until it says so, or patience ends.
     pub fn prepare_shutdown(&mut self) -> bool {
-        if self.consensus.role() != Role::Leader || self.settings.voters.len() == 1 {
+        if self.consensus.role() != Role::Leader || self.membership.decides_alone(self.settings.identity.peer) {
             return true;
         }
         !self.hand_over(|_| true)
@@ -22,12 +22,12 @@ impl Replica {
 
     /// Offers leadership to the connected follower that has most of the log, of those that `may` lead; false if
     /// there is none.
-    fn hand_over(&mut self, may: impl Fn(PeerId) -> bool) -> bool {
+    pub(super) fn hand_over(&mut self, may: impl Fn(PeerId) -> bool) -> bool {
         let connected = |peer: &PeerId| self.peers.get(peer).is_some_and(|peer| peer.connected);
         let followers = self.consensus.followers();
         let best = followers
             .iter()
-            .filter(|follower| connected(&follower.peer) && may(follower.peer))
+            .filter(|follower| connected(&follower.peer) && self.membership.is_voter(follower.peer) && may(follower.peer))
             .max_by_key(|follower| follower.matched);
         let Some(best) = best else { return false };
         self.lease.release();
@@ -36,7 +36,7 @@ impl Replica {
     }
 
     fn quorum(&self) -> usize {
-        self.settings.voters.len() / 2 + 1
+        self.membership.voters().len() / 2 + 1
     }
 
     /// A leader's first estimate needs the clocks of a quorum: its own may be the one that is wrong.

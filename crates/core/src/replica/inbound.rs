@@ -94,6 +94,12 @@ impl Inbound {
         batches.map(|batch| batch.count).sum()
     }
 
+    /// A node is no member any more.
+    pub fn forget(&mut self, node: PeerId) {
+        self.nodes.remove(&node);
+        self.next_source = 0;
+    }
+
     /// This node leads no more.
     pub fn clear(&mut self) {
         self.nodes.clear();
@@ -105,7 +111,7 @@ impl Replica {
     /// Batches of a follower. Of another term than ours they are dropped: the follower finds out.
     pub(super) fn on_forward(&mut self, from: PeerId, term: u64, batches: Vec<Batch>, outputs: &mut Outputs) {
         let judge = |batch: &Batch| match batch.node == from {
-            true => batch.judge(&self.settings.voters),
+            true => batch.judge(),
             false => Err("a batch of another node"),
         };
         if let Err(reason) = batches.iter().try_for_each(judge) {

@@ -56,6 +56,11 @@ impl Lease {
         }
     }
 
+    /// Whether this replica decides alone from now on.
+    pub fn set_lone(&mut self, lone: bool) {
+        self.lone = lone;
+    }
+
     /// This replica was elected in `term`.
     pub fn elected(&mut self, term: u64, now_us: u64) {
         assert!(term > self.term || !self.leading, "elected twice in one term");
@@ -134,6 +139,13 @@ impl Lease {
         });
     }
 
+    /// The lease as if a round had been sent at this time.
+    pub fn extend(&mut self, sent_us: u64) {
+        if !self.released && self.leading {
+            self.valid_until_us = self.valid_until_us.max(sent_us + limits::LEASE_US);
+        }
+    }
+
     /// A quorum confirmed the round; earlier rounds are confirmed with it.
     pub fn confirmed(&mut self, context: u64) {
         while let Some(round) = self.rounds.front().copied() {
@@ -141,9 +153,7 @@ impl Lease {
                 break;
             }
             self.rounds.pop_front();
-            if !self.released && self.leading {
-                self.valid_until_us = self.valid_until_us.max(round.sent_us + limits::LEASE_US);
-            }
+            self.extend(round.sent_us);
         }
     }
 }

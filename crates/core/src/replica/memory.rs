@@ -129,7 +129,7 @@ impl Replica {
     /// Bytes of log at which it is cut.
     pub(super) fn log_trigger_bytes(&self) -> u64 {
         let max = self.log_bytes_max();
-        if self.settings.voters.len() == 1 {
+        if self.membership.is_alone() {
             max.min(limits::LONE_LOG_BYTES_MAX)
         } else {
             max

@@ -20,6 +20,7 @@ mod handover;
 mod inbound;
 mod lease;
 mod loads;
+mod members;
 mod memory;
 mod origin;
 mod outbox;
@@ -62,6 +63,7 @@ use crate::contract::{
 use crate::driven::Driven;
 use crate::keyspace::{Keyspace, ReadClock, ReadOutcome};
 use crate::limits;
+use crate::membership::Membership;
 use crate::message::Message;
 use crate::origin::{Flusher, FlusherOutput, Lanes};
 use crate::shares::Line;
@@ -132,6 +134,9 @@ pub struct Replica {
     waits: OriginWaits,
     memory: Memory,
     peers: BTreeMap<PeerId, Peer>,
+    membership: Membership,
+    /// This node is no member any more.
+    removed: bool,
     seen: (Role, u64, PeerId),
     last_tick_us: u64,
     /// This replica has applied an index that a leader confirmed after this start.
@@ -156,13 +161,11 @@ impl Replica {
     pub fn new(settings: Settings, boot: Boot, now: Now) -> Self {
         let me = settings.identity.peer;
         let volatile = settings.durability == Durability::None;
-        let consensus = Consensus::new(me, &settings.voters, &boot, volatile);
-        let lone = settings.voters.len() == 1;
-        let peers = settings
-            .voters
-            .iter()
-            .filter(|&&peer| peer != me)
-            .map(|&peer| (peer, Peer::default()));
+        let membership = members::at_start(&settings, &boot);
+        let consensus = Consensus::new(me, &membership, &boot, volatile);
+        let lone = membership.decides_alone(me);
+        let others = membership.iter().filter(|(peer, _)| *peer != me);
+        let peers = others.map(|(peer, _)| (peer, Peer::default())).collect();
         let mut replica = Self {
             consensus,
             keyspace: Keyspace::new(settings.hash_seed),
@@ -194,7 +197,9 @@ impl Replica {
             flusher_output: FlusherOutput::default(),
             waits: OriginWaits::default(),
             memory: Memory::new(settings.seed),
-            peers: peers.collect(),
+            peers,
+            membership,
+            removed: false,
             seen: (Role::Follower, 0, 0),
             last_tick_us: now.mono_us,
             confirmed: false,
@@ -218,6 +223,7 @@ impl Replica {
     #[cfg(feature = "bugs")]
     pub fn plant(&mut self, bug: Bug) {
         self.planted = Some(bug);
+        self.consensus.plant(bug);
     }
 
     #[cfg(feature = "bugs")]
@@ -354,6 +360,10 @@ impl Replica {
             "serves while it holds entries back"
         );
         assert!(
+            !(self.removed && self.lease.serving()),
+            "serves without being a member"
+        );
+        assert!(
             self.inbound.is_empty() || self.consensus.role() == Role::Leader,
             "collects without leading"
         );
@@ -395,7 +405,7 @@ impl Replica {
     /// True if there were any.
     fn deliver_ticks(&mut self, now: Now) -> bool {
         let due = now.mono_us.saturating_sub(self.last_tick_us) / limits::TICK_US;
-        if due == 0 {
+        if due == 0 || self.removed {
             return false;
         }
         self.last_tick_us += due * limits::TICK_US;
@@ -420,9 +430,13 @@ impl Replica {
         self.propose_due_deadlines(now);
         self.snapshot_tick(now, outputs);
         self.await_commit(None, self.consensus.commit_index());
+        self.promote_if_caught_up(now);
     }
 
     fn on_peer(&mut self, now: Now, from: PeerId, message: Bytes, outputs: &mut Outputs) {
+        if self.turns_away(from, &message, outputs) {
+            return;
+        }
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.heard_us = now.mono_us;
         }
@@ -454,6 +468,7 @@ impl Replica {
                 ends,
             } => self.on_snapshot_chunk(from, (index, number), (chunk, ends), outputs),
             Message::SnapshotAck { index, number } => self.on_snapshot_ack(from, index, number, outputs),
+            Message::Removed { index } => self.on_removed(from, index, outputs),
             Message::Load { index, keyspace, key } => self.on_load(from, index, (keyspace, key)),
             Message::Clock { asked_us } => self.on_clock(now, from, asked_us, outputs),
             reply @ Message::ClockReply { .. } => self.on_clock_reply(now, from, &reply),
@@ -462,8 +477,9 @@ impl Replica {
     }
 
     fn on_peer_connected(&mut self, now: Now, peer: PeerId, outputs: &mut Outputs) {
-        if let Some(known) = self.peers.get_mut(&peer) {
+        if let Some(known) = self.known_peer(peer) {
             known.connected = true;
+            known.heard_us = now.mono_us;
         }
         self.ask_clocks(now, Some(peer), outputs);
         if peer == self.consensus.leader() {

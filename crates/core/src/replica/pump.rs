@@ -95,7 +95,7 @@ impl Replica {
     /// write, an entry does not follow the last one at once but after a gap that grows with the crowd.
     /// Until when ops wait for company, or `None` if what waits is to leave now.
     fn gathers_until(&self, now: Now) -> Option<u64> {
-        let lone = self.settings.voters.len() == 1;
+        let lone = self.membership.is_alone();
         let until_us = self.flight.next_us();
         if lone || !self.system.is_empty() || now.mono_us >= until_us {
             return None;

@@ -153,7 +153,7 @@ impl Replica {
         (ticket, resp3): (Ticket, bool),
         outputs: &mut Outputs,
     ) -> bool {
-        let fits = self.settings.voters.len() == 1 || op_bytes <= limits::REPLICATED_OP_BYTES_MAX;
+        let fits = self.membership.is_alone() || op_bytes <= limits::REPLICATED_OP_BYTES_MAX;
         if !fits {
             let text = words::too_large_to_replicate(op_bytes, limits::REPLICATED_OP_BYTES_MAX);
             fail(outputs, ticket, resp3, &text);

@@ -64,6 +64,9 @@ impl Replica {
         outputs.persists.append(&mut driven.persists);
         for (context, index) in driven.reads.drain(..) {
             self.lease.confirmed(context);
+            if self.has(Bug::LeaseFromConfirmation) {
+                self.lease.extend(now.mono_us);
+            }
             self.leader_heard_us = now.mono_us;
             let peers = self.reads.confirmed(context, index);
             self.answer_peers(now, peers, index, outputs);
@@ -106,7 +109,7 @@ impl Replica {
                 self.lease.start_round(context, now.mono_us);
                 self.lease.confirmed(context);
             }
-            if self.lease.holds() {
+            if self.lease.holds() && !self.has(Bug::CommitShownInWait) {
                 // What was committed before is known to the old leader too; the rest stays in here.
                 let cap = self.applied.max(
                     self.held

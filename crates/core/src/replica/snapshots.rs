@@ -18,10 +18,11 @@ use crate::codec::{Malformed, Reader, put_bytes, put_varint};
 use crate::contract::{Durability, Outputs, PeerId, Role, Settings, SnapshotIo};
 use crate::keyspace::Keyspace;
 use crate::limits;
+use crate::membership::Membership;
 use crate::origin::Lanes;
 use crate::time::Now;
 
-const HEADER_VERSION: u8 = 1;
+const HEADER_VERSION: u8 = 2;
 /// A prepared snapshot that nobody fetches is dropped after this.
 const UNUSED_US: u64 = 30_000_000;
 /// Chunks made between two ticks at least; those that turns have not made are made at the tick.
@@ -87,6 +88,7 @@ pub struct Incoming {
 /// What of a replica's state is not in the keyspace.
 #[derive(Debug, Default)]
 pub struct Header {
+    pub membership: Membership,
     pub forwarders: BTreeMap<PeerId, Forwarder>,
     /// Encoded origin lanes.
     pub lanes: Bytes,
@@ -123,6 +125,7 @@ impl Snapshots {
 impl Header {
     pub fn encode(&self) -> Bytes {
         let mut out = vec![HEADER_VERSION];
+        put_bytes(&mut out, &self.membership.to_bytes());
         put_varint(&mut out, self.forwarders.len() as u64);
         for (peer, forwarder) in &self.forwarders {
             put_varint(&mut out, *peer);
@@ -138,8 +141,15 @@ impl Header {
         let counts = |forwarder: &Forwarder| {
             forwarder.incarnation <= limits::INCARNATION_MAX && forwarder.sequence <= limits::POSITION_MAX
         };
-        self.forwarders.values().all(counts)
+        self.membership.get(settings.identity.peer).is_some()
+            && self.forwarders.values().all(counts)
             && Lanes::restore(settings.origin.clone(), &mut &self.lanes[..]).is_ok()
+    }
+
+    /// The header of a snapshot on this node's disk.
+    pub fn of_chunks(chunks: &[Bytes]) -> Self {
+        let header = chunks.first().expect("a snapshot has a header chunk");
+        Self::decode(header.clone()).expect("the driver has checked the snapshot's checksums")
     }
 
     pub fn decode(bytes: Bytes) -> Result<Self, Malformed> {
@@ -147,7 +157,10 @@ impl Header {
         if reader.u8()? != HEADER_VERSION {
             return Err(Malformed);
         }
-        let mut header = Self::default();
+        let mut header = Self {
+            membership: Membership::from_bytes(reader.bytes()?)?,
+            ..Self::default()
+        };
         for _ in 0..reader.varint()? {
             let peer = reader.varint()?;
             let forwarder = Forwarder {
@@ -168,8 +181,8 @@ impl Header {
 impl Replica {
     /// Restores the state from a complete snapshot at start.
     pub(super) fn restore(&mut self, index: u64, term: u64, chunks: &[Bytes]) {
-        let (header, rest) = chunks.split_first().expect("a snapshot has a header chunk");
-        let header = Header::decode(header.clone()).expect("the driver has checked the snapshot's checksums");
+        let (_, rest) = chunks.split_first().expect("a snapshot has a header chunk");
+        let header = Header::of_chunks(chunks);
         for chunk in rest {
             self.keyspace
                 .restore_chunk(chunk)
@@ -211,7 +224,9 @@ impl Replica {
     }
 
     fn start_walk_if_needed(&mut self, _now: Now, outputs: &mut Outputs) {
-        if self.snapshots.walk.is_some() || self.snapshots.incoming.is_some() || self.applying.is_some() {
+        let snapshots = &self.snapshots;
+        if snapshots.walk.is_some() || snapshots.incoming.is_some() || self.applying.is_some() || self.removed
+        {
             return;
         }
         let keep = !self.snapshots.wanted.is_empty()
@@ -227,6 +242,7 @@ impl Replica {
         let mut lanes = Vec::new();
         self.lanes.encode(&mut lanes);
         let header = Header {
+            membership: self.membership.clone(),
             forwarders: self.forwarders.clone(),
             lanes: Bytes::from(lanes),
         }
@@ -320,11 +336,7 @@ impl Replica {
         if self.consensus.log().bytes() <= trigger {
             return;
         }
-        let keep = if self.settings.voters.len() == 1 {
-            0
-        } else {
-            trigger
-        };
+        let keep = if self.membership.is_alone() { 0 } else { trigger };
         let log = self.consensus.log();
         let mut point = log.compaction_point(keep, limits::ENTRIES_FORGOTTEN_MAX);
         if let Some(walk) = self.snapshots.walk.as_ref().filter(|walk| walk.keep) {

@@ -206,8 +206,11 @@ impl Replica {
     pub(super) fn on_consensus(&mut self, now: Now, from: PeerId, reader: Reader, outputs: &mut Outputs) {
         if let Some(place) = snapshot_of(reader.clone()) {
             let complete = |incoming: &Incoming| {
-                (incoming.from, incoming.index, incoming.term) == (from, place.0, place.1)
-                    && incoming.header.is_some()
+                (incoming.from, incoming.index, incoming.term) == (from, place.index, place.term)
+                    && incoming
+                        .header
+                        .as_ref()
+                        .is_some_and(|header| place.is_of(&header.membership))
                     && incoming.unfinished.is_empty()
             };
             match self
@@ -272,6 +275,7 @@ impl Replica {
         self.keyspace.track(self.memory.limit.tracking());
         self.lanes = self.decode_lanes(&header.lanes);
         self.forwarders = header.forwarders;
+        self.adopt_membership(header.membership, outputs);
         self.held.clear();
         self.applied = index;
         self.applied_term = term;

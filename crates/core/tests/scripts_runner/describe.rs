@@ -24,6 +24,7 @@ pub fn message(message: &Bytes, votes: bool) -> Option<String> {
             Message::SnapshotBegin { index, .. } => format!("snapshot {index}"),
             Message::SnapshotChunk { number, .. } => format!("chunk {number}"),
             Message::SnapshotAck { .. } | Message::Clock { .. } | Message::ClockReply { .. } => return None,
+            Message::Removed { .. } => "removed".to_owned(),
             Message::Load { key, .. } => format!("load {}", text(&key)),
             Message::LoadFailed { key, .. } => format!("load of {} failed", text(&key)),
         },

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use repligo_core::contract::{
     Durability, HashSeed, Identity, Input, PeerId, Settings as ReplicaSettings, Ticket,
 };
+use repligo_core::membership::Membership;
 use repligo_core::replica::Replica;
 
 use super::node::Missed;
@@ -44,7 +45,7 @@ impl World {
                 peer,
                 incarnation: node.incarnation,
             },
-            voters: (1..=shape.nodes).collect(),
+            membership: Membership::of_count(shape.nodes),
             durability: Durability::Fsync,
             seed: peer,
             hash_seed: HashSeed::from_number(7),

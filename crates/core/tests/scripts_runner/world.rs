@@ -287,6 +287,8 @@ impl World {
                 }
                 Event::Serving { term } => self.say(format_args!("n{peer} serves term {term}")),
                 Event::SnapshotInstalled { index } => self.say(format_args!("n{peer} installs {index}")),
+                Event::Membership => self.say(format_args!("n{peer} learns of members")),
+                Event::Removed => self.say(format_args!("n{peer} is removed")),
                 Event::Warning(text) => self.say(format_args!("n{peer} warns: {text}")),
                 Event::PeerImplausible { peer: other, reason } => {
                     self.say(format_args!("n{peer} refuses n{other}: {reason}"));

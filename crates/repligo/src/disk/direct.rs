@@ -61,7 +61,7 @@ impl DiskHandle {
         let bytes: usize = persist.entries.iter().map(|entry| entry.data.len()).sum();
         let needs_more = persist.must_sync || persist.install.is_some() || bytes > DIRECT_BYTES_MAX;
         let unreported = direct.queued.get() > direct.reported.get();
-        if needs_more || unreported || shared.meta.durability == Durability::Fsync {
+        if needs_more || unreported || shared.durability == Durability::Fsync {
             return false;
         }
         let begun = Instant::now();

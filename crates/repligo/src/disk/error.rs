@@ -72,8 +72,8 @@ pub enum DiskError {
     /// Log or snapshot without the file that says whose they are.
     #[error(
         "the data directory {} has lost its `meta` file (`{found}` is there). Without it nobody knows whose \
-         data this is, so it is not used. Put the file back from a copy of the directory; or, if the other \
-         nodes of the cluster hold the data or it is no longer needed, start with an empty directory",
+         data this is, so it is not used. A node of a cluster comes back as a new member as soon as a majority \
+         runs: start the other nodes. For a single node put the file back if you have it",
         dir.display()
     )]
     MetaMissing {
@@ -127,9 +127,8 @@ pub enum DiskError {
     },
     /// Written by an earlier release, in a format that is no longer read.
     #[error(
-        "{} has storage format {found}, of an earlier release; this one reads format {supported}. In the \
-         older format the order of keys followed from the cluster id, which anybody can ask for, so it is not \
-         taken over. What to do: start the directory with the release that wrote it; to change to this one, \
+        "{} has storage format {found}, of an earlier release; this one reads format {supported}. \
+         What to do: start the directory with the release that wrote it; to change to this one, \
          form a new cluster from empty directories (another --data-dir) and load it from the old one or from \
          the source of its data",
         path.display()
@@ -145,11 +144,9 @@ pub enum DiskError {
     /// The machine went down under a cluster node that runs without syncs.
     #[error(
         "the machine stopped (or a sync failed) while node {node} was running with durability `os`, so the last \
-         second of its log in {} may be gone. A node that has forgotten what it promised must not vote or count, so it refuses \
-         to start. What to do: keep the other nodes running; as long as a majority of the cluster did not stop \
-         this way they hold every acknowledged write and go on serving. This release cannot take the node back \
-         under a new identity: to get back to full strength form a new cluster from empty directories and load \
-         it from the running one. Use --durability fsync where machines lose power",
+         second of its log in {} may be gone. A node that has forgotten what it promised must not vote or count: it \
+         comes back as a new member that learns everything from the others, as soon as a majority of the cluster \
+         runs. What to do: start the other nodes. Use --durability fsync where machines lose power",
         dir.display()
     )]
     UncleanStop {
@@ -158,12 +155,26 @@ pub enum DiskError {
         /// The data directory.
         dir: PathBuf,
     },
+    /// The directory is not where it was written.
+    #[error(
+        "the data directory {} is a copy of that of node {node}: a copy may lack what the node acknowledged after \
+         it was made, and must not vote or count. It comes back as a new member that learns everything from the \
+         others, as soon as a majority of the cluster runs. What to do: start the other nodes, and never run a \
+         copy beside its original",
+        dir.display()
+    )]
+    Copied {
+        /// The node's name.
+        node: String,
+        /// The data directory.
+        dir: PathBuf,
+    },
     /// Bytes that were safely on disk have changed.
     #[error(
         "{} is damaged at offset {offset}: {why}. This was written and kept before, so it is not an unfinished \
-         write, and nothing is cut off or skipped. The directory was left as it is. Check the disk; put the \
-         file back from a copy, or, if the other nodes of the cluster are healthy, keep those running: they \
-         hold every acknowledged write",
+         write, and nothing is cut off or skipped. The directory was left as it was. Check the disk. A node of a \
+         cluster comes back as a new member as soon as a majority runs: start the other nodes, they hold every \
+         acknowledged write",
         path.display()
     )]
     Corrupt {
@@ -176,9 +187,9 @@ pub enum DiskError {
     },
     /// The log does not reach back to the snapshot, or a whole file is gone.
     #[error(
-        "the log in {} is not complete: {why}. The directory was left as it is. Put the missing file back from \
-         a copy; or, if the other nodes of the cluster are healthy, keep those running: they hold every \
-         acknowledged write",
+        "the log in {} is not complete: {why}. The directory was left as it is. A node of a cluster comes back as \
+         a new member as soon as a majority runs: start the other nodes, they hold every acknowledged write. For a \
+         single node put the missing file back if you have it",
         dir.display()
     )]
     LogGap {
@@ -209,6 +220,18 @@ pub enum DiskError {
 }
 
 impl DiskError {
+    /// The directory may have forgotten what its node promised, while the other nodes may have it.
+    pub fn is_forgetful(&self) -> bool {
+        matches!(
+            self,
+            Self::UncleanStop { .. }
+                | Self::Copied { .. }
+                | Self::Corrupt { .. }
+                | Self::LogGap { .. }
+                | Self::MetaMissing { .. }
+        )
+    }
+
     /// Wraps the failure of a system call; a full disk gets its own text.
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> DiskError {
         let path = path.to_path_buf();
@@ -300,14 +323,14 @@ mod tests {
             DiskError::SyncFailed { .. } => "Check the disk",
             DiskError::Locked { .. } => "Stop that process",
             DiskError::NotADataDirectory { .. } => "Give an empty directory",
-            DiskError::MetaMissing { .. } => "Put the file back",
+            DiskError::MetaMissing { .. } => "start the other nodes",
             DiskError::OtherNode { .. } => "Start it with the name",
             DiskError::OtherCluster { .. } => "Put the right file back",
             DiskError::NewerFormat { .. } => "Start it with the release",
             DiskError::OlderFormat { .. } => "form a new cluster from empty directories",
-            DiskError::UncleanStop { .. } => "keep the other nodes running",
-            DiskError::Corrupt { .. } => "put the file back",
-            DiskError::LogGap { .. } => "Put the missing file back",
+            DiskError::UncleanStop { .. } | DiskError::Copied { .. } => "start the other nodes",
+            DiskError::Corrupt { .. } => "start the other nodes",
+            DiskError::LogGap { .. } => "start the other nodes",
             DiskError::DataWithoutDurability { .. } => "Start with the durability",
             DiskError::Usage(_) => "give each its own",
             DiskError::Poisoned => "start the node again",
@@ -358,6 +381,10 @@ mod tests {
                 supported: 1,
             },
             DiskError::UncleanStop {
+                node: text(),
+                dir: dir.clone(),
+            },
+            DiskError::Copied {
                 node: text(),
                 dir: dir.clone(),
             },

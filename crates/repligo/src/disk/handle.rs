@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use repligo_core::contract::{Durability, Persist, Send, SnapshotIo};
+use repligo_core::membership::Membership;
 
 use super::direct::Direct;
 use super::error::DiskError;
@@ -87,6 +88,8 @@ pub(super) enum Job {
     DropLog(u64),
     /// Extend the active segment ahead of the writer.
     FillAhead,
+    /// The members are others from now on.
+    Members(Membership),
 }
 
 pub(super) struct Queues {
@@ -115,7 +118,9 @@ pub(super) struct Shared {
     on_done: OnDone,
     pub(super) counters: Arc<Counters>,
     storage: Arc<dyn Storage>,
-    pub(super) meta: Meta,
+    /// Changes with the membership only.
+    meta: Mutex<Meta>,
+    pub(super) durability: Durability,
 }
 
 impl Shared {
@@ -132,14 +137,14 @@ impl Shared {
         if self.failed.swap(true, Ordering::AcqRel) {
             return;
         }
-        if let (DiskError::SyncFailed { .. }, Durability::Os) = (&error, self.meta.durability) {
+        if let (DiskError::SyncFailed { .. }, Durability::Os) = (&error, self.durability) {
             // What was acknowledged unsynced may be gone though the machine runs on. If even this cannot
             // be written, the kernel still has the pages more likely than not.
             let _ = meta::write(
                 &*self.storage,
                 &Meta {
                     boot_id: SYNC_FAILED.into(),
-                    ..self.meta.clone()
+                    ..self.meta()
                 },
             );
         }
@@ -150,6 +155,21 @@ impl Shared {
         drop(queues);
         self.wake_all();
         (self.on_done)(DiskDone::Fatal(error));
+    }
+
+    fn meta(&self) -> Meta {
+        self.meta.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stores the members, durably.
+    fn keep(&self, membership: Membership) -> Result<(), DiskError> {
+        let meta = Meta {
+            membership,
+            ..self.meta()
+        };
+        meta::write(&*self.storage, &meta)?;
+        *self.meta.lock().unwrap_or_else(PoisonError::into_inner) = meta;
+        Ok(())
     }
 
     fn wake_all(&self) {
@@ -264,6 +284,7 @@ impl LogThread {
                     wal.drop_to(index)?;
                 }
                 Job::FillAhead => wal.fill_ahead()?,
+                Job::Members(membership) => self.shared.keep(membership)?,
             }
         }
         self.commit(wal)
@@ -369,9 +390,10 @@ impl DiskHandle {
             on_done,
             counters: parts.counters,
             storage: parts.storage,
-            meta: parts.meta,
+            durability: parts.meta.durability,
+            meta: Mutex::new(parts.meta),
         });
-        let fsync = shared.meta.durability == Durability::Fsync;
+        let fsync = shared.durability == Durability::Fsync;
         // Made first: should a thread not start, dropping it ends those that did.
         let mut handle = DiskHandle {
             shared: shared.clone(),
@@ -419,6 +441,12 @@ impl DiskHandle {
         self.shared.log_work.notify_one();
     }
 
+    /// Keeps the members beside the log, for the next start; behind what was queued before.
+    pub fn keep_members(&self, membership: Membership) {
+        self.shared.queues().jobs.push(Job::Members(membership));
+        self.shared.log_work.notify_one();
+    }
+
     /// Queues a piece of a snapshot. Give all pieces of a step before its persists.
     pub fn snapshot(&self, piece: SnapshotIo) {
         let mut queues = self.shared.queues();
@@ -455,7 +483,7 @@ impl DiskHandle {
         let wal = self.stop(Mode::Drain).ok_or(DiskError::Poisoned)?;
         open::close(
             &*self.shared.storage,
-            self.shared.meta.clone(),
+            self.shared.meta(),
             Some(wal),
             self.lock.take(),
         )

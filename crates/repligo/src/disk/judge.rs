@@ -3,6 +3,7 @@
 //! It reads everything and changes nothing, so a refused directory stays as it was.
 
 use repligo_core::contract::{Boot, Durability, HardState, LogEntry};
+use repligo_core::membership::Membership;
 
 use super::error::DiskError;
 use super::meta::{Forming, Meta};
@@ -29,6 +30,7 @@ pub(super) fn judge(
     names: &[String],
     recorded: &Meta,
     wanted: &Meta,
+    clustered: bool,
 ) -> Result<Judged, DiskError> {
     let dir = || storage.dir().to_path_buf();
     let Forming::Formed { cluster_id } = recorded.forming else {
@@ -36,12 +38,22 @@ pub(super) fn judge(
             let why = "`meta` says that no cluster was formed here, yet there is a log".into();
             return Err(DiskError::LogGap { dir: dir(), why });
         }
-        if recorded.forming != Forming::Empty {
-            same_node(storage, recorded, wanted)?;
+        let same_line = names_of(&recorded.membership) == names_of(&wanted.membership);
+        if recorded.forming != Forming::Empty && (recorded.node != wanted.node || !same_line) {
+            return Err(other_node(storage, recorded, wanted));
         }
         return Ok(Judged::default());
     };
-    same_node(storage, recorded, wanted)?;
+    // Who the members are now is what the log says; the line of a start only says where they may be.
+    if recorded.node != wanted.node || (!recorded.single_node() && !clustered) {
+        return Err(other_node(storage, recorded, wanted));
+    }
+    if recorded.moved && !recorded.single_node() {
+        return Err(DiskError::Copied {
+            node: recorded.node.clone(),
+            dir: dir(),
+        });
+    }
     let same_boot = !recorded.boot_id.is_empty() && recorded.boot_id == wanted.boot_id;
     let mut notes = Vec::new();
     if recorded.durability == Durability::Os && recorded.clean.is_none() && !same_boot {
@@ -90,19 +102,24 @@ pub(super) fn judge(
     })
 }
 
-fn same_node(storage: &dyn Storage, recorded: &Meta, wanted: &Meta) -> Result<(), DiskError> {
-    if recorded.node == wanted.node && recorded.voters == wanted.voters {
-        return Ok(());
-    }
-    let describe = |meta: &Meta| match meta.single_node() {
-        true => format!("the single node {}", meta.node),
-        false => format!("node {} of the cluster of {}", meta.node, meta.voters.join(", ")),
+fn names_of(membership: &Membership) -> Vec<&str> {
+    membership
+        .iter()
+        .map(|(_, member)| member.name.as_str())
+        .collect()
+}
+
+fn other_node(storage: &dyn Storage, recorded: &Meta, wanted: &Meta) -> DiskError {
+    let describe = |meta: &Meta| match names_of(&meta.membership).as_slice() {
+        [] => format!("node {} that joins a cluster", meta.node),
+        [_] => format!("the single node {}", meta.node),
+        names => format!("node {} of the cluster of {}", meta.node, names.join(", ")),
     };
-    Err(DiskError::OtherNode {
+    DiskError::OtherNode {
         dir: storage.dir().to_path_buf(),
         recorded: describe(recorded),
         started: describe(wanted),
-    })
+    }
 }
 
 /// Joins snapshot and log; says also whether the log must restart after the snapshot.

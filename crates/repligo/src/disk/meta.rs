@@ -5,12 +5,15 @@
 //! The layout is in `docs/storage-format.md`.
 
 use std::io::IoSlice;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use repligo_core::contract::{Durability, Identity, PeerId};
+use repligo_core::membership::Membership;
 
 use super::codec::{Fields, put_text};
 use super::error::DiskError;
-use super::storage::Storage;
+use super::storage::{Birth, Storage, StorageFile};
 
 /// Storage format of this release, in `meta`, log segments and snapshots alike.
 pub const FORMAT: u32 = 3;
@@ -58,12 +61,16 @@ pub struct Meta {
     pub forming: Forming,
     /// Generation of the cluster; 1 until a restore or a majority-loss recovery raises it.
     pub generation: u64,
-    /// This node's number: its place among `voters`, from 1.
+    /// This node's number in the membership, 0 while it has none.
     pub peer: PeerId,
     /// This node's name.
     pub node: String,
-    /// Names of all voters, sorted; a voter's number is its place, from 1.
-    pub voters: Vec<String>,
+    /// Drawn for this directory when it was made; by it the others know that it is still the same one.
+    pub key: u128,
+    /// The members as they were known last; nobody while the node waits to be admitted.
+    pub membership: Membership,
+    /// The file is not where it was written: the directory is a copy. Not stored, but found when it is read.
+    pub moved: bool,
     /// Counts the opens of this directory, from 1.
     pub incarnation: u64,
     /// Boot of the machine in which the last run was.
@@ -88,15 +95,10 @@ impl Meta {
 
     /// True for a cluster of one.
     pub fn single_node(&self) -> bool {
-        self.voters.len() == 1
+        self.membership.is_alone()
     }
 
-    /// Numbers of all voters, ascending.
-    pub fn voter_ids(&self) -> Vec<PeerId> {
-        (1..=self.voters.len() as PeerId).collect()
-    }
-
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self, birth: Birth) -> Vec<u8> {
         let (state, cluster_id) = match self.forming {
             Forming::Empty => (0, 0),
             Forming::Prepared { cluster_id } => (1, cluster_id),
@@ -123,10 +125,15 @@ impl Meta {
         }
         put_text(&mut out, &self.boot_id);
         put_text(&mut out, &self.node);
-        out.extend_from_slice(&(self.voters.len() as u16).to_le_bytes());
-        for voter in &self.voters {
-            put_text(&mut out, voter);
-        }
+        out.extend_from_slice(&self.key.to_le_bytes());
+        out.extend_from_slice(&birth.number.to_le_bytes());
+        out.extend_from_slice(&birth.born_ns.to_le_bytes());
+        let members = match self.membership.voters().is_empty() {
+            true => Vec::new(),
+            false => self.membership.to_bytes(),
+        };
+        out.extend_from_slice(&(members.len() as u32).to_le_bytes());
+        out.extend_from_slice(&members);
         let length = (out.len() - HEAD_BYTES) as u32;
         out[16..20].copy_from_slice(&length.to_le_bytes());
         let crc = crc32c::crc32c(&out[16..]);
@@ -134,16 +141,24 @@ impl Meta {
         out
     }
 
-    fn decode_payload(payload: &[u8]) -> Option<Meta> {
+    fn decode_payload(payload: &[u8], birth: Birth) -> Option<Meta> {
         let mut fields = Fields(payload);
         let (state, durability, clean, _) = (fields.u8()?, fields.u8()?, fields.u8()?, fields.u8()?);
         let cluster_id = fields.u128()?;
         let (generation, peer, incarnation, log_end) =
             (fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?);
         let (boot_id, node) = (fields.text()?, fields.text()?);
-        let voters = (0..fields.u16()?)
-            .map(|_| fields.text())
-            .collect::<Option<Vec<String>>>()?;
+        let key = fields.u128()?;
+        let written = Birth {
+            number: fields.u64()?,
+            born_ns: fields.u64()?,
+        };
+        let length = fields.u32()? as usize;
+        let members = fields.bytes(length)?;
+        let membership = match members.is_empty() {
+            true => Membership::default(),
+            false => Membership::from_bytes(Bytes::copy_from_slice(members)).ok()?,
+        };
         let meta = Meta {
             forming: match state {
                 0 => Forming::Empty,
@@ -154,7 +169,9 @@ impl Meta {
             generation,
             peer,
             node,
-            voters,
+            key,
+            membership,
+            moved: written != birth,
             incarnation,
             boot_id,
             durability: match durability {
@@ -172,8 +189,9 @@ impl Meta {
 /// Reads the file; `None` if there is none.
 pub(super) fn read(storage: &dyn Storage) -> Result<Option<Meta>, DiskError> {
     let path = storage.path(META_FILE);
-    let bytes = match storage.open(META_FILE).and_then(|file| file.read_all()) {
-        Ok(bytes) => bytes,
+    let read = |file: Arc<dyn StorageFile>| Ok((file.read_all()?, file.birth()?));
+    let (bytes, birth) = match storage.open(META_FILE).and_then(read) {
+        Ok(read) => read,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(DiskError::io("read", &path, error)),
     };
@@ -195,16 +213,16 @@ pub(super) fn read(storage: &dyn Storage) -> Result<Option<Meta>, DiskError> {
     if length as usize != fields.0.len() {
         return Err(damaged(16, "the length does not match"));
     }
-    let meta = Meta::decode_payload(fields.0);
+    let meta = Meta::decode_payload(fields.0, birth);
     meta.map(Some)
         .ok_or_else(|| damaged(HEAD_BYTES as u64, "a field has an impossible value"))
 }
 
 /// Replaces the file, durably.
 pub(super) fn write(storage: &dyn Storage, meta: &Meta) -> Result<(), DiskError> {
-    let bytes = meta.encode();
     let store = || {
         let file = storage.create(META_TEMPORARY)?;
+        let bytes = meta.encode(file.birth()?);
         file.write_at(&mut [IoSlice::new(&bytes)], 0)?;
         file.sync()?;
         storage.rename(META_TEMPORARY, META_FILE)?;

@@ -14,6 +14,7 @@
 //!
 //! The formats are in `docs/storage-format.md`.
 
+mod aside;
 mod codec;
 mod direct;
 mod error;
@@ -31,12 +32,13 @@ mod snapshot;
 mod storage;
 mod wal;
 
+pub use aside::set_aside;
 pub use error::DiskError;
 pub use handle::{DiskDone, DiskHandle};
 pub use lock::{DirectoryLock, LOCK_FILE, PID_FILE};
 pub use meta::{FORMAT, Forming, META_FILE, Meta, NAME_BYTES_MAX};
 pub use metrics::DiskMetrics;
-pub use open::{BOOT_ID_VARIABLE, Disk, OpenOptions, Recovered, SEGMENT_BYTES};
+pub use open::{Admission, BOOT_ID_VARIABLE, Disk, OpenOptions, Recovered, SEGMENT_BYTES};
 
 #[cfg(test)]
 mod tests;

@@ -7,13 +7,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use repligo_core::contract::{Boot, Durability, Persist};
+use repligo_core::contract::{Boot, Durability, PeerId, Persist};
+use repligo_core::membership::Membership;
 
+use super::aside::SET_ASIDE;
 use super::error::DiskError;
 use super::handle::{DiskDone, DiskHandle, Parts};
 use super::judge::{Judged, judge};
 use super::lock::{DirectoryLock, LOCK_FILE, PID_FILE};
-use super::meta::{self, Forming, META_FILE, Meta, NAME_BYTES_MAX};
+use super::meta::{self, Forming, META_FILE, Meta};
 use super::metrics::Counters;
 use super::repair;
 use super::replay::Log;
@@ -40,8 +42,13 @@ pub struct OpenOptions {
     pub durability: Durability,
     /// This node's name.
     pub node: String,
-    /// Names of all voters, this node's included, in any order. One voter makes a single node.
-    pub voters: Vec<String>,
+    /// The members of a cluster that is to be formed here; nobody where an empty directory is to join one. What
+    /// a formed directory says itself is later.
+    pub membership: Membership,
+    /// This start expects other nodes: a cluster line or an address to join at was given.
+    pub clustered: bool,
+    /// Drawn by the caller: the key of the directory if it is a new one.
+    pub key: u128,
     /// Size of a log segment. [`SEGMENT_BYTES`] but in tests.
     pub segment_bytes: u64,
 }
@@ -52,56 +59,53 @@ impl OpenOptions {
         dir: impl Into<PathBuf>,
         durability: Durability,
         node: &str,
-        voters: &[String],
+        membership: Membership,
     ) -> OpenOptions {
         OpenOptions {
             dir: dir.into(),
             durability,
             node: node.into(),
-            voters: voters.to_vec(),
+            clustered: !membership.is_alone(),
+            membership,
+            key: 0,
             segment_bytes: SEGMENT_BYTES,
         }
     }
 
     /// The metadata that this command line asks for.
     fn wanted(&self, boot_id: &str) -> Result<Meta, DiskError> {
-        let usage = |text: String| Err(DiskError::Usage(text));
         if self.durability == Durability::None {
-            return usage("durability `none` keeps no data directory; use `os` or `fsync`".into());
+            let text = "durability `none` keeps no data directory; use `os` or `fsync`";
+            return Err(DiskError::Usage(text.into()));
         }
-        let mut voters = self.voters.clone();
-        voters.sort();
-        voters.dedup();
-        if voters.len() != self.voters.len() {
-            return usage("two nodes of the cluster line have the same name; give each its own".into());
-        }
-        if let Some(name) = voters
-            .iter()
-            .find(|name| name.is_empty() || name.len() > NAME_BYTES_MAX)
-        {
-            return usage(format!(
-                "`{name}` is no node name: use 1 to {NAME_BYTES_MAX} bytes"
-            ));
-        }
-        let Some(place) = voters.iter().position(|name| *name == self.node) else {
-            let list = voters.join(", ");
-            return usage(format!(
-                "node {} is not in the cluster line ({list}); add it there",
-                self.node
-            ));
-        };
+        let place = self.membership.named(&self.node);
         Ok(Meta {
             forming: Forming::Empty,
             generation: 0,
-            peer: place as u64 + 1,
+            peer: place.map_or(0, |(number, _)| number),
             node: self.node.clone(),
-            voters,
+            key: self.key,
+            membership: self.membership.clone(),
+            moved: false,
             incarnation: 0,
             boot_id: boot_id.into(),
             durability: self.durability,
             clean: None,
         })
     }
+}
+
+/// What a node is told when it is admitted to a running cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// The cluster.
+    pub cluster_id: u128,
+    /// Its generation.
+    pub generation: u64,
+    /// The number of the new member.
+    pub peer: PeerId,
+    /// All members, the new one included.
+    pub membership: Membership,
 }
 
 /// What was found in a data directory.
@@ -158,10 +162,15 @@ impl Disk {
         let names = refuse_foreign(&*storage)?;
         let mut judged = Judged::default();
         if let Some(recorded) = meta::read(&*storage)? {
-            judged = judge(&*storage, &names, &recorded, &meta)?;
+            judged = judge(&*storage, &names, &recorded, &meta, options.clustered)?;
             meta.incarnation = recorded.incarnation;
             meta.generation = recorded.generation;
             meta.forming = recorded.forming;
+            meta.key = recorded.key;
+            if matches!(recorded.forming, Forming::Formed { .. }) {
+                meta.peer = recorded.peer;
+                meta.membership = recorded.membership;
+            }
         }
         if let Some(log) = &judged.log {
             repair::repair(&*storage, log)?;
@@ -247,6 +256,26 @@ impl Disk {
         Ok(())
     }
 
+    /// The node was admitted to a running cluster: durably, the directory is that member's from now on.
+    ///
+    /// # Errors
+    /// An IO error; nothing has changed then, as far as anyone may rely on it.
+    pub fn set_member(&mut self, admission: &Admission) -> Result<(), DiskError> {
+        let cluster_id = admission.cluster_id;
+        let (storage, counters) = (self.storage.clone(), self.counters.clone());
+        self.wal = Some(Wal::create(storage, counters, cluster_id, self.segment_bytes)?);
+        let meta = Meta {
+            forming: Forming::Formed { cluster_id },
+            generation: admission.generation,
+            peer: admission.peer,
+            membership: admission.membership.clone(),
+            ..self.meta.clone()
+        };
+        meta::write(&*self.storage, &meta)?;
+        self.meta = meta;
+        Ok(())
+    }
+
     /// Starts the disk's threads. `on_done` is called from them and must not block.
     ///
     /// # Errors
@@ -319,6 +348,7 @@ fn refuse_foreign(storage: &dyn Storage) -> Result<Vec<String>, DiskError> {
     // What exists before the first `meta` does, or may lie in any directory: a file system's own folder.
     let harmless = |name: &str| {
         [LOCK_FILE, PID_FILE, "lost+found"].contains(&name)
+            || name.starts_with(SET_ASIDE)
             || Path::new(name).extension() == Some("tmp".as_ref())
     };
     let ours = |name: &str| name == SNAPSHOT_FILE || parse_segment_name(name).is_some();

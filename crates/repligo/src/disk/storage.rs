@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,6 +35,15 @@ pub(super) trait Storage: Send + Sync {
     }
 }
 
+/// Which file of a file system it is: renaming keeps it, and no copy has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Birth {
+    /// Its number there.
+    pub number: u64,
+    /// When it was made, in nanoseconds since the epoch; 0 where the file system does not say.
+    pub born_ns: u64,
+}
+
 /// One open file. At most one thread writes at a time; any thread may sync.
 pub(super) trait StorageFile: Send + Sync {
     /// Length in bytes.
@@ -45,6 +54,8 @@ pub(super) trait StorageFile: Send + Sync {
     fn write_at(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
     /// Makes everything written before the call durable, the length included.
     fn sync(&self) -> io::Result<()>;
+    /// Which file it is, whatever its name and content.
+    fn birth(&self) -> io::Result<Birth>;
 
     /// Reads the whole file.
     fn read_all(&self) -> io::Result<Vec<u8>> {
@@ -166,5 +177,15 @@ impl StorageFile for OsFile {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn birth(&self) -> io::Result<Birth> {
+        let metadata = self.0.metadata()?;
+        let born = metadata.created().ok();
+        let since = born.and_then(|born| born.duration_since(std::time::UNIX_EPOCH).ok());
+        Ok(Birth {
+            number: metadata.ino(),
+            born_ns: since.map_or(0, |since| since.as_nanos() as u64),
+        })
     }
 }

@@ -175,6 +175,12 @@ pub enum NodeError {
     /// Forming was refused, for good.
     #[error("{0}")]
     Forming(String),
+    /// This node was taken out of the cluster.
+    #[error(
+        "this node was removed from the cluster, so it stops. Its data directory is not needed any more; to come \
+         back, start it with an empty one and --join"
+    )]
+    Removed,
     /// The origin cannot be used as configured.
     #[error("{0}")]
     Origin(String),

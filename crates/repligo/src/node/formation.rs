@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use repligo_core::contract::{Boot, Durability, HashSeed, Identity, PeerId, Settings};
 use repligo_core::forming::{Forming, FormingOutput, FormingState};
+use repligo_core::membership::Membership;
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 
@@ -26,7 +27,7 @@ pub struct Formation {
     disk: Option<Disk>,
     boot: Boot,
     identity: Identity,
-    voters: Vec<PeerId>,
+    membership: Membership,
     durability: Durability,
     origin: Arc<OriginMap>,
     origins: Vec<OriginConfig>,
@@ -37,8 +38,8 @@ pub struct Formation {
 pub struct Start {
     /// This node's number.
     pub peer: PeerId,
-    /// All numbers, ascending.
-    pub voters: Vec<PeerId>,
+    /// The members as they are known.
+    pub membership: Membership,
     /// What acknowledgements wait for.
     pub durability: Durability,
     /// Keyspace policies.
@@ -76,10 +77,14 @@ impl Formation {
         };
         let meta = disk.as_ref().map(Disk::meta);
         let state = meta.map_or(FormingState::Empty, |meta| state_of(meta.forming));
+        let (peer, membership) = match meta {
+            Some(meta) if meta.forming.cluster_id().is_some() => (meta.peer, meta.membership.clone()),
+            _ => (start.peer, start.membership),
+        };
         let identity = Identity {
             cluster_id: 0,
             generation: meta.map_or(1, |meta| meta.generation.max(1)),
-            peer: start.peer,
+            peer,
             // Where nothing persists, a random one: larger than any count, and another one every time.
             incarnation: meta.map_or_else(
                 || process::random_u128() as u64 | 1 << 63,
@@ -87,11 +92,11 @@ impl Formation {
             ),
         };
         Self {
-            forming: Forming::new(start.peer, &start.voters, state, process::random_u128()),
+            forming: Forming::new(peer, &membership.voters(), state, process::random_u128()),
             disk,
             boot,
             identity,
-            voters: start.voters,
+            membership,
             durability: start.durability,
             origin: start.origin,
             origins: start.origins,
@@ -151,7 +156,7 @@ impl Formation {
         }
         let settings = Settings {
             identity,
-            voters: self.voters,
+            membership: self.membership,
             durability: self.durability,
             seed: process::random_u128() as u64,
             hash_seed: HashSeed::from_bytes(&process::random()),

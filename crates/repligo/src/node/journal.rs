@@ -5,10 +5,11 @@ use std::path::Path;
 
 use repligo_core::contract::{Durability, Event, PeerId, Role};
 use repligo_core::limits::FORWARD_HOLD_US;
+use repligo_core::membership::{Member, MemberRole};
 use repligo_core::time::Now;
 
 use super::worker::Worker;
-use super::{NodeConfig, Ready};
+use super::{NodeConfig, NodeError, Ready};
 use crate::telemetry::Phase;
 
 /// What a node still waits for is told again after this, microseconds.
@@ -53,6 +54,16 @@ pub(super) fn log_start(config: &NodeConfig, ready: &Ready) {
     );
 }
 
+/// A member and what it is for.
+fn shown(member: &Member) -> String {
+    let role = match member.role {
+        MemberRole::Voter if member.leaving => "leaves",
+        MemberRole::Voter => "voter",
+        MemberRole::Learner => "learner",
+    };
+    format!("{} ({role})", member.name)
+}
+
 impl Worker {
     /// The name of a node of the cluster.
     pub fn node_name(&self, peer: PeerId) -> &str {
@@ -69,10 +80,28 @@ impl Worker {
             Event::Role { role, term, leader } => self.note_role(*role, *term, *leader),
             Event::Serving { term } => tracing::info!(term, "serving"),
             Event::SnapshotInstalled { index } => tracing::info!(index, "snapshot of the leader installed"),
+            Event::Membership => self.membership_changed(),
+            Event::Removed => self.removed(),
             Event::Warning(text) => tracing::warn!("{text}"),
             // Told when the stream is torn down.
             Event::PeerImplausible { peer, reason } => self.links.refuse(*peer, reason),
         }
+    }
+
+    /// The members, or what they are for, have changed.
+    fn membership_changed(&mut self) {
+        let Some(replica) = &self.replica else { return };
+        let membership = replica.membership().clone();
+        let shown: Vec<String> = membership.iter().map(|(_, member)| shown(member)).collect();
+        tracing::info!(index = membership.index(), "members: {}", shown.join(", "));
+        if let Some(disk) = &self.drivers.disk {
+            disk.keep_members(membership);
+        }
+    }
+
+    /// This node is no member any more.
+    fn removed(&mut self) {
+        self.verdict = Some(Err(NodeError::Removed));
     }
 
     fn note_role(&mut self, role: Role, term: u64, leader: PeerId) {

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use repligo_core::contract::{Durability, PeerId};
 use repligo_core::limits;
+use repligo_core::membership::Membership;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -105,6 +106,11 @@ impl Topology {
         self.nodes.len() > 1
     }
 
+    /// The members of the cluster that forms with this line.
+    fn membership(&self) -> Membership {
+        Membership::formed(self.nodes.values().cloned())
+    }
+
     fn names(&self) -> Vec<String> {
         self.nodes.values().map(|(name, _)| name.clone()).collect()
     }
@@ -131,12 +137,14 @@ fn open_directory(config: &NodeConfig, topology: &Topology) -> Result<Directory,
             .then(|| DirectoryLock::acquire_without_data(&config.data_dir));
         return Ok(Directory::Lock(lock.transpose().map_err(refused)?));
     }
-    let options = OpenOptions::new(
+    let mut options = OpenOptions::new(
         &config.data_dir,
         config.durability,
         &config.name,
-        &topology.names(),
+        topology.membership(),
     );
+    options.clustered = topology.is_cluster();
+    options.key = process::random_u128();
     let (disk, recovered) = Disk::open(options).map_err(refused)?;
     for note in &recovered.notes {
         tracing::warn!("{note}");
@@ -284,7 +292,7 @@ fn build(setup: &mut Setup, reports: Reports) -> (Worker, Option<DirectoryLock>)
     };
     let formation = Formation::new(Start {
         peer: topology.me,
-        voters: topology.nodes.keys().copied().collect(),
+        membership: topology.membership(),
         durability: config.durability,
         origin: config.origin.clone(),
         origins: config.origins.clone(),

@@ -35,7 +35,7 @@ impl Bench {
         let mut bench = Self::forming(NodeConfig::default());
         let settings = Settings {
             identity: IDENTITY,
-            voters: vec![1],
+            membership: repligo_core::membership::Membership::of_count(1),
             durability: Durability::None,
             seed: 1,
             hash_seed: HashSeed::from_number(2),

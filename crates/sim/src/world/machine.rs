@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use repligo_core::contract::{Durability, PeerId};
+use repligo_core::membership::Membership;
 use repligo_core::origin::{OriginEvent, OriginMap};
 
 use super::arrival::Arrival;
@@ -233,7 +234,7 @@ impl World {
         let starter = Starter {
             me: node,
             life: machine.lives,
-            voters: (1..=plan.nodes as PeerId).collect(),
+            membership: Membership::of_count(plan.nodes as u64),
             drawn_id: machine.drawn_id,
             cluster_id: 0,
             incarnation,

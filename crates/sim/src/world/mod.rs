@@ -12,6 +12,7 @@ use repligo_core::contract::{
     Boot, Durability, Event as CoreEvent, HashSeed, Identity, PeerId, Role, Settings, Status,
 };
 use repligo_core::eviction::MemoryLimit;
+use repligo_core::membership::Membership;
 use repligo_core::origin::OriginMap;
 
 use crate::check::{Violation, replicas::Digests};
@@ -111,7 +112,7 @@ pub struct Context {
 pub struct Starter {
     me: PeerId,
     life: u32,
-    voters: Vec<PeerId>,
+    membership: Membership,
     drawn_id: u128,
     cluster_id: u128,
     incarnation: u64,
@@ -133,7 +134,7 @@ impl Starter {
                 peer: self.me,
                 incarnation: self.incarnation,
             },
-            voters: self.voters.clone(),
+            membership: self.membership.clone(),
             durability: self.durability,
             seed: self.seed,
             // Each process draws its own, as real ones do; the cluster agrees on one.

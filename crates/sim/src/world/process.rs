@@ -80,7 +80,12 @@ pub struct Process {
 impl Process {
     /// A process that has just been started on what its disk held.
     pub fn new(starter: super::Starter, now: Now, state: FormingState) -> Self {
-        let core = Core::Forming(Forming::new(starter.me, &starter.voters, state, starter.drawn_id));
+        let core = Core::Forming(Forming::new(
+            starter.me,
+            &starter.membership.voters(),
+            state,
+            starter.drawn_id,
+        ));
         let mut process = Self {
             me: starter.me,
             life: starter.life,

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use repligo_core::contract::Durability;
+use repligo_core::membership::Membership;
 
 use super::fake::FakeDisk;
 use super::{CLUSTER, append, entry, open, options, single};
@@ -20,7 +21,7 @@ impl Temporary {
     }
 
     fn options(&self) -> OpenOptions {
-        let mut options = OpenOptions::new(&self.0, Durability::Fsync, "n1", &["n1".to_owned()]);
+        let mut options = OpenOptions::new(&self.0, Durability::Fsync, "n1", Membership::of_count(1));
         options.segment_bytes = 256 << 10;
         options
     }
@@ -143,24 +144,73 @@ fn a_directory_stays_with_its_node_and_its_cluster() {
     let disk = FakeDisk::default();
     open(&disk, &three("n2", &["n3", "n1", "n2"]), "boot").unwrap();
     let (again, _) = open(&disk, &three("n2", &["n1", "n2", "n3"]), "boot").unwrap();
-    assert_eq!((again.meta().peer, again.meta().voter_ids()), (2, vec![1, 2, 3]));
-    for wrong in [
-        three("n1", &["n1", "n2", "n3"]),
-        three("n2", &["n1", "n2"]),
-        three("n2", &["n1", "n2", "n4"]),
-        three("n2", &["n2"]),
-    ] {
+    assert_eq!(
+        (again.meta().peer, again.meta().membership.voters()),
+        (2, vec![1, 2, 3])
+    );
+    // Who the members are is what the directory knows, whatever the line of a later start says.
+    for later in [three("n2", &["n1", "n2"]), three("n2", &["n2", "n4", "n5"])] {
+        let (again, _) = open(&disk, &later, "boot").unwrap();
+        assert_eq!(
+            (again.meta().peer, again.meta().membership.voters()),
+            (2, vec![1, 2, 3])
+        );
+    }
+    for wrong in [three("n1", &["n1", "n2", "n3"]), three("n2", &["n2"])] {
         refused(
             open(&disk, &wrong, "boot"),
             &["belongs to node n2 of the cluster of n1, n2, n3", "--data-dir"],
         );
     }
-    refused(
-        open(&disk, &three("n4", &["n1", "n2", "n3"]), "boot"),
-        &["n4 is not in the cluster line"],
+}
+
+#[test]
+fn a_copied_directory_is_told_from_the_original_and_set_aside() {
+    let original = Temporary::new("original");
+    let three = |dir: &std::path::Path| OpenOptions {
+        dir: dir.to_path_buf(),
+        ..options(Durability::Fsync, &["n1", "n2", "n3"])
+    };
+    let form = |mut disk: Disk| {
+        disk.set_forming(Forming::Formed { cluster_id: 7 }).unwrap();
+        disk.close().unwrap();
+    };
+    form(Disk::open(three(&original.0)).unwrap().0);
+    let copy = Temporary::new("copy");
+    std::fs::create_dir_all(&copy.0).unwrap();
+    for entry in std::fs::read_dir(&original.0).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.0.join(entry.file_name())).unwrap();
+    }
+    let error = Disk::open(three(&copy.0)).err().expect("a copy is refused");
+    assert!(
+        error.is_forgetful() && error.to_string().contains("is a copy"),
+        "{error}"
     );
-    refused(open(&disk, &three("n1", &["n1", "n1"]), "boot"), &["same name"]);
-    refused(open(&disk, &three("n1", &["n1", ""]), "boot"), &["no node name"]);
+    // Renaming is no copying.
+    let moved = Temporary::new("moved");
+    std::fs::rename(&original.0, &moved.0).unwrap();
+    Disk::open(three(&moved.0)).unwrap().0.close().unwrap();
+    let folder = crate::disk::set_aside(&copy.0)
+        .unwrap()
+        .expect("there is something");
+    assert!(folder.join("meta").exists() && !copy.0.join("meta").exists());
+    assert_eq!(crate::disk::set_aside(&copy.0).unwrap(), None);
+    let (mut disk, recovered) = Disk::open(three(&copy.0)).unwrap();
+    assert_eq!(recovered.meta.forming, Forming::Empty);
+    let admission = crate::disk::Admission {
+        cluster_id: 7,
+        generation: 1,
+        peer: 4,
+        membership: Membership::of_count(5),
+    };
+    disk.set_member(&admission).unwrap();
+    disk.close().unwrap();
+    let (_, recovered) = Disk::open(three(&copy.0)).unwrap();
+    assert_eq!(
+        (recovered.meta.peer, recovered.meta.membership),
+        (4, Membership::of_count(5))
+    );
 }
 
 #[test]
@@ -227,7 +277,7 @@ fn only_a_cluster_node_in_os_mode_is_refused_after_an_unclean_stop_of_the_machin
             }
             refused(
                 result,
-                &["node n1", "durability `os`", "refuses to start", "What to do"],
+                &["node n1", "durability `os`", "new member", "What to do"],
             );
         }
     }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Random;
-use crate::disk::storage::{Storage, StorageFile};
+use crate::disk::storage::{Birth, Storage, StorageFile};
 
 const SECTOR: usize = 512;
 
@@ -311,6 +311,14 @@ struct FakeFile {
 }
 
 impl StorageFile for FakeFile {
+    fn birth(&self) -> io::Result<Birth> {
+        // Files that tests put there are not copies.
+        Ok(Birth {
+            number: 1,
+            born_ns: 2,
+        })
+    }
+
     fn len(&self) -> io::Result<u64> {
         Ok(self.mount.state()?.files[self.number].data.len() as u64)
     }

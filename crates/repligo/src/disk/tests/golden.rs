@@ -38,13 +38,18 @@ const META: Layout = &[
     (6, "boot id"),
     (2, "node name: length"),
     (2, "node name"),
-    (2, "number of voters"),
-    (2, "voter 1: length"),
-    (2, "voter 1"),
-    (2, "voter 2: length"),
-    (2, "voter 2"),
-    (2, "voter 3: length"),
-    (2, "voter 3"),
+    (16, "key of the directory"),
+    (8, "number of this file in its file system"),
+    (8, "when this file was made, nanoseconds since the epoch"),
+    (4, "members: length"),
+    (4, "members: version, index, next number, count"),
+    (26, "member 1: number, name, address, key, flags"),
+    (26, "member 2"),
+    (26, "member 3"),
+    (
+        3,
+        "pending, whom it replaces, voters of the outgoing configuration",
+    ),
 ];
 
 const SEGMENT_HEADER: Layout = &[

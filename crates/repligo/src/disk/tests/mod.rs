@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use repligo_core::contract::{Durability, HardState, LogEntry, Persist};
+use repligo_core::membership::Membership;
 
 use super::open::{Disk, OpenOptions, Recovered};
 use super::{DiskError, Forming};
@@ -46,8 +47,11 @@ impl Random {
 }
 
 fn options(durability: Durability, voters: &[&str]) -> OpenOptions {
-    let voters: Vec<String> = voters.iter().map(|name| (*name).to_owned()).collect();
-    let mut options = OpenOptions::new("/fake", durability, "n1", &voters);
+    let nodes = voters
+        .iter()
+        .map(|name| ((*name).to_owned(), format!("{name}:1")));
+    let mut options = OpenOptions::new("/fake", durability, "n1", Membership::formed(nodes));
+    options.key = 0x77;
     options.segment_bytes = SEGMENT;
     options
 }

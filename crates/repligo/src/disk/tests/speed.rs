@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use repligo_core::contract::{Durability, Persist, SnapshotIo};
+use repligo_core::membership::Membership;
 
 use super::directory::Temporary;
 use super::{CLUSTER, append, entry};
@@ -17,7 +18,7 @@ const RUN: Duration = Duration::from_secs(3);
 /// Keeps `depth` persists in flight; returns batches per second and a line about the rest.
 fn measure(durability: Durability, depth: u64, recycled: bool) {
     let directory = Temporary::new(&format!("speed-{durability:?}-{depth}-{recycled}"));
-    let options = OpenOptions::new(&directory.0, durability, "n1", &["n1".to_owned()]);
+    let options = OpenOptions::new(&directory.0, durability, "n1", Membership::of_count(1));
     let (mut disk, _) = Disk::open(options).unwrap();
     disk.set_forming(Forming::Formed { cluster_id: CLUSTER }).unwrap();
     let (sender, done) = std::sync::mpsc::channel();
