@@ -1,4 +1,4 @@
-"""Data directories that are damaged, foreign, wiped, newer, or of a machine that stopped: refused, and unchanged."""
+"""Data directories that are damaged, foreign, wiped, newer, or of a machine that stopped: never believed."""
 
 import shutil
 
@@ -63,14 +63,23 @@ def test_a_changed_byte_in_the_log_is_refused_and_nothing_touched(single_node):
     assert_held_by_all(single_node, values)
 
 
-def test_a_changed_byte_in_a_follower_stops_only_that_node(three):
+def comes_back(three, node, why, **variables):
+    """It says why it may not use its directory, and serves again as a new member; what was there is kept."""
+    values = fill(three.leader(), "later")
+    node.start(three.directory / "again.log", **variables)
+    wait_until("it serves", lambda: serves(node), 60)
+    said = node.started.tail(50)
+    assert why in said and "admitted to the cluster as a new member" in said, said
+    return values
+
+
+def test_a_changed_byte_in_a_follower_makes_it_a_new_member(three):
     follower = three.followers()[0]
     values = fill(follower)
     follower.kill()
     flip_in_the_middle(last_segment(follower.data_dir))
-    assert "damaged at offset" in refused(follower.argv)
-    three.nodes.remove(follower)
-    values |= fill(three.leader(), "later")
+    values |= comes_back(three, follower, "damaged at offset")
+    assert (follower.data_dir / "set-aside-1/meta").exists()
     assert_held_by_all(three, values)
 
 
@@ -124,14 +133,14 @@ def test_a_directory_of_another_cluster_is_refused(three, tmp_path):
         fill(second.leader(), "second")
         stranger = second.nodes[0]
         stranger.kill()
-        taken = stranger.data_dir
         saved = tmp_path / "saved"
-        shutil.copytree(taken, saved)
+        # Moved, since a copy would be told from its original.
+        stranger.data_dir.rename(saved)
     node = three.nodes[0]
     node.kill()
     own = tmp_path / "own"
     node.data_dir.rename(own)
-    shutil.copytree(saved, node.data_dir)
+    saved.rename(node.data_dir)
     # Nobody can tell which side is wrong, so it goes on asking, joins nothing and says so.
     node.start(tmp_path / "foreign.log")
     wait_until("it says why", lambda: "one of the data directories is the wrong one" in node.started.tail(), 20)
@@ -140,15 +149,16 @@ def test_a_directory_of_another_cluster_is_refused(three, tmp_path):
     assert "repligo ready" not in node.started.tail()
     node.kill()
     # A single file of another cluster is refused at once.
-    shutil.rmtree(node.data_dir)
-    shutil.copytree(own, node.data_dir)
-    shutil.copy(last_segment(saved), node.data_dir)
+    node.data_dir.rename(saved)
+    own.rename(node.data_dir)
+    segment = last_segment(node.data_dir)
+    sound = segment.read_bytes()
+    segment.write_bytes(last_segment(saved).read_bytes())
     before = contents(node.data_dir)
     said = refused(node.argv)
     assert "belongs to cluster" in said and "copy" in said, said
     assert contents(node.data_dir) == before
-    shutil.rmtree(node.data_dir)
-    own.rename(node.data_dir)
+    segment.write_bytes(sound)
     node.start(tmp_path / "again.log")
     wait_until("it serves", lambda: serves(node), 20)
     assert_held_by_all(three, values)
@@ -171,38 +181,31 @@ def test_a_directory_in_use_is_refused(single_node):
     assert serves(node)
 
 
-def test_a_wiped_node_refuses_and_never_votes(three):
+def test_a_wiped_node_makes_no_majority_and_comes_back_when_there_is_one(three):
     values = fill(three.leader())
     node = three.followers()[0]
     node.kill()
     shutil.rmtree(node.data_dir)
-    said = refused(node.argv)
-    assert "belongs to a formed cluster" in said and "wiped" in said and "Restore the directory" in said, said
-    three.nodes.remove(node)
-    assert_held_by_all(three, values)
-    # With only one other node running it must not make a majority.
-    lone, last = three.leader(), three.followers()[0]
+    lone = three.leader()
+    last = next(other for other in three.followers(lone) if other is not node)
     last.kill()
-    assert "wiped" in refused(node.argv)
+    node.start(three.directory / "wiped.log")
+    wait_until("it asks", lambda: "waiting to be admitted" in node.started.tail(50), 30)
     with lone.connect(20) as connection:
         # It may have been proposed before the leader noticed that it is alone.
         assert connection.call("SET", "k", "v").raw.startswith((b"-NOLEADER", b"-UNKNOWN"))
         assert connection.call("GET", "k").raw.startswith(b"-NOLEADER")
     last.start(three.directory / "again.log")
     wait_until("a majority serves again", lambda: serves(lone), 20)
+    wait_until("the wiped node serves", lambda: serves(node), 60)
     assert_held_by_all(three, values)
 
 
-def test_an_unclean_stop_of_the_machine_is_refused_in_os_mode(three):
+def test_after_an_unclean_stop_of_the_machine_a_node_in_os_mode_is_a_new_member(three):
     values = fill(three.leader())
     node = three.followers()[0]
     node.kill()
-    before = contents(node.data_dir)
-    said = refused(node.argv, REPLIGO_TEST_BOOT_ID="another boot")
-    assert "the machine stopped" in said and "must not vote" in said and "fsync" in said, said
-    assert contents(node.data_dir) == before
-    three.nodes.remove(node)
-    values |= fill(three.leader(), "later")
+    values |= comes_back(three, node, "the machine stopped", REPLIGO_TEST_BOOT_ID="another boot")
     assert_held_by_all(three, values)
 
 

@@ -57,6 +57,10 @@ impl Kind {
     pub const STATUS_REPLY: Kind = Kind(8);
     /// The sender closes the stream on purpose: its process ends, so do not wait for it.
     pub const GOODBYE: Kind = Kind(9);
+    /// First frame of a node that is no member and wants to be one.
+    pub const JOIN: Kind = Kind(10);
+    /// Answer to `JOIN`.
+    pub const JOIN_REPLY: Kind = Kind(11);
 }
 
 /// Everything in a frame but its payload.

@@ -42,6 +42,11 @@ pub fn plant(replica: &mut Replica) {
     });
 }
 
+/// Whether a node whose directory may have forgotten something goes on as the voter that it was.
+pub fn forgetful_voter() -> bool {
+    PLANTED.with_borrow(|planted| planted.as_deref() == Some("forgetful-voter"))
+}
+
 /// The bugs in force in the origin's protocol.
 pub fn of_origin() -> OriginBugs {
     PLANTED.with_borrow(|planted| OriginBugs {

@@ -2,7 +2,6 @@
 //!
 //! Total and deterministic: an op that does not decode (a bug, or a newer version that the feature level
 //! should have kept away) changes nothing and answers an error, the same on every replica.
-//!
 //! A turn applies a bounded number of steps ([`limits::SLICE_STEPS`]); an entry that is longer goes on in
 //! the next turn, if need be in the middle of an op.
 //!
@@ -16,7 +15,7 @@ use repligo_proto::words;
 
 use super::outbox::{Sealed, Waiter};
 use super::slow::SlowRead;
-use super::{Forwarder, Replica, answer, fail};
+use super::{Replica, answer, fail};
 use crate::bugs::Bug;
 use crate::command::{CALL_TAG, Command, SET_RANGE_TAG};
 use crate::contract::{LogEntry, LongReply, Outputs, Spent, Ticket};
@@ -158,10 +157,8 @@ impl Replica {
 
     fn finish_entry(&mut self, now: Now, entry: &LogEntry, outputs: &mut Outputs) {
         self.applied = entry.index;
-        if entry.kind != 0 {
-            // Before consensus hears that it is applied: only then it leaves a joint configuration.
-            self.apply_change(now, entry, outputs);
-        }
+        // Before consensus hears of it: only then it leaves a joint configuration.
+        self.apply_change(now, entry, outputs);
         self.consensus.applied(entry.index);
         self.memory.applied(entry.data.len());
         self.snapshots.applied_bytes += entry.data.len() as u64 + limits::DISK_ENTRY_BYTES;
@@ -215,24 +212,6 @@ impl Replica {
             behind_time: false,
             running: None,
         })
-    }
-
-    /// Remembers the batch as applied; false for a copy of one that already was, or of a node's earlier
-    /// life.
-    fn first_copy(&mut self, batch: &Batch) -> bool {
-        let latest = Forwarder {
-            incarnation: batch.incarnation,
-            sequence: batch.last_sequence(),
-        };
-        if let Some(known) = self.forwarders.get(&batch.node) {
-            let older_life = batch.incarnation < known.incarnation;
-            let same_life = batch.incarnation == known.incarnation;
-            if older_life || (same_life && batch.first_sequence <= known.sequence) {
-                return false;
-            }
-        }
-        self.forwarders.insert(batch.node, latest);
-        true
     }
 
     /// Applies ops and executes the reads behind them; false when the steps of the turn end before.

@@ -14,7 +14,8 @@ impl Replica {
     /// Begins to hand leadership over, for a clean shutdown; true when there is nothing to hand over
     /// (any more). To be called again on every tick until it says so, or patience ends.
     pub fn prepare_shutdown(&mut self) -> bool {
-        if self.consensus.role() != Role::Leader || self.membership.decides_alone(self.settings.identity.peer) {
+        if self.consensus.role() != Role::Leader || self.membership.decides_alone(self.settings.identity.peer)
+        {
             return true;
         }
         !self.hand_over(|_| true)
@@ -27,7 +28,9 @@ impl Replica {
         let followers = self.consensus.followers();
         let best = followers
             .iter()
-            .filter(|follower| connected(&follower.peer) && self.membership.is_voter(follower.peer) && may(follower.peer))
+            .filter(|follower| {
+                connected(&follower.peer) && self.membership.is_voter(follower.peer) && may(follower.peer)
+            })
             .max_by_key(|follower| follower.matched);
         let Some(best) = best else { return false };
         self.lease.release();

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Replica;
+use super::{Forwarder, Replica};
 use crate::contract::{Outputs, PeerId, Role};
 use crate::entry::Batch;
 use crate::limits;
@@ -108,6 +108,24 @@ impl Inbound {
 }
 
 impl Replica {
+    /// Remembers the batch as applied; false for a copy of one that already was, or of a node's earlier
+    /// life.
+    pub(super) fn first_copy(&mut self, batch: &Batch) -> bool {
+        let latest = Forwarder {
+            incarnation: batch.incarnation,
+            sequence: batch.last_sequence(),
+        };
+        if let Some(known) = self.forwarders.get(&batch.node) {
+            let older_life = batch.incarnation < known.incarnation;
+            let same_life = batch.incarnation == known.incarnation;
+            if older_life || (same_life && batch.first_sequence <= known.sequence) {
+                return false;
+            }
+        }
+        self.forwarders.insert(batch.node, latest);
+        true
+    }
+
     /// Batches of a follower. Of another term than ours they are dropped: the follower finds out.
     pub(super) fn on_forward(&mut self, from: PeerId, term: u64, batches: Vec<Batch>, outputs: &mut Outputs) {
         let judge = |batch: &Batch| match batch.node == from {

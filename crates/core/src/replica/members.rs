@@ -55,6 +55,13 @@ pub enum MemberRequest {
         /// Key of its directory, which is not 0.
         key: u128,
     },
+    /// A member is reached elsewhere.
+    Move {
+        /// Its name.
+        name: String,
+        /// Where it listens for nodes now.
+        address: String,
+    },
     /// Another voter is to lead.
     Transfer {
         /// Its name.
@@ -145,7 +152,7 @@ impl Replica {
         }
     }
 
-    fn tell_removed(&self, number: PeerId, outputs: &mut Outputs) {
+    pub(super) fn tell_removed(&self, number: PeerId, outputs: &mut Outputs) {
         let index = self.membership.index();
         outputs.sends.push(Send {
             to: number,
@@ -224,13 +231,21 @@ impl Replica {
                 None => return Ok(()),
             },
             MemberRequest::Remove { name } => self.removal(now, name)?,
+            MemberRequest::Move { name, address } => {
+                let (number, member) = self.membership.named(name).ok_or(Refusal::NoSuchMember)?;
+                Change::Meet {
+                    number,
+                    address: address.clone(),
+                    key: member.key,
+                }
+            }
         };
         if self.settings.durability == Durability::None {
             return Err(Refusal::Volatile);
         }
-        let alone = self.membership.is_alone();
         let me = self.membership.get(self.settings.identity.peer);
-        if alone && me.is_none_or(|me| me.address.is_empty()) {
+        let adds = matches!(change, Change::Add { .. });
+        if adds && me.is_none_or(|me| me.address.is_empty()) {
             return Err(Refusal::Unreachable);
         }
         self.propose_change(&change)
@@ -294,7 +309,7 @@ impl Replica {
             }
         }
         if number == self.settings.identity.peer {
-            self.hand_over_to_best();
+            self.hand_over(|_| true);
             return Err(Refusal::IsLeader);
         }
         Ok(change)
@@ -342,7 +357,7 @@ impl Replica {
         }
         if replaced == Some(self.settings.identity.peer) {
             // Whoever leads next takes this node out.
-            self.hand_over_to_best();
+            self.hand_over(|_| true);
             return;
         }
         // A failure is no news: the next tick tries again.

@@ -47,6 +47,7 @@ use self::flight::Flight;
 use self::inbound::Inbound;
 use self::lease::Lease;
 use self::loads::OriginWaits;
+pub use self::members::MemberRequest;
 use self::memory::Memory;
 pub use self::memory::MemoryStatus;
 use self::outbox::Outbox;
@@ -336,11 +337,6 @@ impl Replica {
         &self.keyspace
     }
 
-    /// Begins the statistics of removing expired keys anew.
-    pub fn forget_reclaim_lag(&mut self) {
-        self.keyspace.forget_reclaim_lag();
-    }
-
     /// Checks what must always hold; panics where it does not. Called after each step in tests.
     pub fn invariants(&self) {
         assert!(
@@ -480,6 +476,8 @@ impl Replica {
         if let Some(known) = self.known_peer(peer) {
             known.connected = true;
             known.heard_us = now.mono_us;
+        } else {
+            self.tell_removed(peer, outputs);
         }
         self.ask_clocks(now, Some(peer), outputs);
         if peer == self.consensus.leader() {

@@ -39,6 +39,11 @@ impl Replica {
         }
     }
 
+    /// Begins the statistics of removing expired keys anew.
+    pub fn forget_reclaim_lag(&mut self) {
+        self.keyspace.forget_reclaim_lag();
+    }
+
     /// What is known of the origins at the applied index.
     pub fn origins(&self) -> OriginsStatus {
         self.lanes.origins()

@@ -171,4 +171,5 @@ numbers! {
     // Repligo
     RepligoStatus = 110,
     RepligoInvalidate = 111,
+    RepligoCluster = 1000,
 }

@@ -38,6 +38,7 @@ pub fn command() -> Command {
         .subcommand(demo())
         .subcommand(demo_client())
         .subcommand(status())
+        .subcommand(super::cluster::command())
         .subcommand(super::bench::options::command())
         .subcommand(super::transfer::options::export_command())
         .subcommand(super::transfer::options::import_command())

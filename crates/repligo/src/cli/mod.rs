@@ -6,6 +6,7 @@
 pub mod args;
 pub mod bench;
 pub mod cert;
+pub mod cluster;
 pub mod config_command;
 pub mod demo;
 pub mod dev;
@@ -50,6 +51,7 @@ pub fn main() -> ExitCode {
         Some(("demo", matches)) => demo::run(matches),
         Some(("demo-client", matches)) => demo::client::run(matches),
         Some(("status", matches)) => status::run(matches),
+        Some(("cluster", matches)) => cluster::run(matches),
         Some(("bench", matches)) => bench::run(matches),
         Some(("export", matches)) => transfer::run_export(matches),
         Some(("import", matches)) => transfer::run_import(matches),

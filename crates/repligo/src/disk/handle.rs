@@ -21,7 +21,7 @@ use super::direct::Direct;
 use super::error::DiskError;
 use super::lock::DirectoryLock;
 use super::meta::{self, Forming, Meta};
-use super::metrics::{Counters, DiskMetrics};
+use super::metrics::Counters;
 use super::open::{self, SYNC_FAILED};
 use super::snapshot::SnapshotWriter;
 use super::storage::Storage;
@@ -114,12 +114,12 @@ pub(super) struct Shared {
     /// Wakes the syncing thread before its period is over: it is to end.
     end: Condvar,
     failed: AtomicBool,
-    snapshot_backlog: AtomicU64,
+    pub(super) snapshot_backlog: AtomicU64,
     on_done: OnDone,
     pub(super) counters: Arc<Counters>,
-    storage: Arc<dyn Storage>,
+    pub(super) storage: Arc<dyn Storage>,
     /// Changes with the membership only.
-    meta: Mutex<Meta>,
+    pub(super) meta: Mutex<Meta>,
     pub(super) durability: Durability,
 }
 
@@ -155,21 +155,6 @@ impl Shared {
         drop(queues);
         self.wake_all();
         (self.on_done)(DiskDone::Fatal(error));
-    }
-
-    fn meta(&self) -> Meta {
-        self.meta.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Stores the members, durably.
-    fn keep(&self, membership: Membership) -> Result<(), DiskError> {
-        let meta = Meta {
-            membership,
-            ..self.meta()
-        };
-        meta::write(&*self.storage, &meta)?;
-        *self.meta.lock().unwrap_or_else(PoisonError::into_inner) = meta;
-        Ok(())
     }
 
     fn wake_all(&self) {
@@ -441,12 +426,6 @@ impl DiskHandle {
         self.shared.log_work.notify_one();
     }
 
-    /// Keeps the members beside the log, for the next start; behind what was queued before.
-    pub fn keep_members(&self, membership: Membership) {
-        self.shared.queues().jobs.push(Job::Members(membership));
-        self.shared.log_work.notify_one();
-    }
-
     /// Queues a piece of a snapshot. Give all pieces of a step before its persists.
     pub fn snapshot(&self, piece: SnapshotIo) {
         let mut queues = self.shared.queues();
@@ -462,16 +441,6 @@ impl DiskHandle {
         queues.pieces.push_back(piece);
         drop(queues);
         self.shared.snapshot_work.notify_one();
-    }
-
-    /// Bytes of snapshot pieces not yet written; a producer should pause above some limit.
-    pub fn snapshot_backlog_bytes(&self) -> u64 {
-        self.shared.snapshot_backlog.load(Ordering::Relaxed)
-    }
-
-    /// A reading of the counters.
-    pub fn metrics(&self) -> DiskMetrics {
-        self.shared.counters.read()
     }
 
     /// Clean stop: writes and reports everything queued, syncs, sets the clean mark, removes `node.pid`

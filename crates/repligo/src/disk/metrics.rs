@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::handle::DiskHandle;
+
 /// Number of buckets of the sync histogram.
 pub const SYNC_BUCKETS: usize = 24;
 
@@ -125,5 +127,17 @@ impl Counters {
             segments: get(&self.segments),
             busy,
         }
+    }
+}
+
+impl DiskHandle {
+    /// Bytes of snapshot pieces not yet written; a producer should pause above some limit.
+    pub fn snapshot_backlog_bytes(&self) -> u64 {
+        self.shared.snapshot_backlog.load(Ordering::Relaxed)
+    }
+
+    /// A reading of the counters.
+    pub fn metrics(&self) -> DiskMetrics {
+        self.shared.counters.read()
     }
 }

@@ -21,6 +21,7 @@ mod error;
 mod handle;
 mod judge;
 mod lock;
+mod members;
 mod meta;
 mod metrics;
 mod open;

@@ -15,11 +15,13 @@ use repligo_core::forming::FormingState;
 use repligo_core::limits::PEER_HANDSHAKES_MAX;
 use repligo_proto::frame::{self, Header, Kind};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::greeting::{self, Host, Refusal};
 use super::half_open::{HalfOpen, Place};
 use super::hello::{self, Hello, Refused};
+use super::join::JoinRequest;
 use super::options;
 use super::peer_stream::PeerStream;
 use super::socket::Socket;
@@ -53,6 +55,19 @@ impl Host for Node {
         let links = &self.worker.borrow().links;
         hello::judge((links.hello(), links.identity()), header, theirs)
     }
+
+    fn answer_join(&self, payload: &[u8], certified: Option<String>) -> Result<Vec<u8>, Refusal> {
+        let request = JoinRequest::decode(payload);
+        let request = request.map_err(|_| Refusal::new("a request to join cannot be read"))?;
+        if certified.is_some_and(|certified| certified != request.name) {
+            return Err(Refusal::new(
+                "a request to join and its certificate name different nodes",
+            ));
+        }
+        let mut worker = self.worker.borrow_mut();
+        let now = worker.clock.now();
+        Ok(worker.answer_join(now, &request).encode())
+    }
 }
 
 /// Accepts links from nodes with lower numbers.
@@ -81,16 +96,25 @@ pub async fn accept_peers(node: Rc<Node>, listener: TcpListener) {
 }
 
 async fn accept_one(node: Rc<Node>, stream: TcpStream, place: Place) {
-    if let Err(reason) = meet(&node, stream, None, Some(place)).await {
+    if let Err(reason) = meet(&node, stream, None, Some(place)).await
+        && reason.answer.is_none()
+    {
         let links = &mut node.worker.borrow_mut().links;
         links.note_refusal(reason.peer, &reason.text);
     }
 }
 
-/// Keeps a link to a node with a higher number, for as long as the process lives.
-pub async fn dial_peer(node: Rc<Node>, peer: PeerId, address: String) {
+/// Keeps a link to a member for as long as it is one: the node with the lower number dials, the other one only when
+/// nobody comes.
+pub async fn dial_peer(node: Rc<Node>, peer: PeerId) {
     let mut backoff = BACKOFF_LEAST;
     loop {
+        let target = node.worker.borrow().links.to_dial(peer);
+        let Some((address, due)) = target else { return };
+        if !due {
+            tokio::time::sleep(BACKOFF_LEAST).await;
+            continue;
+        }
         if let Ok(Ok(stream)) = timeout(CONNECT_PATIENCE, TcpStream::connect(&address)).await {
             match meet(&node, stream, Some(peer), None).await {
                 Ok(()) => backoff = BACKOFF_LEAST,
@@ -103,6 +127,13 @@ pub async fn dial_peer(node: Rc<Node>, peer: PeerId, address: String) {
         }
         tokio::time::sleep(backoff).await;
         backoff = (backoff * 2).min(BACKOFF_MOST);
+    }
+}
+
+/// Dials members that are new.
+pub async fn dial_new_members(node: Rc<Node>, mut peers: mpsc::UnboundedReceiver<PeerId>) {
+    while let Some(peer) = peers.recv().await {
+        tokio::task::spawn_local(dial_peer(node.clone(), peer));
     }
 }
 

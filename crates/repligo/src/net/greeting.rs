@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use repligo_core::contract::PeerId;
 use repligo_core::forming::FormingState;
-use repligo_proto::frame::{self, HEADER_BYTES, Header, Kind};
+use repligo_proto::frame::{self, Frame, HEADER_BYTES, Header, Kind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -36,6 +36,11 @@ pub(super) trait Host {
     fn name_of(&self, peer: PeerId) -> String;
     /// As [`super::hello::judge`].
     fn judge(&self, header: &Header, theirs: &Hello) -> Result<PeerId, Refused>;
+    /// Answers a node that wants to be a member; `certified` is its name as its certificate says.
+    ///
+    /// # Errors
+    /// If the request cannot be read, or names another node.
+    fn answer_join(&self, payload: &[u8], certified: Option<String>) -> Result<Vec<u8>, Refusal>;
 }
 
 /// Why a stream did not become a link.
@@ -46,6 +51,8 @@ pub(super) struct Refusal {
     pub text: String,
     /// What the other side is told.
     told: &'static str,
+    /// The other side wanted no link but to be a member, and is answered so.
+    pub answer: Option<Vec<u8>>,
 }
 
 impl Refusal {
@@ -54,6 +61,7 @@ impl Refusal {
             peer: None,
             text: text.into(),
             told: NO_LINK,
+            answer: None,
         }
     }
 
@@ -88,7 +96,10 @@ pub(super) async fn open(
         Ok(met) => Ok((stream, met)),
         Err(refusal) => {
             // It is only a courtesy: the connection ends either way.
-            let _ = refuse(&mut stream, refusal.told).await;
+            let _ = match &refusal.answer {
+                Some(answer) => tell(&mut stream, Kind::JOIN_REPLY, answer).await,
+                None => tell(&mut stream, Kind::REFUSED, refusal.told.as_bytes()).await,
+            };
             Err(refusal)
         }
     }
@@ -127,19 +138,39 @@ async fn greet(host: &impl Host, stream: &mut PeerStream, expected: Option<PeerI
     Ok((header, theirs, told))
 }
 
-/// Says why there will be no link, and nothing of this node: who asks may be anybody.
-async fn refuse(stream: &mut PeerStream, told: &str) -> io::Result<()> {
+/// Asks a node whether this one may be a member; gives its answer.
+pub(super) async fn ask_to_join(
+    host: &impl Host,
+    tcp: TcpStream,
+    request: &[u8],
+) -> Result<Vec<u8>, Refusal> {
+    let mut stream = secure(host, tcp, true).await?;
+    tell(&mut stream, Kind::JOIN, request).await?;
+    let (bytes, frame) = hear(&mut stream).await?;
+    let payload = &bytes[frame.payload];
+    match frame.header.kind {
+        Kind::JOIN_REPLY => Ok(payload.to_vec()),
+        Kind::REFUSED => Err(Refusal::new(refused_by_other(payload))),
+        _ => Err(Refusal::new("the other side did not answer the request")),
+    }
+}
+
+/// Says one thing and no more, and nothing of this node: who asks may be anybody.
+async fn tell(stream: &mut PeerStream, kind: Kind, payload: &[u8]) -> io::Result<()> {
     let header = Header {
         cluster_id: 0,
         generation: 0,
         peer: 0,
         incarnation: 0,
-        kind: Kind::REFUSED,
+        kind,
     };
     let mut bytes = Vec::new();
-    frame::encode(&mut bytes, &header, told.as_bytes());
+    frame::encode(&mut bytes, &header, payload);
     stream.write_all(&bytes).await?;
-    stream.shutdown().await
+    match kind {
+        Kind::JOIN => stream.flush().await,
+        _ => stream.shutdown().await,
+    }
 }
 
 async fn say_hello(host: &impl Host, stream: &mut PeerStream) -> Result<FormingState, Refusal> {
@@ -171,7 +202,7 @@ async fn read_header(stream: &mut PeerStream) -> Result<Vec<u8>, Refusal> {
     Ok(bytes)
 }
 
-async fn hear_hello(host: &impl Host, stream: &mut PeerStream) -> Result<(Header, Hello), Refusal> {
+async fn hear(stream: &mut PeerStream) -> Result<(Vec<u8>, Frame), Refusal> {
     let mut bytes = read_header(stream).await?;
     // Decoding the header alone tells foreign bytes, versions and absurd lengths.
     frame::decode(&bytes).map_err(|error| Refusal::new(error.to_string()))?;
@@ -186,7 +217,19 @@ async fn hear_hello(host: &impl Host, stream: &mut PeerStream) -> Result<(Header
     let frame = frame::decode(&bytes)
         .map_err(|error| Refusal::new(error.to_string()))?
         .ok_or_else(|| Refusal::new("the greeting was cut off"))?;
+    Ok((bytes, frame))
+}
+
+async fn hear_hello(host: &impl Host, stream: &mut PeerStream) -> Result<(Header, Hello), Refusal> {
+    let (bytes, frame) = hear(stream).await?;
     let payload = &bytes[frame.payload.clone()];
+    if frame.header.kind == Kind::JOIN {
+        let answer = host.answer_join(payload, stream.certified_name())?;
+        return Err(Refusal {
+            answer: Some(answer),
+            ..Refusal::new("a request to join was answered")
+        });
+    }
     if frame.header.kind == Kind::REFUSED {
         return Err(Refusal::new(refused_by_other(payload)));
     }
@@ -209,6 +252,7 @@ async fn hear_hello(host: &impl Host, stream: &mut PeerStream) -> Result<(Header
             peer: Some(frame.header.peer),
             text: refused.text,
             told: refused.told,
+            answer: None,
         }),
     }
 }

@@ -118,7 +118,10 @@ pub fn judge(mine: (&Hello, &Identity), header: &Header, theirs: &Hello) -> Resu
         );
         return refuse("the releases differ: run the same one on every node", text);
     }
-    if theirs.voters != own.voters {
+    let formed = |hello: &Hello| matches!(hello.forming, FormingState::Formed(_));
+    let both_formed = formed(own) && formed(theirs);
+    // Who the members of a formed cluster are is no matter of anybody's line.
+    if !both_formed && theirs.voters != own.voters {
         let text = format!(
             "{name} was started with the nodes {}, {} with {}: give every node the same --cluster",
             theirs.voters.join(", "),
@@ -129,7 +132,8 @@ pub fn judge(mine: (&Hello, &Identity), header: &Header, theirs: &Hello) -> Resu
     }
     let place = own.voters.iter().position(|voter| voter == name);
     let place = place.map(|place| place as u64 + 1);
-    if *name == own.name || place != Some(header.peer) {
+    let misplaced = !both_formed && place != Some(header.peer);
+    if *name == own.name || header.peer == identity.peer || misplaced {
         let text = format!(
             "a node that calls itself {name} answers where another one was expected: check the addresses in \
              --cluster and the --name of each node"

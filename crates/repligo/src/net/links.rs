@@ -13,6 +13,7 @@ use repligo_core::forming::FormingState;
 use repligo_core::limits::INCARNATION_LEAP_MAX;
 use repligo_core::time::Now;
 use repligo_proto::frame::{self, HEADER_BYTES, Header, Kind};
+use tokio::sync::mpsc;
 
 use super::hello::Hello;
 use super::link_log::LinkLog;
@@ -21,6 +22,8 @@ use super::peer_stream::PeerStream;
 use super::report;
 use super::socket::Socket;
 use crate::telemetry::{Metrics, PeerStatus};
+
+mod members;
 
 /// Ticks between two reports of the own status to the others.
 const REPORT_TICKS: u64 = 8;
@@ -57,6 +60,10 @@ pub struct Link {
     last_refusal: String,
     /// The core has refused what came last over the present stream.
     implausible: Option<&'static str>,
+    /// Tick at which the last stream ended.
+    lost_tick: u64,
+    /// As far as this node knows.
+    is_member: bool,
 }
 
 /// Links to all other nodes, and what this node says of itself on them.
@@ -74,6 +81,7 @@ pub struct Links {
     framed: Option<(Bytes, [u8; HEADER_BYTES])>,
     /// What may be logged about links.
     pub log: LinkLog,
+    dialler: Option<mpsc::UnboundedSender<PeerId>>,
 }
 
 impl Links {
@@ -84,29 +92,11 @@ impl Links {
         own_address: String,
         peers: impl Iterator<Item = (PeerId, String, String)>,
     ) -> Self {
-        let link = |(peer, name, address): (PeerId, String, String)| Link {
-            peer,
-            incarnation: 0,
-            proven: 0,
-            since_tick: 0,
-            socket: None,
-            epoch: 0,
-            hello_due: false,
-            open: false,
-            report: PeerStatus {
-                peer,
-                name: name.clone(),
-                peer_address: address.clone(),
-                ..PeerStatus::default()
-            },
-            heard_us: 0,
-            last_refusal: String::new(),
-            implausible: None,
-            name,
-            address,
-        };
         Self {
-            links: peers.map(link).collect(),
+            links: peers
+                .map(|(peer, name, address)| Link::new(peer, name, address))
+                .collect(),
+            dialler: None,
             hello,
             identity,
             own_address,
@@ -172,6 +162,22 @@ impl Links {
         link.map_or("?", |link| link.name.as_str())
     }
 
+    /// Replication flows over the stream to a node.
+    pub fn is_open(&self, peer: PeerId) -> bool {
+        self.links.iter().any(|link| link.peer == peer && link.open)
+    }
+
+    /// Where a node serves clients, as it said last.
+    pub fn client_address(&self, peer: PeerId) -> String {
+        let link = self.links.iter().find(|link| link.peer == peer);
+        link.map_or_else(String::new, |link| link.report.client_address.clone())
+    }
+
+    /// Where this node listens for others; empty on a single node.
+    pub fn own_address(&self) -> &str {
+        &self.own_address
+    }
+
     /// A frame header of this node.
     pub fn header(&self, kind: Kind) -> Header {
         Header {
@@ -198,9 +204,16 @@ impl Links {
         let epoch = self.next_epoch;
         self.next_epoch += 1;
         let (forming, ticks) = (self.hello.forming, self.ticks);
+        self.admit(header.peer, &theirs.name);
         let Some(link) = self.link(header.peer) else {
             return Err(format!("there is no node number {}", header.peer));
         };
+        if link.name != theirs.name {
+            return Err(format!(
+                "{} says that it is number {}, which is {}",
+                theirs.name, link.peer, link.name
+            ));
+        }
         let floor = if link.is_attached() {
             link.incarnation
         } else {
@@ -225,12 +238,7 @@ impl Links {
         link.last_refusal.clear();
         link.hello_due = told != forming;
         link.report.client_address.clone_from(&theirs.client_address);
-        if let Some(old) = &mut link.socket {
-            old.broken = true;
-            if let Some(waker) = &old.waker {
-                waker.wake_by_ref();
-            }
-        }
+        link.end();
         link.socket = Some(Socket {
             epoch,
             incarnation: header.incarnation,
@@ -266,10 +274,12 @@ impl Links {
 
     /// The stream is over; false if another one had already taken its place.
     pub fn detach(&mut self, peer: PeerId, epoch: u64) -> bool {
+        let ticks = self.ticks;
         match self.link(peer) {
             Some(link) if link.epoch == epoch => {
                 link.socket = None;
                 link.epoch = 0;
+                link.lost_tick = ticks;
                 true
             }
             _ => false,
@@ -399,7 +409,8 @@ impl Links {
 
     /// Every node by number, with the own row given.
     pub fn nodes(&self, now: Now, own: PeerStatus) -> Vec<PeerStatus> {
-        let mut nodes: Vec<PeerStatus> = self.links.iter().map(|link| link.describe(now)).collect();
+        let members = self.links.iter().filter(|link| link.is_member);
+        let mut nodes: Vec<PeerStatus> = members.map(|link| link.describe(now)).collect();
         nodes.push(own);
         nodes.sort_by_key(|node| node.peer);
         nodes

@@ -6,6 +6,7 @@ pub mod gather;
 mod greeting;
 mod half_open;
 pub mod hello;
+pub mod join;
 pub mod link_log;
 pub mod links;
 pub mod listener;

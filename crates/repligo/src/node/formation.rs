@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use repligo_core::contract::{Boot, Durability, HashSeed, Identity, PeerId, Settings};
-use repligo_core::forming::{Forming, FormingOutput, FormingState};
+use repligo_core::forming::{Forming, FormingOutput, FormingState, Refusal};
 use repligo_core::membership::Membership;
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
@@ -14,7 +14,7 @@ use repligo_core::replica::Replica;
 use super::NodeError;
 use super::drivers::{Report, Reports};
 use super::worker::Worker;
-use crate::disk::{self, Disk};
+use crate::disk::{self, Admission, Disk, OpenOptions};
 use crate::origin::{self, DriverIdentity, OriginConfig};
 use crate::telemetry::process;
 
@@ -32,6 +32,18 @@ pub struct Formation {
     origin: Arc<OriginMap>,
     origins: Vec<OriginConfig>,
     reports: Reports,
+    rejoin: Rejoin,
+}
+
+/// How a node may come into a cluster that has formed without it.
+#[derive(Clone, Debug, Default)]
+pub struct Rejoin {
+    /// To open the directory anew, when it may have forgotten something and is not open; it takes no part in forming.
+    pub set_aside: Option<OpenOptions>,
+    /// There are other nodes to ask.
+    pub possible: bool,
+    /// Key of the directory.
+    pub key: u128,
 }
 
 /// What a node starts with.
@@ -50,6 +62,8 @@ pub struct Start {
     pub disk: Option<(Disk, Boot)>,
     /// Where the threads of disk and origin will report.
     pub reports: Reports,
+    /// Whether and how it may join.
+    pub rejoin: Rejoin,
 }
 
 fn state_of(forming: disk::Forming) -> FormingState {
@@ -77,6 +91,7 @@ impl Formation {
         };
         let meta = disk.as_ref().map(Disk::meta);
         let state = meta.map_or(FormingState::Empty, |meta| state_of(meta.forming));
+        let key = meta.map_or(start.rejoin.key, |meta| meta.key);
         let (peer, membership) = match meta {
             Some(meta) if meta.forming.cluster_id().is_some() => (meta.peer, meta.membership.clone()),
             _ => (start.peer, start.membership),
@@ -101,12 +116,46 @@ impl Formation {
             origin: start.origin,
             origins: start.origins,
             reports: start.reports,
+            rejoin: Rejoin { key, ..start.rejoin },
         }
     }
 
     /// Who this node is, its cluster apart.
     pub fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// It may become part of a cluster that forms now.
+    pub fn takes_part(&self) -> bool {
+        self.rejoin.set_aside.is_none() && self.forming.formed().is_none()
+    }
+
+    /// Key of the directory.
+    pub fn key(&self) -> u128 {
+        self.rejoin.key
+    }
+
+    /// Makes the directory that of a member, and this that member's start.
+    pub(super) fn become_member(&mut self, admission: &Admission) -> Result<(), NodeError> {
+        let refused = |error: disk::DiskError| NodeError::Disk(error.to_string());
+        if let Some(options) = self.rejoin.set_aside.take() {
+            if let Some(folder) = disk::set_aside(&options.dir).map_err(refused)? {
+                tracing::warn!("what was in the directory was moved to {}", folder.display());
+            }
+            let (disk, recovered) = Disk::open(options).map_err(refused)?;
+            self.identity.incarnation = recovered.meta.incarnation;
+            self.disk = Some(disk);
+        }
+        if let Some(disk) = &mut self.disk {
+            disk.set_member(admission).map_err(refused)?;
+        }
+        self.identity.generation = admission.generation;
+        self.identity.peer = admission.peer;
+        self.boot = Boot::default();
+        self.membership = admission.membership.clone();
+        let formed = FormingState::Formed(admission.cluster_id);
+        self.forming = Forming::new(admission.peer, &self.membership.voters(), formed, 0);
+        Ok(())
     }
 
     /// The durable forming state.
@@ -138,7 +187,7 @@ impl Formation {
     }
 
     /// Starts the threads of disk and origin, and builds the replica.
-    fn finish(self, worker: &mut Worker, cluster_id: u128) -> Result<(), NodeError> {
+    pub(super) fn finish(self, worker: &mut Worker, cluster_id: u128) -> Result<(), NodeError> {
         let identity = Identity {
             cluster_id,
             ..self.identity
@@ -175,11 +224,16 @@ impl Worker {
         let Some(mut formation) = self.formation.take() else {
             return;
         };
+        if formation.rejoin.set_aside.is_some() {
+            self.formation = Some(formation);
+            return;
+        }
         let was_formed = formation.forming.formed().is_some();
         let mut output = formation.forming.announced(from, state);
         loop {
             match output {
                 FormingOutput::Wait => break,
+                FormingOutput::Refuse(Refusal::Wiped { .. }) if formation.rejoin.possible => break,
                 FormingOutput::Refuse(refusal) => {
                     let text = refusal.explain(self.node_name(refusal.peer()));
                     self.verdict = Some(Err(NodeError::Forming(text)));

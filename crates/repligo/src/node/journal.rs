@@ -5,11 +5,11 @@ use std::path::Path;
 
 use repligo_core::contract::{Durability, Event, PeerId, Role};
 use repligo_core::limits::FORWARD_HOLD_US;
-use repligo_core::membership::{Member, MemberRole};
+use repligo_core::membership::{Member, MemberRole, Membership};
 use repligo_core::time::Now;
 
 use super::worker::Worker;
-use super::{NodeConfig, NodeError, Ready};
+use super::{NodeConfig, Ready};
 use crate::telemetry::Phase;
 
 /// What a node still waits for is told again after this, microseconds.
@@ -54,14 +54,22 @@ pub(super) fn log_start(config: &NodeConfig, ready: &Ready) {
     );
 }
 
-/// A member and what it is for.
-fn shown(member: &Member) -> String {
-    let role = match member.role {
-        MemberRole::Voter if member.leaving => "leaves",
+/// What a member is for.
+pub(super) fn role_of(member: &Member) -> &'static str {
+    match member.role {
+        MemberRole::Voter if member.leaving => "leaving",
         MemberRole::Voter => "voter",
         MemberRole::Learner => "learner",
-    };
-    format!("{} ({role})", member.name)
+    }
+}
+
+/// All members and what they are for.
+pub(super) fn shown(membership: &Membership) -> String {
+    let members = membership.iter();
+    let shown: Vec<String> = members
+        .map(|(_, member)| format!("{} ({})", member.name, role_of(member)))
+        .collect();
+    shown.join(", ")
 }
 
 impl Worker {
@@ -78,7 +86,10 @@ impl Worker {
     pub(super) fn note_event(&mut self, event: &Event) {
         match event {
             Event::Role { role, term, leader } => self.note_role(*role, *term, *leader),
-            Event::Serving { term } => tracing::info!(term, "serving"),
+            Event::Serving { term } => {
+                tracing::info!(term, "serving");
+                self.heal_addresses = true;
+            }
             Event::SnapshotInstalled { index } => tracing::info!(index, "snapshot of the leader installed"),
             Event::Membership => self.membership_changed(),
             Event::Removed => self.removed(),
@@ -86,22 +97,6 @@ impl Worker {
             // Told when the stream is torn down.
             Event::PeerImplausible { peer, reason } => self.links.refuse(*peer, reason),
         }
-    }
-
-    /// The members, or what they are for, have changed.
-    fn membership_changed(&mut self) {
-        let Some(replica) = &self.replica else { return };
-        let membership = replica.membership().clone();
-        let shown: Vec<String> = membership.iter().map(|(_, member)| shown(member)).collect();
-        tracing::info!(index = membership.index(), "members: {}", shown.join(", "));
-        if let Some(disk) = &self.drivers.disk {
-            disk.keep_members(membership);
-        }
-    }
-
-    /// This node is no member any more.
-    fn removed(&mut self) {
-        self.verdict = Some(Err(NodeError::Removed));
     }
 
     fn note_role(&mut self, role: Role, term: u64, leader: PeerId) {

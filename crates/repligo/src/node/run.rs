@@ -4,32 +4,31 @@
 //! is told before the directory is touched, and health is visible while the node reads its disk.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use repligo_core::contract::{Durability, PeerId};
 use repligo_core::limits;
-use repligo_core::membership::Membership;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::alarm::Alarm;
 use super::drivers::{Report, Reports};
-use super::formation::{Formation, Start};
+use super::formation::{Formation, Rejoin, Start};
 use super::journal::log_start;
 use super::listeners::{Bound, Listeners};
 use super::parameters::parameters;
 use super::shutdown::Shutdown;
+use super::topology::Topology;
 use super::worker::Worker;
 use super::{NodeConfig, NodeError, Ready, keys};
 use crate::disk::{DirectoryLock, Disk, Forming, OpenOptions};
 use crate::net::gather::Gathering;
 use crate::net::hello::{FEATURE_LEVEL, Hello};
 use crate::net::links::Links;
-use crate::net::{dial, listener, tls_listener};
+use crate::net::{dial, join, listener, tls_listener};
 use crate::origin;
 use crate::telemetry::metrics::for_all_commands;
 use crate::telemetry::{Facts, Phase, Shared, clock, process};
@@ -51,80 +50,12 @@ pub struct Node {
     pub peer_keys: Option<Arc<KeyStore>>,
 }
 
-/// Names and addresses of the cluster, by number.
-struct Topology {
-    me: PeerId,
-    nodes: BTreeMap<PeerId, (String, String)>,
-}
-
-impl Topology {
-    fn new(config: &NodeConfig) -> Result<Self, NodeError> {
-        let mut nodes = config.cluster.clone();
-        if nodes.is_empty() {
-            nodes.push((config.name.clone(), config.peer_listen.clone()));
-        }
-        nodes.sort();
-        if nodes.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-            return Err(NodeError::Settings(
-                "two nodes of --cluster have the same name; give each its own".to_owned(),
-            ));
-        }
-        if nodes.len() > limits::VOTERS_MAX {
-            let text = format!(
-                "--cluster lists {} nodes, and at most {} are possible; list fewer",
-                nodes.len(),
-                limits::VOTERS_MAX
-            );
-            return Err(NodeError::Settings(text));
-        }
-        if nodes.len() > 1 && config.durability == Durability::None {
-            let text = "a cluster needs --durability os or fsync: a node that forgets what it acknowledged must \
-                        not come back under its name";
-            return Err(NodeError::Settings(text.to_owned()));
-        }
-        let place = nodes.iter().position(|(name, _)| *name == config.name);
-        let Some(place) = place else {
-            let names: Vec<&str> = nodes.iter().map(|(name, _)| name.as_str()).collect();
-            let text = format!(
-                "--name {} is not among the nodes of --cluster; give one of {}",
-                config.name,
-                names.join(", ")
-            );
-            return Err(NodeError::Settings(text));
-        };
-        let nodes = nodes
-            .into_iter()
-            .enumerate()
-            .map(|(place, node)| (place as PeerId + 1, node));
-        Ok(Self {
-            me: place as PeerId + 1,
-            nodes: nodes.collect(),
-        })
-    }
-
-    fn is_cluster(&self) -> bool {
-        self.nodes.len() > 1
-    }
-
-    /// The members of the cluster that forms with this line.
-    fn membership(&self) -> Membership {
-        Membership::formed(self.nodes.values().cloned())
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.nodes.values().map(|(name, _)| name.clone()).collect()
-    }
-
-    fn others(&self) -> impl Iterator<Item = (PeerId, String, String)> + '_ {
-        let others = self.nodes.iter().filter(|(peer, _)| **peer != self.me);
-        others.map(|(peer, (name, address))| (*peer, name.clone(), address.clone()))
-    }
-}
-
 /// What the directory gave: the disk to write to, or only its lock.
 enum Directory {
     Disk(Box<(Disk, repligo_core::contract::Boot)>),
     Lock(Option<DirectoryLock>),
+    /// It may have forgotten something: it is left as it is until the node is admitted as a new member.
+    SetAside(Box<OpenOptions>),
 }
 
 fn open_directory(config: &NodeConfig, topology: &Topology) -> Result<Directory, NodeError> {
@@ -145,7 +76,19 @@ fn open_directory(config: &NodeConfig, topology: &Topology) -> Result<Directory,
     );
     options.clustered = topology.is_cluster();
     options.key = process::random_u128();
-    let (disk, recovered) = Disk::open(options).map_err(refused)?;
+    let (disk, recovered) = match Disk::open(options.clone()) {
+        Ok(opened) => opened,
+        Err(error) if error.is_forgetful() && topology.nodes.len() > 1 => {
+            tracing::error!("{error}");
+            // What is there stays there until the node is admitted; then the membership comes from the others.
+            return Ok(Directory::SetAside(Box::new(options)));
+        }
+        Err(error) => return Err(refused(error)),
+    };
+    let meta = disk.meta();
+    if matches!(meta.forming, Forming::Formed { .. }) && meta.membership.get(meta.peer).is_none() {
+        return Err(NodeError::Removed);
+    }
     for note in &recovered.notes {
         tracing::warn!("{note}");
     }
@@ -161,7 +104,7 @@ fn check_origin(config: &NodeConfig, directory: &Directory) -> Result<(), NodeEr
     }
     let formed = match directory {
         Directory::Disk(disk) => matches!(disk.0.meta().forming, Forming::Formed { .. }),
-        Directory::Lock(_) => false,
+        Directory::Lock(_) | Directory::SetAside(_) => false,
     };
     let text = findings.join("\n");
     if formed && !origin::reachable(&config.origins) {
@@ -286,9 +229,19 @@ fn build(setup: &mut Setup, reports: Reports) -> (Worker, Option<DirectoryLock>)
         ..
     } = setup;
     let directory = std::mem::replace(&mut setup.directory, Directory::Lock(None));
+    let mut rejoin = Rejoin {
+        possible: topology.nodes.len() > 1,
+        key: process::random_u128(),
+        ..Rejoin::default()
+    };
     let (disk, lock) = match directory {
         Directory::Disk(disk) => (Some(*disk), None),
         Directory::Lock(lock) => (None, lock),
+        Directory::SetAside(options) => {
+            rejoin.key = options.key;
+            rejoin.set_aside = Some(*options);
+            (None, None)
+        }
     };
     let formation = Formation::new(Start {
         peer: topology.me,
@@ -298,6 +251,7 @@ fn build(setup: &mut Setup, reports: Reports) -> (Worker, Option<DirectoryLock>)
         origins: config.origins.clone(),
         disk,
         reports,
+        rejoin,
     });
     let facts = facts(config, topology, ready);
     let hello = Hello {
@@ -311,10 +265,14 @@ fn build(setup: &mut Setup, reports: Reports) -> (Worker, Option<DirectoryLock>)
     let own_address = ready
         .peer
         .map_or_else(String::new, |_| topology.nodes[&topology.me].1.clone());
-    let links = Links::new(hello, formation.identity(), own_address, topology.others());
+    // A formed node knows its members itself, and one that waits to be admitted has no place in any line.
+    let is_new = formation.takes_part();
+    let others = topology.others().filter(|_| is_new);
+    let links = Links::new(hello, formation.identity(), own_address, others);
     let parameters = parameters(config, facts.client_port);
     let mut worker = Worker::new(facts, parameters, setup.shared.clone(), links);
     worker.formation = Some(formation);
+    worker.line.clone_from(&config.cluster);
     (worker, lock)
 }
 
@@ -327,9 +285,12 @@ async fn serve(mut setup: Setup) -> Result<Option<DirectoryLock>, NodeError> {
         client_keys: setup.client_keys.take(),
         peer_keys: setup.peer_keys.take(),
     });
-    let me = setup.topology.me;
+    let me = node.worker.borrow().links.own_peer();
+    let (dialler, new_members) = mpsc::unbounded_channel();
+    tokio::task::spawn_local(dial::dial_new_members(node.clone(), new_members));
     {
         let mut worker = node.worker.borrow_mut();
+        worker.links.set_dialler(dialler);
         let state = worker.links.hello().forming;
         worker.forming_announced(me, state);
     }
@@ -354,13 +315,12 @@ fn spawn_network(node: &Rc<Node>, setup: &Setup) -> Result<Vec<JoinHandle<()>>, 
     if let Some(bound) = &setup.listeners.peer {
         let listener = adopt(bound).map_err(system("cannot set up the peer listener"))?;
         tokio::task::spawn_local(dial::accept_peers(node.clone(), listener));
-        for (peer, _, address) in setup
-            .topology
-            .others()
-            .filter(|other| other.0 > setup.topology.me)
-        {
-            tokio::task::spawn_local(dial::dial_peer(node.clone(), peer, address));
+        let peers: Vec<PeerId> = node.worker.borrow().links.iter().map(|link| link.peer).collect();
+        for peer in peers {
+            tokio::task::spawn_local(dial::dial_peer(node.clone(), peer));
         }
+        let contacts: Vec<String> = setup.topology.others().map(|(_, _, address)| address).collect();
+        tokio::task::spawn_local(join::join(node.clone(), contacts));
     }
     let mut accepting = Vec::new();
     if let Some(bound) = &setup.listeners.client {

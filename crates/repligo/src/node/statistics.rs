@@ -235,6 +235,7 @@ impl Worker {
         self.look_after_memory(now);
         self.rates.sample(now.mono_us, &self.shared.metrics);
         self.links.tick(now);
+        self.heal_addresses(now);
         self.close_idle(now);
         self.publish(now);
         self.tell_waiting(now);

@@ -1,6 +1,8 @@
 //! The node as commands see it that it answers of itself.
 
 use repligo_core::contract::{Identity, OriginsStatus, Role, Status};
+use repligo_core::membership::Refusal;
+use repligo_core::replica::MemberRequest;
 use repligo_core::time::Now;
 use repligo_proto::resp::ArgSlice;
 
@@ -48,6 +50,18 @@ impl NodeView for WorkerView<'_> {
 
     fn nodes(&self) -> Vec<PeerStatus> {
         self.worker.nodes()
+    }
+
+    fn members_json(&self) -> String {
+        self.worker.members_json(self.now)
+    }
+
+    fn change_members(&mut self, request: &MemberRequest) -> Result<(), Refusal> {
+        self.worker.change_members(self.now, request)
+    }
+
+    fn leader_address(&self) -> String {
+        self.worker.client_address_of(self.worker.leader(self.now))
     }
 
     fn fresh_status(&mut self) -> NodeStatus {

@@ -63,6 +63,10 @@ pub struct Worker {
     pub formation: Option<Formation>,
     /// Set when the node is to stop, and why.
     pub verdict: Option<Result<(), NodeError>>,
+    /// The cluster line: addresses that an operator has given.
+    pub line: Vec<(String, String)>,
+    /// Addresses of members are to be compared with it.
+    pub(super) heal_addresses: bool,
     pub(super) replica: Option<Replica>,
     refusal: String,
     pub(super) identity: Identity,
@@ -122,6 +126,8 @@ impl Worker {
             drivers: Drivers::default(),
             formation: None,
             verdict: None,
+            line: Vec::new(),
+            heal_addresses: false,
             replica: None,
             refusal: "LOADING the node is starting; retry".to_owned(),
             identity: Identity {
@@ -160,6 +166,10 @@ impl Worker {
         self.tell_memory();
         self.phase = Phase::Running;
         self.links.set_identity(identity);
+        if let Some(replica) = &self.replica {
+            let membership = replica.membership().clone();
+            self.links.adopt(&membership, &self.line);
+        }
         self.request_turn();
     }
 

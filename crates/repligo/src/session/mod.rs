@@ -8,6 +8,7 @@ mod endpoints;
 mod errors;
 mod handshake;
 mod info;
+mod members;
 mod parameters;
 mod server;
 mod slowlog;

@@ -6,6 +6,7 @@ use repligo_proto::command::{CommandId, Spec, with_subcommands, write_introspect
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
+use super::members;
 use super::{Local, handshake};
 use crate::telemetry::report::Report;
 use crate::telemetry::{CommandStat, PeerStatus};
@@ -38,6 +39,7 @@ pub(super) fn dispatch(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut V
         Id::LatencyHistogram => latency_histogram(local, request, out),
         Id::AclWhoAmI => local.reply(out).bulk_str(handshake::DEFAULT_USER),
         Id::RepligoStatus => status(local, out),
+        Id::RepligoCluster => members::dispatch(local, request, out),
         _ => {
             let mut reply = local.reply(out);
             if !write_introspection(local.spec, request, &mut reply) {

@@ -1,6 +1,8 @@
 //! What commands that a node answers of itself see of it.
 
 use repligo_core::contract::{Identity, OriginsStatus, Role, Status};
+use repligo_core::membership::Refusal;
+use repligo_core::replica::MemberRequest;
 use repligo_core::time::Now;
 use repligo_session::Session;
 
@@ -73,6 +75,15 @@ pub trait NodeView {
     fn role(&self) -> Role;
     /// Every node of the cluster as this one knows it.
     fn nodes(&self) -> Vec<PeerStatus>;
+    /// The members of the cluster as JSON, and who leads.
+    fn members_json(&self) -> String;
+    /// Carries out what an operator asks of the members.
+    ///
+    /// # Errors
+    /// Why not, and what to do.
+    fn change_members(&mut self, request: &MemberRequest) -> Result<(), Refusal>;
+    /// Where clients reach the leader; empty while none is known.
+    fn leader_address(&self) -> String;
     /// What the node tells other threads, brought up to date.
     fn fresh_status(&mut self) -> NodeStatus;
     /// What is known of the origins.

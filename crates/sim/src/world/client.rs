@@ -187,7 +187,12 @@ impl World {
             .workload
             .take_reply(&expected, &value, now, &mut client.watched);
         match taken {
-            Ok(refused) if refused && self.is_inexcusable(&expected, &value) => {
+            // Who is no member any more refuses for good.
+            Ok(refused)
+                if refused
+                    && self.context.members.get(node).is_some()
+                    && self.is_inexcusable(&expected, &value) =>
+            {
                 self.context.fail(Violation {
                     check: "liveness",
                     subject: format!("client {} at node {node}", connection.0),

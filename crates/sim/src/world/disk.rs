@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use repligo_core::contract::{Boot, HardState, LogEntry, Persist, SnapshotIo};
 use repligo_core::forming::FormingState;
+use repligo_core::membership::Membership;
 
 use crate::random::Random;
 
@@ -26,6 +27,8 @@ pub enum Job {
     Snapshot(SnapshotIo),
     /// What the node is in its cluster.
     Forming(FormingState),
+    /// Who the members are.
+    Members(Membership),
 }
 
 /// What the disk reports when something is durable.
@@ -57,6 +60,8 @@ pub struct Disk {
     log: VecDeque<LogEntry>,
     forming: FormingState,
     incarnation: u64,
+    /// The members as they were kept last; as the cluster formed if never.
+    pub members: Option<Membership>,
     waiting: VecDeque<Job>,
     in_flight: VecDeque<Job>,
     /// The machine stopped uncleanly in a mode that does not survive it.
@@ -72,6 +77,7 @@ impl Default for Disk {
             log: VecDeque::new(),
             forming: FormingState::Empty,
             incarnation: 0,
+            members: None,
             waiting: VecDeque::new(),
             in_flight: VecDeque::new(),
             unclean: false,
@@ -99,7 +105,7 @@ impl Disk {
     pub fn must_sync(&self) -> bool {
         self.in_flight.iter().any(|job| match job {
             Job::Persist(persist) => persist.must_sync || persist.install.is_some(),
-            Job::Snapshot(SnapshotIo::End { .. }) | Job::Forming(_) => true,
+            Job::Snapshot(SnapshotIo::End { .. }) | Job::Forming(_) | Job::Members(_) => true,
             Job::Snapshot(_) => false,
         })
     }
@@ -138,6 +144,42 @@ impl Disk {
     /// (index, term) of what the log holds.
     pub fn log(&self) -> Vec<(u64, u64)> {
         self.log.iter().map(|entry| (entry.index, entry.term)).collect()
+    }
+
+    /// An empty disk of a node that was admitted to a cluster.
+    pub fn admitted(cluster_id: u128, members: Membership) -> Self {
+        Self {
+            forming: FormingState::Formed(cluster_id),
+            members: Some(members),
+            ..Self::default()
+        }
+    }
+
+    /// What is durable, as somebody copies it who does not ask.
+    pub fn copy(&self) -> Self {
+        Self {
+            hard_state: self.hard_state,
+            snapshot: self.snapshot.clone(),
+            log: self.log.clone(),
+            forming: self.forming,
+            incarnation: self.incarnation,
+            members: self.members.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Index of the last entry that is durable.
+    pub fn last_index(&self) -> u64 {
+        let saved = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.index);
+        self.log.back().map_or(0, |entry| entry.index).max(saved)
+    }
+
+    /// The cluster that the node belongs to.
+    pub fn cluster_id(&self) -> Option<u128> {
+        match self.forming {
+            FormingState::Formed(id) => Some(id),
+            _ => None,
+        }
     }
 
     /// The node belongs to a formed cluster.
@@ -181,6 +223,10 @@ impl Disk {
                 Some(Done::Persisted(number))
             }
             Job::Snapshot(piece) => self.write_snapshot(piece),
+            Job::Members(members) => {
+                self.members = Some(members);
+                None
+            }
             Job::Forming(state) => {
                 self.forming = state;
                 Some(Done::Forming(state))

@@ -3,14 +3,27 @@
 use bytes::Bytes;
 use repligo_core::contract::PeerId;
 use repligo_core::origin::{OriginEvent, OriginRequest};
+use repligo_core::replica::MemberRequest;
 
 use super::faults::Relief;
+use super::members::Joiner;
 use super::origin::Zombie;
 use super::session::Ask;
 
 /// What can happen.
 #[derive(Debug)]
 pub enum Event {
+    /// A node without a directory asks to be a member.
+    Join(Joiner),
+    /// An operator asks the leader for something.
+    Ask(MemberRequest),
+    /// An older copy takes the place of a node's disk, and the leader loses sight of everybody.
+    RestoreCopy {
+        /// Whose disk.
+        node: PeerId,
+        /// Who leads.
+        leader: PeerId,
+    },
     /// A process may have something to do.
     Run {
         /// Node.

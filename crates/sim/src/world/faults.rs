@@ -24,12 +24,18 @@ pub enum Relief {
 
 impl World {
     pub(super) fn nodes_alive(&self) -> Vec<PeerId> {
-        let alive = self.machines.iter().filter(|machine| !machine.disk.unclean);
-        alive.map(|machine| machine.id).collect()
+        let members = &self.context.members;
+        let is_alive =
+            |machine: &&super::machine::Machine| !machine.disk.unclean && members.get(machine.id).is_some();
+        self.machines
+            .iter()
+            .filter(is_alive)
+            .map(|machine| machine.id)
+            .collect()
     }
 
     /// The node that leads as far as anyone can see from outside.
-    fn leader(&self) -> Option<PeerId> {
+    pub(super) fn leader(&self) -> Option<PeerId> {
         let observed = self.context.observed.iter();
         let leaders = observed.filter(|(_, status)| status.role == Role::Leader);
         leaders
@@ -37,13 +43,14 @@ impl World {
             .map(|(node, _)| *node)
     }
 
-    fn victim(&mut self) -> PeerId {
+    pub(super) fn victim(&mut self) -> PeerId {
         if self.context.random.chance(500)
             && let Some(leader) = self.leader()
         {
             return leader;
         }
-        self.context.random.between(1, self.context.plan.nodes as u64)
+        let members: Vec<PeerId> = self.context.members.iter().map(|(number, _)| number).collect();
+        *self.context.random.pick(&members)
     }
 
     pub(super) fn on_fault(&mut self) {
@@ -121,6 +128,9 @@ impl World {
                 let length = self.context.random.skewed(10_000, 5_000_000);
                 self.context.queue.after(length, Event::OriginUp);
             }
+            Fault::Join | Fault::Remove | Fault::Wipe | Fault::Restore | Fault::Transfer => {
+                self.change_members(fault);
+            }
             Fault::OriginUnknown => {
                 let length = self.context.random.skewed(100_000, 4_000_000);
                 self.origin.doubtful_until = now + length;
@@ -147,7 +157,7 @@ impl World {
     }
 
     fn stop_all(&mut self, power_loss: bool) {
-        for node in 1..=self.context.plan.nodes as PeerId {
+        for node in 1..=self.context.plan.machines() as PeerId {
             self.crash_and_restart(node, power_loss, 1_000_000);
         }
     }
@@ -157,10 +167,7 @@ impl World {
     fn power_loss(&mut self) {
         let node = self.victim();
         if self.context.plan.durability != Durability::Fsync {
-            let nodes = self.context.plan.nodes;
-            let down = nodes - self.nodes_alive().len();
-            let formed = self.machines.iter().all(|machine| machine.disk.is_formed());
-            if 2 * (down + 1) >= nodes || !formed {
+            if !self.may_lose(node) {
                 return;
             }
         }
@@ -169,13 +176,13 @@ impl World {
 
     fn some_pair(&mut self) -> (PeerId, PeerId) {
         let one = self.victim();
-        let step = self.context.random.between(1, self.context.plan.nodes as u64 - 1);
-        let other = (one - 1 + step) % self.context.plan.nodes as u64 + 1;
-        (one, other)
+        let machines = self.context.plan.machines() as u64;
+        let step = self.context.random.between(1, machines - 1);
+        (one, (one - 1 + step) % machines + 1)
     }
 
     fn partition(&mut self) {
-        let nodes = self.context.plan.nodes as PeerId;
+        let nodes = self.context.plan.machines() as PeerId;
         let side: Vec<bool> = (0..nodes).map(|_| self.context.random.chance(500)).collect();
         let apart = |one: PeerId, other: PeerId| side[one as usize - 1] != side[other as usize - 1];
         let pairs = (1..=nodes).flat_map(|one| (1..=nodes).map(move |other| (one, other)));
@@ -189,7 +196,7 @@ impl World {
         };
         let kind = self.context.random.below(3);
         let mut blocked = Vec::new();
-        for other in (1..=self.context.plan.nodes as PeerId).filter(|other| *other != leader) {
+        for other in (1..=self.context.plan.machines() as PeerId).filter(|other| *other != leader) {
             if kind != 1 {
                 blocked.push((leader, other));
             }
@@ -206,7 +213,7 @@ impl World {
         let Some(leader) = self.leader() else {
             return;
         };
-        let mut others: Vec<PeerId> = (1..=self.context.plan.nodes as PeerId)
+        let mut others: Vec<PeerId> = (1..=self.context.plan.machines() as PeerId)
             .filter(|node| *node != leader)
             .collect();
         let candidate = others.swap_remove(self.context.random.below(others.len() as u64) as usize);
@@ -218,7 +225,7 @@ impl World {
         }
     }
 
-    fn block(&mut self, directions: Vec<(PeerId, PeerId)>) {
+    pub(super) fn block(&mut self, directions: Vec<(PeerId, PeerId)>) {
         for (from, to) in &directions {
             self.context.network.set_blocked(*from, *to, true);
             if let Some(stream) = self.context.network.stream(*from, *to) {
@@ -287,7 +294,7 @@ impl World {
         self.context.slow_disk_until.fill(0);
         self.origin.set_down(false);
         self.origin.doubtful_until = 0;
-        let nodes = self.context.plan.nodes as PeerId;
+        let nodes = self.context.plan.machines() as PeerId;
         for node in 1..=nodes {
             let machine = self.machine(node);
             machine.clock.correct();

@@ -85,7 +85,11 @@ impl World {
     }
 
     fn statuses(&self) -> Vec<(PeerId, Option<Status>)> {
-        let alive = self.machines.iter().filter(|machine| !machine.disk.unclean);
+        let members = &self.context.members;
+        let alive = self
+            .machines
+            .iter()
+            .filter(|machine| !machine.disk.unclean && members.get(machine.id).is_some());
         alive
             .map(|machine| {
                 let replica = machine.process.as_ref().and_then(|process| process.replica());
@@ -98,6 +102,9 @@ impl World {
     /// Every request is answered and all replicas are at the same index.
     fn is_settled(&self) -> bool {
         if self.phase == Phase::Draining && self.clients.iter().any(|client| client.open_count() > 0) {
+            return false;
+        }
+        if !self.removed_are_told() {
             return false;
         }
         let statuses = self.statuses();
@@ -164,7 +171,11 @@ impl World {
 
     /// Each process drew a hash seed of its own; a scan that goes on at another node needs them to be one.
     fn judge_hash_seeds(&self) -> Result<(), Violation> {
-        let alive = self.machines.iter().filter(|machine| !machine.disk.unclean);
+        let members = &self.context.members;
+        let alive = self
+            .machines
+            .iter()
+            .filter(|machine| !machine.disk.unclean && members.get(machine.id).is_some());
         let replicas = alive.filter_map(|machine| Some((machine.id, machine.process.as_ref()?.replica()?)));
         let replicas: Vec<_> = replicas.collect();
         for pair in replicas.windows(2) {
@@ -225,7 +236,12 @@ impl World {
         let rest = self.context.queue.now();
         let is_mapped = |operation: &&Operation| Class::of(operation.key).is_mapped();
         let operations: Vec<Operation> = self.workload.history.iter().filter(is_mapped).cloned().collect();
-        for machine in &self.machines {
+        let members = &self.context.members;
+        for machine in self
+            .machines
+            .iter()
+            .filter(|machine| members.get(machine.id).is_some())
+        {
             let Some(replica) = machine.process.as_ref().and_then(|process| process.replica()) else {
                 continue;
             };

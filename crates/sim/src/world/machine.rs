@@ -40,6 +40,10 @@ pub struct Machine {
     pub paused_until: Micros,
     /// The process will be stopped before its so-and-so-many-th action, for so long.
     pub pause_after: Option<(u32, Micros)>,
+    /// Nobody until it is admitted.
+    pub spare: bool,
+    /// An older copy of its disk.
+    pub copy: Option<Disk>,
     map: Arc<OriginMap>,
     drawn_id: u128,
     seed: u64,
@@ -58,10 +62,24 @@ impl Machine {
             lives: 0,
             paused_until: 0,
             pause_after: None,
+            spare: id > plan.nodes as PeerId,
+            copy: None,
             map,
             drawn_id: u128::from(random.bits()) << 64 | u128::from(random.bits()),
             seed: random.bits(),
         }
+    }
+
+    /// The members that its process starts with.
+    fn members(&self, plan: &Plan) -> Membership {
+        let formed = || Membership::of_count(plan.nodes as u64);
+        self.disk.members.clone().unwrap_or_else(formed)
+    }
+
+    /// False for a spare machine that was not admitted, and for one whose node was removed.
+    fn is_member_of_its_own(&self) -> bool {
+        let kept = self.disk.members.as_ref();
+        kept.map_or(!self.spare, |members| members.get(self.id).is_some())
     }
 
     /// True if a process runs and is not stopped.
@@ -114,6 +132,13 @@ impl World {
     }
 
     pub(super) fn on_run(&mut self, node: PeerId, life: u32) {
+        self.run_process(node, life);
+        if !self.context.promoted.is_empty() {
+            self.judge_promotions();
+        }
+    }
+
+    fn run_process(&mut self, node: PeerId, life: u32) {
         let now = self.context.queue.now();
         let machine = &mut self.machines[node as usize - 1];
         let Some(process) = &mut machine.process else {
@@ -226,7 +251,7 @@ impl World {
         let now = self.context.queue.now();
         let plan = &self.context.plan;
         let machine = &mut self.machines[node as usize - 1];
-        if machine.process.is_some() || machine.disk.unclean {
+        if machine.process.is_some() || machine.disk.unclean || !machine.is_member_of_its_own() {
             return;
         }
         machine.lives += 1;
@@ -234,7 +259,7 @@ impl World {
         let starter = Starter {
             me: node,
             life: machine.lives,
-            membership: Membership::of_count(plan.nodes as u64),
+            membership: machine.members(plan),
             drawn_id: machine.drawn_id,
             cluster_id: 0,
             incarnation,
@@ -275,7 +300,7 @@ impl World {
                 .after(delay, Event::Disconnected { connection });
         }
         self.context.observed.remove(&node);
-        for peer in 1..=self.context.plan.nodes as PeerId {
+        for peer in 1..=self.context.plan.machines() as PeerId {
             if peer == node {
                 continue;
             }

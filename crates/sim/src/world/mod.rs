@@ -28,6 +28,7 @@ mod handover;
 mod judge;
 mod keys;
 mod machine;
+mod members;
 pub mod network;
 pub mod origin;
 mod outcome;
@@ -105,6 +106,10 @@ pub struct Context {
     leaders: BTreeMap<u64, PeerId>,
     /// Extra delay of each disk.
     slow_disk_until: Vec<Micros>,
+    /// The latest members that any node has applied.
+    members: Membership,
+    /// Who became a voter by which entry, to be judged.
+    promoted: Vec<(PeerId, u64)>,
 }
 
 /// What a process is started with.
@@ -238,7 +243,7 @@ impl Context {
     /// A node went from forming to running.
     fn cluster_formed(&mut self, node: PeerId) {
         self.say(|| format!("n{node} formed"));
-        for peer in 1..=self.plan.nodes as PeerId {
+        for peer in 1..=self.plan.machines() as PeerId {
             if peer != node {
                 self.tear(node, peer, (100, 10_000));
             }
@@ -285,9 +290,9 @@ impl World {
     /// The world of a plan.
     pub fn new(plan: Plan, verbose: bool) -> Self {
         let mut random = Random::new(plan.seed);
-        let network = Network::new(plan.nodes, plan.network);
+        let network = Network::new(plan.machines(), plan.network);
         let map = Arc::new(origin::map(&plan));
-        let machines = (1..=plan.nodes as PeerId)
+        let machines = (1..=plan.machines() as PeerId)
             .map(|id| Machine::new(id, &plan, map.clone(), &mut random))
             .collect();
         let workload = workload::Workload::new(&plan);
@@ -303,7 +308,9 @@ impl World {
             .map(|(id, kind)| Client::new(id as u32, kind, random.fork()))
             .collect();
         let context = Context {
-            slow_disk_until: vec![0; plan.nodes],
+            slow_disk_until: vec![0; plan.machines()],
+            members: Membership::of_count(plan.nodes as u64),
+            promoted: Vec::new(),
             random,
             queue: Queue::default(),
             network,
@@ -387,6 +394,9 @@ impl World {
             Event::OriginAnswer { node, life, event } => self.on_origin_answer(node, life, event),
             Event::OriginZombie(zombie) => self.on_origin_zombie(&zombie),
             Event::OriginUp => self.origin.set_down(false),
+            Event::Join(joiner) => self.on_join(joiner),
+            Event::Ask(request) => self.on_ask(&request),
+            Event::RestoreCopy { node, leader } => self.on_restore_copy(node, leader),
             Event::Think { client } => self.on_think(client),
             Event::Requests {
                 node,

@@ -47,9 +47,22 @@ pub enum Fault {
     OriginDown,
     /// Transactions take long, and their answers may be lost.
     OriginUnknown,
+    /// A new node joins.
+    Join,
+    /// A member is taken out.
+    Remove,
+    /// A machine loses its directory and comes back as a new member.
+    Wipe,
+    /// An older copy of a directory is put in its place, while the node that knows better is cut off.
+    Restore,
+    /// Another node is to lead.
+    Transfer,
 }
 
-const FAULTS: [Fault; 18] = [
+/// Machines for members that come later.
+const SPARES: usize = 3;
+
+const FAULTS: [Fault; 23] = [
     Fault::Pause,
     Fault::LongPause,
     Fault::Crash,
@@ -68,6 +81,11 @@ const FAULTS: [Fault; 18] = [
     Fault::ClientReset,
     Fault::OriginDown,
     Fault::OriginUnknown,
+    Fault::Join,
+    Fault::Remove,
+    Fault::Wipe,
+    Fault::Restore,
+    Fault::Transfer,
 ];
 
 /// All that a seed decides beforehand.
@@ -151,6 +169,11 @@ impl Plan {
             memory: memory(seed),
             effects_per_step: random.chance(500),
         }
+    }
+
+    /// Machines: those of the first members, and spare ones.
+    pub fn machines(&self) -> usize {
+        self.nodes + SPARES
     }
 
     /// True if a fault is enabled.

@@ -9,20 +9,22 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 use repligo_core::codec::Reader;
-use repligo_core::contract::{Input, MemoryInput, Outputs, PeerId, Persist, Request, Send, Ticket};
+use repligo_core::contract::{Event, Input, MemoryInput, Outputs, PeerId, Persist, Request, Send, Ticket};
 use repligo_core::forming::{Forming, FormingOutput, FormingState};
 use repligo_core::limits;
 use repligo_core::origin::OriginRequest;
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
 
+use super::Context;
 use super::arrival::Arrival;
 use super::disk::{Disk, Done, Job};
 use super::network::Frame;
 use super::queue::Micros;
 use super::session::Connection;
-use super::{Context, Event};
 use crate::check::Violation;
+
+mod effects;
 
 /// Something that the process has decided to do.
 #[derive(Debug)]
@@ -80,12 +82,8 @@ pub struct Process {
 impl Process {
     /// A process that has just been started on what its disk held.
     pub fn new(starter: super::Starter, now: Now, state: FormingState) -> Self {
-        let core = Core::Forming(Forming::new(
-            starter.me,
-            &starter.membership.voters(),
-            state,
-            starter.drawn_id,
-        ));
+        let voters = starter.membership.voters();
+        let core = Core::Forming(Forming::new(starter.me, &voters, state, starter.drawn_id));
         let mut process = Self {
             me: starter.me,
             life: starter.life,
@@ -238,6 +236,11 @@ impl Process {
         let outputs = &mut self.outputs;
         for event in outputs.events.drain(..) {
             context.note_event(self.me, &event);
+            if let (Event::Membership, Core::Running(replica)) = (&event, &self.core) {
+                let members = replica.membership().clone();
+                context.members_seen(&members);
+                self.effects.push_back(Effect::Write(Job::Members(members)));
+            }
         }
         for send in outputs.sends.drain(..) {
             context.trace.bytes(&send.message);
@@ -471,29 +474,6 @@ impl Process {
             replica.invariants();
             context.steps += 1;
             self.take_outputs(context);
-        }
-    }
-
-    fn perform(&mut self, effect: Effect, disk: &mut Disk, context: &mut Context) {
-        match effect {
-            Effect::Send(send) => context.send(self.me, send.to, Frame::Core(send.message)),
-            Effect::Forming(to, bytes) => context.send(self.me, to, Frame::Forming(bytes)),
-            Effect::Write(job) => {
-                disk.ask(job);
-                context.start_disk(self.me, self.life, disk);
-            }
-            Effect::Reply {
-                connection: id,
-                bytes,
-            } => {
-                if let Some(connection) = self.connections.get_mut(&id) {
-                    connection.last_reply_at = context.reply(id, connection.last_reply_at, bytes);
-                }
-            }
-            Effect::Origin(request) => {
-                let (node, life) = (self.me, self.life);
-                context.queue.after(0, Event::OriginAsked { node, life, request });
-            }
         }
     }
 }

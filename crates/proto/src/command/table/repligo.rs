@@ -6,6 +6,17 @@ const BASE: Spec = row(Group::Repligo);
 
 pub(super) const COMMANDS: &[Spec] = &[
     Spec {
+        id: CommandId::RepligoCluster,
+        name: "repligo.cluster",
+        arity: -2,
+        flags: ADMIN | NOSCRIPT | LOADING | STALE,
+        tips: &["nondeterministic_output"],
+        since: "0.1.0",
+        complexity: "O(N), N being the members",
+        summary: "Show the members of the cluster (NODES), or change them: ADD, REMOVE, REPLACE, TRANSFER",
+        ..BASE
+    },
+    Spec {
         id: CommandId::RepligoInvalidate,
         name: "repligo.invalidate",
         arity: -2,

@@ -1,0 +1,257 @@
+//! How a node with an empty directory becomes a member: it asks any node of the cluster, over a peer stream of its
+//! own, until it is told its number.
+//!
+//! Nothing is decided here: who may come in is the leader's answer, and that somebody is in says the log.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use repligo_core::codec::{Malformed, Reader, put_bytes, put_varint};
+use repligo_core::membership::Membership;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::greeting;
+use super::hello::FEATURE_LEVEL;
+use crate::disk::Admission;
+use crate::node::Node;
+
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// What a node that wants to be a member says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinRequest {
+    /// Version of the messages between nodes.
+    pub feature_level: u64,
+    /// Its name.
+    pub name: String,
+    /// Where it listens for nodes.
+    pub address: String,
+    /// Key of its directory.
+    pub key: u128,
+    /// Fingerprint of its keyspace policies.
+    pub origin_fingerprint: u128,
+}
+
+/// What it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JoinAnswer {
+    /// It is a member.
+    Admitted(Admission),
+    /// Not now, and why: it asks again.
+    Wait(String),
+    /// The leader listens for nodes at this address.
+    Ask(String),
+}
+
+fn take_u128(reader: &mut Reader) -> Result<u128, Malformed> {
+    let bytes: [u8; 16] = reader.take(16)?.as_ref().try_into().map_err(|_| Malformed)?;
+    Ok(u128::from_le_bytes(bytes))
+}
+
+fn take_text(reader: &mut Reader) -> Result<String, Malformed> {
+    String::from_utf8(reader.bytes()?.to_vec()).map_err(|_| Malformed)
+}
+
+impl JoinRequest {
+    /// The payload of the frame.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_varint(&mut out, self.feature_level);
+        put_bytes(&mut out, self.name.as_bytes());
+        put_bytes(&mut out, self.address.as_bytes());
+        out.extend_from_slice(&self.key.to_le_bytes());
+        out.extend_from_slice(&self.origin_fingerprint.to_le_bytes());
+        out
+    }
+
+    /// The reverse of [`Self::encode`].
+    ///
+    /// # Errors
+    /// If the payload is no such frame's.
+    pub fn decode(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(Bytes::copy_from_slice(payload));
+        Ok(Self {
+            feature_level: reader.varint()?,
+            name: take_text(&mut reader)?,
+            address: take_text(&mut reader)?,
+            key: take_u128(&mut reader)?,
+            origin_fingerprint: take_u128(&mut reader)?,
+        })
+    }
+}
+
+impl JoinAnswer {
+    /// The payload of the frame.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Self::Admitted(admission) => {
+                out.push(0);
+                out.extend_from_slice(&admission.cluster_id.to_le_bytes());
+                put_varint(&mut out, admission.generation);
+                put_varint(&mut out, admission.peer);
+                put_bytes(&mut out, &admission.membership.to_bytes());
+            }
+            Self::Wait(text) => {
+                out.push(1);
+                put_bytes(&mut out, text.as_bytes());
+            }
+            Self::Ask(address) => {
+                out.push(2);
+                put_bytes(&mut out, address.as_bytes());
+            }
+        }
+        out
+    }
+
+    /// The reverse of [`Self::encode`].
+    ///
+    /// # Errors
+    /// If the payload is no such frame's.
+    pub fn decode(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(Bytes::copy_from_slice(payload));
+        match reader.u8()? {
+            0 => {
+                let admission = Admission {
+                    cluster_id: take_u128(&mut reader)?,
+                    generation: reader.varint()?,
+                    peer: reader.varint()?,
+                    membership: Membership::from_bytes(reader.bytes()?)?,
+                };
+                let is_in = admission.membership.get(admission.peer).is_some();
+                if is_in && admission.cluster_id != 0 {
+                    Ok(Self::Admitted(admission))
+                } else {
+                    Err(Malformed)
+                }
+            }
+            1 => Ok(Self::Wait(take_text(&mut reader)?)),
+            2 => Ok(Self::Ask(take_text(&mut reader)?)),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+/// Asks the nodes at these addresses, and whomever they name, until one of them says that this node is a member,
+/// or the node has become part of a cluster without it.
+pub async fn join(node: Rc<Node>, addresses: Vec<String>) {
+    let mut told = String::new();
+    loop {
+        let mut leader = None;
+        for address in &addresses {
+            match ask_and_take(&node, address, &mut told).await {
+                Progress::Done => return,
+                Progress::Again => {}
+                Progress::Ask(address) => leader = Some(address),
+            }
+        }
+        if let Some(address) = leader
+            && let Progress::Done = ask_and_take(&node, &address, &mut told).await
+        {
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+enum Progress {
+    Done,
+    Again,
+    Ask(String),
+}
+
+async fn ask_and_take(node: &Rc<Node>, address: &str, told: &mut String) -> Progress {
+    let request = node.worker.borrow().join_request();
+    let Some(request) = request else {
+        return Progress::Done;
+    };
+    match timeout(PATIENCE, ask(node, address, &request)).await {
+        Ok(Ok(JoinAnswer::Admitted(admission))) => {
+            node.worker.borrow_mut().admitted(&admission);
+            Progress::Done
+        }
+        Ok(Ok(JoinAnswer::Ask(address))) => Progress::Ask(address),
+        Ok(Ok(JoinAnswer::Wait(text))) => {
+            if *told != text {
+                tracing::info!(asked = %address, "waiting to be admitted: {text}");
+                *told = text;
+            }
+            Progress::Again
+        }
+        Ok(Err(text)) if *told != text => {
+            tracing::info!(asked = %address, "cannot ask to be admitted: {text}");
+            *told = text;
+            Progress::Again
+        }
+        Ok(Err(_)) | Err(_) => Progress::Again,
+    }
+}
+
+/// Every failure is passing: the next attempt comes soon.
+async fn ask(node: &Rc<Node>, address: &str, request: &JoinRequest) -> Result<JoinAnswer, String> {
+    let failed = |error: std::io::Error| error.to_string();
+    let stream = TcpStream::connect(address).await.map_err(failed)?;
+    let answer = greeting::ask_to_join(&**node, stream, &request.encode()).await;
+    let answer = answer.map_err(|refusal| refusal.text)?;
+    JoinAnswer::decode(&answer).map_err(|_| "the answer cannot be read".to_owned())
+}
+
+/// What a node of the cluster says to a request that cannot be granted on any account.
+pub fn refuse(request: &JoinRequest, origin_fingerprint: u128) -> Option<String> {
+    if request.feature_level != FEATURE_LEVEL {
+        return Some("the releases differ: run the same one on every node".to_owned());
+    }
+    if request.origin_fingerprint != origin_fingerprint {
+        return Some("the [[keyspace]] sections differ: give every node the same configuration".to_owned());
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_answers_round_trip_and_every_cut_is_refused() {
+        let request = JoinRequest {
+            feature_level: FEATURE_LEVEL,
+            name: "n4".to_owned(),
+            address: "h:1".to_owned(),
+            key: 7,
+            origin_fingerprint: 8,
+        };
+        let bytes = request.encode();
+        assert_eq!(JoinRequest::decode(&bytes), Ok(request.clone()));
+        for cut in 0..bytes.len() {
+            assert!(JoinRequest::decode(&bytes[..cut]).is_err());
+        }
+        assert!(refuse(&request, 8).is_none() && refuse(&request, 9).is_some());
+        let admission = Admission {
+            cluster_id: 9,
+            generation: 1,
+            peer: 2,
+            membership: Membership::of_count(3),
+        };
+        let answers = [
+            JoinAnswer::Admitted(admission.clone()),
+            JoinAnswer::Wait("why".to_owned()),
+            JoinAnswer::Ask("h:2".to_owned()),
+        ];
+        for answer in answers {
+            let bytes = answer.encode();
+            assert_eq!(JoinAnswer::decode(&bytes), Ok(answer));
+            for cut in 0..bytes.len() {
+                assert!(JoinAnswer::decode(&bytes[..cut]).is_err());
+            }
+        }
+        let stranger = JoinAnswer::Admitted(Admission { peer: 9, ..admission });
+        assert_eq!(
+            JoinAnswer::decode(&stranger.encode()),
+            Err(Malformed),
+            "not among the members"
+        );
+    }
+}

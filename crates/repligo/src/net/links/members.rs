@@ -1,0 +1,126 @@
+//! Links follow the membership: one to every other member, and room for a node that this one does not know yet, or
+//! that was removed and is to be told so.
+
+use repligo_core::contract::{Identity, PeerId};
+use repligo_core::limits::{MEMBERS_MAX, NUMBER_MAX};
+use repligo_core::membership::Membership;
+use tokio::sync::mpsc;
+
+use super::{Link, Links};
+use crate::telemetry::PeerStatus;
+
+/// A node with a lower number is dialled too when it has not come for so many ticks: it may not know the address.
+const DIAL_ANYWAY_TICKS: u64 = 80;
+/// Links to nodes that are not members as far as this node knows.
+const STRANGERS_MAX: usize = 4;
+
+impl Link {
+    pub(super) fn new(peer: PeerId, name: String, address: String) -> Self {
+        Self {
+            peer,
+            incarnation: 0,
+            proven: 0,
+            since_tick: 0,
+            socket: None,
+            epoch: 0,
+            hello_due: false,
+            open: false,
+            report: PeerStatus {
+                peer,
+                name: name.clone(),
+                peer_address: address.clone(),
+                ..PeerStatus::default()
+            },
+            heard_us: 0,
+            last_refusal: String::new(),
+            implausible: None,
+            lost_tick: 0,
+            is_member: true,
+            name,
+            address,
+        }
+    }
+
+    /// Ends the stream, if there is one.
+    pub(super) fn end(&mut self) {
+        if let Some(socket) = &mut self.socket {
+            socket.broken = true;
+            if let Some(waker) = &socket.waker {
+                waker.wake_by_ref();
+            }
+        }
+    }
+}
+
+impl Links {
+    /// Where new peers are told that are to be dialled.
+    pub fn set_dialler(&mut self, dialler: mpsc::UnboundedSender<PeerId>) {
+        self.dialler = Some(dialler);
+    }
+
+    /// This node is a new member: streams that it had under another number end.
+    pub fn become_member(&mut self, identity: Identity) {
+        self.set_identity(identity);
+        self.links.iter_mut().for_each(Link::end);
+        self.links.clear();
+    }
+
+    /// The members are these. `line` has addresses that an operator has given, which are later than what the
+    /// membership says.
+    pub fn adopt(&mut self, membership: &Membership, line: &[(String, String)]) {
+        let own = self.identity.peer;
+        for (peer, member) in membership.iter().filter(|(peer, _)| *peer != own) {
+            let given = line.iter().find(|(name, _)| *name == member.name);
+            let address = given.map_or(&member.address, |(_, address)| address).clone();
+            match self.link(peer) {
+                Some(link) => {
+                    link.name.clone_from(&member.name);
+                    link.report.name.clone_from(&member.name);
+                    link.report.peer_address.clone_from(&address);
+                    link.address = address;
+                    link.is_member = true;
+                }
+                None => {
+                    let mut link = Link::new(peer, member.name.clone(), address);
+                    link.lost_tick = self.ticks;
+                    self.links.push(link);
+                    self.dial(peer);
+                }
+            }
+        }
+        for link in &mut self.links {
+            link.is_member = membership.get(link.peer).is_some();
+        }
+        self.links.retain(|link| link.is_member || link.is_attached());
+    }
+
+    fn dial(&self, peer: PeerId) {
+        if let Some(dialler) = &self.dialler {
+            // The task that listens ends with the process.
+            let _ = dialler.send(peer);
+        }
+    }
+
+    /// Where a member is to be dialled, and whether now; `None` if it is none any more.
+    pub fn to_dial(&self, peer: PeerId) -> Option<(String, bool)> {
+        let link = self
+            .links
+            .iter()
+            .find(|link| link.peer == peer && link.is_member)?;
+        let waited = self.ticks.saturating_sub(link.lost_tick) >= DIAL_ANYWAY_TICKS;
+        let due = !link.is_attached() && (peer > self.identity.peer || waited);
+        Some((link.address.clone(), due && !link.address.is_empty()))
+    }
+
+    /// Makes room for a node that has greeted and is not known here: it may be a member already, or one no more.
+    pub(super) fn admit(&mut self, peer: PeerId, name: &str) {
+        let strangers = self.links.iter().filter(|link| !link.is_member).count();
+        let known = self.links.iter().any(|link| link.peer == peer);
+        let fits = strangers < STRANGERS_MAX && self.links.len() < 2 * MEMBERS_MAX;
+        if !known && fits && (1..=NUMBER_MAX).contains(&peer) && peer != self.identity.peer {
+            let mut link = Link::new(peer, name.to_owned(), String::new());
+            link.is_member = false;
+            self.links.push(link);
+        }
+    }
+}
