@@ -424,6 +424,17 @@ impl Consensus {
         self.commit_cap = cap;
     }
 
+    /// True while the disk has not reported everything that it was given.
+    pub fn awaits_disk(&self) -> bool {
+        self.persist_done < self.persist_pending
+    }
+
+    /// Leads no longer, and follows nobody.
+    pub fn step_down(&mut self) {
+        let term = self.term();
+        self.node.raft.become_follower(term, 0);
+    }
+
     /// Persists up to `number` are durable.
     pub fn persisted(&mut self, number: u64) {
         self.persist_done = self.persist_done.max(number);

@@ -429,6 +429,10 @@ pub struct Status {
     pub followers: Vec<(PeerId, u64, u64)>,
     /// Milliseconds since this replica last heard of its leader (0 on the leader).
     pub lag_ms: u64,
+    /// The disk has finished nothing for so long that this node does not lead: milliseconds, 0 if it is well.
+    pub disk_stalled_ms: u64,
+    /// The wall clock disagrees with that of a majority, so that this node does not lead.
+    pub clock_outvoted: bool,
     /// Requests waiting for a leader or for commit.
     pub requests_waiting: u64,
     /// Snapshots installed from a leader since start.

@@ -85,6 +85,11 @@ pub const CLOCK_APART_MS_MAX: i64 = 1_000;
 pub const CLOCK_HANDOVER_US: u64 = 3_000_000;
 /// After so long without a leader a replica campaigns whatever its clock says: nobody else can, it seems.
 pub const CLOCK_PATIENCE_US: u64 = 3_000_000;
+/// A disk that has finished nothing of what it was given for so many ticks is stalled: its node does not lead. Ticks
+/// are counted as they are handled, so that a process that was stopped does not blame its disk.
+pub const DISK_STALL_TICKS: u32 = 28;
+/// A leader that could hand over to nobody within so many ticks steps down.
+pub const DISK_STALL_HANDOVER_TICKS: u32 = 12;
 /// A question for a confirmed index that got no answer is asked again after this, in microseconds.
 pub const READ_RETRY_US: u64 = 500_000;
 /// An eventual read older than this, counted from the last word of the leader, is refused.
@@ -205,6 +210,8 @@ const _: () = {
     // Gathering must be nothing against what decides about leaders, or against a tick, which ends it where
     // the driver has no finer clock.
     assert!(10 * GAP_US_MAX < TICK_US);
+    // What a machine under load does is no stall, and a stall is noticed about as soon as a dead leader.
+    assert!(500_000 < DISK_STALL_TICKS as u64 * TICK_US && (DISK_STALL_TICKS as usize) < ELECTION_TICKS);
     // A lost answer must not make a clock unknown; others get their chance at an election before.
     assert!(CLOCK_SAMPLE_US_MAX > 2 * CLOCK_ASK_US);
     assert!(CLOCK_PATIENCE_US > 2 * ELECTION_TICKS as u64 * TICK_US);

@@ -1,3 +1,5 @@
+//! Tests of the membership: numbers, changes that are refused, and what is stored of them.
+
 use bytes::Bytes;
 
 use super::*;

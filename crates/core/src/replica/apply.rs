@@ -125,10 +125,6 @@ impl Replica {
         let reclaimed = self.keyspace.set_time_seen_at(reader.time_ms, seen_ms);
         self.apply_steps = self.apply_steps.saturating_sub(reclaimed);
         self.memory.refuses = false;
-        #[cfg(feature = "bugs")]
-        if self.has(Bug::TenthOfTheLifetime) {
-            self.keyspace.cut_lifetimes();
-        }
         self.expire_intents(now, outputs);
         applying.reader = Some(reader);
         applying

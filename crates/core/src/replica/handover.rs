@@ -1,5 +1,5 @@
-//! Leaving leadership to another: for a planned end, and when this node's wall clock is outvoted; and the
-//! exchange of clocks by which that is known.
+//! Leaving leadership to another: for a planned end, when this node's wall clock is outvoted, and when its
+//! disk stalls; and the exchange of clocks by which the second is known.
 //!
 //! Invariants: the lease is released before leadership is offered, and never armed again in that term.
 
@@ -96,6 +96,10 @@ impl Replica {
         if self.agreement.ask_due(now) {
             self.ask_clocks(now, None, outputs);
         }
+        #[cfg(feature = "bugs")]
+        if self.has(Bug::TenthOfTheLifetime) {
+            self.keyspace.cut_lifetimes();
+        }
         if !self.lease.serving() {
             self.clock.follow(now, self.keyspace.time_ms());
         } else if self.has(Bug::TimeWithoutSlew) {
@@ -124,12 +128,44 @@ impl Replica {
             }));
         }
         let leaderless = now.mono_us.saturating_sub(self.leader_heard_us) > limits::CLOCK_PATIENCE_US;
-        self.consensus.set_barred(outvoted && !leaderless);
+        self.barred_by_clock = outvoted && !leaderless;
         let leads = outvoted && self.consensus.role() == Role::Leader;
         let lately = |then_us: u64| now.mono_us < then_us + limits::CLOCK_HANDOVER_US;
         if leads && !self.handed_over_us.is_some_and(lately) {
             self.handed_over_us = Some(now.mono_us);
             self.hand_over(|peer| outvoted_by.contains(&peer));
+        }
+    }
+
+    /// How long the disk has been stalled, in milliseconds; 0 if it is not.
+    pub(super) fn disk_stalled_ms(&self) -> u64 {
+        match self.disk_wait_ticks {
+            ticks if ticks < limits::DISK_STALL_TICKS => 0,
+            ticks => u64::from(ticks) * limits::TICK_US / 1000,
+        }
+    }
+
+    /// Counts how long the disk has finished nothing. A leader with a stalled disk applies and answers nothing, and its
+    /// heartbeats keep the others from electing one that could: it hands over, which needs no disk here, or
+    /// steps down if nobody takes over soon.
+    pub(super) fn judge_disk(&mut self, outputs: &mut Outputs) {
+        let before = self.disk_stalled_ms() > 0;
+        self.disk_wait_ticks = match self.consensus.awaits_disk() {
+            true => self.disk_wait_ticks.saturating_add(1),
+            false => 0,
+        };
+        let stalled = self.disk_stalled_ms() > 0 && !self.has(Bug::StalledDiskLeads);
+        self.consensus.set_barred(stalled || self.barred_by_clock);
+        let alone = self.settings.voters.len() == 1;
+        if !stalled || alone || self.consensus.role() != Role::Leader {
+            return;
+        }
+        if !before {
+            let text = "the disk of this node is stalled: it hands leadership over";
+            outputs.events.push(Event::Warning(text.to_owned()));
+            self.hand_over(|_| true);
+        } else if self.disk_wait_ticks >= limits::DISK_STALL_TICKS + limits::DISK_STALL_HANDOVER_TICKS {
+            self.consensus.step_down();
         }
     }
 }

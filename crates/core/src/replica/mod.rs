@@ -111,6 +111,10 @@ pub struct Replica {
     agreement: Agreement,
     /// The wall clock of this node is outvoted, as of the last tick.
     outvoted: bool,
+    /// It keeps this node from leading.
+    barred_by_clock: bool,
+    /// Ticks since the disk last finished something, while it has something to do.
+    disk_wait_ticks: u32,
     /// When leadership was offered last for that reason.
     handed_over_us: Option<u64>,
     /// Stamp of the latest entry this leader proposed.
@@ -182,6 +186,8 @@ impl Replica {
             leader_clock: LeaderClock::default(),
             agreement: Agreement::default(),
             outvoted: false,
+            barred_by_clock: false,
+            disk_wait_ticks: 0,
             handed_over_us: None,
             stamped_ms: 0,
             outbox: Outbox::new(me, settings.identity.incarnation),
@@ -263,7 +269,10 @@ impl Replica {
             Input::Peer { from, message } => self.on_peer(now, from, message, outputs),
             Input::PeerConnected { peer } => self.on_peer_connected(now, peer, outputs),
             Input::PeerLost { peer } => self.on_peer_lost(peer),
-            Input::Persisted { number } => self.consensus.persisted(number),
+            Input::Persisted { number } => {
+                self.disk_wait_ticks = 0;
+                self.consensus.persisted(number);
+            }
             Input::SnapshotSaved { index } => self.snapshots.saved(index),
             Input::Origin(event) => self.flusher.on_event(now, event, &self.lanes),
         }
@@ -416,6 +425,7 @@ impl Replica {
 
     fn on_tick(&mut self, now: Now, outputs: &mut Outputs) {
         self.keep_time(now, outputs);
+        self.judge_disk(outputs);
         self.age_versions(now);
         self.keyspace.begin_second((now.mono_us / 1_000_000) as u32);
         self.give_up_overdue(now, outputs);

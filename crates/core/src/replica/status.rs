@@ -31,6 +31,8 @@ impl Replica {
             } else {
                 age_ms(heard(leader))
             },
+            disk_stalled_ms: self.disk_stalled_ms(),
+            clock_outvoted: self.outvoted,
             requests_waiting: (self.outbox.len() + self.reads.len() + self.slow.len() + self.waits.len())
                 as u64,
             full_resyncs: self.snapshots.installed,

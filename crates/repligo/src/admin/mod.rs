@@ -189,6 +189,9 @@ fn stalled(shared: &Shared) -> Option<String> {
 
 /// Why this node should get no connections.
 fn not_ready(status: &NodeStatus) -> Option<String> {
+    if let Some(stalled) = disk_stalled(status) {
+        return Some(stalled);
+    }
     if status.is_ready() {
         return None;
     }
@@ -212,6 +215,12 @@ fn not_ready(status: &NodeStatus) -> Option<String> {
     ))
 }
 
+/// Nothing is applied while the disk finishes nothing.
+fn disk_stalled(status: &NodeStatus) -> Option<String> {
+    let stalled_ms = status.replica.disk_stalled_ms;
+    (stalled_ms > 0).then(|| format!("the disk has finished nothing for {stalled_ms} ms"))
+}
+
 /// Why this node answers no linearizable request at once.
 fn not_serving(status: &NodeStatus) -> Option<String> {
     match &status.phase {
@@ -221,6 +230,7 @@ fn not_serving(status: &NodeStatus) -> Option<String> {
         }
         Phase::Forming { waiting_for } => Some(format!("forming: waiting for {}", waiting_for.join(", "))),
         Phase::Stopping => Some("stopping".to_string()),
+        Phase::Running if disk_stalled(status).is_some() => disk_stalled(status),
         Phase::Running if status.replica.serving => None,
         Phase::Running if status.unserved_ms.is_none() => {
             Some("no leader since the start: waiting for a majority of the nodes".to_string())
@@ -284,6 +294,11 @@ mod tests {
         let serving = |unserved_ms, expect| check(not_serving(&status(Phase::Running, unserved_ms)), expect);
         serving(Some(0), None);
         serving(Some(25), Some("an election is going on"));
+        let mut stalled = status(Phase::Running, Some(0));
+        stalled.replica.disk_stalled_ms = 40_000;
+        for problem in [not_ready(&stalled), not_serving(&stalled)] {
+            check(problem, Some("the disk has finished nothing for 40000 ms"));
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub struct Clock {
     /// Parts per million that the monotonic clock runs fast (or slow).
     drift_ppm: i64,
     wall_offset_ms: i64,
+    /// Parts per million that the wall clock runs fast (or slow).
+    wall_drift_ppm: i64,
 }
 
 impl Clock {
@@ -24,7 +26,13 @@ impl Clock {
             mono_offset_us,
             drift_ppm,
             wall_offset_ms,
+            wall_drift_ppm: 0,
         }
+    }
+
+    /// Makes the wall clock run at a rate of its own.
+    pub fn set_wall_drift_ppm(&mut self, drift_ppm: i64) {
+        self.wall_drift_ppm = drift_ppm;
     }
 
     /// Moves the wall clock.
@@ -43,16 +51,24 @@ impl Clock {
     /// Sets the wall clock right.
     pub fn correct(&mut self) {
         self.wall_offset_ms = 0;
+        self.wall_drift_ppm = 0;
     }
 
     /// A reading of both.
     pub fn read(&self, at: Micros) -> Now {
         let elapsed = i128::from(at) * (1_000_000 + i128::from(self.drift_ppm)) / 1_000_000;
-        let wall = i128::from(EPOCH_MS) + i128::from(at / 1_000) + i128::from(self.wall_offset_ms);
+        let since_ms = i128::from(at) * (1_000_000 + i128::from(self.wall_drift_ppm)) / 1_000_000_000;
+        let wall = i128::from(EPOCH_MS) + since_ms + i128::from(self.wall_offset_ms);
         Now {
             mono_us: self.mono_offset_us + elapsed as u64,
             wall_ms: wall.max(0) as u64,
         }
+    }
+
+    /// By how many milliseconds the wall clock is ahead of world time.
+    pub fn wall_ahead_ms(&self, at: Micros) -> i64 {
+        let world_ms = EPOCH_MS + at / 1_000;
+        self.read(at).wall_ms as i64 - world_ms as i64
     }
 
     /// World time at which the monotonic clock will have reached `mono_us`.

@@ -18,6 +18,8 @@ pub enum Relief {
     Unblock(Vec<(PeerId, PeerId)>),
     /// The network is as fast as before.
     FastNetwork,
+    /// A wall clock is as it was before it jumped.
+    JumpBack(PeerId, i64),
     /// Not an end but a sequel: these processes are killed and started again at once.
     Restart(Vec<PeerId>),
 }
@@ -108,16 +110,13 @@ impl World {
                 let length = self.context.random.skewed(10_000, 3_000_000);
                 self.context.slow_disk_until[node as usize - 1] = now + length;
             }
-            Fault::ClockJump => {
+            Fault::DiskStall => {
                 let node = self.victim();
-                let size = self.context.random.skewed(1, 3_600_000) as i64;
-                let by = if self.context.random.chance(500) {
-                    size
-                } else {
-                    -size
-                };
-                self.machine(node).clock.jump_ms(by);
+                let length = self.context.random.between(2_000_000, 40_000_000);
+                let until = (now + length).min(self.context.plan.faults_us);
+                self.context.slow_disk_until[node as usize - 1] = until;
             }
+            Fault::ClockJump => self.clock_jump(),
             Fault::ClientReset => {
                 if let Some(connection) = self.some_connection() {
                     self.hang_up(connection);
@@ -135,6 +134,28 @@ impl World {
                 let length = self.context.random.skewed(100_000, 4_000_000);
                 self.origin.doubtful_until = now + length;
             }
+        }
+    }
+
+    /// Clocks that are to be right jump far for a moment at most, and one at a time.
+    fn clock_jump(&mut self) {
+        let now = self.context.queue.now();
+        let node = self.victim();
+        let wrong = self.context.plan.wrong_clocks.clone();
+        let is_far = |machine: &super::Machine| machine.clock.wall_ahead_ms(now).abs() > 500;
+        let moment = wrong.as_ref().is_some_and(Vec::is_empty) && !self.machines.iter().any(is_far);
+        let far = moment || wrong.is_none_or(|wrong| wrong.contains(&node));
+        let size = self.context.random.skewed(1, if far { 3_600_000 } else { 100 }) as i64;
+        let by = if self.context.random.chance(500) {
+            size
+        } else {
+            -size
+        };
+        self.machine(node).clock.jump_ms(by);
+        if moment {
+            let length = self.context.random.between(50_000, 2_000_000);
+            let relief = Event::Relief(Relief::JumpBack(node, by));
+            self.context.queue.after(length, relief);
         }
     }
 
@@ -264,6 +285,10 @@ impl World {
                 }
             }
             Relief::Restart(_) => {}
+            Relief::JumpBack(node, by) if self.phase == Phase::Faults => {
+                self.machine(node).clock.jump_ms(-by)
+            }
+            Relief::JumpBack(..) => {}
             Relief::FastNetwork => self.context.network.delays = self.context.plan.network,
             Relief::Unblock(directions) => {
                 for (from, to) in directions {
@@ -296,8 +321,13 @@ impl World {
         self.origin.doubtful_until = 0;
         let nodes = self.context.plan.machines() as PeerId;
         for node in 1..=nodes {
+            let wrong = self.context.plan.wrong_clocks.as_ref();
+            let stays = wrong.is_some_and(|wrong| wrong.contains(&node));
+            let corrects = self.context.plan.corrects_clocks || !stays;
             let machine = self.machine(node);
-            machine.clock.correct();
+            if corrects {
+                machine.clock.correct();
+            }
             machine.pause_after = None;
             machine.paused_until = machine.paused_until.min(now);
             self.context.queue.at(now, Event::Start { node });

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use repligo_core::contract::{PeerId, Status};
+use repligo_core::contract::{PeerId, Role, Status};
 use repligo_proto::resp::Value;
 use repligo_proto::words;
 
@@ -151,10 +151,42 @@ impl World {
             .filter_map(|machine| machine.process.as_ref()?.replica());
         let evicted = replicas.map(|replica| replica.memory().evicted_keys).max();
         self.context.counts.evicted = evicted.unwrap_or(0);
-        let verdict = self.judge_replicas().and_then(|()| self.judge_history());
+        let verdict = self
+            .judge_leader()
+            .and_then(|()| self.judge_replicas())
+            .and_then(|()| self.judge_history());
         if let Err(violation) = verdict {
             self.context.fail(violation);
         }
+    }
+
+    /// A clock that a majority contradicts does not lead, where that majority is up.
+    fn judge_leader(&self) -> Result<(), Violation> {
+        let plan = &self.context.plan;
+        let Some(wrong) = plan.wrong_clocks.as_ref().filter(|_| !plan.corrects_clocks) else {
+            return Ok(());
+        };
+        let statuses = self.statuses();
+        let right = statuses.iter().filter(|(node, _)| !wrong.contains(node)).count();
+        let leads =
+            |status: &Option<Status>| status.as_ref().is_some_and(|status| status.role == Role::Leader);
+        let leader = statuses
+            .iter()
+            .find(|(_, status)| leads(status))
+            .map(|(node, _)| *node);
+        let Some(leader) = leader.filter(|leader| wrong.contains(leader) && right > plan.nodes / 2) else {
+            return Ok(());
+        };
+        let at = self.context.queue.now();
+        let ahead_ms = self.machines[leader as usize - 1].clock.wall_ahead_ms(at);
+        if ahead_ms.abs() < 1_500 {
+            return Ok(());
+        }
+        Err(Violation {
+            check: "an outvoted clock does not lead",
+            subject: format!("node {leader}"),
+            explanation: format!("its wall clock is ahead by {ahead_ms} ms"),
+        })
     }
 
     fn judge_replicas(&mut self) -> Result<(), Violation> {

@@ -54,10 +54,24 @@ impl Machine {
     pub fn new(id: PeerId, plan: &Plan, map: Arc<OriginMap>, random: &mut Random) -> Self {
         let drift = random.below(2 * plan.drift_ppm_max + 1) as i64 - plan.drift_ppm_max as i64;
         let error = random.below(2 * plan.wall_error_ms_max + 1) as i64 - plan.wall_error_ms_max as i64;
+        let mut clock = Clock::new(random.below(1 << 40), drift, error);
+        if plan
+            .wrong_clocks
+            .as_ref()
+            .is_some_and(|wrong| wrong.contains(&id))
+        {
+            let signed = |size: u64, random: &mut Random| match random.chance(500) {
+                true => size as i64,
+                false => -(size as i64),
+            };
+            let error_ms = random.between(2_000, 7_200_000);
+            clock.jump_ms(signed(error_ms, random));
+            clock.set_wall_drift_ppm(signed(*random.pick(&[0, 1_000, 100_000]), random));
+        }
         Self {
             id,
             disk: Disk::default(),
-            clock: Clock::new(random.below(1 << 40), drift, error),
+            clock,
             process: None,
             lives: 0,
             paused_until: 0,

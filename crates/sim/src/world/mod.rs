@@ -27,6 +27,7 @@ mod faults;
 mod handover;
 mod judge;
 mod keys;
+mod lasting;
 mod machine;
 mod members;
 pub mod network;
@@ -208,6 +209,14 @@ impl Context {
             && let Err(violation) = self.digests.observe(node, status.applied_index, status.digest)
         {
             self.fail(violation);
+        }
+        // It has to notice, and to find somebody who takes over.
+        if status.role == Role::Leader && status.disk_stalled_ms > 2_000 {
+            self.fail(Violation {
+                check: "a stalled disk does not lead",
+                subject: format!("node {node} in term {}", status.term),
+                explanation: format!("its disk has been stalled for {} ms", status.disk_stalled_ms),
+            });
         }
         self.observed.insert(node, status.clone());
     }

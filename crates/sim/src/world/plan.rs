@@ -39,6 +39,8 @@ pub enum Fault {
     SlowNetwork,
     /// A disk takes long.
     SlowDisk,
+    /// A disk finishes nothing for a long time.
+    DiskStall,
     /// A wall clock jumps.
     ClockJump,
     /// A client's connection breaks.
@@ -62,7 +64,7 @@ pub enum Fault {
 /// Machines for members that come later.
 const SPARES: usize = 3;
 
-const FAULTS: [Fault; 23] = [
+const FAULTS: [Fault; 24] = [
     Fault::Pause,
     Fault::LongPause,
     Fault::Crash,
@@ -77,6 +79,7 @@ const FAULTS: [Fault; 23] = [
     Fault::HalfOpen,
     Fault::SlowNetwork,
     Fault::SlowDisk,
+    Fault::DiskStall,
     Fault::ClockJump,
     Fault::ClientReset,
     Fault::OriginDown,
@@ -121,6 +124,10 @@ pub struct Plan {
     pub drift_ppm_max: u64,
     /// Largest error of a wall clock at the start.
     pub wall_error_ms_max: u64,
+    /// Where a majority of the wall clocks is right: which nodes have wrong ones, a minority.
+    pub wrong_clocks: Option<Vec<u64>>,
+    /// Wrong clocks are set right with everything else; otherwise they stay as they are.
+    pub corrects_clocks: bool,
     /// Longest pause of a client between two requests.
     pub think_us_max: Micros,
     /// Requests that a client sends at once.
@@ -142,9 +149,10 @@ impl Plan {
         };
         let enabled = *random.pick(&[100, 250, 500, 800]);
         let faults = FAULTS.into_iter().filter(|_| random.chance(enabled)).collect();
+        let nodes = *random.pick(&[3, 3, 3, 4, 5]);
         Self {
             seed,
-            nodes: *random.pick(&[3, 3, 3, 4, 5]),
+            nodes,
             durability,
             log_bytes_max: *random.pick(&[2 << 10, 16 << 10, 64 << 10, 64 << 20]),
             clients: random.between(2, 8) as usize,
@@ -163,7 +171,9 @@ impl Plan {
                 high_us: *random.pick(&[500, 3_000, 30_000]),
             },
             drift_ppm_max: *random.pick(&[0, 100, 40_000]),
-            wall_error_ms_max: *random.pick(&[0, 20, 5_000]),
+            wall_error_ms_max: wall_error_ms_max(seed, *random.pick(&[0, 20, 5_000])),
+            wrong_clocks: wrong_clocks(seed, nodes),
+            corrects_clocks: seed.is_multiple_of(2),
             think_us_max: *random.pick(&[20_000, 100_000, 300_000]),
             pipeline_max: *random.pick(&[1, 1, 4]),
             memory: memory(seed),
@@ -180,6 +190,22 @@ impl Plan {
     pub fn has(&self, fault: Fault) -> bool {
         self.faults.contains(&fault)
     }
+}
+
+/// Four plans of five have a majority of clocks that are right, as an operator is told to see to.
+fn wrong_clocks(seed: u64, nodes: usize) -> Option<Vec<u64>> {
+    let mut random = Random::new(seed ^ 0x0C10_C35E);
+    if !random.chance(800) {
+        return None;
+    }
+    let count = random.below(nodes.div_ceil(2) as u64);
+    let first = random.below(nodes as u64);
+    Some((0..count).map(|step| 1 + (first + step) % nodes as u64).collect())
+}
+
+/// Clocks that are right are so within what counts as agreement.
+fn wall_error_ms_max(seed: u64, error_ms: u64) -> u64 {
+    wrong_clocks(seed, 1).map_or(error_ms, |_| error_ms.min(200))
 }
 
 /// Chance of its own, so that runs without a limit are what they would be if there were no limits.

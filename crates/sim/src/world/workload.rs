@@ -12,6 +12,7 @@ use repligo_proto::words;
 use super::client::Kind;
 use super::handover::Handovers;
 use super::keys::{Class, classes, name};
+use super::lasting::{Lasting, Look};
 use super::outcome::{outcome, single};
 use super::plan::Plan;
 use super::queue::Micros;
@@ -30,6 +31,8 @@ const FILLERS_MAX: u64 = 30;
 pub enum Expected {
     /// Only that it is no error.
     Accepted,
+    /// Something about a key that expires on time.
+    Lasting(Look),
     /// The outcome of an operation of the history.
     Operation(usize),
     /// WATCH before a compare-and-set.
@@ -83,10 +86,11 @@ pub struct Workload {
     /// Operations per class so far, from which the current key follows.
     used: BTreeMap<Class, u32>,
     handovers: Handovers,
-    thought: Vec<(Ask, Expected)>,
+    pub(super) thought: Vec<(Ask, Expected)>,
+    pub(super) lasting: Lasting,
 }
 
-fn request(arguments: &[&str]) -> OwnedRequest {
+pub(super) fn request(arguments: &[&str]) -> OwnedRequest {
     OwnedRequest::new(arguments)
 }
 
@@ -104,6 +108,7 @@ impl Workload {
             used: BTreeMap::new(),
             handovers: Handovers::default(),
             thought: Vec::new(),
+            lasting: Lasting::new(plan),
         }
     }
 
@@ -179,6 +184,9 @@ impl Workload {
         }
         if let Some((key, expected)) = watched.take() {
             self.compare_and_set(client, key, expected, now);
+            return;
+        }
+        if random.chance(60) && self.use_lasting(random, now) {
             return;
         }
         if random.chance(10) {
@@ -388,20 +396,6 @@ impl Workload {
         }
     }
 
-    /// A crowd of keys that expire together, which nobody judges but the comparison of replicas.
-    fn use_crowd(&mut self, random: &mut Random) {
-        let lifetime = random.skewed(1, 500).to_string();
-        let first = random.below(1000);
-        let names: Vec<String> = (first..first + 20)
-            .map(|number| format!("crowd:{number}"))
-            .collect();
-        let block = names
-            .iter()
-            .map(|name| request(&["SET", name, "z", "PX", &lifetime]))
-            .collect();
-        self.thought.push((Ask::Transaction(block), Expected::Accepted));
-    }
-
     /// Reads of every key that was ever used.
     pub fn read_everything(&mut self, client: u32, now: Micros) -> VecDeque<(Ask, Expected)> {
         let mut keys: Vec<u32> = self.history.iter().map(|operation| operation.key).collect();
@@ -433,6 +427,7 @@ impl Workload {
         let error = value.as_error();
         match expected {
             Expected::Accepted | Expected::Watch => Ok(error.is_some()),
+            Expected::Lasting(look) => self.lasting.judge(*look, value, now),
             Expected::Operation(index) => self.conclude(*index, value, now),
             Expected::WatchedRead { operation, key } => {
                 let refused = self.conclude(*operation, value, now)?;
@@ -461,6 +456,7 @@ impl Workload {
     pub fn asked_at(&self, expected: &Expected) -> Micros {
         match expected {
             Expected::Accepted | Expected::Watch => 0,
+            Expected::Lasting(look) => look.asked_at(),
             Expected::Operation(index) => self.history[*index].invoked,
             Expected::WatchedRead { operation, .. } => self.history[*operation].invoked,
             Expected::Eventual { invoked, .. } => *invoked,
