@@ -187,7 +187,13 @@ fn check_source(name: &str, text: &str, wrong: &mut Vec<String>) {
         ));
     }
     let names_library = text.contains("use raft") || text.contains("raft::eraftpb");
-    let is_walled_in = [CONSENSUS_FILE, CONSENSUS_ENCODING_FILE, CONSENSUS_JUDGE_FILE, CONSENSUS_MEMBERS_FILE].contains(&name);
+    let is_walled_in = [
+        CONSENSUS_FILE,
+        CONSENSUS_ENCODING_FILE,
+        CONSENSUS_JUDGE_FILE,
+        CONSENSUS_MEMBERS_FILE,
+    ]
+    .contains(&name);
     if !is_walled_in && !name.starts_with("xtask/") && names_library {
         wrong.push(format!(
             "{name}: names the consensus library; only {CONSENSUS_FILE} may"

@@ -156,7 +156,7 @@ impl Replica {
         };
         let stalled = self.disk_stalled_ms() > 0 && !self.has(Bug::StalledDiskLeads);
         self.consensus.set_barred(stalled || self.barred_by_clock);
-        let alone = self.settings.voters.len() == 1;
+        let alone = self.membership.voters().len() == 1;
         if !stalled || alone || self.consensus.role() != Role::Leader {
             return;
         }

@@ -6,7 +6,7 @@
 //! `pump` (what leaves at the end of a step), `apply` (entries to state and replies), `snapshots`,
 //! `memory` (the limit, and who goes when it is reached), `transfers` (snapshots to and from peers), `loads` and `origin` (what waits for the origin), `slow` (reads over several turns), `settle`
 //! (consensus and roles after every input), `clock` (the stamp of the next entry), `agreement` (whose wall clock
-//! is right), `handover` (who leads instead).
+//! is right), `handover` (who leads instead), `peers` (what other nodes say).
 //!
 //! It knows nothing of sockets, disks, RESP parsing, or how the consensus library works.
 
@@ -24,6 +24,7 @@ mod members;
 mod memory;
 mod origin;
 mod outbox;
+mod peers;
 mod pump;
 mod reads;
 mod reply;
@@ -36,7 +37,6 @@ mod transfers;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
@@ -51,7 +51,7 @@ pub use self::members::MemberRequest;
 use self::memory::Memory;
 pub use self::memory::MemoryStatus;
 use self::outbox::Outbox;
-use self::reads::{Question, Reads};
+use self::reads::Reads;
 use self::reply::{answer, fail};
 use self::slow::SlowReads;
 use self::snapshots::Snapshots;
@@ -65,7 +65,6 @@ use crate::driven::Driven;
 use crate::keyspace::{Keyspace, ReadClock, ReadOutcome};
 use crate::limits;
 use crate::membership::Membership;
-use crate::message::Message;
 use crate::origin::{Flusher, FlusherOutput, Lanes};
 use crate::shares::Line;
 use crate::time::Now;
@@ -437,73 +436,5 @@ impl Replica {
         self.snapshot_tick(now, outputs);
         self.await_commit(None, self.consensus.commit_index());
         self.promote_if_caught_up(now);
-    }
-
-    fn on_peer(&mut self, now: Now, from: PeerId, message: Bytes, outputs: &mut Outputs) {
-        if self.turns_away(from, &message, outputs) {
-            return;
-        }
-        if let Some(peer) = self.peers.get_mut(&from) {
-            peer.heard_us = now.mono_us;
-        }
-        if from == self.consensus.leader() {
-            self.leader_heard_us = now.mono_us;
-        }
-        let Ok(message) = Message::decode(message) else {
-            return self.refuse_peer(from, "bytes that do not decode", outputs);
-        };
-        match message {
-            Message::Consensus(reader) => self.on_consensus(now, from, reader, outputs),
-            Message::Forward { term, batches } => self.on_forward(from, term, batches, outputs),
-            Message::ReadIndex { context } => {
-                if self.consensus.role() == Role::Leader {
-                    let arrived_ms = self.clock.estimate_ms(now);
-                    self.reads.push_peer(Question {
-                        peer: from,
-                        context,
-                        arrived_ms,
-                    });
-                }
-            }
-            reply @ Message::ReadIndexReply { .. } => self.on_read_index_reply(now, from, &reply),
-            Message::SnapshotBegin { index, term } => self.on_snapshot_begin(from, index, term, outputs),
-            Message::SnapshotChunk {
-                index,
-                number,
-                chunk,
-                ends,
-            } => self.on_snapshot_chunk(from, (index, number), (chunk, ends), outputs),
-            Message::SnapshotAck { index, number } => self.on_snapshot_ack(from, index, number, outputs),
-            Message::Removed { index } => self.on_removed(from, index, outputs),
-            Message::Load { index, keyspace, key } => self.on_load(from, index, (keyspace, key)),
-            Message::Clock { asked_us } => self.on_clock(now, from, asked_us, outputs),
-            reply @ Message::ClockReply { .. } => self.on_clock_reply(now, from, &reply),
-            Message::LoadFailed { keyspace, key, error } => self.fail_load(&(keyspace, key), &error, outputs),
-        }
-    }
-
-    fn on_peer_connected(&mut self, now: Now, peer: PeerId, outputs: &mut Outputs) {
-        if let Some(known) = self.known_peer(peer) {
-            known.connected = true;
-            known.heard_us = now.mono_us;
-        } else {
-            self.tell_removed(peer, outputs);
-        }
-        self.ask_clocks(now, Some(peer), outputs);
-        if peer == self.consensus.leader() {
-            self.leader_changed();
-        }
-    }
-
-    fn on_peer_lost(&mut self, peer: PeerId) {
-        if let Some(known) = self.peers.get_mut(&peer) {
-            known.connected = false;
-        }
-        self.consensus.peer_lost(peer);
-        self.reads.forget_peer(peer);
-        self.peer_lost_snapshots(peer);
-        if peer == self.consensus.leader() {
-            self.leader_changed();
-        }
     }
 }
