@@ -1,6 +1,7 @@
 //! A peer that says what no correct peer says: refused with a reason, nothing is believed or persisted, and nothing ends
 //! the process. Messages are built byte by byte, as a stranger would.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,9 +15,15 @@ use repligo_core::limits::{CLOCK_AHEAD_MS_MAX, INCARNATION_MAX, POSITION_MAX, TE
 use repligo_core::membership::Membership;
 use repligo_core::message::Message;
 use repligo_core::op::Op;
-use repligo_core::origin::{Fill, Health, Invalidate, OriginMap, OriginOp};
+use repligo_core::origin::{
+    Fill, Health, Invalidate, KeyspaceConfig, Mode, OriginMap, OriginOp, ValueConfig,
+};
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
+
+use hostile_peer_ops::{Chance, TAGS, logged, logged_by_origin};
+
+mod hostile_peer_ops;
 
 const WALL_MS: u64 = 1_700_000_000_000;
 /// What the replica under test has: ten entries of term 5, eight of them committed.
@@ -116,11 +123,42 @@ fn entry(time_ms: u64, incarnation: u64, first_sequence: u64) -> Vec<u8> {
     builder.finish()
 }
 
-/// The bytes of an op in the log.
-fn logged(op: Op<'_>) -> Vec<u8> {
+/// An entry behind the last one with one batch of these ops, which the leader says is committed.
+fn committed(index: u64, first_sequence: u64, ops: &[Vec<u8>]) -> Bytes {
     let mut bytes = Vec::new();
-    op.encode(&mut bytes);
-    bytes
+    ops.iter().for_each(|op| put_bytes(&mut bytes, op));
+    let mut builder = EntryBuilder::new(WALL_MS, 0);
+    builder.push(&Batch {
+        count: ops.len() as u64,
+        ops: Bytes::from(bytes),
+        ..batch(2, 3, first_sequence)
+    });
+    let mut forged = Forged::plausible(APPEND);
+    forged.index = index - 1;
+    forged.commit = index;
+    forged.entries = vec![(0, index, TERM, builder.finish())];
+    forged.encode()
+}
+
+/// Rows in a database, in two lanes.
+fn mapped() -> OriginMap {
+    let config = KeyspaceConfig {
+        name: "row".to_owned(),
+        pattern: "row:{id:text}".to_owned(),
+        database: 0,
+        lanes: 2,
+        origin: "main".to_owned(),
+        mode: Mode::WriteThrough,
+        table: "rows".to_owned(),
+        key: Vec::new(),
+        value: ValueConfig::Raw {
+            column: "body".to_owned(),
+        },
+        cache_ttl_ms: None,
+        negative_ttl_ms: 2_000,
+        flush_deadline_ms: 30_000,
+    };
+    OriginMap::new(vec![config]).expect("valid")
 }
 
 fn batch(node: PeerId, incarnation: u64, first_sequence: u64) -> Batch {
@@ -144,6 +182,10 @@ struct Node {
 
 impl Node {
     fn new() -> Self {
+        Self::over(OriginMap::default())
+    }
+
+    fn over(origin: OriginMap) -> Self {
         let now = Now {
             mono_us: 1_000_000,
             wall_ms: WALL_MS,
@@ -159,7 +201,7 @@ impl Node {
             durability: Durability::Fsync,
             seed: 1,
             hash_seed: HashSeed::from_number(1),
-            origin: Arc::new(OriginMap::default()),
+            origin: Arc::new(origin),
             log_bytes_max: 1 << 20,
         };
         let boot = Boot {
@@ -224,6 +266,17 @@ impl Node {
         }
     }
 
+    /// Gives turns until all that is committed up to `index` is applied.
+    fn apply_up_to(&mut self, index: u64) {
+        for _ in 0..1_000 {
+            if self.replica.status(self.now).applied_index >= index {
+                return;
+            }
+            self.step(Input::Turn);
+        }
+        panic!("{index} is not applied: {:?}", self.replica.status(self.now));
+    }
+
     fn hear(&mut self, message: Bytes) -> Vec<&'static str> {
         self.step(Input::Peer { from: 2, message })
     }
@@ -270,11 +323,6 @@ fn what_a_correct_leader_says_is_believed() {
 
 #[test]
 fn ops_of_keyspaces_that_nobody_has_configured_change_nothing() {
-    let origin = |op: OriginOp<'_>| {
-        let mut bytes = Vec::new();
-        op.encode(&mut bytes);
-        bytes
-    };
     let health = Health {
         keyspace: 9,
         down: None,
@@ -288,26 +336,18 @@ fn ops_of_keyspaces_that_nobody_has_configured_change_nothing() {
         value: None,
         invalidations: 0,
     };
-    let mut ops = Vec::new();
-    for op in [
+    let ops = [
         logged(Op::HashSeed(HashSeed::from_number(1))),
-        origin(OriginOp::Health(health)),
-        origin(OriginOp::Invalidate(invalidate)),
-        origin(OriginOp::Fill(fill)),
-    ] {
-        put_bytes(&mut ops, &op);
-    }
-    let mut builder = EntryBuilder::new(WALL_MS, 0);
-    builder.push(&Batch {
-        count: 4,
-        ops: Bytes::from(ops),
-        ..batch(2, 3, 1)
-    });
-    let mut forged = Forged::plausible(APPEND);
-    forged.commit = LAST + 1;
-    forged.entries = vec![(0, LAST + 1, TERM, builder.finish())];
+        logged_by_origin(&OriginOp::Health(health)),
+        logged_by_origin(&OriginOp::Invalidate(invalidate)),
+        logged_by_origin(&OriginOp::Fill(fill)),
+    ];
     let mut node = Node::new();
-    assert_eq!(node.hear(forged.encode()), [""; 0], "ops are not judged");
+    assert_eq!(
+        node.hear(committed(LAST + 1, 1, &ops)),
+        [""; 0],
+        "ops are not judged"
+    );
     assert_eq!(node.replica.status(node.now).applied_index, LAST + 1);
 }
 
@@ -318,21 +358,13 @@ fn ops_before_the_hash_seed_change_nothing() {
         key: b"k",
         value: b"v",
     });
-    let mut ops = Vec::new();
-    for op in [logged(append), logged(Op::HashSeed(HashSeed::from_number(1)))] {
-        put_bytes(&mut ops, &op);
-    }
-    let mut builder = EntryBuilder::new(WALL_MS, 0);
-    builder.push(&Batch {
-        count: 2,
-        ops: Bytes::from(ops),
-        ..batch(2, 3, 1)
-    });
-    let mut forged = Forged::plausible(APPEND);
-    forged.commit = LAST + 1;
-    forged.entries = vec![(0, LAST + 1, TERM, builder.finish())];
+    let ops = [logged(append), logged(Op::HashSeed(HashSeed::from_number(1)))];
     let mut node = Node::new();
-    assert_eq!(node.hear(forged.encode()), [""; 0], "ops are not judged");
+    assert_eq!(
+        node.hear(committed(LAST + 1, 1, &ops)),
+        [""; 0],
+        "ops are not judged"
+    );
     assert_eq!(node.replica.status(node.now).applied_index, LAST + 1);
     let unwritten = Node::new();
     assert_eq!(
@@ -494,47 +526,7 @@ fn forwarded_batches_are_the_senders_own() {
     assert_eq!(reasons, ["a sequence beyond any count"]);
 }
 
-/// A small generator: the same messages on every run.
-struct Chance(u64);
-
 impl Chance {
-    fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.draw() % end
-    }
-
-    fn number(&mut self) -> u64 {
-        let near = [
-            0,
-            1,
-            2,
-            3,
-            4,
-            TERM,
-            TERM + 1,
-            7,
-            8,
-            9,
-            LAST,
-            LAST + 1,
-            LAST + 2,
-            20,
-        ];
-        let far = [1 << 33, POSITION_MAX, POSITION_MAX + 1, u64::MAX - 1, u64::MAX];
-        match self.below(8) {
-            0 => far[self.below(far.len() as u64) as usize],
-            1 => self.draw() >> self.below(64),
-            _ => near[self.below(near.len() as u64) as usize],
-        }
-    }
-
     fn consensus(&mut self) -> Bytes {
         let mut forged = Forged::plausible(self.below(13) as u8);
         let mut index = forged.index;
@@ -556,12 +548,26 @@ impl Chance {
                 10 => forged.request_snapshot = self.number(),
                 _ => {
                     index = index.wrapping_add(1);
-                    let data = entry(WALL_MS, self.number(), self.number() | 1);
+                    let mut builder = EntryBuilder::new(WALL_MS, 0);
+                    builder.push(&self.batch(2));
+                    let data = builder.finish();
                     forged.entries.push((0, index, self.number(), data));
                 }
             }
         }
         forged.encode()
+    }
+
+    /// A batch of any run of a node, with any ops.
+    fn batch(&mut self, node: PeerId) -> Batch {
+        let count = 1 + self.below(4);
+        let mut ops = Vec::new();
+        (0..count).for_each(|_| put_bytes(&mut ops, &self.any_op()));
+        Batch {
+            count,
+            ops: Bytes::from(ops),
+            ..batch(node, self.number(), self.number() | 1)
+        }
     }
 
     fn message(&mut self) -> Bytes {
@@ -594,7 +600,10 @@ impl Chance {
             },
             6 => Message::Forward {
                 term: first,
-                batches: vec![batch(self.below(4), self.number(), self.number() | 1)],
+                batches: {
+                    let node = self.below(4);
+                    vec![self.batch(node)]
+                },
             },
             _ => return self.consensus(),
         };
@@ -603,11 +612,42 @@ impl Chance {
 }
 
 #[test]
+fn ops_of_every_kind_in_any_order_are_applied_alike_and_end_nothing() {
+    let (mut seen, mut digests) = (BTreeSet::new(), BTreeSet::new());
+    for seed in 0..400 {
+        let mut chance = Chance(seed);
+        let mut nodes = [Node::over(mapped()), Node::over(mapped())];
+        let mut sequence = 1;
+        for index in LAST + 1..LAST + 9 {
+            let mut ops: Vec<_> = (0..1 + chance.below(12)).map(|_| chance.any_op()).collect();
+            if index == LAST + 1 && seed % 8 != 0 {
+                ops.insert(0, logged(Op::HashSeed(HashSeed::from_number(1))));
+            }
+            seen.extend(ops.iter().map(|op| op[0]));
+            let message = committed(index, sequence, &ops);
+            sequence += ops.len() as u64;
+            for node in &mut nodes {
+                assert_eq!(node.hear(message.clone()), [""; 0]);
+            }
+            // One of them is asked for a turn and a tick where the other is not.
+            nodes[1].step(Input::Tick);
+            nodes.iter_mut().for_each(|node| node.apply_up_to(index));
+            let [one, other] = nodes.each_ref().map(|node| node.replica.keyspace().digest());
+            assert_eq!(one, other, "seed {seed}, entry {index}: {ops:?}");
+            digests.insert(format!("{one:?}"));
+        }
+    }
+    let unseen: Vec<_> = TAGS.iter().filter(|tag| !seen.contains(tag)).collect();
+    assert!(unseen.is_empty(), "no op of {unseen:02x?} was made");
+    assert!(digests.len() > 400, "most of them change something");
+}
+
+#[test]
 fn no_random_or_mutated_message_ends_the_process() {
     let mut refused = 0;
     for seed in 0..600 {
         let mut chance = Chance(seed);
-        let mut node = Node::new();
+        let mut node = Node::over(mapped());
         for _ in 0..60 {
             let mut bytes = chance.message().to_vec();
             if chance.below(4) == 0 {

@@ -22,10 +22,15 @@ struct Leader {
 
 impl Leader {
     fn new() -> Self {
-        let mut flusher = Flusher::new(map());
+        Self::over(lanes(), &map())
+    }
+
+    /// A leader of these keyspaces that has asked for nothing yet.
+    fn over(lanes: Lanes, map: &Arc<OriginMap>) -> Self {
+        let mut flusher = Flusher::new(Arc::clone(map));
         flusher.on_leader(7);
         Self {
-            lanes: lanes(),
+            lanes,
             cache: FakeCache::default(),
             flusher,
             now: Now::default(),
@@ -514,13 +519,7 @@ fn batches_are_cut_by_number_and_by_bytes() {
 fn two_lanes() -> (Leader, [&'static str; 2]) {
     let config = KeyspaceConfig { lanes: 2, ..raw("k") };
     let map = Arc::new(OriginMap::new(vec![config]).expect("valid"));
-    let mut leader = Leader {
-        lanes: Lanes::new(Arc::clone(&map)),
-        cache: FakeCache::default(),
-        flusher: Flusher::new(Arc::clone(&map)),
-        now: Now::default(),
-    };
-    leader.flusher.on_leader(7);
+    let mut leader = Leader::over(Lanes::new(Arc::clone(&map)), &map);
     leader.poll();
     for lane in [0, 1] {
         let fence = leader.fence();
@@ -642,13 +641,7 @@ fn a_keyspace_that_is_only_read_is_known_to_be_down_and_found_to_be_back() {
         ..raw("k")
     };
     let map = Arc::new(OriginMap::new(vec![config]).expect("valid"));
-    let mut leader = Leader {
-        lanes: Lanes::new(Arc::clone(&map)),
-        cache: FakeCache::default(),
-        flusher: Flusher::new(Arc::clone(&map)),
-        now: Now::default(),
-    };
-    leader.flusher.on_leader(7);
+    let mut leader = Leader::over(Lanes::new(Arc::clone(&map)), &map);
     let load = |requests: &[OriginRequest]| match requests {
         [OriginRequest::Load(load)] => load.id,
         other => panic!("one load: {other:?}"),
