@@ -9,6 +9,10 @@
 /// What they may take, nanoseconds; the last one may exceed it.
 const ALLOWED_NS: u64 = 2_000_000;
 
+/// What one word of a request takes before the request is with the core, nanoseconds: a million of them took 8 to
+/// 14 ms.
+const WORD_NS: u64 = 12;
+
 /// The allowance of a turn, and who waits for the next one.
 #[derive(Debug, Default)]
 pub struct Allowance {
@@ -28,6 +32,12 @@ impl Allowance {
     #[inline]
     pub fn charge(&mut self, took_ns: u64) {
         self.used_ns = self.used_ns.saturating_add(took_ns);
+    }
+
+    /// So many words were decoded and given to the core, which executes them in later turns.
+    #[inline]
+    pub fn charge_words(&mut self, words: usize) {
+        self.charge(words as u64 * WORD_NS);
     }
 
     /// The connection waits for the next turn; whether it got something in this one.
@@ -83,5 +93,18 @@ mod tests {
         allowance.charge(ALLOWED_NS);
         allowance.begin_turn();
         assert!(!allowance.is_used_up());
+    }
+
+    #[test]
+    fn a_request_of_a_million_words_is_the_last_long_one_of_its_turn() {
+        let mut allowance = Allowance::default();
+        allowance.charge_words(1_000_000);
+        assert!(allowance.is_used_up());
+        let mut allowance = Allowance::default();
+        let per_turn = (1..).find(|_| {
+            allowance.charge_words(1_000);
+            allowance.is_used_up()
+        });
+        assert_eq!(per_turn, Some(167), "requests of a thousand words in one turn");
     }
 }

@@ -151,11 +151,16 @@ impl Worker {
         }
     }
 
-    /// Remembers a request that was given to the core, if there may be more to tell of it than its call.
+    /// Remembers a request that was given to the core, if there may be more to tell of it than its call. What its
+    /// words took to be decoded, typed and encoded counts in this turn; its execution counts in later ones.
     #[inline]
     pub(super) fn track(&mut self, ticket: Ticket, sender: Sender<'_>, call: Call<'_>) {
         let precise = (0..1000).contains(&self.slowlog.threshold_us);
-        if (precise || may_stand_out(call.spec, call.request.len())) && self.tracking.has_room() {
+        if precise || may_stand_out(call.spec, call.request.len()) {
+            self.allowance.charge_words(call.request.len());
+            if !self.tracking.has_room() {
+                return;
+            }
             let words = is_logged(call.spec).then(|| words(sender, call));
             let tracked = Tracked {
                 words,
