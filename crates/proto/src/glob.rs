@@ -11,6 +11,9 @@
 //! being as good as any. A segment without `?` and classes is searched in linear time (Knuth, Morris and
 //! Pratt 1977); one with them may take its length times that of the text. Compiling and matching count
 //! what they do and stop when it is as much as the caller allows, to go on later.
+//!
+//! What is compiled is up to [`COMPILED_PER_BYTE_MAX`] times as long as the pattern. So callers refuse patterns of
+//! more than [`PATTERN_BYTES_MAX`], and count [`Glob::memory_bytes`] where they count what a request holds.
 
 /// A class or a literal byte is more than a byte, so elements are numbers: 0 to 255 are that byte.
 type Element = u32;
@@ -21,6 +24,12 @@ const FIRST_CLASS: Element = 258;
 
 /// What classes hold, a bit per byte.
 type Bitmap = [u64; 4];
+
+/// Bytes of a pattern of a client, at most.
+pub const PATTERN_BYTES_MAX: usize = 64 << 10;
+/// Bytes of memory that one byte of a pattern comes to, at most: every other one can begin a segment, a place in two
+/// lists belongs to each element, and a list that grows has up to twice the room that it needs.
+pub const COMPILED_PER_BYTE_MAX: usize = 32;
 
 #[derive(Clone, Copy, Debug)]
 struct Segment {
@@ -72,6 +81,14 @@ impl Glob {
         let is_done = glob.compile(pattern, &mut unbounded);
         assert!(is_done, "the work is not bounded here");
         glob
+    }
+
+    /// Bytes of memory of what is compiled so far.
+    pub fn memory_bytes(&self) -> usize {
+        self.elements.capacity() * size_of::<Element>()
+            + self.classes.capacity() * size_of::<Bitmap>()
+            + self.segments.capacity() * size_of::<Segment>()
+            + self.borders.capacity() * size_of::<u32>()
     }
 
     /// Compiles on, always with the same pattern; every byte and element takes one off `work`, which
@@ -198,10 +215,9 @@ impl Glob {
         let Some(OpenClass { bitmap, .. }) = &mut self.open else {
             return 0;
         };
-        let mut add = |byte: u8| bitmap[usize::from(byte >> 6)] |= 1 << (byte & 63);
         match *pattern {
             [b'\\', literal, ..] => {
-                add(literal);
+                add(bitmap, literal, literal);
                 2
             }
             [b']', ..] => {
@@ -209,12 +225,17 @@ impl Glob {
                 1
             }
             [from, b'-', to, ..] => {
-                let (from, to) = (from as i8, to as i8);
-                (from.min(to)..=from.max(to)).for_each(|byte| add(byte as u8));
+                let (from, to) = ((from as i8).min(to as i8), (from as i8).max(to as i8));
+                if from < 0 && to >= 0 {
+                    add(bitmap, from as u8, u8::MAX);
+                    add(bitmap, 0, to as u8);
+                } else {
+                    add(bitmap, from as u8, to as u8);
+                }
                 3
             }
             [literal, ..] => {
-                add(literal);
+                add(bitmap, literal, literal);
                 1
             }
             [] => 0,
@@ -228,7 +249,7 @@ impl Glob {
         let bitmap = if negated { bitmap.map(|word| !word) } else { bitmap };
         let element = match bitmap.iter().map(|word| word.count_ones()).sum() {
             0 => NEVER,
-            1 => (0..ANY).find(|byte| has(&bitmap, *byte as u8)).unwrap_or(NEVER),
+            1 => only(&bitmap),
             256 => ANY,
             _ => {
                 self.classes.push(bitmap);
@@ -356,6 +377,24 @@ impl Glob {
         }
         Some(false)
     }
+}
+
+/// Adds all bytes from `first` to `last`, as unsigned numbers; takes the same few operations however many these are.
+fn add(bitmap: &mut Bitmap, first: u8, last: u8) {
+    for (number, word) in (0u32..).zip(bitmap) {
+        let (start, end) = (64 * number, 64 * number + 63);
+        let (first, last) = (u32::from(first).max(start), u32::from(last).min(end));
+        if first <= last {
+            *word |= (u64::MAX << (first - start)) & (u64::MAX >> (end - last));
+        }
+    }
+}
+
+/// The byte of a class of one.
+fn only(bitmap: &Bitmap) -> Element {
+    let mut words = (0u32..).zip(bitmap);
+    let found = words.find(|(_, word)| **word != 0);
+    found.map_or(NEVER, |(number, word)| 64 * number + word.trailing_zeros())
 }
 
 fn has(bitmap: &Bitmap, byte: u8) -> bool {

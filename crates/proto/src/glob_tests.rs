@@ -133,6 +133,48 @@ fn no_more_work_is_done_at_once_than_allowed() {
 }
 
 #[test]
+fn every_range_of_bytes_holds_what_is_between_its_bounds() {
+    let ends = [0, 1, 63, 64, 100, 127, 128, 191, 192, 255];
+    let starts = (0..=u8::MAX).filter(|from| !b"^\\]".contains(from));
+    for (from, to) in starts.flat_map(|from| ends.map(|to| (from, to))) {
+        let glob = Glob::new(&[b'[', from, b'-', to, b']']);
+        let (low, high) = ((from as i8).min(to as i8), (from as i8).max(to as i8));
+        for byte in 0..=u8::MAX {
+            let is_between = (low..=high).contains(&(byte as i8));
+            assert_eq!(glob.matches(&[byte]), is_between, "{byte} of {from} to {to}");
+        }
+    }
+}
+
+#[test]
+fn a_compiled_pattern_takes_a_bounded_multiple_of_its_bytes() {
+    for part in [
+        &b"a"[..],
+        b"*a",
+        b"?",
+        b"[ab]",
+        b"*[ab]",
+        b"[^a]",
+        b"\\a",
+        b"[a-z]?*",
+    ] {
+        let pattern = part.repeat(PATTERN_BYTES_MAX / part.len());
+        let memory_bytes = Glob::new(&pattern).memory_bytes();
+        assert!(
+            memory_bytes >= pattern.len() / part.len(),
+            "{memory_bytes} are counted"
+        );
+        assert!(
+            memory_bytes <= COMPILED_PER_BYTE_MAX * pattern.len(),
+            "{} bytes for {} of {}",
+            memory_bytes,
+            pattern.len(),
+            part.escape_ascii()
+        );
+    }
+}
+
+#[test]
 fn literals_are_recognised() {
     assert!(is_literal(b"user:1"));
     for pattern in ["a*", "a?", "[a]", "a\\b"] {

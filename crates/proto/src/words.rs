@@ -64,6 +64,8 @@ pub const OFFSET_OUT_OF_RANGE: &str = "ERR offset is out of range";
 pub const STRING_TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 /// SCAN with something that is no cursor.
 pub const INVALID_CURSOR: &str = "ERR invalid cursor";
+/// A pattern beyond [`crate::glob::PATTERN_BYTES_MAX`].
+pub const PATTERN_TOO_LONG: &str = "ERR pattern is longer than 65536 bytes";
 /// SELECT beyond the last database.
 pub const DATABASE_OUT_OF_RANGE: &str = "ERR DB index is out of range";
 /// EXPIRE with NX and another condition.

@@ -141,6 +141,14 @@ impl Task {
         }
     }
 
+    /// Bytes of memory that it holds beside its command and its reply.
+    pub fn held_bytes(&self) -> usize {
+        match &self.0 {
+            Kind::Walk { walk, .. } => walk.held_bytes(),
+            _ => 0,
+        }
+    }
+
     /// Bytes of its reply that are not yet with the caller.
     pub fn found_bytes(&self) -> usize {
         match &self.0 {

@@ -55,6 +55,8 @@ pub(super) struct Walk<P> {
     kind: Option<Option<&'static str>>,
     /// Keys of the last bucket that are not compared yet, the first of them perhaps in half.
     pending: VecDeque<Box<[u8]>>,
+    /// Bytes of these.
+    pending_bytes: usize,
     progress: Progress,
     /// Room for the header, then the keys.
     found: Pieces,
@@ -92,6 +94,7 @@ impl<P: AsRef<[u8]>> Walk<P> {
             glob: Glob::default(),
             kind: kind.map(type_named),
             pending: VecDeque::new(),
+            pending_bytes: 0,
             progress: Progress::default(),
             found: Pieces::from(vec![0; HEADER_BYTES]),
             count: 0,
@@ -101,6 +104,11 @@ impl<P: AsRef<[u8]>> Walk<P> {
     /// True while it is in the middle of a key that takes long.
     pub fn is_in_key(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    /// Bytes of memory that it holds beside its command and its reply: the compiled pattern and copies of keys.
+    pub fn held_bytes(&self) -> usize {
+        self.glob.memory_bytes() + self.pending_bytes
     }
 
     /// Bytes of the reply so far.
@@ -137,13 +145,13 @@ impl<P: AsRef<[u8]>> Walk<P> {
         }
         loop {
             while let Some(key) = self.pending.pop_front() {
-                match self.compare(&key, work) {
-                    Some(true) => self.give(&key, work),
-                    Some(false) => {}
-                    None => {
-                        self.pending.push_front(key);
-                        return false;
-                    }
+                let Some(matched) = self.compare(&key, work) else {
+                    self.pending.push_front(key);
+                    return false;
+                };
+                self.pending_bytes -= key.len();
+                if matched {
+                    self.give(&key, work);
                 }
             }
             if self.is_over {
@@ -173,7 +181,7 @@ impl<P: AsRef<[u8]>> Walk<P> {
     fn give(&mut self, key: &[u8], work: &mut usize) {
         self.count += 1;
         ReplyWriter::new(self.found.room(), false).bulk(key);
-        *work = work.saturating_sub((steps_of(key.len()) - 1) * WORK_PER_STEP);
+        take_copy(work, key.len());
     }
 
     fn visit_bucket(&mut self, keyspace: &Keyspace, work: &mut usize) {
@@ -204,7 +212,11 @@ impl<P: AsRef<[u8]>> Walk<P> {
             match matched {
                 Some(true) => self.give(entry.key, work),
                 Some(false) => {}
-                None => self.pending.push_back(entry.key.into()),
+                None => {
+                    self.pending.push_back(entry.key.into());
+                    self.pending_bytes += entry.key.len();
+                    take_copy(work, entry.key.len());
+                }
             }
         };
         self.is_over = match &mut course {
@@ -245,4 +257,9 @@ fn type_named(name: &[u8]) -> Option<&'static str> {
     (0..=kind::LAST)
         .map(kind::type_name)
         .find(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// Takes off what copying so many bytes costs beside the step for the key.
+fn take_copy(work: &mut usize, bytes: usize) {
+    *work = work.saturating_sub((steps_of(bytes) - 1) * WORK_PER_STEP);
 }

@@ -44,7 +44,7 @@ impl SlowRead {
     }
 
     fn held_bytes(&self) -> usize {
-        self.source.len() + limits::REQUEST_OVERHEAD_BYTES
+        self.source.len() + self.task.held_bytes() + limits::REQUEST_OVERHEAD_BYTES
     }
 }
 
@@ -67,7 +67,7 @@ impl SlowReads {
         self.reads.len()
     }
 
-    /// What they hold, the commands as they came.
+    /// What they hold: the commands as they came, and what walks have compiled and copied.
     pub fn held(&self) -> Held {
         Held {
             reserved: 0,
@@ -97,7 +97,9 @@ impl SlowReads {
     pub fn restart(&mut self) {
         for read in &mut self.reads {
             let command = Command::decode(&mut &read.source[..]).expect("it was decoded before");
+            self.bytes -= read.held_bytes();
             read.task = Keyspace::begin(&command, &read.source).alone();
+            self.bytes += read.held_bytes();
             read.reply.clear();
         }
     }
@@ -115,14 +117,15 @@ impl Replica {
                 self.slow.pop();
                 continue;
             }
+            let (before, held_bytes) = (self.read_steps, read.held_bytes());
             let mut writer = ReplyWriter::new(read.reply.room(), read.client.1);
-            let before = self.read_steps;
             let steps = &mut self.read_steps;
             let is_done = self
                 .keyspace
                 .advance(&mut read.task, steps, &mut writer, &mut |_, _| ());
             let steps = before - self.read_steps;
             let ticket = read.client.0;
+            self.slow.bytes = self.slow.bytes - held_bytes + read.held_bytes();
             outputs.spent.push(Spent { ticket, steps });
             if !is_done {
                 self.slow.rotate();

@@ -7,7 +7,7 @@ use super::lookup::{Unresolved, lookup, resolve};
 use super::spec::{KeyUse, Spec, category, flag};
 use super::table::COMMANDS;
 use super::{CommandId, docs, syntax};
-use crate::glob::Glob;
+use crate::glob::{Glob, PATTERN_BYTES_MAX};
 use crate::reply::ReplyWriter;
 use crate::resp::ArgSlice;
 use crate::words;
@@ -162,6 +162,9 @@ fn write_list(rest: ArgSlice<'_>, writer: &mut ReplyWriter<'_>) {
                         .find(|(_, name)| named(name))
                         .map_or(0, |(bit, _)| *bit);
                     Box::new(move |spec| spec.categories() & bit != 0)
+                }
+                b"pattern" if value.len() > PATTERN_BYTES_MAX => {
+                    return writer.error(words::PATTERN_TOO_LONG);
                 }
                 b"pattern" => {
                     let pattern = Glob::new(&value.to_ascii_lowercase());

@@ -187,10 +187,8 @@ impl World {
     /// once the cluster has formed (an unformed cluster needs everybody).
     fn power_loss(&mut self) {
         let node = self.victim();
-        if self.context.plan.durability != Durability::Fsync {
-            if !self.may_lose(node) {
-                return;
-            }
+        if self.context.plan.durability != Durability::Fsync && !self.may_lose(node) {
+            return;
         }
         self.crash_and_restart(node, true, 2_000_000);
     }

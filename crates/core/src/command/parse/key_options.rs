@@ -79,7 +79,7 @@ pub(super) fn parse_scan(db: u8, args: ArgSlice<'_>) -> Result<Command<'_>, Comm
                 .filter(|&count| count > 0)
                 .ok_or(text::SYNTAX)?;
         } else if word.eq_ignore_ascii_case(b"match") {
-            pattern = Some(value);
+            pattern = Some(super::pattern(value)?);
         } else if word.eq_ignore_ascii_case(b"type") {
             kind = Some(value);
         } else {

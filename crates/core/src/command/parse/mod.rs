@@ -8,6 +8,7 @@ mod key_options;
 mod set_options;
 
 use repligo_proto::command::{CommandId, Spec};
+use repligo_proto::glob::PATTERN_BYTES_MAX;
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
@@ -25,6 +26,7 @@ mod text {
     pub const NOT_AN_INTEGER: CommandError = CommandError::fixed(words::NOT_AN_INTEGER);
     pub const OFFSET: CommandError = CommandError::fixed(words::OFFSET_OUT_OF_RANGE);
     pub const DECREMENT: CommandError = CommandError::fixed(words::DECREMENT_OVERFLOW);
+    pub const PATTERN: CommandError = CommandError::fixed(words::PATTERN_TOO_LONG);
     pub const CURSOR: CommandError = CommandError::fixed(words::INVALID_CURSOR);
     pub const NX_WITH_OTHERS: CommandError = CommandError::fixed(words::EXPIRE_NX_WITH_OTHERS);
     pub const GT_WITH_LT: CommandError = CommandError::fixed(words::EXPIRE_GT_WITH_LT);
@@ -201,7 +203,7 @@ fn parse_key_command<'a>(
         CommandId::Type => Command::Type { db, key: argument(1) },
         CommandId::Keys => Command::Keys {
             db,
-            pattern: argument(1),
+            pattern: pattern(argument(1))?,
         },
         CommandId::Scan => key_options::parse_scan(db, args)?,
         CommandId::RandomKey => Command::RandomKey { db },
@@ -227,6 +229,14 @@ fn parse_key_command<'a>(
             ));
         }
     })
+}
+
+/// A pattern whose compiled form is not too much for one request.
+fn pattern(text: &[u8]) -> Result<&[u8], CommandError> {
+    if text.len() > PATTERN_BYTES_MAX {
+        return Err(text::PATTERN);
+    }
+    Ok(text)
 }
 
 fn integer(text: &[u8]) -> Result<i64, CommandError> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use repligo_proto::command::resolve;
+use repligo_proto::glob::COMPILED_PER_BYTE_MAX;
 use repligo_proto::reply::ReplyWriter;
 
 use super::{Command, Fixture, Keyspace, parse, requests};
@@ -500,4 +501,32 @@ fn a_walk_gives_every_lasting_key_once_while_others_come_and_go() {
         2000
     );
     assert!(text.starts_with(&format!("*{}\r\n", keys.len())));
+}
+
+#[test]
+fn a_walk_counts_what_it_compiles_and_copies() {
+    const KEY_BYTES: usize = 5_000;
+    let mut fixture = Fixture::new();
+    for number in 10..22 {
+        fixture.run(&format!("SET {}{number} 1", "a".repeat(KEY_BYTES)));
+    }
+    let source = encoded(&format!("KEYS {}", costly_pattern(500)));
+    let command = Command::decode(&mut &source[..]).expect("just encoded");
+    let mut task = Keyspace::begin(&command, &source);
+    assert_eq!(task.held_bytes(), 0, "nothing is compiled yet");
+    let (mut reply, mut held_bytes_max) = (Vec::new(), 0);
+    let mut writer = ReplyWriter::new(&mut reply, false);
+    while !fixture
+        .keyspace
+        .advance(&mut task, &mut { 10 }, &mut writer, &mut |_, _| ())
+    {
+        held_bytes_max = held_bytes_max.max(task.held_bytes());
+    }
+    let compiled_bytes = task.held_bytes();
+    assert!((500..=COMPILED_PER_BYTE_MAX * 510).contains(&compiled_bytes));
+    // Some bucket has several of twelve keys; while the first of them is compared the others are copies.
+    assert!(
+        held_bytes_max >= compiled_bytes + 2 * KEY_BYTES,
+        "{held_bytes_max}"
+    );
 }

@@ -11,7 +11,7 @@ mod rows;
 
 use repligo_core::contract::Role;
 use repligo_core::eviction::{EvictionPolicy, MemoryLimit};
-use repligo_proto::glob::{self, Glob};
+use repligo_proto::glob::{self, Glob, PATTERN_BYTES_MAX};
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
@@ -248,6 +248,9 @@ pub(super) fn get(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8
         if glob::is_literal(pattern) {
             found.extend(parameters.position(pattern).map(|position| (pattern, position)));
             continue;
+        }
+        if pattern.len() > PATTERN_BYTES_MAX {
+            return local.reply(out).error(words::PATTERN_TOO_LONG);
         }
         let pattern = Glob::new(&pattern.to_ascii_lowercase());
         for (position, name) in parameters.names.iter().enumerate() {
