@@ -11,6 +11,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use rustls::pki_types::UnixTime;
 
 use super::secret::write_new;
+use crate::private;
 use crate::tls::authority::{Authority, Subject, Validity};
 use crate::tls::identity::{NodeIdentity, is_name};
 use crate::tls::pem;
@@ -178,6 +179,8 @@ fn write_pair(folder: &Path, name: &str, certificate: &str, key: &str) -> Result
             path.display()
         ));
     }
+    private::create_dir_all(folder)
+        .map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
     for (path, text) in paths.iter().zip([certificate, key]) {
         write_new(path, text).map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
     }
