@@ -25,8 +25,6 @@ pub enum Bug {
     EvictLocally,
     /// A time to live is a tenth of what was asked for.
     TenthOfTheLifetime,
-    /// A leader's shard time steps with its wall clock.
-    TimeWithoutSlew,
     /// A node leads although its wall clock is outvoted.
     OutvotedClockLeads,
     /// What a learner has stored counts as if a voter had.
@@ -51,7 +49,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 21] = [
+    pub const ALL: [(&'static str, Self); 20] = [
         ("ack-before-durability", Self::AckBeforeDurability),
         ("missing-noop", Self::MissingNoop),
         ("lease-without-quorum", Self::LeaseWithoutQuorum),
@@ -62,7 +60,6 @@ impl Bug {
         ("read-between-slices", Self::ReadBetweenSlices),
         ("evict-locally", Self::EvictLocally),
         ("tenth-of-the-lifetime", Self::TenthOfTheLifetime),
-        ("time-without-slew", Self::TimeWithoutSlew),
         ("outvoted-clock-leads", Self::OutvotedClockLeads),
         ("learner-counts", Self::LearnerCounts),
         ("reuse-number", Self::ReuseNumber),

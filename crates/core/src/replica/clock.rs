@@ -62,11 +62,6 @@ impl ShardClock {
         self.error_us = time.clamp(wall, wall + 999) - time;
     }
 
-    /// The wrong way, for the simulator to find: the wall clock as it is.
-    pub fn step(&mut self, now: Now) {
-        self.set(now, micros(now.wall_ms));
-    }
-
     /// A follower's clock at `now`: it runs on, and while no leader has told the estimate it is the wall clock.
     /// Shard time is a time that the leader's estimate had when it made the entry, so it is no later than that.
     pub fn follow(&mut self, now: Now, shard_time_ms: u64) {

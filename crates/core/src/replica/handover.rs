@@ -102,8 +102,6 @@ impl Replica {
         }
         if !self.lease.serving() {
             self.clock.follow(now, self.keyspace.time_ms());
-        } else if self.has(Bug::TimeWithoutSlew) {
-            self.clock.step(now);
         } else {
             self.clock.slew(now, self.agreement.wall_ms(now));
         }
