@@ -373,7 +373,9 @@ impl Consensus {
     /// given out for it. Nothing is while its stream is being probed: the next heartbeat tells it then.
     pub fn announce_commit(&mut self, peer: PeerId, index: u64) -> bool {
         let known = self.told.get(&peer).is_some_and(|&told| told >= index);
-        if known || self.role() != Role::Leader {
+        // The library panics over a peer that is no member: one that is not yet, or one no more, may be connected.
+        let is_member = self.node.raft.prs().get(peer).is_some();
+        if known || !is_member || self.role() != Role::Leader {
             return false;
         }
         self.node.raft.send_append(peer);
