@@ -53,7 +53,9 @@ impl Host for Node {
 
     fn judge(&self, header: &Header, theirs: &Hello) -> Result<PeerId, Refused> {
         let links = &self.worker.borrow().links;
-        hello::judge((links.hello(), links.identity()), header, theirs)
+        let peer = hello::judge((links.hello(), links.identity()), header, theirs)?;
+        hello::judge_name(links.known_name(peer), theirs)?;
+        Ok(peer)
     }
 
     fn answer_join(&self, payload: &[u8], certified: Option<String>) -> Result<Vec<u8>, Refusal> {

@@ -156,6 +156,27 @@ pub fn judge(mine: (&Hello, &Identity), header: &Header, theirs: &Hello) -> Resu
     judge_cluster((own, identity), header, theirs)
 }
 
+/// Whether a node that greets under a number has the name of the member with that number, if there is one. Its
+/// certificate vouches for the name, so nobody takes another one's number.
+///
+/// # Errors
+/// The refusal, if the names differ.
+pub fn judge_name(known: Option<&str>, theirs: &Hello) -> Result<(), Refused> {
+    match known {
+        Some(known) if known != theirs.name => {
+            let text = format!(
+                "a node that calls itself {} answers with the number of {known}: check the addresses in --cluster \
+                 and the --name of each node",
+                theirs.name
+            );
+            let told =
+                "another node is expected: check the addresses in --cluster and the --name of each node";
+            Err(Refused::new(told, text))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn judge_cluster(
     (own, identity): (&Hello, &Identity),
     header: &Header,
@@ -242,13 +263,32 @@ mod tests {
             Some("data directories"),
         );
         check(|_, header| header.generation = 2, Some("generation"));
-        check(|hello, _| hello.voters.truncate(2), Some("--cluster"));
+        let forming = |change: fn(&mut Hello)| {
+            move |hello: &mut Hello, _: &mut Header| {
+                hello.forming = FormingState::Empty;
+                change(hello);
+            }
+        };
+        check(forming(|hello| hello.voters.truncate(2)), Some("--cluster"));
+        // Who the members of a formed cluster are is in its log.
+        check(|hello, _| hello.voters.truncate(2), None);
         check(|hello, _| hello.origin_fingerprint = 1, Some("[[keyspace]]"));
         check(|hello, _| hello.feature_level = 9, Some("release"));
-        check(|hello, _| hello.name = "n3".to_owned(), Some("--name"));
+        check(forming(|hello| hello.name = "n3".to_owned()), Some("--name"));
         check(|hello, _| hello.name = "n1".to_owned(), Some("--name"));
         check(|_, header| header.kind = Kind::CORE, Some("greeting"));
         check(|_, header| header.incarnation = u64::MAX, Some("started"));
+    }
+
+    #[test]
+    fn a_number_belongs_to_one_name() {
+        assert_eq!(judge_name(None, &hello("n3")), Ok(()));
+        assert_eq!(judge_name(Some("n3"), &hello("n3")), Ok(()));
+        let refused = judge_name(Some("n2"), &hello("n3")).expect_err("the number of n2");
+        assert!(
+            refused.text.contains("n2") && !refused.told.contains("n2"),
+            "{refused:?}"
+        );
     }
 
     #[test]

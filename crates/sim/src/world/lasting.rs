@@ -6,7 +6,7 @@
 
 use repligo_proto::resp::{OwnedRequest, Value};
 
-use super::plan::Plan;
+use super::plan::{Fault, Plan};
 use super::queue::Micros;
 use super::session::Ask;
 use super::workload::{Expected, Workload, request};
@@ -48,8 +48,11 @@ pub struct Look {
 impl Lasting {
     /// No key yet; none at all where expiry cannot be judged.
     pub fn new(plan: &Plan) -> Self {
+        // Members that come and go may leave the wrong clocks in the majority.
+        let changes = [Fault::Join, Fault::Remove, Fault::Wipe, Fault::Restore];
+        let keeps_members = !changes.into_iter().any(|fault| plan.has(fault));
         Self {
-            enabled: plan.wrong_clocks.is_some() && plan.memory.bytes_max == 0,
+            enabled: plan.wrong_clocks.is_some() && plan.memory.bytes_max == 0 && keeps_members,
             all_right: plan.wrong_clocks.as_ref().is_some_and(Vec::is_empty),
             lives: Vec::new(),
         }
