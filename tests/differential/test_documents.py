@@ -6,7 +6,7 @@ from support.wire import Connection
 
 from .conftest import modes
 
-OWN = {b"repligo.invalidate", b"repligo.status", b"client|no-touch", b"client|setinfo", b"msetex"}
+OWN = {b"repligo.cluster", b"repligo.invalidate", b"repligo.status", b"client|no-touch", b"client|setinfo", b"msetex"}
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from .test_documents import all_rows
 # They end or silence the connection, or change what other requests on it mean; the case files have them.
 ELSEWHERE = {"quit", "reset", "hello", "auth", "multi", "exec", "client|reply", "client|kill", "config|set"}
 # Redis 7.0 does not have them.
-OURS = {"repligo.invalidate", "repligo.status", "client|no-touch", "client|setinfo", "msetex"}
+OURS = {"repligo.cluster", "repligo.invalidate", "repligo.status", "client|no-touch", "client|setinfo", "msetex"}
 NUMBERS = (
     *("0", "1", "-1", "10", "007", "-0", "+1", " 1", "1.5", "1e3", "0x10", "", "x", "4294967296", "2147483648"),
     *("9223372036854775807", "-9223372036854775808", "9223372036854775808", "-9223372036854775809"),
