@@ -54,7 +54,8 @@ impl Host for Node {
     fn judge(&self, header: &Header, theirs: &Hello) -> Result<PeerId, Refused> {
         let links = &self.worker.borrow().links;
         let peer = hello::judge((links.hello(), links.identity()), header, theirs)?;
-        hello::judge_name(links.known_name(peer), theirs)?;
+        let known = Some(links.name(peer)).filter(|known| *known != "?");
+        hello::judge_name(known, theirs)?;
         Ok(peer)
     }
 

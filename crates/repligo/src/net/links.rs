@@ -158,13 +158,8 @@ impl Links {
 
     /// The name of a node, `?` if it is not known.
     pub fn name(&self, peer: PeerId) -> &str {
-        self.known_name(peer).unwrap_or("?")
-    }
-
-    /// The name of a node that is known.
-    pub fn known_name(&self, peer: PeerId) -> Option<&str> {
         let link = self.links.iter().find(|link| link.peer == peer);
-        link.map(|link| link.name.as_str())
+        link.map_or("?", |link| link.name.as_str())
     }
 
     /// Replication flows over the stream to a node.
