@@ -1,24 +1,20 @@
 //! The floors of the shell: a module imports from floors below its own, never from one above.
 //!
-//! `tidy` keeps crates apart by their manifests; inside `crates/repligo` only this does. Imports that still
-//! point up are listed with the number of files that have them: the list may only become shorter.
+//! `tidy` keeps crates apart by their manifests; inside `crates/repligo` only this does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Modules of `crates/repligo/src` by floor, top to bottom. Modules of one floor do not know each other.
-const FLOORS: [&[&str]; 7] = [
+const FLOORS: [&[&str]; 8] = [
     &["main", "cli"],
     &["admin", "node"],
+    &["worker"],
     &["net"],
     &["session"],
     &["telemetry", "config", "disk"],
     &["origin", "tls"],
     &["private"],
 ];
-
-/// Imports that point up or aside, and how many files have them. The worker is what they want: it still
-/// travels through sockets (ARCHITECTURE.md, code map).
-const KNOWN: &[(&str, &str, usize)] = &[("net", "node", 8)];
 
 /// Collects imports between modules of the shell, file by file.
 #[derive(Debug, Default)]
@@ -62,7 +58,7 @@ impl Imports {
             .filter(|((from, to), _)| floor(from) >= floor(to))
     }
 
-    /// What is not as [`FLOORS`] and [`KNOWN`] say.
+    /// What is not as [`FLOORS`] says.
     pub fn judge(&self, wrong: &mut Vec<String>) {
         for module in &self.unknown {
             wrong.push(format!(
@@ -70,28 +66,11 @@ impl Imports {
             ));
         }
         for ((from, to), files) in self.wrong_way() {
-            let known = KNOWN.iter().find(|known| (known.0, known.1) == (from, to));
-            let allowed = known.map_or(0, |known| known.2);
-            if files.len() > allowed {
-                let files = files.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-                wrong.push(format!(
-                    "crates/repligo/src: {from} imports {to}, which is not below it, in more than {allowed} files \
-                     ({files}): give it what it needs, or move the code down"
-                ));
-            } else if files.len() < allowed {
-                wrong.push(format!(
-                    "xtask/src/floors.rs: {from} imports {to} in {} files only; lower the number of {allowed}",
-                    files.len()
-                ));
-            }
-        }
-        for (from, to, allowed) in KNOWN {
-            let edge = ((*from).to_owned(), (*to).to_owned());
-            if !self.files.contains_key(&edge) {
-                wrong.push(format!(
-                    "xtask/src/floors.rs: {from} no longer imports {to}; remove its line of {allowed}"
-                ));
-            }
+            let files = files.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            wrong.push(format!(
+                "crates/repligo/src: {from} imports {to}, which is not below it ({files}): give it what it needs, \
+                 or move the code down"
+            ));
         }
     }
 
@@ -109,7 +88,7 @@ impl Imports {
                 text.push('\n');
             }
         }
-        text + "  ^ does not point down; known ones are counted in xtask/src/floors.rs"
+        text + "  ^ does not point down, which fails this step"
     }
 }
 
@@ -122,7 +101,7 @@ fn floor(module: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// What is wrong with such files, but for what they lack of the known imports.
+    /// What is wrong with such files.
     fn judged(files: &[(&str, &str)]) -> Vec<String> {
         let mut imports = Imports::default();
         for (name, text) in files {
@@ -130,7 +109,6 @@ mod tests {
         }
         let mut wrong = Vec::new();
         imports.judge(&mut wrong);
-        wrong.retain(|line| !line.starts_with("xtask/"));
         wrong
     }
 

@@ -13,3 +13,4 @@ pub mod private;
 pub mod session;
 pub mod telemetry;
 pub mod tls;
+pub mod worker;

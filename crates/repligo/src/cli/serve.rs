@@ -7,6 +7,7 @@ use repligo_core::eviction::EvictionPolicy;
 
 use crate::admin;
 use crate::config::{self, NodeSettings};
+use crate::net::options::ListenError;
 use crate::node::{self, NodeConfig, NodeError, Ready};
 use crate::origin::OriginConfig;
 
@@ -36,7 +37,9 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
 /// The node's own words, and who holds the port where that is the trouble.
 fn explain(error: &NodeError) -> String {
     let holder = match error {
-        NodeError::Listen { address, source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+        NodeError::Listen(ListenError { address, source, .. })
+            if source.kind() == std::io::ErrorKind::AddrInUse =>
+        {
             address.parse().ok().and_then(super::holder::of_address)
         }
         _ => None,

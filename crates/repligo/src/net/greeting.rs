@@ -27,7 +27,7 @@ const NO_LINK: &str = "no link: see the log of the node that was asked";
 const TLS_RECORDS: [[u8; 2]; 2] = [[22, 3], [21, 3]];
 
 /// What a node is asked while it gets to know another.
-pub(super) trait Host {
+pub trait Host {
     /// Its keys; `None` where links are plain.
     fn keys(&self) -> Option<Arc<KeyStore>>;
     /// What it says of itself now.
@@ -44,7 +44,7 @@ pub(super) trait Host {
 }
 
 /// Why a stream did not become a link.
-pub(super) struct Refusal {
+pub struct Refusal {
     /// Who it was, if that is known.
     pub peer: Option<PeerId>,
     /// For the log.
@@ -56,7 +56,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(text: impl Into<String>) -> Self {
+    pub fn new(text: impl Into<String>) -> Self {
         Self {
             peer: None,
             text: text.into(),
@@ -65,7 +65,7 @@ impl Refusal {
         }
     }
 
-    pub(super) fn of(peer: PeerId, text: impl Into<String>) -> Self {
+    pub fn of(peer: PeerId, text: impl Into<String>) -> Self {
         Self {
             peer: Some(peer),
             ..Self::new(text)
@@ -83,10 +83,10 @@ impl From<io::Error> for Refusal {
 }
 
 /// What both sides have said: the other's header and greeting, and the forming state that was told.
-pub(super) type Met = (Header, Hello, FormingState);
+pub type Met = (Header, Hello, FormingState);
 
 /// Keys and greetings. `expected` is set on the side that dialled.
-pub(super) async fn open(
+pub async fn open(
     host: &impl Host,
     tcp: TcpStream,
     expected: Option<PeerId>,
@@ -139,11 +139,7 @@ async fn greet(host: &impl Host, stream: &mut PeerStream, expected: Option<PeerI
 }
 
 /// Asks a node whether this one may be a member; gives its answer.
-pub(super) async fn ask_to_join(
-    host: &impl Host,
-    tcp: TcpStream,
-    request: &[u8],
-) -> Result<Vec<u8>, Refusal> {
+pub async fn ask_to_join(host: &impl Host, tcp: TcpStream, request: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut stream = secure(host, tcp, true).await?;
     tell(&mut stream, Kind::JOIN, request).await?;
     let (bytes, frame) = hear(&mut stream).await?;
@@ -258,6 +254,6 @@ async fn hear_hello(host: &impl Host, stream: &mut PeerStream) -> Result<(Header
 }
 
 /// For the log: the reason that the other side gives.
-pub(super) fn refused_by_other(payload: &[u8]) -> String {
+pub fn refused_by_other(payload: &[u8]) -> String {
     format!("the other node says: {}", link_log::plain(payload))
 }

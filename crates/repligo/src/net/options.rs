@@ -8,8 +8,6 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
-use crate::node::NodeError;
-
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 /// A client that is silent so long is probed.
@@ -69,12 +67,26 @@ pub fn bytes_in_flight(stream: &impl AsRawFd) -> usize {
     }
 }
 
+/// An address cannot be listened on, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} ({what}): {source}; {remedy}")]
+pub struct ListenError {
+    /// Which listener: "RESP", "unix socket", "peer" or "admin".
+    pub what: &'static str,
+    /// As configured.
+    pub address: String,
+    /// From the system.
+    pub source: io::Error,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
 /// Listens on `address` (`host:port`).
 ///
 /// # Errors
-/// [`NodeError::Listen`] with what to do.
-pub fn listen(what: &'static str, address: &str) -> Result<(TcpListener, SocketAddr), NodeError> {
-    bind(address).map_err(|source| NodeError::Listen {
+/// If the system refuses.
+pub fn listen(what: &'static str, address: &str) -> Result<(TcpListener, SocketAddr), ListenError> {
+    bind(address).map_err(|source| ListenError {
         what,
         address: address.to_owned(),
         remedy: remedy(what, &source),
@@ -151,6 +163,21 @@ mod tests {
         assert!(
             error.to_string().contains("give --admin-listen an address"),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn a_listen_error_names_address_and_remedy() {
+        let error = ListenError {
+            what: "RESP",
+            address: "127.0.0.1:1".to_owned(),
+            source: io::Error::from_raw_os_error(libc::EADDRINUSE),
+            remedy: "stop the other process or choose another port with --listen",
+        };
+        let text = error.to_string();
+        assert!(
+            text.contains("127.0.0.1:1") && text.contains("--listen"),
+            "{text}"
         );
     }
 }

@@ -9,8 +9,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use super::options::ListenError;
 use crate::config::UnixSocket;
-use crate::node::NodeError;
 
 /// Bits that a socket file must not have at its creation: all but reading and writing by its owner.
 const UMASK: libc::mode_t = 0o177;
@@ -27,10 +27,10 @@ impl SocketFile {
     /// Binds the file with its mode. One that a dead process left behind is replaced.
     ///
     /// # Errors
-    /// [`NodeError::Listen`] with what to do: something else lies there, a live process listens there, or
+    /// Something else lies there, a live process listens there, or
     /// the system refuses.
-    pub fn bind(socket: &UnixSocket) -> Result<Self, NodeError> {
-        let refused = |(source, remedy): (io::Error, &'static str)| NodeError::Listen {
+    pub fn bind(socket: &UnixSocket) -> Result<Self, ListenError> {
+        let refused = |(source, remedy): (io::Error, &'static str)| ListenError {
             what: "unix socket",
             address: socket.path.display().to_string(),
             source,

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Node, NodeConfig, NodeError};
+use super::{NodeConfig, NodeError};
 use crate::tls::clients::ClientTls;
 use crate::tls::keys::{KeyStore, OwnKeys};
 use crate::tls::watched::{FileTrouble, Watched};
+use crate::worker::Thread;
 
 /// The keys of a node of a cluster; `None` for a single node, and where plain links are allowed.
 ///
@@ -58,8 +59,8 @@ fn refused((path, what, remedy): FileTrouble) -> NodeError {
 }
 
 /// Reads the files again when the operator says so (SIGHUP), beside looking at them every second.
-pub async fn reload_on_hangup(node: Rc<Node>) {
-    if node.peer_keys.is_none() && node.client_keys.is_none() {
+pub async fn reload_on_hangup(thread: Rc<Thread>) {
+    if thread.peer_keys.is_none() && thread.client_keys.is_none() {
         return;
     }
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
@@ -67,10 +68,10 @@ pub async fn reload_on_hangup(node: Rc<Node>) {
         return;
     };
     while hangup.recv().await.is_some() {
-        if let Some(keys) = &node.peer_keys {
+        if let Some(keys) = &thread.peer_keys {
             keys.look_now();
         }
-        if let Some(keys) = &node.client_keys {
+        if let Some(keys) = &thread.client_keys {
             keys.look_now();
         }
     }

@@ -14,41 +14,28 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::alarm::Alarm;
-use super::drivers::{Report, Reports};
-use super::formation::{Formation, Rejoin, Start};
 use super::journal::log_start;
 use super::listeners::{Bound, Listeners};
 use super::parameters::parameters;
 use super::shutdown::Shutdown;
 use super::topology::Topology;
-use super::worker::Worker;
 use super::{NodeConfig, NodeError, Ready, keys};
 use crate::disk::{DirectoryLock, Disk, Forming, OpenOptions};
-use crate::net::gather::Gathering;
 use crate::net::hello::{FEATURE_LEVEL, Hello};
 use crate::net::links::Links;
-use crate::net::{dial, join, listener, tls_listener};
+use crate::net::tls_listener;
 use crate::origin;
 use crate::telemetry::metrics::for_all_commands;
 use crate::telemetry::{Facts, Phase, Shared, clock, process};
 use crate::tls::clients::ClientKeyStore;
 use crate::tls::keys::KeyStore;
+use crate::worker::alarm::Alarm;
+use crate::worker::drivers::{Report, Reports};
+use crate::worker::formation::{Formation, Rejoin, Start};
+use crate::worker::{Thread, Worker, dial, join, listener};
 
 /// Open files that a node needs besides its clients'.
 const OWN_FILES: u64 = 128 + limits::PEER_HANDSHAKES_MAX as u64 + limits::CLIENT_HANDSHAKES_MAX as u64;
-
-/// What the tasks of a worker share.
-pub struct Node {
-    /// Everything of the worker.
-    pub worker: RefCell<Worker>,
-    /// What clients have sent since the last turn, apart so that both can be borrowed together.
-    pub gathering: RefCell<Gathering>,
-    /// Keys of the listener for clients over TLS, if there is one.
-    pub client_keys: Option<Arc<ClientKeyStore>>,
-    /// Keys of the peer links; `None` on a single node, and where they are plain.
-    pub peer_keys: Option<Arc<KeyStore>>,
-}
 
 /// What the directory gave: the disk to write to, or only its lock.
 enum Directory {
@@ -279,58 +266,64 @@ fn build(setup: &mut Setup, reports: Reports) -> (Worker, Option<DirectoryLock>)
 async fn serve(mut setup: Setup) -> Result<Option<DirectoryLock>, NodeError> {
     let (reports, done) = mpsc::unbounded_channel();
     let (worker, lock) = build(&mut setup, reports);
-    let node = Rc::new(Node {
+    let thread = Rc::new(Thread {
         worker: RefCell::new(worker),
         gathering: RefCell::default(),
         client_keys: setup.client_keys.take(),
         peer_keys: setup.peer_keys.take(),
     });
-    let me = node.worker.borrow().links.own_peer();
+    let me = thread.worker.borrow().links.own_peer();
     let (dialler, new_members) = mpsc::unbounded_channel();
-    tokio::task::spawn_local(dial::dial_new_members(node.clone(), new_members));
+    tokio::task::spawn_local(dial::dial_new_members(thread.clone(), new_members));
     {
-        let mut worker = node.worker.borrow_mut();
+        let mut worker = thread.worker.borrow_mut();
         worker.links.set_dialler(dialler);
         let state = worker.links.hello().forming;
         worker.forming_announced(me, state);
     }
     let alarm = Rc::new(Alarm::new()?);
-    tokio::task::spawn_local(run_turns(node.clone(), alarm.clone()));
-    tokio::task::spawn_local(ring_for_turns(node.clone(), alarm));
-    tokio::task::spawn_local(take_reports(node.clone(), done));
-    tokio::task::spawn_local(keys::reload_on_hangup(node.clone()));
-    let accepting = spawn_network(&node, &setup)?;
+    tokio::task::spawn_local(run_turns(thread.clone(), alarm.clone()));
+    tokio::task::spawn_local(ring_for_turns(thread.clone(), alarm));
+    tokio::task::spawn_local(take_reports(thread.clone(), done));
+    tokio::task::spawn_local(keys::reload_on_hangup(thread.clone()));
+    let accepting = spawn_network(&thread, &setup)?;
     let stop = Stop::new(&mut setup.config)?;
-    main_loop(&node, setup, stop, accepting).await?;
-    let disk = node.worker.borrow_mut().drivers.disk.take();
+    main_loop(&thread, setup, stop, accepting).await?;
+    let disk = thread.worker.borrow_mut().drivers.disk.take();
     if let Some(disk) = disk {
         disk.close().map_err(|error| NodeError::Disk(error.to_string()))?;
     }
     Ok(lock)
 }
 
-fn spawn_network(node: &Rc<Node>, setup: &Setup) -> Result<Vec<JoinHandle<()>>, NodeError> {
+fn spawn_network(thread: &Rc<Thread>, setup: &Setup) -> Result<Vec<JoinHandle<()>>, NodeError> {
     let system = |what| move |source| NodeError::System { what, source };
     let adopt = |bound: &Bound| tokio::net::TcpListener::from_std(bound.0.try_clone()?);
     if let Some(bound) = &setup.listeners.peer {
         let listener = adopt(bound).map_err(system("cannot set up the peer listener"))?;
-        tokio::task::spawn_local(dial::accept_peers(node.clone(), listener));
-        let peers: Vec<PeerId> = node.worker.borrow().links.iter().map(|link| link.peer).collect();
+        tokio::task::spawn_local(dial::accept_peers(thread.clone(), listener));
+        let peers: Vec<PeerId> = thread
+            .worker
+            .borrow()
+            .links
+            .iter()
+            .map(|link| link.peer)
+            .collect();
         for peer in peers {
-            tokio::task::spawn_local(dial::dial_peer(node.clone(), peer));
+            tokio::task::spawn_local(dial::dial_peer(thread.clone(), peer));
         }
         let contacts: Vec<String> = setup.topology.others().map(|(_, _, address)| address).collect();
-        tokio::task::spawn_local(join::join(node.clone(), contacts));
+        tokio::task::spawn_local(join::join(thread.clone(), contacts));
     }
     let mut accepting = Vec::new();
     if let Some(bound) = &setup.listeners.client {
         let listener = adopt(bound).map_err(system("cannot set up the RESP listener"))?;
-        let accept = listener::accept_clients(node.clone(), listener);
+        let accept = listener::accept_clients(thread.clone(), listener);
         accepting.push(tokio::task::spawn_local(accept));
     }
-    if let (Some(bound), Some(keys)) = (&setup.listeners.tls, &node.client_keys) {
+    if let (Some(bound), Some(keys)) = (&setup.listeners.tls, &thread.client_keys) {
         let listener = adopt(bound).map_err(system("cannot set up the TLS listener"))?;
-        let admit = listener::admission(node);
+        let admit = listener::admission(thread);
         let accept = tls_listener::accept_tls_clients(listener, keys.clone(), admit);
         accepting.push(tokio::task::spawn_local(accept));
     }
@@ -338,19 +331,19 @@ fn spawn_network(node: &Rc<Node>, setup: &Setup) -> Result<Vec<JoinHandle<()>>, 
         let listener = file.listener().and_then(tokio::net::UnixListener::from_std);
         let listener = listener.map_err(system("cannot set up the Unix socket listener"))?;
         let path = file.path().to_string_lossy().into();
-        let accept = listener::accept_local_clients(node.clone(), listener, path);
+        let accept = listener::accept_local_clients(thread.clone(), listener, path);
         accepting.push(tokio::task::spawn_local(accept));
     }
     Ok(accepting)
 }
 
-async fn run_turns(node: Rc<Node>, alarm: Rc<Alarm>) {
+async fn run_turns(thread: Rc<Thread>, alarm: Rc<Alarm>) {
     loop {
         let goes_on = std::future::poll_fn(|cx| {
-            let worker = &mut *node.worker.borrow_mut();
+            let worker = &mut *thread.worker.borrow_mut();
             worker.turn.set_waker(cx);
             if worker.turn.is_due() {
-                let executed_ns = node.gathering.borrow_mut().execute(worker);
+                let executed_ns = thread.gathering.borrow_mut().execute(worker);
                 if let Some(at_us) = worker.run_turn(executed_ns.unwrap_or_else(clock::boottime_ns)) {
                     alarm.set(at_us);
                 }
@@ -364,22 +357,22 @@ async fn run_turns(node: Rc<Node>, alarm: Rc<Alarm>) {
         // Unlike a task that wakes itself, this one runs again only when sockets have been looked at: what
         // the next slice would keep waiting comes first.
         tokio::task::yield_now().await;
-        let worker = &mut *node.worker.borrow_mut();
+        let worker = &mut *thread.worker.borrow_mut();
         worker.renew_allowance();
         worker.request_turn();
     }
 }
 
-async fn ring_for_turns(node: Rc<Node>, alarm: Rc<Alarm>) {
+async fn ring_for_turns(thread: Rc<Thread>, alarm: Rc<Alarm>) {
     loop {
         alarm.rung().await;
-        node.worker.borrow_mut().request_turn();
+        thread.worker.borrow_mut().request_turn();
     }
 }
 
-async fn take_reports(node: Rc<Node>, mut done: mpsc::UnboundedReceiver<Report>) {
+async fn take_reports(thread: Rc<Thread>, mut done: mpsc::UnboundedReceiver<Report>) {
     while let Some(report) = done.recv().await {
-        let worker = &mut *node.worker.borrow_mut();
+        let worker = &mut *thread.worker.borrow_mut();
         let began_ns = clock::boottime_ns();
         worker.busy.begin(began_ns);
         worker.take_report(report);
@@ -420,7 +413,7 @@ impl Stop {
 }
 
 async fn main_loop(
-    node: &Rc<Node>,
+    thread: &Rc<Thread>,
     mut setup: Setup,
     mut stop: Stop,
     accepting: Vec<JoinHandle<()>>,
@@ -435,7 +428,7 @@ async fn main_loop(
             _ = stop.terminate.recv() => true,
             _ = stop.interrupt.recv() => true,
         };
-        let worker = &mut *node.worker.borrow_mut();
+        let worker = &mut *thread.worker.borrow_mut();
         if asked {
             if shutdown.is_some() {
                 // Asked twice: whoever asks does not want to wait. As after a crash, the log is replayed.

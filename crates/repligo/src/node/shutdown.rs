@@ -3,8 +3,8 @@
 //! New clients are refused from the first moment; those that are connected are served while the
 //! leadership moves, through the new leader too, and are closed once their requests are answered.
 
-use super::worker::Worker;
 use crate::telemetry::Phase;
+use crate::worker::Worker;
 
 /// Patience with the handover of leadership, microseconds.
 const HANDOVER_US: u64 = 2_000_000;

@@ -7,14 +7,14 @@ use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 use repligo_proto::resp::request;
 
-use crate::net::gather::Gathering;
 use crate::net::hello::{FEATURE_LEVEL, Hello};
 use crate::net::links::Links;
 use crate::node::NodeConfig;
 use crate::node::parameters::parameters;
-use crate::node::worker::Worker;
 use crate::session::Endpoints;
 use crate::telemetry::{Facts, Shared, for_all_commands};
+use crate::worker::Worker;
+use crate::worker::gather::Gathering;
 
 /// A worker with a lone replica that serves, and no runtime around it.
 struct Bench {
@@ -563,7 +563,7 @@ fn names_are_short_and_a_stranger_gets_none() {
     );
     let slot = bench.clients[client];
     let connection = bench.worker.connections.get_mut(slot).expect("open");
-    assert!(connection.memory_bytes() > size_of::<crate::net::connection::Connection>() + 1000);
+    assert!(connection.memory_bytes() > size_of::<crate::worker::connection::Connection>() + 1000);
 
     bench.call(client, "CONFIG SET requirepass secret");
     let stranger = bench.connect();

@@ -9,8 +9,8 @@
 //! executed; the clock is sampled after all bytes were read.
 
 use super::connection::Connection;
-use crate::node::worker::Worker;
 use crate::telemetry::clock::boottime_ns;
+use crate::worker::Worker;
 use repligo_core::time::Now;
 use repligo_proto::resp::{Args, RequestDecoder};
 use repligo_session::window::Window;

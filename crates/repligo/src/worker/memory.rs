@@ -7,8 +7,8 @@ use repligo_core::contract::{Input, MemoryInput};
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
 
-use super::worker::Worker;
-use crate::net::connection::Connection;
+use super::Worker;
+use super::connection::Connection;
 
 /// Distance between two counts of the buffers.
 const COUNT_EVERY_US: u64 = 100_000;

@@ -18,17 +18,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::greeting::{self, Host, Refusal};
-use super::half_open::{HalfOpen, Place};
-use super::hello::{self, Hello, Refused};
-use super::join::JoinRequest;
-use super::options;
-use super::peer_stream::PeerStream;
-use super::socket::Socket;
-use crate::node::Node;
-use crate::node::worker::Worker;
+use super::Thread;
+use crate::net::greeting::{self, Host, Refusal};
+use crate::net::half_open::{HalfOpen, Place};
+use crate::net::hello::{self, Hello, Refused};
+use crate::net::join::JoinRequest;
+use crate::net::options;
+use crate::net::peer_stream::PeerStream;
+use crate::net::socket::Socket;
 use crate::telemetry::clock;
 use crate::tls::keys::KeyStore;
+use crate::worker::Worker;
 
 const BACKOFF_LEAST: Duration = Duration::from_millis(50);
 const BACKOFF_MOST: Duration = Duration::from_millis(500);
@@ -37,7 +37,7 @@ const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(2);
 /// Between two lines about connections that made way for others.
 const CROWD_TOLD_EVERY: Duration = Duration::from_secs(5);
 
-impl Host for Node {
+impl Host for Thread {
     fn keys(&self) -> Option<Arc<KeyStore>> {
         self.peer_keys.clone()
     }
@@ -74,12 +74,12 @@ impl Host for Node {
 }
 
 /// Accepts links from nodes with lower numbers.
-pub async fn accept_peers(node: Rc<Node>, listener: TcpListener) {
+pub async fn accept_peers(thread: Rc<Thread>, listener: TcpListener) {
     let half_open = HalfOpen::new(PEER_HANDSHAKES_MAX);
     let mut told: Option<Instant> = None;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => half_open.spawn(|place| accept_one(node.clone(), stream, place)),
+            Ok((stream, _)) => half_open.spawn(|place| accept_one(thread.clone(), stream, place)),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a peer connection");
                 tokio::time::sleep(BACKOFF_MOST).await;
@@ -98,30 +98,30 @@ pub async fn accept_peers(node: Rc<Node>, listener: TcpListener) {
     }
 }
 
-async fn accept_one(node: Rc<Node>, stream: TcpStream, place: Place) {
-    if let Err(reason) = meet(&node, stream, None, Some(place)).await
+async fn accept_one(thread: Rc<Thread>, stream: TcpStream, place: Place) {
+    if let Err(reason) = meet(&thread, stream, None, Some(place)).await
         && reason.answer.is_none()
     {
-        let links = &mut node.worker.borrow_mut().links;
+        let links = &mut thread.worker.borrow_mut().links;
         links.note_refusal(reason.peer, &reason.text);
     }
 }
 
 /// Keeps a link to a member for as long as it is one: the node with the lower number dials, the other one only when
 /// nobody comes.
-pub async fn dial_peer(node: Rc<Node>, peer: PeerId) {
+pub async fn dial_peer(thread: Rc<Thread>, peer: PeerId) {
     let mut backoff = BACKOFF_LEAST;
     loop {
-        let target = node.worker.borrow().links.to_dial(peer);
+        let target = thread.worker.borrow().links.to_dial(peer);
         let Some((address, due)) = target else { return };
         if !due {
             tokio::time::sleep(BACKOFF_LEAST).await;
             continue;
         }
         if let Ok(Ok(stream)) = timeout(CONNECT_PATIENCE, TcpStream::connect(&address)).await {
-            match meet(&node, stream, Some(peer), None).await {
+            match meet(&thread, stream, Some(peer), None).await {
                 Ok(()) => backoff = BACKOFF_LEAST,
-                Err(reason) => node
+                Err(reason) => thread
                     .worker
                     .borrow_mut()
                     .links
@@ -134,33 +134,33 @@ pub async fn dial_peer(node: Rc<Node>, peer: PeerId) {
 }
 
 /// Dials members that are new.
-pub async fn dial_new_members(node: Rc<Node>, mut peers: mpsc::UnboundedReceiver<PeerId>) {
+pub async fn dial_new_members(thread: Rc<Thread>, mut peers: mpsc::UnboundedReceiver<PeerId>) {
     while let Some(peer) = peers.recv().await {
-        tokio::task::spawn_local(dial_peer(node.clone(), peer));
+        tokio::task::spawn_local(dial_peer(thread.clone(), peer));
     }
 }
 
 /// Handshake, then the link for as long as it lasts. `expected` is set on the side that dialled; `place` is
 /// given back when the handshake is over.
 async fn meet(
-    node: &Rc<Node>,
+    thread: &Rc<Thread>,
     stream: TcpStream,
     expected: Option<PeerId>,
     place: Option<Place>,
 ) -> Result<(), Refusal> {
     options::for_peer(&stream)?;
-    let opened = timeout(HANDSHAKE_PATIENCE, greeting::open(&**node, stream, expected)).await;
+    let opened = timeout(HANDSHAKE_PATIENCE, greeting::open(&**thread, stream, expected)).await;
     let (stream, (header, theirs, told)) =
         opened.map_err(|_| Refusal::new("the other side did not finish the handshake in time"))??;
     drop(place);
     let peer = header.peer;
     let epoch = {
-        let mut worker = node.worker.borrow_mut();
+        let mut worker = thread.worker.borrow_mut();
         let up = worker.link_up(stream, &header, &theirs, told);
         up.map_err(|text| Refusal::of(peer, text))?
     };
     LinkTask {
-        node: node.clone(),
+        thread: thread.clone(),
         peer,
         epoch,
     }
@@ -170,7 +170,7 @@ async fn meet(
 
 /// Moves one link for as long as its stream lasts.
 struct LinkTask {
-    node: Rc<Node>,
+    thread: Rc<Thread>,
     peer: PeerId,
     epoch: u64,
 }
@@ -179,7 +179,7 @@ impl Future for LinkTask {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut worker = self.node.worker.borrow_mut();
+        let mut worker = self.thread.worker.borrow_mut();
         let began_ns = clock::boottime_ns();
         worker.busy.begin(began_ns);
         let polled = self.poll_link(cx, &mut worker);
@@ -218,7 +218,7 @@ impl Worker {
     /// A stream has passed the handshake. Returns its epoch.
     ///
     /// # Errors
-    /// As [`super::links::Links::attach`].
+    /// As [`crate::net::links::Links::attach`].
     fn link_up(
         &mut self,
         stream: PeerStream,

@@ -6,7 +6,7 @@ use repligo_core::replica::MemberRequest;
 use repligo_core::time::Now;
 use repligo_proto::resp::ArgSlice;
 
-use super::worker::Worker;
+use super::Worker;
 use crate::session::{Client, ErrorStats, MemoryUse, NodeView, Parameters, Slowlog};
 use crate::telemetry::rates::Rates;
 use crate::telemetry::{DatabaseStatus, Facts, Metrics, NodeStatus, PeerStatus};

@@ -8,7 +8,7 @@ use repligo_core::time::Now;
 use serde_json::json;
 
 use super::NodeError;
-use super::worker::Worker;
+use super::Worker;
 use crate::disk::Admission;
 use crate::net::hello::FEATURE_LEVEL;
 use crate::net::join::{self, JoinAnswer, JoinRequest};

@@ -12,8 +12,8 @@ use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 
 use super::NodeError;
+use super::Worker;
 use super::drivers::{Report, Reports};
-use super::worker::Worker;
 use crate::disk::{self, Admission, Disk, OpenOptions};
 use crate::origin::{self, DriverIdentity, OriginConfig};
 use crate::telemetry::process;

@@ -9,24 +9,24 @@ use std::time::Duration;
 use repligo_proto::words;
 use tokio::net::{TcpListener, UnixListener};
 
-use super::options;
-use super::stream::ClientStream;
-use super::tls_listener::Admit;
-use crate::node::Node;
+use super::Thread;
+use crate::net::options;
+use crate::net::stream::ClientStream;
+use crate::net::tls_listener::Admit;
 use crate::session::Endpoints;
 
 /// Pause after an error that will not go away at once, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts clients over TCP until the task is aborted.
-pub async fn accept_clients(node: Rc<Node>, listener: TcpListener) {
+pub async fn accept_clients(thread: Rc<Thread>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let local = stream.local_addr();
                 if let (Ok(()), Ok(local)) = (options::for_client(&stream), local) {
                     admit(
-                        &node,
+                        &thread,
                         ClientStream::Tcp(stream),
                         Endpoints::Internet { peer, local },
                     );
@@ -38,10 +38,10 @@ pub async fn accept_clients(node: Rc<Node>, listener: TcpListener) {
 }
 
 /// Accepts clients through a socket file until the task is aborted.
-pub async fn accept_local_clients(node: Rc<Node>, listener: UnixListener, path: Rc<str>) {
+pub async fn accept_local_clients(thread: Rc<Thread>, listener: UnixListener, path: Rc<str>) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => admit(&node, ClientStream::Unix(stream), Endpoints::Unix(path.clone())),
+            Ok((stream, _)) => admit(&thread, ClientStream::Unix(stream), Endpoints::Unix(path.clone())),
             Err(error) => pause_after(&error).await,
         }
     }
@@ -53,13 +53,13 @@ async fn pause_after(error: &std::io::Error) {
 }
 
 /// Admits clients whose connections somebody else has accepted.
-pub fn admission(node: &Rc<Node>) -> Admit {
-    let node = node.clone();
-    Rc::new(move |stream, endpoints| admit(&node, stream, endpoints))
+pub fn admission(thread: &Rc<Thread>) -> Admit {
+    let thread = thread.clone();
+    Rc::new(move |stream, endpoints| admit(&thread, stream, endpoints))
 }
 
-fn admit(node: &Rc<Node>, mut stream: ClientStream, endpoints: Endpoints) {
-    let mut worker = node.worker.borrow_mut();
+fn admit(thread: &Rc<Thread>, mut stream: ClientStream, endpoints: Endpoints) {
+    let mut worker = thread.worker.borrow_mut();
     if worker.connections.len() >= worker.parameters.maxclients() {
         worker.shared.metrics.connections_rejected.add(1);
         refuse(&mut stream);
@@ -68,7 +68,7 @@ fn admit(node: &Rc<Node>, mut stream: ClientStream, endpoints: Endpoints) {
     let slot = worker.open_connection(Some(stream), endpoints);
     drop(worker);
     tokio::task::spawn_local(ConnectionTask {
-        node: node.clone(),
+        thread: thread.clone(),
         slot,
     });
 }
@@ -81,7 +81,7 @@ fn refuse(stream: &mut ClientStream) {
 
 /// Drives one connection until it is over.
 struct ConnectionTask {
-    node: Rc<Node>,
+    thread: Rc<Thread>,
     slot: u32,
 }
 
@@ -89,8 +89,8 @@ impl Future for ConnectionTask {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let worker = &mut *self.node.worker.borrow_mut();
-        let gathering = &mut *self.node.gathering.borrow_mut();
+        let worker = &mut *self.thread.worker.borrow_mut();
+        let gathering = &mut *self.thread.gathering.borrow_mut();
         let Some(mut connection) = worker.connections.take(self.slot) else {
             return Poll::Ready(());
         };

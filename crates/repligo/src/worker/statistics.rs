@@ -14,8 +14,8 @@ use repligo_session::tracked::{LOCAL_ITEM, Tracked, Words};
 use repligo_session::window::may_stand_out;
 use repligo_session::{Call, Session};
 
-use super::worker::Worker;
-use crate::net::connection::Io;
+use super::Worker;
+use super::connection::Io;
 use crate::session::{Slow, kept_arguments};
 use crate::telemetry::clock::boottime_ns;
 use crate::telemetry::status::{DatabaseStatus, PeerStatus, Phase};

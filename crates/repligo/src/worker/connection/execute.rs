@@ -6,9 +6,9 @@ use repligo_core::time::Now;
 use repligo_session::window::Window;
 
 use super::Connection;
-use crate::net::gather::Gathering;
-use crate::node::host::WorkerHost;
-use crate::node::worker::Worker;
+use crate::worker::Worker;
+use crate::worker::gather::Gathering;
+use crate::worker::host::WorkerHost;
 
 impl Connection {
     /// Executes what was gathered from this connection, and keeps what is incomplete.

@@ -13,9 +13,9 @@ use std::task::{Context, Waker};
 use repligo_core::contract::{Input, LongReply, Outputs, Role};
 use repligo_core::time::Now;
 
+use super::Worker;
+use super::connection::Connection;
 use super::host::WorkerHost;
-use super::worker::Worker;
-use crate::net::connection::Connection;
 use crate::telemetry::clock::boottime_ns;
 
 /// Capacity of the reply buffer that is kept between turns.

@@ -13,9 +13,9 @@ use repligo_session::replies::BufferPool;
 use repligo_session::tracked::{Tracked, Words};
 use repligo_session::{Call, Flow, Host, Session, Telemetry};
 
+use super::Worker;
+use super::connection::Io;
 use super::view::WorkerView;
-use super::worker::Worker;
-use crate::net::connection::Io;
 use crate::session::Local;
 use crate::telemetry::clock::boottime_ns;
 

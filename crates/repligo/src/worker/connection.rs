@@ -17,13 +17,13 @@ use repligo_session::table::HasSession;
 use tokio::io::ReadBuf;
 
 use super::gather::{Gathering, READ_BYTES_MAX};
-use super::options;
 use super::standing::{Progress, Sent, not_read};
-use super::stream::ClientStream;
-use crate::node::host::WorkerHost;
-use crate::node::worker::Worker;
+use crate::net::options;
+use crate::net::stream::ClientStream;
 use crate::session::{Client, Endpoints, Socket};
 use crate::telemetry::clock::boottime_ns;
+use crate::worker::Worker;
+use crate::worker::host::WorkerHost;
 
 /// Bytes that one connection sends before others have a turn: a client that reads as fast as this node
 /// writes would otherwise hold the thread until all of a long reply is sent.

@@ -1,8 +1,31 @@
-//! The worker: everything that one thread owns. The turn that moves it is in [`super::turn`].
+//! One worker thread: everything that it owns, its tasks, and the turn that moves it ([`turn`]).
 //!
 //! Sockets put requests and messages into the replica; one turn per readiness lets them leave together
 //! and carries out what the replica asks for. It decides nothing about correctness, and nothing here waits.
+//! It knows the sockets and sessions below it and nothing of the node that starts and stops it.
 
+pub mod alarm;
+pub mod allowance;
+pub mod connection;
+pub mod dial;
+pub mod drivers;
+mod error;
+pub mod formation;
+pub mod gather;
+mod heap;
+mod host;
+pub mod join;
+mod journal;
+pub mod listener;
+mod members;
+mod memory;
+mod origins;
+mod standing;
+mod statistics;
+pub mod turn;
+mod view;
+
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use repligo_core::contract::{Identity, Input, OriginsStatus, Outputs, Role, Status};
@@ -14,17 +37,18 @@ use repligo_session::replies::BufferPool;
 use repligo_session::table::Connections;
 use repligo_session::tracked::Words;
 
-use super::NodeError;
-use super::allowance::Allowance;
-use super::drivers::{Drivers, Report};
-use super::formation::Formation;
-use super::heap::Heap;
-use super::journal::WaitingTold;
-use super::memory::Buffers;
-use super::origins::OriginWatch;
-use super::turn::TurnSignal;
+use self::allowance::Allowance;
+use self::connection::Connection;
+use self::drivers::{Drivers, Report};
+pub use self::error::NodeError;
+use self::formation::Formation;
+use self::gather::Gathering;
+use self::heap::Heap;
+use self::journal::WaitingTold;
+use self::memory::Buffers;
+use self::origins::OriginWatch;
+use self::turn::TurnSignal;
 use crate::disk::DiskDone;
-use crate::net::connection::Connection;
 use crate::net::links::Links;
 use crate::net::stream::ClientStream;
 use crate::session::{Endpoints, ErrorStats, Parameters, Slowlog};
@@ -35,6 +59,20 @@ use crate::telemetry::stalls::Busy;
 use crate::telemetry::status::{Phase, Shared};
 use crate::telemetry::timing::Batch;
 use crate::telemetry::tracked::Tracking;
+use crate::tls::clients::ClientKeyStore;
+use crate::tls::keys::KeyStore;
+
+/// What the tasks of one worker thread share.
+pub struct Thread {
+    /// Everything that the thread owns.
+    pub worker: RefCell<Worker>,
+    /// What clients have sent since the last turn, apart so that both can be borrowed together.
+    pub gathering: RefCell<Gathering>,
+    /// Keys of the listener for clients over TLS, if there is one.
+    pub client_keys: Option<Arc<ClientKeyStore>>,
+    /// Keys of the peer links; `None` on a single node, and where they are plain.
+    pub peer_keys: Option<Arc<KeyStore>>,
+}
 
 /// Everything that the worker thread owns; see the module.
 pub struct Worker {
@@ -66,36 +104,36 @@ pub struct Worker {
     /// The cluster line: addresses that an operator has given.
     pub line: Vec<(String, String)>,
     /// Addresses of members are to be compared with it.
-    pub(super) heal_addresses: bool,
-    pub(super) replica: Option<Replica>,
+    heal_addresses: bool,
+    replica: Option<Replica>,
     refusal: String,
-    pub(super) identity: Identity,
-    pub(super) outputs: Outputs,
+    identity: Identity,
+    outputs: Outputs,
     /// The replica was given something since its last turn.
-    pub(super) replica_due: bool,
+    replica_due: bool,
     /// Requests answered in the present turn.
-    pub(super) answered: Batch,
+    answered: Batch,
     /// Requests that the core answers later, and what is to be told of them then.
     pub tracking: Tracking,
     /// Answered in the present turn, for the slow log if their share of it is long.
-    pub(super) candidates: Vec<Words>,
-    pub(super) flush: Vec<u32>,
+    candidates: Vec<Words>,
+    flush: Vec<u32>,
     next_client: u64,
-    pub(super) used_memory_bytes: u64,
-    pub(super) used_memory_peak_bytes: u64,
-    pub(super) buffers: Buffers,
-    pub(super) keyspace_base: (u64, u64, u64),
-    pub(super) evicted_base: u64,
+    used_memory_bytes: u64,
+    used_memory_peak_bytes: u64,
+    buffers: Buffers,
+    keyspace_base: (u64, u64, u64),
+    evicted_base: u64,
     /// What is known of the origins as of the last tick, and by which version.
     pub origins: Arc<OriginsStatus>,
-    pub(super) origins_version: Option<u64>,
-    pub(super) origin_watch: OriginWatch,
-    pub(super) last_term: u64,
-    pub(super) last_role: Role,
+    origins_version: Option<u64>,
+    origin_watch: OriginWatch,
+    last_term: u64,
+    last_role: Role,
     /// When the replica was last seen serving.
-    pub(super) served_us: Option<u64>,
-    pub(super) waiting_told: WaitingTold,
-    pub(super) idle_checked_us: u64,
+    served_us: Option<u64>,
+    waiting_told: WaitingTold,
+    idle_checked_us: u64,
 }
 
 impl Worker {
@@ -219,7 +257,7 @@ impl Worker {
     }
 
     /// Lets connections go on for whose requests there is room again.
-    pub(super) fn call_waiting(&mut self) {
+    fn call_waiting(&mut self) {
         if let Some(replica) = &mut self.replica {
             for &slot in replica.call_waiting() {
                 if let Some(connection) = self.connections.get_mut(slot) {
