@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use super::kind;
-use crate::collection::{Hashed, HashedBuilder, Remains};
+use crate::collection::{Hashed, HashedBuilder, LargeList, LargeSortedSet, Remains};
 use crate::packed::Corrupt;
 use crate::table::{EntryRef, HashSeed};
 
@@ -20,11 +20,25 @@ const NODE_BYTES: usize = 4 << 10;
 /// Slots of a cleared database that are looked at each time.
 const SLOTS_FREED: usize = 256;
 
+/// Does the same with whichever collection it is.
+macro_rules! each {
+    ($any:expr, $large:ident => $result:expr) => {
+        match $any {
+            Self::Hash($large) => $result,
+            Self::Set($large) => $result,
+            Self::List($large) => $result,
+            Self::SortedSet($large) => $result,
+        }
+    };
+}
+
 /// A large collection of any type.
 #[derive(Clone)]
 pub(super) enum Large {
     Hash(Box<Hashed<true>>),
     Set(Box<Hashed<false>>),
+    List(Box<LargeList>),
+    SortedSet(Box<LargeSortedSet>),
 }
 
 impl Large {
@@ -33,53 +47,37 @@ impl Large {
         match self {
             Self::Hash(_) => kind::HASH_LARGE,
             Self::Set(_) => kind::SET_LARGE,
+            Self::List(_) => kind::LIST_LARGE,
+            Self::SortedSet(_) => kind::SORTED_SET_LARGE,
         }
     }
 
     /// Number of elements.
     pub fn len(&self) -> u64 {
-        match self {
-            Self::Hash(hash) => hash.len(),
-            Self::Set(set) => set.len(),
-        }
+        each!(self, large => large.len())
     }
 
-    /// What the digest of its entry has for its value: the sum over the elements.
+    /// What the digest of its entry has for its value.
     pub fn digest(&self) -> u128 {
-        match self {
-            Self::Hash(hash) => hash.digest(),
-            Self::Set(set) => set.digest(),
-        }
+        each!(self, large => large.digest())
     }
 
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> usize {
-        match self {
-            Self::Hash(hash) => hash.memory_bytes(),
-            Self::Set(set) => set.memory_bytes(),
-        }
+        each!(self, large => large.memory_bytes())
     }
 
     fn take_copied_bytes(&mut self) -> usize {
-        match self {
-            Self::Hash(hash) => hash.take_copied_bytes(),
-            Self::Set(set) => set.take_copied_bytes(),
-        }
+        each!(self, large => large.take_copied_bytes())
     }
 
     fn discard(self, remains: &mut Remains) {
-        match self {
-            Self::Hash(hash) => hash.discard(remains),
-            Self::Set(set) => set.discard(remains),
-        }
+        each!(self, large => large.discard(remains));
     }
 
     /// Appends elements from this index on, about `budget_bytes` and at least one; returns the index behind them.
     pub fn put_chunk(&self, index: u64, budget_bytes: usize, out: &mut Vec<u8>) -> u64 {
-        match self {
-            Self::Hash(hash) => hash.put_chunk(index, budget_bytes, out),
-            Self::Set(set) => set.put_chunk(index, budget_bytes, out),
-        }
+        each!(self, large => large.put_chunk(index, budget_bytes, out))
     }
 }
 
@@ -87,6 +85,8 @@ impl Large {
 pub(super) enum LargeBuilder {
     Hash(HashedBuilder<true>),
     Set(HashedBuilder<false>),
+    List(Box<LargeList>),
+    SortedSet(Box<LargeSortedSet>),
 }
 
 impl LargeBuilder {
@@ -95,6 +95,8 @@ impl LargeBuilder {
         Some(match kind {
             kind::HASH_LARGE => Self::Hash(HashedBuilder::new(seed)),
             kind::SET_LARGE => Self::Set(HashedBuilder::new(seed)),
+            kind::LIST_LARGE => Self::List(Box::default()),
+            kind::SORTED_SET_LARGE => Self::SortedSet(Box::new(LargeSortedSet::new(seed))),
             _ => return None,
         })
     }
@@ -104,18 +106,12 @@ impl LargeBuilder {
     /// # Errors
     /// If they are none, or not in order.
     pub fn take_chunk(&mut self, chunk: &[u8]) -> Result<(), Corrupt> {
-        match self {
-            Self::Hash(builder) => builder.take_chunk(chunk),
-            Self::Set(builder) => builder.take_chunk(chunk),
-        }
+        each!(self, builder => builder.take_chunk(chunk))
     }
 
     /// Number of elements so far.
     pub fn len(&self) -> u64 {
-        match self {
-            Self::Hash(builder) => builder.len(),
-            Self::Set(builder) => builder.len(),
-        }
+        each!(self, builder => builder.len())
     }
 
     /// What was rebuilt.
@@ -123,6 +119,8 @@ impl LargeBuilder {
         match self {
             Self::Hash(builder) => Large::Hash(Box::new(builder.finish())),
             Self::Set(builder) => Large::Set(Box::new(builder.finish())),
+            Self::List(list) => Large::List(list),
+            Self::SortedSet(set) => Large::SortedSet(set),
         }
     }
 }

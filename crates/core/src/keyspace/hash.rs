@@ -6,16 +6,14 @@
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
-mod random;
-
 use super::contexts::{Changed, ReadContext, WriteContext};
-use super::elements::{ScanOptions, take_cursor, tell_page};
+use super::elements::{Scanned, change_each, count, scan, tell_each, weigh_all};
 use super::extended::Extended;
 use super::handlers::{Handler, Slice, by_arguments, long_read, long_write, read, write};
+use super::random::{self, Drawn, Wanted};
 use super::slices::steps_of;
 use crate::collection::{Hash, HashRef};
 use crate::command::{Arguments, CommandError, parse_i64};
-use crate::limits::STRING_BYTES_MAX;
 
 pub(super) const HANDLERS: &[Handler] = &[
     long_write("hset", hset, by_arguments).checked(check_pairs::<HSET>),
@@ -24,17 +22,20 @@ pub(super) const HANDLERS: &[Handler] = &[
     read("hget", hget),
     long_read("hmget", hmget, by_arguments),
     long_write("hdel", hdel, by_arguments),
-    read("hlen", hlen),
+    read("hlen", count::<Hash>),
     read("hexists", hexists),
     read("hstrlen", hstrlen),
-    long_read("hgetall", hgetall, weigh_all),
-    long_read("hkeys", hkeys, weigh_all),
-    long_read("hvals", hvals, weigh_all),
+    long_read("hgetall", hgetall, weigh_all::<Hash>),
+    long_read("hkeys", hkeys, weigh_all::<Hash>),
+    long_read("hvals", hvals, weigh_all::<Hash>),
     write("hincrby", hincrby).checked(check_increment),
     write("hincrbyfloat", hincrbyfloat).checked(check_fraction),
-    long_read("hrandfield", random::hrandfield, random::weigh),
-    read("hscan", hscan),
+    long_read("hrandfield", hrandfield, weigh_random),
+    read("hscan", scan::<Hash>),
 ];
+
+/// What HRANDFIELD is asked for values by.
+const WITH_VALUES: &str = "withvalues";
 
 const HSET: bool = false;
 const HMSET: bool = true;
@@ -148,19 +149,7 @@ fn hmget(
     slice: &mut Slice<'_>,
     reply: &mut ReplyWriter<'_>,
 ) -> Result<bool, CommandError> {
-    let hash: Option<HashRef<'_>> = context.find(slice.all.peek())?;
-    if !slice.kept.begun {
-        slice.rest.skip(1);
-        reply.array(slice.rest.len());
-    }
-    while !slice.rest.is_empty() {
-        if context.is_spent() {
-            return Ok(false);
-        }
-        let bytes = value_or_null(hash, slice.rest.take(), reply);
-        context.spend(steps_of(bytes));
-    }
-    Ok(true)
+    tell_each::<Hash>(context, slice, reply, value_or_null)
 }
 
 /// `key field [field ...]`: how many there were.
@@ -169,34 +158,9 @@ fn hdel(
     slice: &mut Slice<'_>,
     reply: &mut ReplyWriter<'_>,
 ) -> Result<Option<Changed>, CommandError> {
-    let Slice { all, rest, kept } = slice;
-    if !kept.begun {
-        rest.skip(1);
-    }
-    context.change(all.peek(), |hash: &mut Hash, _, steps| {
-        let before = kept.tally;
-        while !rest.is_empty() && *steps > 0 {
-            kept.tally += i64::from(hash.remove(rest.take()));
-            *steps -= 1;
-        }
-        ((), Changed::from(kept.tally > before))
-    })?;
-    if !rest.is_empty() {
-        return Ok(None);
-    }
-    reply.integer(kept.tally);
-    Ok(Some(Changed::from(kept.tally > 0)))
-}
-
-/// `key`: number of fields.
-fn hlen(
-    context: &ReadContext<'_>,
-    mut arguments: Arguments<'_>,
-    reply: &mut ReplyWriter<'_>,
-) -> Result<(), CommandError> {
-    let hash: Option<HashRef<'_>> = context.find(arguments.take())?;
-    reply.integer(hash.map_or(0, |hash| hash.len() as i64));
-    Ok(())
+    change_each(context, slice, reply, |hash: &mut Hash, field, _| {
+        hash.remove(field)
+    })
 }
 
 /// `key field`: 1 or 0.
@@ -287,11 +251,6 @@ fn all_fields(
     Ok(true)
 }
 
-fn weigh_all(context: &ReadContext<'_>, arguments: Arguments<'_>) -> usize {
-    let hash: Option<HashRef<'_>> = context.look(arguments.peek());
-    hash.map_or(0, |hash| hash.len() as usize)
-}
-
 fn check_increment(mut arguments: Arguments<'_>) -> Result<(), CommandError> {
     arguments.skip(2);
     arguments.take_integer().map(|_| ())
@@ -366,31 +325,33 @@ fn hincrbyfloat(
     Ok(Changed::Something)
 }
 
-/// `key cursor [MATCH pattern] [COUNT count]`: the next cursor, fields and values in turn.
-fn hscan(
-    context: &ReadContext<'_>,
-    mut arguments: Arguments<'_>,
-    reply: &mut ReplyWriter<'_>,
-) -> Result<(), CommandError> {
-    let key = arguments.take();
-    let cursor = take_cursor(&mut arguments)?;
-    let Some(hash) = context.find::<HashRef<'_>>(key)? else {
-        tell_page(0, (0, &[]), reply);
-        return Ok(());
-    };
-    let options = ScanOptions::take(&mut arguments)?;
-    let matches = options.matcher();
-    let (mut found, mut bytes, mut count) = (Vec::new(), 0, 0);
-    let mut writer = ReplyWriter::new(&mut found, reply.is_resp3());
-    let next = hash.scan(cursor, options.count, &mut |field, value| {
-        if matches(field) && bytes <= STRING_BYTES_MAX {
-            writer.bulk(field);
-            writer.bulk(value);
-            bytes += field.len() + value.len();
-            count += 2;
+impl<'a> Scanned<'a> for HashRef<'a> {
+    fn scan_parts(self, cursor: u64, count: usize, show: &mut dyn FnMut(&[&[u8]])) -> u64 {
+        self.scan(cursor, count, &mut |field, value| show(&[field, value]))
+    }
+}
+
+impl<'a> Drawn<'a> for HashRef<'a> {
+    fn tell_at(self, index: u64, with_value: bool, reply: &mut ReplyWriter<'_>) -> usize {
+        let (field, value) = self.at(index).unwrap_or_default();
+        reply.bulk(field);
+        if with_value {
+            reply.bulk(value);
         }
-    });
-    context.spend(steps_of(bytes) + count);
-    tell_page(next, (count, &found), reply);
-    Ok(())
+        field.len() + value.len()
+    }
+}
+
+/// `key [count [WITHVALUES]]`: fields at random.
+fn hrandfield(
+    context: &ReadContext<'_>,
+    slice: &mut Slice<'_>,
+    reply: &mut ReplyWriter<'_>,
+) -> Result<bool, CommandError> {
+    let wanted = Wanted::parse(slice.all, WITH_VALUES)?;
+    random::tell::<Hash>(context, slice, wanted, reply)
+}
+
+fn weigh_random(context: &ReadContext<'_>, arguments: Arguments<'_>) -> usize {
+    random::weigh::<Hash>(context, arguments, Wanted::parse(arguments, WITH_VALUES))
 }

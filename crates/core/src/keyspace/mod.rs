@@ -28,6 +28,7 @@ mod kind;
 mod known;
 mod lag;
 mod natural;
+mod random;
 mod scan;
 mod seed;
 mod set;

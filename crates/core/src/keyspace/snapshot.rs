@@ -15,8 +15,9 @@
 //! | 4 | a large collection and its first elements: database (one byte), kind, version, deadline and key as above, number of elements, then to the end of the chunk elements in their order |
 //! | 5 | more elements of the collection before: nothing else comes until it is whole |
 //!
-//! An element of a hash is field and value, one of a set is a member. A chunk is longer than the budget only when a single entry is. The end checks count and digest, so
-//! a restored keyspace is the one that was saved, or an error.
+//! An element of a hash is field and value, one of a set is a member, one of a list is what it holds, one of a sorted
+//! set is the score without the zeros at its end and the member. A chunk is longer than the budget only when a single
+//! entry is. The end checks count and digest, so a restored keyspace is the one that was saved, or an error.
 
 use std::fmt;
 
@@ -24,8 +25,7 @@ use crate::limits::DATABASES;
 use crate::packed::{Corrupt, corrupt, put_bytes, put_varint, take_array, take_bytes, take_u8, take_varint};
 
 use super::collections::{Large, LargeBuilder};
-use super::{Keyspace, kind};
-use crate::collection::{HashRef, SetRef};
+use super::{Keyspace, kind, typed};
 use crate::table::{EntryRef, HashSeed, Meta};
 
 const VERSION: u8 = 3;
@@ -320,7 +320,7 @@ impl Keyspace {
             if meta.version > header.version {
                 corrupt("a version that was given out")?;
             }
-            judge_value(meta.kind, value)?;
+            typed::judge(meta.kind, value)?;
             self.put_entry(db, key, (value, meta));
         }
         Ok(())
@@ -366,20 +366,6 @@ impl Keyspace {
         }
         Ok(())
     }
-}
-
-/// Refuses a value that no entry of this kind has.
-fn judge_value(kind: u8, value: &[u8]) -> Result<(), Corrupt> {
-    match kind {
-        kind::HASH => HashRef::judge(value).map(|hash| hash.is_empty()),
-        kind::SET => SetRef::judge(value).map(|set| set.is_empty()),
-        kind if kind::is_string(kind) => Ok(false),
-        _ => corrupt("a kind of entries with values"),
-    }
-    .and_then(|is_empty| match is_empty {
-        true => corrupt("a collection with elements"),
-        false => Ok(()),
-    })
 }
 
 impl Header {

@@ -1,9 +1,10 @@
 //! Between entries of the table and the structures of [`crate::collection`]: which kinds of entries a type has, and
-//! how it is read and changed.
+//! how it is read and changed. A type is one line of [`typed`], here and nowhere else.
 
 use super::collections::{Collections, Large, Reference};
 use super::kind;
-use crate::collection::{Hash, HashRef, Set, SetRef};
+use crate::collection::{Hash, HashRef, List, ListRef, Set, SetRef, SortedSet, SortedSetRef};
+use crate::packed::{Corrupt, corrupt};
 use crate::table::EntryRef;
 
 /// A collection after a change.
@@ -17,6 +18,9 @@ pub(super) enum Parts {
 pub(super) trait Typed: Default {
     /// Kind of the entry of a small one; that of a large one is [`kind::LARGE`] higher.
     const KIND: u8;
+
+    /// The same type to be read.
+    type Ref<'a>: TypedRef<'a>;
 
     /// A small one.
     fn from_record(record: Vec<u8>) -> Self;
@@ -35,7 +39,7 @@ pub(super) trait Typed: Default {
 }
 
 /// A type of collection to be read.
-pub(super) trait TypedRef<'a>: Sized {
+pub(super) trait TypedRef<'a>: Copy {
     /// As [`Typed::KIND`].
     const KIND: u8;
 
@@ -44,6 +48,9 @@ pub(super) trait TypedRef<'a>: Sized {
 
     /// A large one, if it is of this type.
     fn from_large(large: &'a Large) -> Option<Self>;
+
+    /// Number of elements.
+    fn count(self) -> u64;
 
     /// The collection of an entry; `None` if that is of another type.
     fn of(entry: &EntryRef<'a>, collections: &'a Collections) -> Option<Self> {
@@ -54,84 +61,76 @@ pub(super) trait TypedRef<'a>: Sized {
     }
 }
 
-impl Typed for Hash {
-    const KIND: u8 = kind::HASH;
+/// Types by what they are changed and read through; the first name is that of their variant of [`Large`], too.
+macro_rules! typed {
+    ($($owned:ident, $borrowed:ident, $kind:ident;)*) => {
+        $(
+            impl Typed for $owned {
+                const KIND: u8 = kind::$kind;
 
-    fn from_record(record: Vec<u8>) -> Self {
-        Self::Small(record)
-    }
+                type Ref<'a> = $borrowed<'a>;
 
-    fn from_large(large: Large) -> Self {
-        match large {
-            Large::Hash(hash) => Self::Large(hash),
-            Large::Set(_) => panic!("finders refuse other types"),
+                fn from_record(record: Vec<u8>) -> Self {
+                    Self::Small(record)
+                }
+
+                fn from_large(large: Large) -> Self {
+                    match large {
+                        Large::$owned(large) => Self::Large(large),
+                        _ => panic!("finders refuse other types"),
+                    }
+                }
+
+                fn is_empty(&self) -> bool {
+                    self.as_ref().is_empty()
+                }
+
+                fn into_parts(self) -> Parts {
+                    match self {
+                        Self::Small(record) => Parts::Record(record),
+                        Self::Large(large) => Parts::Large(Large::$owned(large)),
+                    }
+                }
+            }
+
+            impl<'a> TypedRef<'a> for $borrowed<'a> {
+                const KIND: u8 = kind::$kind;
+
+                fn from_record(record: &'a [u8]) -> Self {
+                    Self::small(record)
+                }
+
+                fn from_large(large: &'a Large) -> Option<Self> {
+                    match large {
+                        Large::$owned(large) => Some(Self::Large(large)),
+                        _ => None,
+                    }
+                }
+
+                fn count(self) -> u64 {
+                    self.len()
+                }
+            }
+        )*
+
+        /// Refuses a value that no entry of this kind has.
+        pub(super) fn judge(kind: u8, value: &[u8]) -> Result<(), Corrupt> {
+            let is_empty = match kind {
+                $(kind::$kind => $borrowed::judge(value)?.is_empty(),)*
+                kind if kind::is_string(kind) => false,
+                _ => return corrupt("a kind of entries with values"),
+            };
+            match is_empty {
+                true => corrupt("a collection with elements"),
+                false => Ok(()),
+            }
         }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.as_ref().is_empty()
-    }
-
-    fn into_parts(self) -> Parts {
-        match self {
-            Self::Small(record) => Parts::Record(record),
-            Self::Large(hash) => Parts::Large(Large::Hash(hash)),
-        }
-    }
+    };
 }
 
-impl<'a> TypedRef<'a> for HashRef<'a> {
-    const KIND: u8 = kind::HASH;
-
-    fn from_record(record: &'a [u8]) -> Self {
-        Self::small(record)
-    }
-
-    fn from_large(large: &'a Large) -> Option<Self> {
-        match large {
-            Large::Hash(hash) => Some(Self::Large(hash)),
-            Large::Set(_) => None,
-        }
-    }
-}
-
-impl Typed for Set {
-    const KIND: u8 = kind::SET;
-
-    fn from_record(record: Vec<u8>) -> Self {
-        Self::Small(record)
-    }
-
-    fn from_large(large: Large) -> Self {
-        match large {
-            Large::Set(set) => Self::Large(set),
-            Large::Hash(_) => panic!("finders refuse other types"),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.as_ref().is_empty()
-    }
-
-    fn into_parts(self) -> Parts {
-        match self {
-            Self::Small(record) => Parts::Record(record),
-            Self::Large(set) => Parts::Large(Large::Set(set)),
-        }
-    }
-}
-
-impl<'a> TypedRef<'a> for SetRef<'a> {
-    const KIND: u8 = kind::SET;
-
-    fn from_record(record: &'a [u8]) -> Self {
-        Self::small(record)
-    }
-
-    fn from_large(large: &'a Large) -> Option<Self> {
-        match large {
-            Large::Set(set) => Some(Self::Large(set)),
-            Large::Hash(_) => None,
-        }
-    }
+typed! {
+    Hash, HashRef, HASH;
+    Set, SetRef, SET;
+    List, ListRef, LIST;
+    SortedSet, SortedSetRef, SORTED_SET;
 }

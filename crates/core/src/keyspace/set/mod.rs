@@ -9,22 +9,21 @@ mod random;
 use repligo_proto::reply::ReplyWriter;
 
 use super::contexts::{Changed, ReadContext, WriteContext};
-use super::elements::{ScanOptions, take_cursor, tell_page};
+use super::elements::{Scanned, change_each, count, scan, tell_each, weigh_all};
 use super::handlers::{Handler, Slice, by_arguments, long_read, long_write, read, write};
 use super::slices::steps_of;
 use crate::collection::{Set, SetRef};
 use crate::command::{Arguments, CommandError};
-use crate::limits::STRING_BYTES_MAX;
 
 pub(super) const HANDLERS: &[Handler] = &[
     long_write("sadd", sadd, by_arguments),
     long_write("srem", srem, by_arguments),
-    long_read("smembers", smembers, weigh_all),
+    long_read("smembers", smembers, weigh_all::<Set>),
     read("sismember", sismember),
     long_read("smismember", smismember, by_arguments),
-    read("scard", scard),
+    read("scard", count::<Set>),
     write("smove", smove),
-    read("sscan", sscan),
+    read("sscan", scan::<Set>),
     long_write("spop", random::spop, random::weigh_pop).checked(random::check_pop),
     long_read("srandmember", random::srandmember, random::weigh).checked(random::check),
     long_read("sinter", algebra::sinter, algebra::weigh),
@@ -42,24 +41,9 @@ fn sadd(
     slice: &mut Slice<'_>,
     reply: &mut ReplyWriter<'_>,
 ) -> Result<Option<Changed>, CommandError> {
-    let Slice { all, rest, kept } = slice;
-    if !kept.begun {
-        rest.skip(1);
-    }
-    context.change(all.peek(), |set: &mut Set, seed, steps| {
-        let before = kept.tally;
-        while !rest.is_empty() && *steps > 0 {
-            let member = rest.take();
-            kept.tally += i64::from(set.insert(member, seed));
-            *steps = steps.saturating_sub(steps_of(member.len()));
-        }
-        ((), Changed::from(kept.tally > before))
-    })?;
-    if !rest.is_empty() {
-        return Ok(None);
-    }
-    reply.integer(kept.tally);
-    Ok(Some(Changed::from(kept.tally > 0)))
+    change_each(context, slice, reply, |set: &mut Set, member, seed| {
+        set.insert(member, seed)
+    })
 }
 
 /// `key member [member ...]`: how many there were.
@@ -68,23 +52,9 @@ fn srem(
     slice: &mut Slice<'_>,
     reply: &mut ReplyWriter<'_>,
 ) -> Result<Option<Changed>, CommandError> {
-    let Slice { all, rest, kept } = slice;
-    if !kept.begun {
-        rest.skip(1);
-    }
-    context.change(all.peek(), |set: &mut Set, _, steps| {
-        let before = kept.tally;
-        while !rest.is_empty() && *steps > 0 {
-            kept.tally += i64::from(set.remove(rest.take()));
-            *steps -= 1;
-        }
-        ((), Changed::from(kept.tally > before))
-    })?;
-    if !rest.is_empty() {
-        return Ok(None);
-    }
-    reply.integer(kept.tally);
-    Ok(Some(Changed::from(kept.tally > 0)))
+    change_each(context, slice, reply, |set: &mut Set, member, _| {
+        set.remove(member)
+    })
 }
 
 /// `key`: all members.
@@ -118,11 +88,6 @@ fn tell(context: &ReadContext<'_>, set: SetRef<'_>, next: &mut i64, reply: &mut 
     true
 }
 
-fn weigh_all(context: &ReadContext<'_>, arguments: Arguments<'_>) -> usize {
-    let set: Option<SetRef<'_>> = context.look(arguments.peek());
-    set.map_or(0, |set| set.len() as usize)
-}
-
 /// `key member`: 1 or 0.
 fn sismember(
     context: &ReadContext<'_>,
@@ -141,31 +106,10 @@ fn smismember(
     slice: &mut Slice<'_>,
     reply: &mut ReplyWriter<'_>,
 ) -> Result<bool, CommandError> {
-    let set: Option<SetRef<'_>> = context.find(slice.all.peek())?;
-    if !slice.kept.begun {
-        slice.rest.skip(1);
-        reply.array(slice.rest.len());
-    }
-    while !slice.rest.is_empty() {
-        if context.is_spent() {
-            return Ok(false);
-        }
-        let member = slice.rest.take();
+    tell_each::<Set>(context, slice, reply, |set, member, reply| {
         reply.integer(i64::from(set.is_some_and(|set| set.contains(member))));
-        context.spend(1);
-    }
-    Ok(true)
-}
-
-/// `key`: number of members.
-fn scard(
-    context: &ReadContext<'_>,
-    mut arguments: Arguments<'_>,
-    reply: &mut ReplyWriter<'_>,
-) -> Result<(), CommandError> {
-    let set: Option<SetRef<'_>> = context.find(arguments.take())?;
-    reply.integer(set.map_or(0, |set| set.len() as i64));
-    Ok(())
+        0
+    })
 }
 
 /// `source destination member`: 1, or 0 where it is no member of the source.
@@ -195,30 +139,8 @@ fn smove(
     Ok(changed)
 }
 
-/// `key cursor [MATCH pattern] [COUNT count]`: the next cursor, and members.
-fn sscan(
-    context: &ReadContext<'_>,
-    mut arguments: Arguments<'_>,
-    reply: &mut ReplyWriter<'_>,
-) -> Result<(), CommandError> {
-    let key = arguments.take();
-    let cursor = take_cursor(&mut arguments)?;
-    let Some(set) = context.find::<SetRef<'_>>(key)? else {
-        tell_page(0, (0, &[]), reply);
-        return Ok(());
-    };
-    let options = ScanOptions::take(&mut arguments)?;
-    let matches = options.matcher();
-    let (mut found, mut bytes, mut count) = (Vec::new(), 0, 0);
-    let mut writer = ReplyWriter::new(&mut found, reply.is_resp3());
-    let next = set.scan(cursor, options.count, &mut |member| {
-        if matches(member) && bytes <= STRING_BYTES_MAX {
-            writer.bulk(member);
-            bytes += member.len();
-            count += 1;
-        }
-    });
-    context.spend(steps_of(bytes) + count);
-    tell_page(next, (count, &found), reply);
-    Ok(())
+impl<'a> Scanned<'a> for SetRef<'a> {
+    fn scan_parts(self, cursor: u64, count: usize, show: &mut dyn FnMut(&[&[u8]])) -> u64 {
+        self.scan(cursor, count, &mut |member| show(&[member]))
+    }
 }

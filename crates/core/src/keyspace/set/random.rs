@@ -7,8 +7,9 @@ use repligo_proto::words;
 use crate::collection::{Set, SetRef};
 use crate::command::{Arguments, CommandError};
 use crate::keyspace::contexts::{Changed, ReadContext, WriteContext};
-use crate::keyspace::elements::below;
+use crate::keyspace::elements::{below, weigh_all};
 use crate::keyspace::handlers::Slice;
+use crate::keyspace::random::{self, Drawn, Wanted};
 use crate::keyspace::slices::steps_of;
 
 /// How many are asked for; `None` for one that is not in an array.
@@ -35,7 +36,7 @@ pub(super) fn check_pop(arguments: Arguments<'_>) -> Result<(), CommandError> {
 /// About how many members SPOP takes out.
 pub(super) fn weigh_pop(context: &ReadContext<'_>, arguments: Arguments<'_>) -> usize {
     let count = pop_count(arguments).ok().flatten().unwrap_or(1);
-    count.min(super::weigh_all(context, arguments) as u64) as usize
+    count.min(weigh_all::<Set>(context, arguments) as u64) as usize
 }
 
 /// One step of SplitMix64 from `state`: draws of one command.
@@ -88,36 +89,32 @@ pub(super) fn spop(
     Ok((kept.tally as u64 == wanted).then_some(Changed::Something))
 }
 
-/// How many are asked for; negative: a member may come again; `None` for one that is not in an array.
-fn count_of(mut arguments: Arguments<'_>) -> Result<Option<i64>, CommandError> {
-    arguments.skip(1);
-    if arguments.is_empty() {
-        return Ok(None);
+impl<'a> Drawn<'a> for SetRef<'a> {
+    fn tell_at(self, index: u64, _: bool, reply: &mut ReplyWriter<'_>) -> usize {
+        self.at(index).map_or(0, |member| {
+            member.with(|member| {
+                reply.bulk(member);
+                member.len()
+            })
+        })
     }
-    if arguments.len() > 1 {
-        return Err(CommandError::fixed(words::SYNTAX));
-    }
-    match arguments.take_integer()? {
-        i64::MIN => {
-            let range = words::value_between(-i64::MAX, i64::MAX);
-            Err(CommandError::composed(range.into_bytes()))
-        }
-        count => Ok(Some(count)),
+}
+
+fn wanted(arguments: Arguments<'_>) -> Result<Wanted, CommandError> {
+    match arguments.len() {
+        0..=2 => Wanted::parse(arguments, ""),
+        _ => Err(CommandError::fixed(words::SYNTAX)),
     }
 }
 
 /// Refuses what is no SRANDMEMBER.
 pub(super) fn check(arguments: Arguments<'_>) -> Result<(), CommandError> {
-    count_of(arguments).map(|_| ())
+    wanted(arguments).map(|_| ())
 }
 
 /// About how many members SRANDMEMBER looks at.
 pub(super) fn weigh(context: &ReadContext<'_>, arguments: Arguments<'_>) -> usize {
-    match (count_of(arguments), super::weigh_all(context, arguments)) {
-        (_, 0) | (Ok(None) | Err(_), _) => 1,
-        (Ok(Some(count)), _) if count < 0 => count.unsigned_abs() as usize,
-        (Ok(Some(_)), len) => len,
-    }
+    random::weigh::<Set>(context, arguments, wanted(arguments))
 }
 
 /// `key [count]`: members at random, by draws of this node alone.
@@ -126,48 +123,5 @@ pub(super) fn srandmember(
     slice: &mut Slice<'_>,
     reply: &mut ReplyWriter<'_>,
 ) -> Result<bool, CommandError> {
-    let count = count_of(slice.all)?;
-    let set: Option<SetRef<'_>> = context.find(slice.all.peek())?;
-    let Some(count) = count else {
-        match set.and_then(|set| set.at(below(context.draw(), set.len()))) {
-            Some(member) => member.with(|member| reply.bulk(member)),
-            None => reply.null(),
-        }
-        return Ok(true);
-    };
-    let Some(set) = set else {
-        reply.array(0);
-        return Ok(true);
-    };
-    let total = match count < 0 {
-        true => count.unsigned_abs(),
-        false => (count as u64).min(set.len()),
-    };
-    let kept = &mut *slice.kept;
-    if !kept.begun {
-        reply.array(total as usize);
-    }
-    let mut given = kept.tally as u64;
-    // Of those that are looked at in order each is taken with the chance that makes all subsets alike.
-    let looked_at = kept.state_or(|| Ok::<_, CommandError>(0u64))?;
-    while given < total && !context.is_spent() {
-        context.spend(1);
-        let mut index = *looked_at;
-        if count < 0 {
-            index = below(context.draw(), set.len());
-        } else {
-            *looked_at += 1;
-            if below(context.draw(), set.len() - index) >= total - given {
-                continue;
-            }
-        }
-        let Some(member) = set.at(index) else { break };
-        member.with(|member| {
-            reply.bulk(member);
-            context.spend(steps_of(member.len()) - 1);
-        });
-        given += 1;
-    }
-    kept.tally = given as i64;
-    Ok(given == total)
+    random::tell::<Set>(context, slice, wanted(slice.all)?, reply)
 }
