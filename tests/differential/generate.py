@@ -15,6 +15,7 @@ _ODD_NUMBERS = (
     *(b" 1", b"1 ", b"+1", b"007", b"1.5", b"-0", b"1e3", b"99999999999999999999", b"4294967296"),
 )
 _VALUES = (b"", b"v", b"10", b"-7", b"3.25", b"abc", b"two words", b"\x00\x01\xff", b"9223372036854775807", b"1e2")
+_ELEMENTS = (b"a", b"b", b"c", b"1", b"2", b"-1", b"", b"01")
 _FAR = 4_102_444_800
 _OPTIONS = (b"NX", b"XX", b"GET", b"KEEPTTL", b"EX", b"PX", b"EXAT", b"PXAT", b"PERSIST", b"FOO", b"GT", b"LT")
 _PATTERNS = (b"*", b"k*", b"k?", b"k[0-5]", b"k[^3]", b"*1", b"", b"a\\*b", b"\\[x]", b"?*", b"k1[0-1]", b"[a-z]*")
@@ -29,6 +30,7 @@ class Generator:
         self.commands = (
             *((8, name) for name in ("set", "get", "counter", "number", "expire", "remaining")),
             *((4, name) for name in ("set_options", "float", "string", "range", "many", "remove", "getex", "look")),
+            *((12, name) for name in ("list_ends", "list_inside")),
             *((2, name) for name in ("rename", "pattern", "broken", "cased", "database", "old")),
             *((1, name) for name in ("flush", "introspect", "scan_page", "random_key")),
         )
@@ -106,6 +108,47 @@ class Generator:
         if self.random.random() < 0.3:
             options += [b"TYPE", self.choice((b"string", b"list", b"STRING"))]
         return tuple(options)
+
+    def list_key(self):
+        """Mostly of keys that strings seldom overwrite, so that lists become long."""
+        return self.choice(_KEYS) if self.random.random() < 0.1 else b"list:%d" % self.random.randint(0, 3)
+
+    def element(self):
+        return self.choice(_ELEMENTS) if self.random.random() < 0.7 else self.value()
+
+    def end(self):
+        return self.choice((b"LEFT", b"RIGHT", b"left", b"Right"))
+
+    def _list_ends(self):
+        key, other = self.list_key(), self.list_key()
+        count = self.choice(([], [], [b"%d" % self.random.randint(0, 9)], [self.integer()]))
+        elements = [self.element() for _ in range(self.random.randint(1, 12))]
+        keys = [self.list_key() for _ in range(self.random.randint(1, 3))]
+        return self.choice((
+            [self.choice((b"LPUSH", b"RPUSH")), key, *elements],
+            [self.choice((b"LPUSH", b"RPUSH", b"LPUSHX", b"RPUSHX")), key, *elements],
+            [self.choice((b"LPOP", b"RPOP")), key, *count],
+            [b"LMOVE", key, other, self.end(), self.end()],
+            [b"RPOPLPUSH", key, other],
+            [b"LMPOP", b"%d" % len(keys), *keys, self.end(), *([b"COUNT", *count] if count else [])],
+            [b"LLEN", key],
+        ))
+
+    def _list_inside(self):
+        key, element = self.list_key(), self.element()
+        options = []
+        for _ in range(self.random.randint(0, 3)):
+            options += [self.choice((b"RANK", b"COUNT", b"MAXLEN")), self.integer()]
+        return self.choice((
+            [b"LRANGE", key, self.integer(), self.integer()],
+            [b"LRANGE", key, b"0", b"-1"],
+            [b"LINDEX", key, self.integer()],
+            [b"LSET", key, self.integer(), element],
+            [b"LINSERT", key, self.choice((b"BEFORE", b"AFTER", b"after")), element, self.element()],
+            [b"LREM", key, self.integer(), element],
+            [b"LTRIM", key, b"%d" % self.random.randint(0, 5), b"-%d" % self.random.randint(1, 5)],
+            [b"LPOS", key, element, *options],
+        ))
 
     def _set(self):
         return [b"SET", self.key(), self.value()]

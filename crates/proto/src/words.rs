@@ -48,6 +48,17 @@ pub const NO_KEY_COUNT: &str = "ERR numkeys should be greater than 0";
 pub const KEY_COUNT_TOO_HIGH: &str = "ERR Number of keys can't be greater than number of args";
 /// SINTERCARD and others with a limit that is none.
 pub const NEGATIVE_LIMIT: &str = "ERR LIMIT can't be negative";
+/// LMPOP with a count that is none.
+pub const NO_COUNT: &str = "ERR count should be greater than 0";
+/// LSET beyond the ends of a list.
+pub const INDEX_OUT_OF_RANGE: &str = "ERR index out of range";
+/// LPOS with a rank that is none.
+pub const ZERO_RANK: &str = "ERR RANK can't be zero: use 1 to start from the first match, \
+    2 from the second ... or use negative to start from the end of the list";
+/// LPOS with a count that is none.
+pub const NEGATIVE_COUNT: &str = "ERR COUNT can't be negative";
+/// LPOS with a length that is none.
+pub const NEGATIVE_LENGTH: &str = "ERR MAXLEN can't be negative";
 /// MSETEX with a count of keys that is none.
 pub const INVALID_KEY_COUNT: &str = "ERR invalid numkeys value";
 /// MSETEX with fewer pairs than it says.

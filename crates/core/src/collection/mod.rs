@@ -28,6 +28,7 @@ pub use hash::{Fields, Hash, HashRef, SmallHash};
 pub use hashed::{Hashed, HashedBuilder};
 pub use item::Item;
 pub use list::{BackListItems, End, LargeList, List, ListBlock, ListItems, ListRef, Rolling, SmallList};
+pub use list::{Sweep, Swept};
 pub use ordered::{Element, Ordered};
 pub use ordered_tree::{BackElements, Elements};
 pub use set::{Members, Set, SetRef, SmallSet};

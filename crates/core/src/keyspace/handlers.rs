@@ -11,7 +11,7 @@ use repligo_proto::command::{CommandId, named_at_compile_time};
 use repligo_proto::reply::ReplyWriter;
 
 use super::contexts::{Changed, ReadContext, WriteContext};
-use super::{hash, keys, set, strings};
+use super::{hash, keys, list, set, strings};
 use crate::command::{Arguments, CommandError};
 
 /// A read that is never long.
@@ -144,7 +144,13 @@ pub(super) fn by_arguments(_: &ReadContext<'_>, arguments: Arguments<'_>) -> usi
 }
 
 /// The handlers of every family.
-const FAMILIES: &[&[Handler]] = &[keys::HANDLERS, strings::HANDLERS, hash::HANDLERS, set::HANDLERS];
+const FAMILIES: &[&[Handler]] = &[
+    keys::HANDLERS,
+    strings::HANDLERS,
+    hash::HANDLERS,
+    list::HANDLERS,
+    set::HANDLERS,
+];
 
 /// The handler of each number.
 static BY_NUMBER: [Option<Handler>; CommandId::COUNT] = {

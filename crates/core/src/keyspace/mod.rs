@@ -27,6 +27,7 @@ mod keys;
 mod kind;
 mod known;
 mod lag;
+mod list;
 mod natural;
 mod random;
 mod scan;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::entry::{self, Entry};
 use super::rolling::Rolling;
+use super::sweep::{Found, Sweep, for_each_other};
 use crate::collection::element_digest;
 use crate::collection::item::Item;
 use crate::collection::tree::{Block, Sum, allocated, give_back, make_room};
@@ -13,6 +14,9 @@ pub(super) const BLOCK_BYTES_MAX: usize = 8 << 10;
 const BLOCK_BYTES_MIN: usize = BLOCK_BYTES_MAX / 4;
 /// Longest element in a block's buffer.
 pub(super) const INLINE_BYTES_MAX: usize = 1 << 10;
+/// So many bytes that are stored apart count as one of the block: it is freed at once, so they are a MiB at most, or a
+/// single element.
+const APART_PER_BYTE: usize = (1 << 20) / BLOCK_BYTES_MAX;
 
 /// A leaf.
 #[derive(Clone, Default)]
@@ -95,6 +99,11 @@ impl<'a> View<'a> {
     }
 }
 
+/// What an element that is stored apart counts for in its block, beside its entry.
+fn apart_bytes(element: &[u8]) -> usize {
+    size_of::<Arc<[u8]>>() + element.len() / APART_PER_BYTE
+}
+
 fn digest_of(item: Item<'_>) -> u128 {
     item.with(|bytes| element_digest(bytes, &[]))
 }
@@ -116,14 +125,15 @@ impl ListBlock {
     }
 
     fn used_bytes(&self) -> usize {
-        self.bytes.len() - self.start + self.long.len() * size_of::<Arc<[u8]>>()
+        let apart: usize = self.long.iter().map(|element| apart_bytes(element)).sum();
+        self.bytes.len() - self.start + apart
     }
 
     /// True if it can take this element without having to be split.
     pub(super) fn has_room(&self, element: &[u8]) -> bool {
         let more = match element.len() {
             length if length <= INLINE_BYTES_MAX => length + 5,
-            _ => 2 + size_of::<Arc<[u8]>>(),
+            _ => 2 + apart_bytes(element),
         };
         self.used_bytes() + more <= BLOCK_BYTES_MAX
     }
@@ -258,6 +268,30 @@ impl ListBlock {
         result
     }
 
+    /// What a sweep finds from this index on.
+    pub(super) fn find(&self, at: usize, sweep: Sweep<'_>) -> Found {
+        sweep.find(self.view(), at, self.count)
+    }
+
+    /// Takes the elements with these indices out, which ascend.
+    pub(super) fn remove_all(&mut self, indices: &[usize]) {
+        let mut others = Self {
+            bytes: Vec::with_capacity(self.bytes.len() - self.start),
+            ..Self::default()
+        };
+        for_each_other(self.view(), indices, |before, behind, item| {
+            let bytes = &self.bytes[self.start..][before.byte..behind.byte];
+            others.bytes.extend_from_slice(bytes);
+            others
+                .long
+                .extend_from_slice(&self.long[before.long..behind.long]);
+            others.count += 1;
+            others.sum = others.sum.join(Rolling::of(digest_of(item)));
+        });
+        others.close();
+        *self = others;
+    }
+
     /// Gives back what is unused.
     pub(super) fn close(&mut self) {
         self.bytes.drain(..self.start);
@@ -298,10 +332,13 @@ impl Block for ListBlock {
     fn split_off(&mut self, _is_last: bool) -> Self {
         let view = self.view();
         let half = self.used_bytes() / 2;
-        let (mut place, mut index) = (Place::default(), 0);
+        let (mut place, mut index, mut apart) = (Place::default(), 0, 0);
         let mut left = Rolling::default();
-        while index + 1 < self.count && (index == 0 || place.byte + place.long * 16 < half) {
+        while index + 1 < self.count && (index == 0 || place.byte + apart < half) {
+            let long = place.long;
             let Some(item) = view.next(&mut place) else { break };
+            let passed = &self.long[long..place.long];
+            apart += passed.iter().map(|element| apart_bytes(element)).sum::<usize>();
             left = left.join(Rolling::of(digest_of(item)));
             index += 1;
         }

@@ -109,16 +109,38 @@ impl LargeList {
         }
     }
 
-    /// The element with this index. O(log n), and O(1) near the ends.
-    pub fn get(&self, index: u64) -> Option<Item<'_>> {
+    /// The block of the element with this index, and its index there.
+    pub(super) fn block_of(&self, index: u64) -> (&ListBlock, usize) {
         match self.part(index) {
-            Part::Head(at) => self.head.get(at),
-            Part::Tail(at) => self.tail.get(at),
+            Part::Head(at) => (&self.head, at),
+            Part::Tail(at) => (&self.tail, at),
             Part::Tree(rank) => {
                 let mut route = ByRank(rank);
-                self.tree.block(&mut route).get(route.0 as usize)
+                let block = self.tree.block(&mut route);
+                (block, route.0 as usize)
             }
         }
+    }
+
+    /// Takes elements out of the block of the element with this index.
+    pub(super) fn edit_block_of(&mut self, index: u64, edit: impl FnOnce(&mut ListBlock)) {
+        match self.part(index) {
+            Part::Head(_) => edit(&mut self.head),
+            Part::Tail(_) => edit(&mut self.tail),
+            Part::Tree(rank) => {
+                self.tree.edit(ByRank(rank), |block, _| {
+                    edit(block);
+                    Edited::alone(())
+                });
+                self.tree_sum = self.tree.sum();
+            }
+        }
+    }
+
+    /// The element with this index. O(log n), and O(1) near the ends.
+    pub fn get(&self, index: u64) -> Option<Item<'_>> {
+        let (block, at) = self.block_of(index);
+        block.get(at)
     }
 
     /// Puts an element in front of the one with this index, or at the end. O(log n).
@@ -247,7 +269,10 @@ impl LargeList {
     }
 
     /// Gives up everything, to be freed in slices.
-    pub fn discard(self, remains: &mut Remains) {
+    pub fn discard(mut self, remains: &mut Remains) {
+        for end in [self.head, self.tail].into_iter().filter(|end| !end.is_empty()) {
+            self.tree.push_back(end);
+        }
         remains.add(self.tree);
     }
 

@@ -6,6 +6,7 @@ mod items;
 mod large;
 mod rolling;
 mod small;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ pub use items::{BackListItems, ListItems};
 pub use large::{End, LargeList};
 pub use rolling::Rolling;
 pub use small::SmallList;
+pub use sweep::{Sweep, Swept};
 
 use super::Item;
 use crate::packed::Corrupt;
@@ -120,6 +122,14 @@ impl List {
         match self {
             Self::Small(record) => small::trim(record, end, count),
             Self::Large(large) => large.trim(end, count),
+        }
+    }
+
+    /// Bytes of memory that it has allocated.
+    pub fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Small(record) => record.capacity(),
+            Self::Large(large) => large.memory_bytes(),
         }
     }
 

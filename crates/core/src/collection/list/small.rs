@@ -3,6 +3,7 @@
 use super::block::{Place, View};
 use super::entry;
 use super::large::End;
+use super::sweep::{Sweep, Swept, for_each_other};
 use crate::collection::SMALL_LIST_BYTES_MAX;
 use crate::collection::item::Item;
 use crate::packed::{Corrupt, corrupt, take_array};
@@ -115,6 +116,22 @@ pub(super) fn remove<R>(record: &mut Vec<u8>, index: usize, show: impl FnOnce(It
     record.drain(HEAD_BYTES + start.byte..HEAD_BYTES + end.byte);
     set_count(record, count);
     Some(result)
+}
+
+/// Takes out what equals a given element, as [`super::List::sweep`] does.
+pub(super) fn sweep(record: &mut Vec<u8>, at: u64, sweep: Sweep<'_>) -> Swept {
+    let small = SmallList::new(record);
+    let (found, swept) = small.find(at, sweep);
+    if swept.removed > 0 {
+        let mut others = Vec::with_capacity(record.len());
+        others.extend_from_slice(&record[..HEAD_BYTES]);
+        for_each_other(small.view(), &found.indices, |before, behind, _| {
+            others.extend_from_slice(&small.entries[before.byte..behind.byte]);
+        });
+        set_count(&mut others, small.count - found.indices.len());
+        *record = others;
+    }
+    swept
 }
 
 /// Removes up to `count` elements at an end; returns how many.

@@ -80,6 +80,7 @@ fn step(random: &mut Random, list: &mut List, model: &mut VecDeque<Vec<u8>>, gro
                 })
             });
         }
+        17 if length > 0 && random.below(8) == 0 => swept(random, list, model),
         7..=13 if !growing => {
             let seen = list.pop(end, |item| item.to_vec());
             assert_eq!(
@@ -101,6 +102,71 @@ fn step(random: &mut Random, list: &mut List, model: &mut VecDeque<Vec<u8>>, gro
         }
     }
     assert!(!list.set(model.len() as u64, b"x"));
+}
+
+/// Takes elements that equal one of the list out, from an end on.
+fn swept(random: &mut Random, list: &mut List, model: &mut VecDeque<Vec<u8>>) {
+    let element = model[random.below(model.len() as u64) as usize].clone();
+    let from = [End::Head, End::Tail][random.below(2) as usize];
+    let count = [1, 2, u64::MAX][random.below(3) as usize];
+    let (mut at, mut removed) = (if from == End::Head { 0 } else { list.as_ref().len() }, 0);
+    loop {
+        let sweep = Sweep {
+            element: &element,
+            from,
+            count: count - removed,
+        };
+        let part = list.sweep(at, sweep);
+        removed += part.removed;
+        if part.looked == 0 {
+            break;
+        }
+        at = match from {
+            End::Head => at + part.looked - part.removed,
+            End::Tail => at - part.looked,
+        };
+    }
+    let mut indices: Vec<_> = (0..model.len())
+        .filter(|index| model[*index] == element)
+        .collect();
+    if from == End::Head {
+        indices.reverse();
+    }
+    let indices = indices.split_off(indices.len().saturating_sub(count.min(1 << 20) as usize));
+    assert_eq!(removed, indices.len() as u64);
+    let mut index = 0;
+    model.retain(|_| {
+        index += 1;
+        !indices.contains(&(index - 1))
+    });
+}
+
+#[test]
+fn a_sweep_makes_each_block_anew_at_most_once() {
+    let mut list = LargeList::default();
+    for number in 0..100_000u32 {
+        list.push(End::Tail, if number % 2 == 0 { b"even" } else { b"odd" });
+    }
+    let (mut list, blocks) = (List::Large(Box::new(list)), 100_000 * 6 / (8 << 10));
+    visits::take();
+    let (mut at, mut parts) = (0, 0);
+    let sweep = Sweep {
+        element: b"odd",
+        from: End::Head,
+        count: u64::MAX,
+    };
+    loop {
+        let swept = list.sweep(at, sweep);
+        if swept.looked == 0 {
+            break;
+        }
+        at += swept.looked - swept.removed;
+        parts += 1;
+    }
+    assert_eq!((at, list.as_ref().len()), (50_000, 50_000));
+    assert!((blocks / 2..2 * blocks).contains(&parts), "{parts} of {blocks}");
+    let visited = visits::take();
+    assert!(visited < 10 * blocks, "{visited}");
 }
 
 #[test]
@@ -167,6 +233,24 @@ fn the_ends_of_a_list_are_cheap_and_its_middle_is_not_far() {
     list.discard(&mut remains);
     let slices = (0..1_000).take_while(|_| !remains.free(4)).count();
     assert!((15..50).contains(&slices), "{slices}");
+}
+
+#[test]
+fn long_elements_are_freed_by_their_bytes_not_by_their_number() {
+    let mut list = LargeList::default();
+    for _ in 0..200 {
+        list.push(End::Tail, &vec![1; 100_000]);
+    }
+    let mut remains = Remains::default();
+    list.discard(&mut remains);
+    let full = remains.memory_bytes();
+    assert!(full > 200 * 100_000, "the ends are among it: {full}");
+    let mut before = full;
+    while !remains.free(16) {
+        let left = remains.memory_bytes();
+        assert!(before - left < 2 << 20, "{before} to {left}");
+        before = left;
+    }
 }
 
 #[test]

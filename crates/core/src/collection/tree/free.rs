@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use super::{Block, Node, Tree};
 
+/// A node with more than this has parts of its own, and counts for several.
+const NODE_BYTES_MAX: usize = 32 << 10;
+
 /// What is left of trees that nobody reads any more.
 #[derive(Default)]
 pub struct Remains {
@@ -30,8 +33,9 @@ where
         while count > 0
             && let Some(node) = self.nodes.pop()
         {
-            count -= 1;
-            self.bytes = self.bytes.saturating_sub(node.bytes());
+            let bytes = node.bytes();
+            count = count.saturating_sub((bytes / NODE_BYTES_MAX).max(1));
+            self.bytes = self.bytes.saturating_sub(bytes);
             // What a clone shares stays, with everything below it.
             if let Some(Node::Inner(inner)) = Arc::into_inner(node) {
                 self.nodes

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use repligo_proto::reply::ReplyWriter;
 
 use super::{Fixture, START_MS, requests};
-use crate::collection::{HashRef, Hashed, SetRef};
+use crate::collection::{End, HashRef, Hashed, LargeList, ListRef, SetRef};
 use crate::keyspace::database::Database;
 use crate::keyspace::digest::{KeyDigest, content};
 use crate::keyspace::typed::TypedRef;
@@ -53,6 +53,7 @@ fn command() -> impl Strategy<Value = String> {
         key().prop_map(|key| format!("HINCRBY {key} n 3")),
         key().prop_map(|key| format!("HSETNX {key} f1 v")),
         set_step(),
+        list_step(),
         Just("FLUSHDB".to_owned()),
     ]
 }
@@ -77,6 +78,31 @@ fn set_step() -> impl Strategy<Value = String> {
         (key(), key(), key()).prop_map(|(to, one, other)| format!("SUNIONSTORE {to} {one} {other}")),
         (key(), key(), key()).prop_map(|(to, one, other)| format!("SINTERSTORE {to} {one} {other}")),
         (key(), key(), key()).prop_map(|(to, one, other)| format!("SDIFFSTORE {to} {one} {other}")),
+    ]
+}
+
+/// Lists of both forms, changed at their ends and in between.
+fn list_step() -> impl Strategy<Value = String> {
+    let elements = (0..3usize, 1..60usize, 1..400usize).prop_map(|(kind, count, length)| {
+        let elements: Vec<_> = (0..count)
+            .map(|number| match kind {
+                0 => (number % 7).to_string(),
+                1 => "e".repeat(length),
+                _ => "long".repeat(length * usize::from(number == 3)) + "x",
+            })
+            .collect();
+        elements.join(" ")
+    });
+    prop_oneof![
+        (key(), elements.clone()).prop_map(|(key, elements)| format!("RPUSH {key} {elements}")),
+        (key(), elements).prop_map(|(key, elements)| format!("LPUSH {key} {elements}")),
+        (key(), 0..90u8).prop_map(|(key, count)| format!("LPOP {key} {count}")),
+        (key(), 0..90u8).prop_map(|(key, count)| format!("RPOP {key} {count}")),
+        (key(), key()).prop_map(|(from, to)| format!("RPOPLPUSH {from} {to}")),
+        (key(), -40..40i8).prop_map(|(key, index)| format!("LSET {key} {index} other")),
+        (key(), 0..7u8).prop_map(|(key, pivot)| format!("LINSERT {key} BEFORE {pivot} new")),
+        (key(), -3..3i8, 0..7u8).prop_map(|(key, count, element)| format!("LREM {key} {count} {element}")),
+        (key(), 0..30u8, 0..30u8).prop_map(|(key, start, behind)| format!("LTRIM {key} {start} -{behind}")),
     ]
 }
 
@@ -114,9 +140,16 @@ fn take(fixture: &mut Fixture, step: &Step) {
     }
 }
 
-/// A large hash or set as its fields or members and values in an order of their own; any other value as it is.
+/// A large hash or set as its fields or members and values in an order of their own, a large list as its elements; any
+/// other value as it is.
 fn value_of(database: &Database, entry: &EntryRef<'_>) -> Vec<u8> {
     let collections = database.collections();
+    if let Some(ListRef::Large(list)) = ListRef::of(entry, collections) {
+        let mut bytes = Vec::new();
+        let elements = list.from(0);
+        elements.for_each(|element| element.with(|element| put_bytes(&mut bytes, element)));
+        return bytes;
+    }
     let mut fields: Vec<_> = if let Some(HashRef::Large(hash)) = HashRef::of(entry, collections) {
         hash.from(0).map(|field| (field.key, field.value)).collect()
     } else if let Some(SetRef::Large(set)) = SetRef::of(entry, collections) {
@@ -151,8 +184,16 @@ fn recomputed(keyspace: &Keyspace) -> u128 {
         if !kind::is_large(meta.kind) {
             return key_digest.entry(value, content(value), *meta);
         }
-        let mut hash = Hashed::<true>::new(HashSeed::from_number(3));
         let mut rest = &value[..];
+        if meta.kind == kind::LIST_LARGE {
+            let mut list = LargeList::default();
+            while !rest.is_empty() {
+                list.push(End::Tail, take_bytes(&mut rest).expect("they were put"));
+            }
+            let content = key_digest.of_content(list.digest());
+            return key_digest.meta(8, *meta).wrapping_add(content);
+        }
+        let mut hash = Hashed::<true>::new(HashSeed::from_number(3));
         while !rest.is_empty() {
             let field = take_bytes(&mut rest).expect("they were put");
             hash.insert(field, take_bytes(&mut rest).expect("they were put"));
@@ -259,14 +300,11 @@ proptest! {
     }
 }
 
-#[test]
-fn a_snapshot_cuts_inside_a_large_hash_and_goes_on_while_it_changes() {
+/// Fills a key, takes a snapshot while it changes, goes and everything goes, and compares.
+fn check_cuts(fill: impl Fn(usize) -> String, change: impl Fn(usize) -> String) {
     let mut fixture = seeded();
-    let pairs: Vec<_> = (0..20_000).map(|at| format!("field:{at} value:{at}")).collect();
-    for pairs in pairs.chunks(500) {
-        fixture.run(&format!("HSET large {}", pairs.join(" ")));
-    }
-    fixture.run("HSET small a 1 ; SET string x");
+    (0..40).for_each(|part| drop(fixture.run(&fill(part))));
+    fixture.run("HSET small a 1 ; SET string x ; RPUSH list a 1");
     let (expect, digest) = (contents(&fixture.keyspace), fixture.keyspace.digest());
     let mut keyspace = std::mem::take(&mut fixture.keyspace);
     let mut turn = 0;
@@ -277,7 +315,7 @@ fn a_snapshot_cuts_inside_a_large_hash_and_goes_on_while_it_changes() {
             20 => "RENAME large renamed".to_owned(),
             30 => "DEL renamed".to_owned(),
             40 => "FLUSHALL".to_owned(),
-            _ => format!("HSET large field:{turn} changed ; HDEL large field:{}", turn * 3),
+            _ => change(turn),
         });
         fixture.keyspace.release();
         std::mem::swap(&mut fixture.keyspace, keyspace);
@@ -290,6 +328,35 @@ fn a_snapshot_cuts_inside_a_large_hash_and_goes_on_while_it_changes() {
         keyspace.release();
     }
     assert!(keyspace.memory().allocated < 400_000, "{:?}", keyspace.memory());
+}
+
+#[test]
+fn a_snapshot_cuts_inside_a_large_hash_and_goes_on_while_it_changes() {
+    check_cuts(
+        |part| {
+            let pairs = (part * 500..(part + 1) * 500).map(|at| format!("field:{at} value:{at}"));
+            format!("HSET large {}", pairs.collect::<Vec<_>>().join(" "))
+        },
+        |turn| format!("HSET large field:{turn} changed ; HDEL large field:{}", turn * 3),
+    );
+}
+
+#[test]
+fn a_snapshot_cuts_inside_a_large_list_and_goes_on_while_it_changes() {
+    check_cuts(
+        |part| {
+            let elements = (part * 500..(part + 1) * 500).map(|at| format!("element:{at}"));
+            format!("RPUSH large {}", elements.collect::<Vec<_>>().join(" "))
+        },
+        |turn| {
+            format!(
+                "LPUSH large x y ; RPOP large 7 ; LSET large {} changed ; LREM large -1 element:{} ; \
+                 LTRIM large {turn} -1",
+                turn * 90,
+                turn * 200
+            )
+        },
+    );
 }
 
 #[test]

@@ -51,6 +51,7 @@ fn prepared() -> Fixture {
     fixture.run("MSET a 1 b 2 c 3 d 4 e 5 ; SET volatile x PX 100 ; SET gone x PX 1");
     fixture.run(&format!("SET large {}", "y".repeat(5000)));
     fixture.run("HSET h a 1 b 2 c 3");
+    fixture.run("RPUSH l a b a c a 1 b ; RPUSH m x");
     fixture.run("SADD s 1 2 3 4 5 ; SADD t 4 5 6 x ; SADD u 5 x y");
     fixture.keyspace.set_time(fixture.keyspace.time_ms() + 1);
     fixture
@@ -109,6 +110,35 @@ fn a_command_in_slices_does_what_it_does_at_once() {
         "SUNIONSTORE new s t u",
         "SDIFFSTORE s s s",
         "SDIFFSTORE new t u",
+        "RPUSH l x y z x",
+        "LPUSH new x y z x",
+        "RPUSH a x y",
+        "LPUSHX l x y z",
+        "RPUSHX new x y z",
+        "LPOP l 3",
+        "RPOP l 9",
+        "RPOP l",
+        "LPOP nothing 3",
+        "LPOP a 2",
+        "LMPOP 3 nothing new l RIGHT COUNT 4",
+        "LMPOP 2 m l LEFT COUNT 4",
+        "LMPOP 2 nothing new LEFT",
+        "LMPOP 2 nothing a LEFT",
+        "LRANGE l 1 -2",
+        "LRANGE nothing 0 -1",
+        "LTRIM l 2 -3",
+        "LTRIM l 5 2",
+        "LTRIM l 0 -1",
+        "LTRIM nothing 0 -1",
+        "LPOS l a COUNT 0",
+        "LPOS l a RANK -2 COUNT 2",
+        "LPOS l b RANK 2 MAXLEN 5",
+        "LINSERT l AFTER c new",
+        "LINSERT l BEFORE nothing new",
+        "LREM l 2 a",
+        "LREM l -2 a",
+        "LREM l 0 b",
+        "LREM m 0 x",
     ] {
         let source = encoded(script);
         for steps in [1, 2, 3, 7, 1000] {
@@ -339,6 +369,75 @@ fn zeros_behind_a_short_value_take_no_steps_and_count_as_if_they_were_written() 
         let mut at_once = prepared();
         at_once.keyspace.apply(&command, &mut ReplyWriter::discard());
         assert_eq!(fixture.keyspace.digest(), at_once.keyspace.digest(), "{script}");
+    }
+}
+
+/// A million elements, `x` at every hundredth place.
+fn long_list() -> Fixture {
+    let mut fixture = Fixture::new();
+    for thousand in 0..1000 {
+        let elements = (0..1000).map(|number| match number % 100 {
+            99 => "x".to_owned(),
+            _ => (thousand * 1000 + number).to_string(),
+        });
+        let elements: Vec<_> = elements.collect();
+        fixture.run(&format!("RPUSH long {}", elements.join(" ")));
+    }
+    fixture
+}
+
+#[test]
+fn a_command_over_a_million_elements_takes_a_bounded_part_of_them_in_each_slice() {
+    // About so many elements, or blocks of some hundreds of them, are passed for one step.
+    const PER_SLICE: usize = 8 * SLICE_STEPS + 4096;
+    let mut fixture = long_list();
+    for (script, expected, passed) in [
+        ("LPOS long 999998", ":999998", 1_000_000),
+        ("LPOS long nothing RANK -1 COUNT 0", "*0", 1_000_000),
+        ("LINSERT long BEFORE 999998 new", ":1000001", 1_000_000),
+        ("LINSERT long AFTER nothing new", ":-1", 1_000_000),
+        ("LREM long 0 x", ":10000", 1_000_000),
+        ("LREM long -1 1", ":1", 990_000),
+        ("LTRIM long 400000 -400001", "+OK", 800_000),
+        ("LRANGE long 0 -1", "*190000", 190_000),
+    ] {
+        let source = encoded(script);
+        let command = Command::decode(&mut &source[..]).expect("just encoded");
+        assert!(fixture.keyspace.is_wide(&command), "{script}");
+        let task = Keyspace::begin(&command, &source);
+        let (reply, slices) = run_counted(&mut fixture.keyspace, task, SLICE_STEPS);
+        assert!(
+            reply.starts_with(format!("{expected}\r\n").as_bytes()),
+            "{script}: {}",
+            String::from_utf8_lossy(&reply[..20.min(reply.len())])
+        );
+        assert!(slices >= passed / PER_SLICE, "{script}: {slices}");
+    }
+}
+
+#[test]
+fn a_long_list_that_goes_is_given_back_in_pieces_and_counted_until_it_is() {
+    for script in ["DEL long", "SET long x", "LTRIM long 1 0", "FLUSHALL"] {
+        let mut fixture = long_list();
+        let full = fixture.keyspace.memory().allocated;
+        assert!(full > 3_000_000, "{full}");
+        if script.starts_with("LTRIM") {
+            let source = encoded(script);
+            let command = Command::decode(&mut &source[..]).expect("just encoded");
+            let task = Keyspace::begin(&command, &source);
+            let (_, slices) = run_counted(&mut fixture.keyspace, task, 64);
+            assert!(slices > 100, "{slices}");
+        } else {
+            fixture.run(script);
+            assert!(fixture.keyspace.memory().allocated > full / 2, "{script}");
+            let mut releases = 0;
+            while fixture.keyspace.is_releasing() {
+                fixture.keyspace.release();
+                releases += 1;
+            }
+            assert!(releases > 0, "{script}");
+        }
+        assert!(fixture.keyspace.memory().allocated < full / 10, "{script}");
     }
 }
 

@@ -8,6 +8,7 @@ mod expiry;
 mod hash;
 mod introspection;
 mod keys;
+mod list;
 mod repligo;
 mod server;
 mod set;
@@ -24,7 +25,7 @@ mod prelude {
     pub(super) use super::super::spec::category;
     pub(super) use super::super::spec::category::{CONNECTION, DANGEROUS, KEYSPACE, STRING, TRANSACTION};
     pub(super) use super::super::spec::flag::*;
-    pub(super) use super::super::spec::{Deprecation, Group, KeySpec, Spec};
+    pub(super) use super::super::spec::{Argument, Deprecation, Group, KeySpec, KeyUse, Spec};
     pub(super) use super::{
         ALL, BOTH, KEY, ONE, PAIRS, SECOND, block, counted_keys, key_use, one_of, row, token, value,
     };
@@ -64,7 +65,7 @@ const PAIRS: KeySpec = KeySpec {
 /// The argument `key`.
 const KEY: Argument = value("key", ArgumentKind::Key(0));
 
-const CHAPTERS: [&[Spec]; 11] = [
+const CHAPTERS: [&[Spec]; 12] = [
     connection::COMMANDS,
     server::COMMANDS,
     introspection::COMMANDS,
@@ -73,6 +74,7 @@ const CHAPTERS: [&[Spec]; 11] = [
     strings::COMMANDS,
     counters::COMMANDS,
     hash::COMMANDS,
+    list::COMMANDS,
     set::COMMANDS,
     transactions::COMMANDS,
     repligo::COMMANDS,
