@@ -11,7 +11,7 @@ import pytest
 
 from support.nodes import Cluster
 from support.resp import encode
-from support.waiting import wait_until
+from support.waiting import quickest, wait_until
 from support.wire import Closed, Connection
 
 IDLE = 10_000
@@ -33,9 +33,11 @@ def others_are_unharmed(server):
     with server.connect() as other:
         other.ask("SET", "other", "here")
         yield
-        start = time.monotonic()
-        assert other.ask("GET", "other") == b"here"
-        assert time.monotonic() - start < 2
+
+        def answered():
+            assert other.ask("GET", "other") == b"here"
+
+        assert quickest(answered) < 2
     assert server.pid == pid
 
 
@@ -143,15 +145,15 @@ def test_a_pipeline_whose_replies_nobody_reads(server, behind_writes):
         request = encode(("GET", "large")) * 2_000
         if behind_writes:
             request = encode(("SET", "small", "x")) + request
-        peak, slowest, over = before, 0.0, threading.Event()
+        peak, took, over = before, [], threading.Event()
 
         def watch():
-            nonlocal peak, slowest
+            nonlocal peak
             while not over.is_set():
                 start = time.monotonic()
                 other.ask("SET", "served", "meanwhile")
                 assert other.ask("GET", "served") == b"meanwhile"
-                slowest = max(slowest, time.monotonic() - start)
+                took.append(time.monotonic() - start)
                 peak = max(peak, memory(server))
                 time.sleep(0.005)
 
@@ -167,7 +169,8 @@ def test_a_pipeline_whose_replies_nobody_reads(server, behind_writes):
     assert sent < 64 * _MIB, "requests are not read without an end"
     # One round of replies that ride on a write, and the unsent bytes.
     assert peak < before + 64 * _MIB, (before, peak, sent)
-    assert slowest < 1.0
+    # Whom the pipeline held up would wait most of the time; a busy machine delays a few.
+    assert sorted(took)[len(took) * 9 // 10] < 1.0, sorted(took)[-5:]
     wait_until("the memory is given back", lambda: memory(server) < before + 32 * _MIB)
 
 

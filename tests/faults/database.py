@@ -1,7 +1,13 @@
-"""A SQLite database and the configuration that maps keys to its tables."""
+"""A SQLite database, the configuration that maps keys to its tables, and nodes that have both."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
+
+from support.nodes import Cluster
+
+# The file itself, and what SQLite keeps beside it.
+SIDE_FILES = ("", "-wal", "-shm")
 
 
 class Database:
@@ -49,3 +55,25 @@ class Database:
         finally:
             connection.close()
         return {prefix + name.encode(): value for name, value in found}
+
+    @contextlib.contextmanager
+    def gone(self):
+        """The database is moved away for a while."""
+        away = self.path.with_name("away")
+        away.mkdir()
+        for suffix in SIDE_FILES:
+            file = self.path.with_name(self.path.name + suffix)
+            if file.exists():
+                file.rename(away / file.name)
+        yield
+        for file in away.iterdir():
+            file.rename(self.path.parent / file.name)
+        away.rmdir()
+
+
+@contextlib.contextmanager
+def mapped_cluster(directory, nodes=3, **settings):
+    """Nodes with one mapped keyspace, `item:{name:text}`, and its database."""
+    database = Database(directory, {"items": "item:"}, **settings)
+    with Cluster(directory, nodes=nodes, options=("--config", database.config)) as cluster:
+        yield cluster, database

@@ -2,18 +2,15 @@
 
 import pytest
 
-from faults.database import Database
-from support.nodes import Cluster
+from faults.database import mapped_cluster
 from support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def mapped(tmp_path_factory):
     """A cluster with a mapped keyspace, and its database."""
-    directory = tmp_path_factory.mktemp("invalidate")
-    database = Database(directory, {"items": "item:"}, statement_timeout="5s", flush_deadline="30s")
-    with Cluster(directory, options=("--config", database.config)) as cluster:
-        yield cluster, database
+    with mapped_cluster(tmp_path_factory.mktemp("invalidate")) as pair:
+        yield pair
 
 
 def change(database, name, value):

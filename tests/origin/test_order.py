@@ -2,19 +2,16 @@
 
 import pytest
 
-from faults.database import Database
-from support.nodes import Cluster
+from faults.database import mapped_cluster
 from support.resp import encode
 
 
 @pytest.fixture(scope="module")
 def mapped(tmp_path_factory):
     """A single node with a mapped table whose values are unique, and its database."""
-    directory = tmp_path_factory.mktemp("order")
-    database = Database(directory, {"items": "item:"})
-    with database.open() as connection:
-        connection.execute("CREATE UNIQUE INDEX one_of_each ON items(value)")
-    with Cluster(directory, nodes=1, options=("--config", database.config)) as cluster:
+    with mapped_cluster(tmp_path_factory.mktemp("order"), nodes=1) as (cluster, database):
+        with database.open() as connection:
+            connection.execute("CREATE UNIQUE INDEX one_of_each ON items(value)")
         yield cluster, database
 
 

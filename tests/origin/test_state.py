@@ -1,6 +1,5 @@
 """Whether its database answers can be seen at every node: status, pages, INFO, metrics and the log."""
 
-import contextlib
 import json
 import subprocess
 import urllib.error
@@ -8,35 +7,17 @@ import urllib.request
 
 import pytest
 
-from faults.database import Database
-from support.nodes import Cluster, binary
+from faults.database import mapped_cluster
+from support.nodes import binary
 from support.waiting import wait_until
-
-_SIDE_FILES = ("", "-wal", "-shm")
 
 
 @pytest.fixture(scope="module")
 def mapped(tmp_path_factory):
     """A cluster with a mapped keyspace, and its database."""
-    directory = tmp_path_factory.mktemp("state")
-    database = Database(directory, {"items": "item:"}, statement_timeout="1s", flush_deadline="3s")
-    with Cluster(directory, options=("--config", database.config)) as cluster:
-        yield cluster, database
-
-
-@contextlib.contextmanager
-def gone(database):
-    """The database is moved away for a while."""
-    away = database.path.with_name("away")
-    away.mkdir()
-    for suffix in _SIDE_FILES:
-        file = database.path.with_name(database.path.name + suffix)
-        if file.exists():
-            file.rename(away / file.name)
-    yield
-    for file in away.iterdir():
-        file.rename(database.path.parent / file.name)
-    away.rmdir()
+    settings = {"statement_timeout": "1s", "flush_deadline": "3s"}
+    with mapped_cluster(tmp_path_factory.mktemp("state"), **settings) as pair:
+        yield pair
 
 
 def page(node, path):
@@ -74,7 +55,7 @@ def test_a_database_that_is_gone_is_seen_everywhere_and_so_is_its_return(mapped)
         wait_until("all is well", lambda n=node: status(n)["health"] == "healthy", 20)
         assert page(node, "/healthz?level=origin")[0] == 200
     # Nobody writes or reads a mapped key: the leader finds out by itself.
-    with gone(database):
+    with database.gone():
         for node in cluster.nodes:
             wait_until("it is seen", lambda n=node: status(n)["health"] == "degraded", 30)
             report = status(node)["origin"]

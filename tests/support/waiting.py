@@ -24,3 +24,13 @@ def wait_until(what, check, seconds=10.0, pause=0.01):
         if time.monotonic() >= deadline:
             raise Late(f"{what}: not within {seconds} s{reason}")
         time.sleep(pause)
+
+
+def quickest(action, attempts=3):
+    """Seconds of the fastest of a few attempts: what always takes long is found, a moment of a busy machine is not."""
+    took = []
+    for _ in range(attempts):
+        start = time.monotonic()
+        action()
+        took.append(time.monotonic() - start)
+    return min(took)

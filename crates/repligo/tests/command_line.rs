@@ -72,7 +72,11 @@ fn wrong_usage_exits_with_2_and_says_what_was_meant() {
         2,
         &["none of noeviction, allkeys-lfu", "did you mean"],
     );
-    check(&["serve", "--join", "127.0.0.1:1"], 2, &["not yet", "--cluster"]);
+    check(
+        &["serve", "--join", "127.0.0.1:1"],
+        2,
+        &["no flag --join", "do: ", "--cluster"],
+    );
     check(
         &["serve", "--config", "/nowhere.toml"],
         2,
@@ -174,35 +178,6 @@ fn config_check_looks_into_the_database() {
         .query_row("PRAGMA journal_mode", [], |row| row.get(0))
         .expect("a mode");
     assert_eq!(journal, "delete", "a check changes nothing");
-}
-
-#[test]
-fn five_thousand_keyspaces_are_checked_within_seconds() {
-    use std::fmt::Write as _;
-    let folder = Folder::new("many");
-    let mut text = String::from("[origin.main]\nurl = \"sqlite:app.db\"\n");
-    for number in 0..5_000 {
-        let _ = write!(
-            text,
-            "[[keyspace]]\nname = \"k{number}\"\npattern = \"k{number}:{{id:int}}\"\norigin = \"main\"\n\
-             table = \"t{number}\"\nvalue = \"raw\"\nvalue_column = \"body\"\n"
-        );
-    }
-    let file = folder.file("many.toml", &text);
-    let connection =
-        rusqlite::Connection::open(std::path::Path::new(&file).with_file_name("app.db")).expect("it");
-    connection.execute_batch("BEGIN").expect("a transaction");
-    for number in 0..5_000 {
-        let sql = format!("CREATE TABLE t{number}(id INTEGER PRIMARY KEY, body)");
-        connection.execute_batch(&sql).expect("a table");
-    }
-    connection.execute_batch("COMMIT").expect("a commit");
-    let began = std::time::Instant::now();
-    check(&["config", "check", "--file-only", &file], 0, &["5000 keyspaces"]);
-    check(&["config", "check", &file], 0, &["5000 keyspaces"]);
-    // It took 30 s before; an idle machine needs one or two.
-    let took = began.elapsed();
-    assert!(took.as_secs() < 15, "{took:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use super::flags;
 use crate::config::keys::KEYS;
 use crate::config::layers::Sources;
 use crate::config::redis;
@@ -17,12 +18,10 @@ Exit codes: 0 success; 1 it ran and failed, or the answer is no (status: degrade
 /// A file without a flag, as redis-server takes it.
 const STRAY_FILE: &str = "stray-file";
 
-/// Flags in front of `serve` that exist in the design but not in this version: (flag, text).
-const NOT_YET_FLAGS: &[(&str, &str)] = &[(
-    "join",
-    "not yet: a running cluster cannot take in nodes until membership changes exist; \
-     start all nodes with the same --cluster line instead",
-)];
+/// How other servers let a node join, and what to do here.
+const JOIN: &str = "join";
+const JOIN_REMEDY: &str = "start it with --name and a --cluster line that names it and the members: it asks to join \
+     by itself (docs/operations.md, Members)";
 
 /// The whole command line.
 pub fn command() -> Command {
@@ -77,9 +76,7 @@ fn with_node_flags(command: Command) -> Command {
             arg.value_name(key.value_name).allow_hyphen_values(true)
         });
     }
-    for (flag, _) in NOT_YET_FLAGS {
-        command = command.arg(Arg::new(*flag).long(*flag).value_name("H:P").hide(true));
-    }
+    command = command.arg(Arg::new(JOIN).long(JOIN).value_name("H:P").hide(true));
     for flag in redis::settings() {
         let taken = Arg::new(flag).long(flag).hide(true).num_args(0..=2);
         command = command.arg(taken.allow_hyphen_values(true));
@@ -90,12 +87,12 @@ fn with_node_flags(command: Command) -> Command {
 /// What the flags and this process's environment say.
 ///
 /// # Errors
-/// The text for a flag that exists in the design but not yet here.
+/// The text for a flag that other servers have.
 pub fn node_sources(matches: &ArgMatches) -> Result<Sources, String> {
-    for (flag, text) in NOT_YET_FLAGS {
-        if matches.get_one::<String>(flag).is_some() {
-            return Err(format!("--{flag}: {text}"));
-        }
+    if matches.contains_id(JOIN) {
+        return Err(format!(
+            "there is no flag --{JOIN}\n  where: flag --{JOIN}\n  do: {JOIN_REMEDY}"
+        ));
     }
     for setting in redis::settings() {
         let instead = redis::instead(setting).filter(|_| matches.contains_id(setting));
@@ -128,13 +125,6 @@ pub fn node_sources(matches: &ArgMatches) -> Result<Sources, String> {
         flags,
         environment: std::env::vars_os().collect(),
     })
-}
-
-fn json_flag() -> Arg {
-    Arg::new("json")
-        .long("json")
-        .action(ArgAction::SetTrue)
-        .help("Print JSON for scripts")
 }
 
 fn dev() -> Command {
@@ -197,6 +187,7 @@ fn demo() -> Command {
         .arg(Arg::new("headless").long("headless").action(ArgAction::SetTrue).help("Print progress lines instead of the live view"))
         .arg(Arg::new("stay").long("stay").action(ArgAction::SetTrue).help("Leave the cluster running after the verdict until ^C, and say what to try"))
         .arg(Arg::new("dir").long("dir").value_name("DIR").help("Keep data, logs and history.jsonl here (default: a temporary folder)"))
+        .arg(Arg::new("overwrite").long("overwrite").action(ArgAction::SetTrue).help("Empty DIR first, which holds an earlier demo"))
         .arg(Arg::new("origin").long("origin").value_name("URL").help("Database of the write-through keyspace, sqlite:PATH (default: in the folder)"))
 }
 
@@ -222,7 +213,7 @@ fn status() -> Command {
                 .value_name("FILE")
                 .help("File with the password of the node; it wins over --password"),
         )
-        .arg(json_flag())
+        .arg(flags::json())
         .arg(
             Arg::new("addr")
                 .long("addr")
@@ -256,20 +247,20 @@ fn config() -> Command {
                         .action(ArgAction::SetTrue)
                         .help("Do not look into the databases, for a machine that has none of them"),
                 )
-                .arg(json_flag()),
+                .arg(flags::json()),
         )
         .subcommand(
             with_node_flags(
                 Command::new("show").about("Show every key with its value and where it comes from"),
             )
-            .arg(json_flag()),
+            .arg(flags::json()),
         )
 }
 
 fn version() -> Command {
     Command::new("version")
         .about("Show version and platform")
-        .arg(json_flag())
+        .arg(flags::json())
 }
 
 fn completions() -> Command {
@@ -383,7 +374,10 @@ mod tests {
     #[test]
     fn join_is_refused_with_the_way_out() {
         let matches = parse_words(&["repligo", "serve", "--join", "h:1"]).expect("known flag");
-        let text = node_sources(matches.subcommand_matches("serve").expect("serve")).expect_err("not yet");
-        assert!(text.contains("not yet") && text.contains("--cluster"), "{text}");
+        let text = node_sources(matches.subcommand_matches("serve").expect("serve")).expect_err("refused");
+        assert!(
+            text.contains("where: flag --join") && text.contains("--cluster"),
+            "{text}"
+        );
     }
 }

@@ -180,9 +180,15 @@ fn write_pair(folder: &Path, name: &str, certificate: &str, key: &str) -> Result
         ));
     }
     private::create_dir_all(folder)
-        .map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
-    for (path, text) in paths.iter().zip([certificate, key]) {
-        write_new(path, text).map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
-    }
+        .and_then(|()| {
+            let mut files = paths.iter().zip([certificate, key]);
+            files.try_for_each(|(path, text)| write_new(path, text))
+        })
+        .map_err(|error| {
+            format!(
+                "{} cannot be written: {error}\n  do: give a folder that you may write with --out",
+                folder.display()
+            )
+        })?;
     Ok(paths)
 }

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 use serde_json::Value;
 
 use super::wire::{Connection, WireError};
@@ -41,12 +41,9 @@ pub fn command() -> Command {
                 .help("Password of the node"),
         )
         .subcommand(
-            Command::new("nodes").about("List the members").arg(
-                Arg::new("json")
-                    .long("json")
-                    .action(ArgAction::SetTrue)
-                    .help("Print JSON"),
-            ),
+            Command::new("nodes")
+                .about("List the members")
+                .arg(super::flags::json()),
         )
         .subcommand(
             Command::new("add")
@@ -143,16 +140,14 @@ fn ask(address: &str, password: Option<&str>, words: &[String]) -> Result<String
             Err(WireError::Refused(text)) => {
                 if let Some((_, leader)) = text.split_once("ask the leader at ") {
                     leader.clone_into(&mut at);
+                } else if text.contains("AUTH") {
+                    return Err(super::status::explain(&at, &WireError::Refused(text), &[]));
                 } else if !text.starts_with("TRYAGAIN") {
                     return Err(text.trim_start_matches("ERR ").to_owned());
                 }
                 text
             }
-            Err(error) if at == address => {
-                return Err(format!(
-                    "{error}: start the node, or give the RESP address of another one with --addr"
-                ));
-            }
+            Err(error) if at == address => return Err(super::status::explain(address, &error, &[])),
             Err(error) => {
                 address.clone_into(&mut at);
                 error.to_string()

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::serve;
 use crate::config::error::{Problem, Problems};
 use crate::config::{self, NodeSettings, show};
-use crate::origin;
+use crate::origin::{self, Finding};
 
 /// `repligo config …`.
 pub fn run(matches: &ArgMatches) -> ExitCode {
@@ -25,7 +25,7 @@ fn check(matches: &ArgMatches) -> ExitCode {
     let json = matches.get_flag("json");
     let checked = config::check_file(Path::new(file)).and_then(|settings| {
         if !matches.get_flag("file-only") {
-            check_databases(Path::new(file), &settings)?;
+            check_databases(&settings)?;
         }
         Ok(settings)
     });
@@ -56,17 +56,19 @@ fn counted(count: usize, noun: &str) -> String {
 }
 
 /// Looks into the databases whether tables and columns are there and fit.
-fn check_databases(file: &Path, settings: &NodeSettings) -> Result<(), Problems> {
+fn check_databases(settings: &NodeSettings) -> Result<(), Problems> {
     let findings = origin::check(&settings.origins.map, &serve::origin_configs(settings));
     if findings.is_empty() {
         return Ok(());
     }
-    let problem = |text: &String| {
-        let (what, remedy) = origin::split_finding(text);
-        let remedy = format!("{remedy}; with --file-only databases are not looked into");
-        Problem::new(file.display(), what, remedy)
+    let problem = |finding: Finding| {
+        let remedy = format!(
+            "{}; with --file-only databases are not looked into",
+            finding.remedy
+        );
+        Problem::new(finding.place, finding.what, remedy)
     };
-    Err(Problems(findings.iter().map(problem).collect()))
+    Err(Problems(findings.into_iter().map(problem).collect()))
 }
 
 fn show_settings(matches: &ArgMatches) -> ExitCode {

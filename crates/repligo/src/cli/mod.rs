@@ -11,6 +11,7 @@ pub mod config_command;
 pub mod demo;
 pub mod dev;
 pub mod failure;
+pub mod flags;
 pub mod holder;
 pub mod link;
 pub mod login;
@@ -24,6 +25,7 @@ pub mod serve;
 pub mod signals;
 pub mod status;
 pub mod transfer;
+pub mod usage;
 pub mod version;
 pub mod wire;
 
@@ -40,6 +42,13 @@ pub fn main() -> ExitCode {
     let matches = match args::parse(std::env::args_os()) {
         Ok(matches) => matches,
         Err(error) => {
+            let words: Vec<String> = std::env::args_os()
+                .skip(1)
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect();
+            if let Some(text) = usage::refusal(&error, &words) {
+                return fail(WRONG_USAGE, text);
+            }
             // Help and version are "errors" of clap with exit code 0, printed to stdout.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE));

@@ -77,6 +77,19 @@ impl NodeSpec {
         [("RESP", self.resp), ("peer", self.peer), ("admin", self.admin)]
     }
 
+    /// What to type into a shell to start it.
+    pub fn command_line(&self) -> String {
+        let is_plain = |word: &str| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(&byte);
+            !word.is_empty() && word.bytes().all(plain)
+        };
+        let words = self.argv.iter().map(|word| match is_plain(word) {
+            true => word.clone(),
+            false => format!("'{}'", word.replace('\'', "'\\''")),
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+
     /// The last lines of its log.
     pub fn log_tail(&self, lines: usize) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
@@ -282,6 +295,19 @@ mod tests {
         assert!(killed.is_empty(), "SIGTERM was enough");
         assert!(!waiter.join().expect("waiter").success());
         let _ = std::fs::remove_dir_all(&folder);
+    }
+
+    #[test]
+    fn a_shell_reads_the_command_line_as_it_is() {
+        let mut spec = sleeper(&std::env::temp_dir(), "1");
+        spec.argv = ["/bin/printf", "%s\n", "a b", "it's", "", "$HOME;"]
+            .map(str::to_owned)
+            .to_vec();
+        let output = Command::new("sh")
+            .args(["-c", &spec.command_line()])
+            .output()
+            .expect("sh exists");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "a b\nit's\n\n$HOME;\n");
     }
 
     #[test]

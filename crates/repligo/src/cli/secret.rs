@@ -52,7 +52,12 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
             let text = format!("{file} exists\n  do: give another name; a secret is not overwritten");
             super::fail(super::FAILED, text)
         }
-        Err(error) => super::fail(super::FAILED, format!("{file} cannot be written: {error}")),
+        Err(error) => {
+            let text = format!(
+                "{file} cannot be written: {error}\n  do: give a file in a folder that you may write"
+            );
+            super::fail(super::FAILED, text)
+        }
     }
 }
 

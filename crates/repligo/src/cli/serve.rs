@@ -1,5 +1,6 @@
 //! `repligo serve`: configuration → logs → one node, until it stops.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
@@ -9,7 +10,7 @@ use crate::admin;
 use crate::config::{self, NodeSettings};
 use crate::net::options::ListenError;
 use crate::node::{self, NodeConfig, NodeError, Ready};
-use crate::origin::OriginConfig;
+use crate::origin::{OriginConfig, Places};
 
 /// `repligo serve …`.
 pub fn run(matches: &ArgMatches) -> ExitCode {
@@ -66,12 +67,27 @@ fn warn_about(settings: &NodeSettings) {
 
 /// The databases as their drivers want them.
 pub(super) fn origin_configs(settings: &NodeSettings) -> Vec<OriginConfig> {
+    let file = settings
+        .config_file
+        .as_deref()
+        .unwrap_or(Path::new("the configuration"));
+    let at = |line: usize| format!("{}:{line}", file.display());
+    let keyspaces = |origin: &str| {
+        let sections = settings.origins.keyspaces.iter();
+        let mine = sections.filter(|keyspace| keyspace.origin == origin);
+        mine.map(|keyspace| (keyspace.name.clone(), at(keyspace.line)))
+            .collect()
+    };
     let origins = settings.origins.origins.iter();
     origins
         .map(|origin| OriginConfig {
             name: origin.name.clone(),
             url: origin.url.clone(),
             statement_timeout: origin.statement_timeout,
+            places: Places {
+                origin: at(origin.line),
+                keyspaces: keyspaces(&origin.name),
+            },
         })
         .collect()
 }

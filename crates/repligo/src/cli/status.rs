@@ -1,13 +1,16 @@
 //! `repligo status`: one screen about a cluster, as one node sees it.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ArgMatches;
+use clap::parser::ValueSource;
 use repligo_proto::resp::Value;
 use serde_json::json;
 
+use super::dev::layout::{CLUSTER_FILE, ClusterFile};
 use super::failure::Failure;
 use super::login::Login;
 use super::wire::{Connection, WireError};
@@ -47,7 +50,9 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
                 let text = json!({ "cluster_id": "", "nodes": [], "health": "unavailable", "error": error.to_string() });
                 super::print(format_args!("{text}\n"));
             }
-            super::fail(UNAVAILABLE, explain(address, &error))
+            let asked_for = matches.value_source("addr") == Some(ValueSource::CommandLine);
+            let here = (!asked_for && matches!(error, WireError::Connect { .. })).then(clusters_here);
+            super::fail(UNAVAILABLE, explain(address, &error, &here.unwrap_or_default()))
         }
     }
 }
@@ -74,11 +79,37 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-fn explain(address: &str, error: &WireError) -> String {
+/// Clusters of `repligo dev` whose folder lies in the working directory: the file, and a node's address.
+fn clusters_here() -> Vec<(PathBuf, String)> {
+    let folders = std::fs::read_dir(".").into_iter().flatten().flatten();
+    let mut found: Vec<(PathBuf, String)> = folders
+        .filter_map(|folder| {
+            let file = PathBuf::from(folder.file_name()).join(CLUSTER_FILE);
+            let text = std::fs::read(&file).ok()?;
+            let cluster: ClusterFile = serde_json::from_slice(&text).ok()?;
+            Some((file, cluster.nodes.into_iter().next()?.resp))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// What is wrong with an address that was asked, and what to do; `here` are clusters that may be meant instead.
+pub(super) fn explain(address: &str, error: &WireError, here: &[(PathBuf, String)]) -> String {
+    if !here.is_empty() {
+        let shown: Vec<String> = here
+            .iter()
+            .map(|(file, node)| format!("repligo status --addr {node}   ({} names it)", file.display()))
+            .collect();
+        return format!(
+            "{error}\n  where: --addr {address}, the default\n  do: {}",
+            shown.join("\n  or: ")
+        );
+    }
     let remedy = match error {
         WireError::Connect { .. } => "start the node, or give its RESP address with --addr HOST:PORT",
         WireError::Refused(text) if text.starts_with("NOAUTH") || text.starts_with("WRONGPASS") => {
-            "give the password with --password-file FILE or in REPLIGO_REQUIREPASS"
+            "give the password in REPLIGO_REQUIREPASS, or by file where there is --password-file"
         }
         WireError::Refused(_) | WireError::Protocol(_) => {
             "check that --addr is the RESP port of a repligo node"
@@ -269,11 +300,16 @@ mod tests {
     #[test]
     fn errors_say_what_to_do() {
         let refused = WireError::Refused("NOAUTH Authentication required.".into());
-        assert!(explain("h:1", &refused).contains("--password"));
+        assert!(explain("h:1", &refused, &[]).contains("--password-file"));
         let connect = WireError::Connect {
             address: "h:1".into(),
             source: std::io::Error::other("refused"),
         };
-        assert!(explain("h:1", &connect).contains("--addr HOST:PORT"));
+        assert!(explain("h:1", &connect, &[]).contains("--addr HOST:PORT"));
+        let here = [(PathBuf::from("cluster/cluster.json"), "127.0.0.1:7001".to_owned())];
+        assert!(
+            explain("h:1", &connect, &here)
+                .contains("do: repligo status --addr 127.0.0.1:7001   (cluster/cluster.json names it)")
+        );
     }
 }

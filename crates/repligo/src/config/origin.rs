@@ -27,6 +27,8 @@ pub struct OriginSection {
     pub pool: u64,
     /// Longest statement.
     pub statement_timeout: Duration,
+    /// Line of its URL, for messages.
+    pub line: usize,
 }
 
 /// One mapped keyspace.
@@ -255,6 +257,7 @@ impl Settler<'_> {
                 url,
                 pool,
                 statement_timeout,
+                line,
             }),
             Err((what, remedy)) => {
                 self.problem(line, what, remedy);

@@ -323,8 +323,8 @@ fn check_cluster(layered: &Layered, settings: &NodeSettings, problems: &mut Vec<
     if settings.durability == Durability::None {
         problems.push(Problem::new(
             place(layered, "durability"),
-            "durability none is refused in a cluster until membership changes exist: a node that restarts \
-             without its log would have to rejoin under a new identity",
+            "durability none is refused in a cluster: a node that restarts without its log has forgotten what it \
+             promised, and would come back as a new member every time",
             "give --durability os (the default) or fsync",
         ));
     }
@@ -452,7 +452,7 @@ mod tests {
         );
         check(
             &[LINE, ("durability", "none")],
-            &["membership changes", "--durability os"],
+            &["refused in a cluster", "--durability os"],
         );
         check(
             &[LINE, ("name", "n4")],

@@ -45,14 +45,9 @@ impl DirectoryLock {
                 let mut pid = String::new();
                 // The text is only for the message: without it the error is as true.
                 let _ = file.read_to_string(&mut pid);
-                let pid = if pid.trim().is_empty() {
-                    "unknown".into()
-                } else {
-                    pid.trim().to_owned()
-                };
                 return Err(DiskError::Locked {
                     dir: dir.to_path_buf(),
-                    pid,
+                    pid: holder(pid.trim()),
                 });
             }
             Err(TryLockError::Error(error)) => return Err(DiskError::io("lock", &path, error)),
@@ -101,6 +96,19 @@ impl DirectoryLock {
     }
 }
 
+/// The process that wrote its number into the lock file, as far as it can be found from here.
+fn holder(pid: &str) -> String {
+    if pid.is_empty() {
+        return "unknown".to_owned();
+    }
+    match Path::new("/proc").join(pid).exists() {
+        true => pid.to_owned(),
+        false => {
+            format!("{pid}, which is not seen from here: look in other containers and on other machines")
+        }
+    }
+}
+
 /// Files made here are for their owner alone, older ones may not be. A directory that exists is its
 /// operator's, who may have a reason.
 fn warn_if_open(dir: &Path) {
@@ -123,4 +131,20 @@ fn make_durably(dir: &Path) -> io::Result<()> {
     parents
         .into_iter()
         .try_for_each(|parent| File::open(parent)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_that_cannot_be_found_here_is_told_as_that() {
+        let own = std::process::id().to_string();
+        assert_eq!(holder(&own), own);
+        assert_eq!(holder(""), "unknown");
+        assert!(
+            holder("4194305").contains("not seen from here"),
+            "above the largest number of a process"
+        );
+    }
 }

@@ -53,6 +53,8 @@ pub struct Refusal {
     told: &'static str,
     /// The other side wanted no link but to be a member, and is answered so.
     pub answer: Option<Vec<u8>>,
+    /// The connection ended, as it does when a node stops: that says nothing of who it was.
+    pub is_broken: bool,
 }
 
 impl Refusal {
@@ -62,6 +64,7 @@ impl Refusal {
             text: text.into(),
             told: NO_LINK,
             answer: None,
+            is_broken: false,
         }
     }
 
@@ -75,10 +78,13 @@ impl Refusal {
 
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
-        Self::new(
-            reason::of_io(&error)
-                .unwrap_or_else(|| format!("the connection broke during the handshake: {error}")),
-        )
+        match reason::of_io(&error) {
+            Some(reason) => Self::new(reason),
+            None => Self {
+                is_broken: true,
+                ..Self::new(format!("the connection broke during the handshake: {error}"))
+            },
+        }
     }
 }
 
@@ -245,10 +251,8 @@ async fn hear_hello(host: &impl Host, stream: &mut PeerStream) -> Result<(Header
     match host.judge(&frame.header, &theirs) {
         Ok(_) => Ok((frame.header, theirs)),
         Err(refused) => Err(Refusal {
-            peer: Some(frame.header.peer),
-            text: refused.text,
             told: refused.told,
-            answer: None,
+            ..Refusal::of(frame.header.peer, refused.text)
         }),
     }
 }

@@ -417,7 +417,8 @@ impl Links {
     }
 
     /// Logs why a node was refused, once per reason: it will try again every half second.
-    pub fn note_refusal(&mut self, peer: Option<PeerId>, reason: &str) {
+    /// A connection that broke is no refusal: nodes that stop leave them behind.
+    pub fn note_refusal(&mut self, peer: Option<PeerId>, reason: &str, is_broken: bool) {
         let link = peer.and_then(|peer| self.links.iter_mut().find(|link| link.peer == peer));
         let name = match link {
             Some(link) if link.last_refusal == reason => return,
@@ -427,11 +428,11 @@ impl Links {
             }
             None => None,
         };
-        if self.log.admits() {
-            match name {
-                Some(name) => tracing::warn!(peer = %name, "peer link refused: {reason}"),
-                None => tracing::warn!("peer link refused: {reason}"),
-            }
+        let peer = name.map(tracing::field::display);
+        match self.log.admits() {
+            true if is_broken => tracing::info!(peer, "no peer link yet: {reason}"),
+            true => tracing::warn!(peer, "peer link refused: {reason}"),
+            false => {}
         }
     }
 

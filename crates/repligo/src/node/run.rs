@@ -93,18 +93,17 @@ fn check_origin(config: &NodeConfig, directory: &Directory) -> Result<(), NodeEr
         Directory::Disk(disk) => matches!(disk.0.meta().forming, Forming::Formed { .. }),
         Directory::Lock(_) | Directory::SetAside(_) => false,
     };
-    let text = findings.join("\n");
     if formed && !origin::reachable(&config.origins) {
-        tracing::error!("the origin cannot be checked: {text}");
+        for finding in &findings {
+            tracing::error!("the origin cannot be checked: {finding}");
+        }
         return Ok(());
     }
-    let place = match &config.config_file {
-        file if file.is_empty() => "the configuration",
-        file => file,
-    };
     let told = findings.iter().map(|finding| {
-        let (what, remedy) = origin::split_finding(finding);
-        format!("{what}\n  where: {place}\n  do: {remedy}")
+        format!(
+            "{}\n  where: {}\n  do: {}",
+            finding.what, finding.place, finding.remedy
+        )
     });
     Err(NodeError::Origin(told.collect::<Vec<_>>().join("\n")))
 }

@@ -26,13 +26,14 @@ struct Column {
 }
 
 /// Opens the file once and checks every keyspace of `origin` against it: what to tell the operator before
-/// a node starts. Empty when all is well.
-pub fn check(path: &Path, map: &OriginMap, origin: u16) -> Vec<String> {
+/// a node starts, with the keyspace where it is about one. Empty when all is well.
+pub fn check<'a>(path: &Path, map: &'a OriginMap, origin: u16) -> Vec<(Option<&'a str>, String)> {
     if !path.exists() {
-        return vec![format!(
+        let text = format!(
             "{} does not exist; create the database and its tables first, for instance with sqlite3",
             path.display()
-        )];
+        );
+        return vec![(None, text)];
     }
     let mine = |policy: &&Policy| policy.origin == origin;
     let writes = map
@@ -42,16 +43,13 @@ pub fn check(path: &Path, map: &OriginMap, origin: u16) -> Vec<String> {
         .any(|policy| policy.mode == Mode::WriteThrough);
     let denied = denied(path, writes);
     if !denied.is_empty() {
-        return denied;
+        return denied.into_iter().map(|text| (None, text)).collect();
     }
     let connection = match connect_to_look(path) {
         Ok(connection) => connection,
         Err(error) => {
-            return vec![format!(
-                "{} cannot be opened: {}",
-                path.display(),
-                message(&error)
-            )];
+            let text = format!("{} cannot be opened: {}", path.display(), message(&error));
+            return vec![(None, text)];
         }
     };
     let mut findings = Vec::new();
@@ -65,10 +63,7 @@ pub fn check(path: &Path, map: &OriginMap, origin: u16) -> Vec<String> {
             Ok(Err(found)) => found,
             Err(error) => vec![message(&error)],
         };
-        let named = found
-            .into_iter()
-            .map(|text| format!("keyspace {}: {text}", policy.name));
-        findings.extend(named);
+        findings.extend(found.into_iter().map(|text| (Some(policy.name.as_str()), text)));
     }
     findings
 }

@@ -12,6 +12,8 @@ pub mod sqlite;
 mod statements;
 mod worker;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,48 @@ pub struct OriginConfig {
     pub url: String,
     /// Longest wait for a lock, and later for a statement.
     pub statement_timeout: Duration,
+    /// Where it stands in which file, for messages.
+    pub places: Places,
+}
+
+/// Where the configuration of an origin stands: `FILE:LINE`, or another text for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// The origin itself.
+    pub origin: String,
+    /// Its keyspaces, by name.
+    pub keyspaces: BTreeMap<String, String>,
+}
+
+/// What does not fit between a mapping and its database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What is wrong.
+    pub what: String,
+    /// Where the configuration says so.
+    pub place: String,
+    /// What to change.
+    pub remedy: String,
+}
+
+impl Finding {
+    /// Of a text of both halves, as the drivers and the log have it.
+    fn new(place: String, text: &str) -> Finding {
+        let (what, remedy) = text
+            .split_once("; ")
+            .unwrap_or((text, "change the database or the mapping"));
+        Finding {
+            what: what.to_owned(),
+            place,
+            remedy: remedy.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what, self.remedy)
+    }
 }
 
 /// On whose behalf the drivers write.
@@ -66,33 +110,26 @@ fn configured<'a>(map: &OriginMap, configs: &'a [OriginConfig]) -> Result<Vec<&'
         .collect()
 }
 
-/// Checks at start whether the databases fit the mapping. Each message says what is wrong and what to
-/// change; empty when all is well.
-pub fn check(map: &OriginMap, configs: &[OriginConfig]) -> Vec<String> {
+/// Checks at start whether the databases fit the mapping; empty when all is well.
+pub fn check(map: &OriginMap, configs: &[OriginConfig]) -> Vec<Finding> {
     let configs = match configured(map, configs) {
         Ok(configs) => configs,
-        Err(error) => return vec![error],
+        Err(error) => return vec![Finding::new("the configuration".to_owned(), &error)],
     };
     let mut findings = Vec::new();
     for (origin, config) in (0u16..).zip(configs) {
         let found = match sqlite_path(&config.url) {
             Ok(path) => catalogue::check(&path, map, origin),
-            Err(error) => vec![error],
+            Err(error) => vec![(None, error)],
         };
-        findings.extend(
-            found
-                .into_iter()
-                .map(|text| format!("origin {}: {text}", config.name)),
-        );
+        findings.extend(found.into_iter().map(|(keyspace, text)| {
+            let own = keyspace.and_then(|name| config.places.keyspaces.get(name));
+            let place = own.unwrap_or(&config.places.origin).clone();
+            let named = keyspace.map_or(String::new(), |name| format!("keyspace {name}: "));
+            Finding::new(place, &format!("origin {}: {named}{text}", config.name))
+        }));
     }
     findings
-}
-
-/// What is wrong and what to change: the two halves of a finding of [`check`].
-pub fn split_finding(finding: &str) -> (&str, &str) {
-    finding
-        .split_once("; ")
-        .unwrap_or((finding, "change the database or the mapping"))
 }
 
 /// Whether the databases are there at all, so that a finding of [`check`] is about the mapping.

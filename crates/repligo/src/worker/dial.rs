@@ -103,7 +103,7 @@ async fn accept_one(thread: Rc<Thread>, stream: TcpStream, place: Place) {
         && reason.answer.is_none()
     {
         let links = &mut thread.worker.borrow_mut().links;
-        links.note_refusal(reason.peer, &reason.text);
+        links.note_refusal(reason.peer, &reason.text, reason.is_broken);
     }
 }
 
@@ -121,11 +121,13 @@ pub async fn dial_peer(thread: Rc<Thread>, peer: PeerId) {
         if let Ok(Ok(stream)) = timeout(CONNECT_PATIENCE, TcpStream::connect(&address)).await {
             match meet(&thread, stream, Some(peer), None).await {
                 Ok(()) => backoff = BACKOFF_LEAST,
-                Err(reason) => thread
-                    .worker
-                    .borrow_mut()
-                    .links
-                    .note_refusal(Some(peer), &reason.text),
+                Err(reason) => {
+                    thread
+                        .worker
+                        .borrow_mut()
+                        .links
+                        .note_refusal(Some(peer), &reason.text, reason.is_broken)
+                }
             }
         }
         tokio::time::sleep(backoff).await;

@@ -70,7 +70,8 @@ impl Worker {
             Role::Candidate => "candidate",
             Role::Follower => "follower",
         };
-        tracing::info!(role = %word, term, leader = %self.node_name(leader), "role changed");
+        let leader = (leader != 0).then(|| tracing::field::display(self.node_name(leader)));
+        tracing::info!(role = %word, term, leader, "role changed");
         let metrics = &self.shared.metrics;
         metrics.elections.add(u64::from(term != self.last_term));
         let leads_now = role == Role::Leader && self.last_role != Role::Leader;

@@ -2,8 +2,9 @@
 //!
 //! Everything that flags can contradict is refused here, before anything is connected.
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command, value_parser};
 
+use super::super::flags::{addresses, json, switch, value};
 use super::super::login;
 use super::choice::Distribution;
 use super::dataset::{self, Dataset};
@@ -30,14 +31,6 @@ pub fn command() -> Command {
         .args(output_flags())
 }
 
-fn number(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value).help(help)
-}
-
-fn switch(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
-}
-
 /// A number, perhaps with a fraction.
 fn decimal(text: &str) -> Result<f64, String> {
     text.parse()
@@ -47,42 +40,41 @@ fn decimal(text: &str) -> Result<f64, String> {
 fn target_flags() -> Vec<Arg> {
     let pids = || value_parser!(u32).range(1..);
     vec![
-        number("addr", "HOST:PORT[,…]", "RESP address; several: clients spread over them, and go on with the next when a connection breaks")
-            .default_value("127.0.0.1:6379")
-            .value_delimiter(','),
-        number("password", "PASSWORD", "Password of the server").env("REPLIGO_REQUIREPASS").hide_env_values(true),
-        number("password-file", "FILE", "File with that password in its first line; it wins over --password"),
-        number("cpu-pid", "PID[,…]", "Processes whose CPU time counts [default: the server's own, where it runs on this machine]")
+        addresses("addr", "RESP address; several: clients spread over them, and go on with the next when a connection breaks")
+            .default_value("127.0.0.1:6379"),
+        value("password", "PASSWORD", "Password of the server").env("REPLIGO_REQUIREPASS").hide_env_values(true),
+        value("password-file", "FILE", "File with that password in its first line; it wins over --password"),
+        value("cpu-pid", "PID[,…]", "Processes whose CPU time counts [default: the server's own, where it runs on this machine]")
             .value_delimiter(',')
             .value_parser(pids()),
         switch("first", "With several addresses: all clients begin at the first"),
         switch("readonly", "Send READONLY on every connection, so that followers serve reads"),
-        number("compare", "HOST:PORT[,…]", "Run the same load against this server too, in alternation, and print ratios").value_delimiter(','),
-        number("compare-password", "PASSWORD", "Password of the other server [default: the same]").requires("compare"),
-        number("compare-cpu-pid", "PID[,…]", "Processes of the other server")
+        addresses("compare", "Run the same load against this server too, in alternation, and print ratios"),
+        value("compare-password", "PASSWORD", "Password of the other server [default: the same]").requires("compare"),
+        value("compare-cpu-pid", "PID[,…]", "Processes of the other server")
             .value_delimiter(',')
             .value_parser(pids())
             .requires("compare"),
-        number("repeats", "N", "Runs of each server [default: 3]").value_parser(value_parser!(u32).range(1..=1000)).requires("compare"),
+        value("repeats", "N", "Runs of each server [default: 3]").value_parser(value_parser!(u32).range(1..=1000)).requires("compare"),
     ]
 }
 
 fn load_flags() -> Vec<Arg> {
     vec![
-        number("clients", "N", "Connections").default_value("50").value_parser(value_parser!(u32).range(1..=16_000)),
-        number("pipeline", "N", "Requests that a client has in flight").default_value("1").value_parser(value_parser!(u32).range(1..=10_000)),
-        number("threads", "N", "Threads of the generator; leave a core to the server")
+        value("clients", "N", "Connections").default_value("50").value_parser(value_parser!(u32).range(1..=16_000)),
+        value("pipeline", "N", "Requests that a client has in flight").default_value("1").value_parser(value_parser!(u32).range(1..=10_000)),
+        value("threads", "N", "Threads of the generator; leave a core to the server")
             .default_value("1")
             .value_parser(value_parser!(u32).range(1..=256)),
-        number("workload", "KIND", "What clients ask").default_value("mixed").value_parser(["get", "set", "mixed"]),
-        number("reads", "PERCENT", "Share of GET in the mixed workload").default_value("90").value_parser(value_parser!(u8).range(0..=100)),
-        number("wait", "REPLICAS", "Send WAIT behind the SETs of a batch; they count as done when so many replicas have them (Redis)")
+        value("workload", "KIND", "What clients ask").default_value("mixed").value_parser(["get", "set", "mixed"]),
+        value("reads", "PERCENT", "Share of GET in the mixed workload").default_value("90").value_parser(value_parser!(u8).range(0..=100)),
+        value("wait", "REPLICAS", "Send WAIT behind the SETs of a batch; they count as done when so many replicas have them (Redis)")
             .value_parser(value_parser!(u32).range(1..=100)),
-        number("rate", "PER_SECOND", "Open loop: requests per second of all clients together").value_parser(decimal),
-        number("seconds", "N", "Measured time [default: 10]").value_parser(decimal).conflicts_with("requests"),
-        number("requests", "N", "Measured requests, instead of a time").value_parser(value_parser!(u64).range(1..)),
-        number("warmup", "SECONDS", "The same load before measuring").default_value("1").value_parser(decimal),
-        number("timeout-ms", "N", "A client that hears nothing for so long gives its connection up; 0: never")
+        value("rate", "PER_SECOND", "Open loop: requests per second of all clients together").value_parser(decimal),
+        value("seconds", "N", "Measured time [default: 10]").value_parser(decimal).conflicts_with("requests"),
+        value("requests", "N", "Measured requests, instead of a time").value_parser(value_parser!(u64).range(1..)),
+        value("warmup", "SECONDS", "The same load before measuring").default_value("1").value_parser(decimal),
+        value("timeout-ms", "N", "A client that hears nothing for so long gives its connection up; 0: never")
             .default_value("10000")
             .value_parser(value_parser!(u64)),
     ]
@@ -90,16 +82,16 @@ fn load_flags() -> Vec<Arg> {
 
 fn data_flags() -> Vec<Arg> {
     vec![
-        number("keys", "N", "Key space")
+        value("keys", "N", "Key space")
             .default_value("100000")
             .value_parser(value_parser!(u64).range(1..=1_000_000_000)),
-        number("key-bytes", "N", "Bytes of a key")
+        value("key-bytes", "N", "Bytes of a key")
             .default_value("16")
             .value_parser(value_parser!(u32).range(9..=65_536)),
-        number("value-bytes", "N", "Bytes of a value")
+        value("value-bytes", "N", "Bytes of a value")
             .default_value("32")
             .value_parser(value_parser!(u32).range(dataset::VALUE_BYTES_MIN..=dataset::VALUE_BYTES_MAX)),
-        number(
+        value(
             "distribution",
             "KIND",
             "uniform, zipf or zipf:THETA: which keys are asked for",
@@ -113,7 +105,7 @@ fn data_flags() -> Vec<Arg> {
             "allow-missing",
             "Keys that were written may be gone (eviction, asynchronous replication): a miss, not a wrong reply",
         ),
-        number("seed", "N", "Keys, values and choices follow from it")
+        value("seed", "N", "Keys, values and choices follow from it")
             .default_value("1")
             .value_parser(value_parser!(u64)),
     ]
@@ -121,10 +113,10 @@ fn data_flags() -> Vec<Arg> {
 
 fn output_flags() -> Vec<Arg> {
     vec![
-        number("timeline-ms", "N", "Add results per interval to the JSON")
+        value("timeline-ms", "N", "Add results per interval to the JSON")
             .value_parser(value_parser!(u64).range(1..=3_600_000))
             .requires("json"),
-        switch("json", "Print one JSON document for scripts"),
+        json(),
     ]
 }
 

@@ -46,7 +46,8 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         Err(error) => return super::fail(super::FAILED, format_args!("signals cannot be caught: {error}")),
     };
     let length = Duration::from_secs(*matches.get_one::<u64>("seconds").expect("clap has a default"));
-    let mut folder = match DemoFolder::open(matches.get_one::<String>("dir").map(String::as_str)) {
+    let asked = matches.get_one::<String>("dir").map(String::as_str);
+    let mut folder = match DemoFolder::open(asked, matches.get_flag("overwrite")) {
         Ok(folder) => folder,
         Err(text) => return super::fail(super::WRONG_USAGE, text),
     };

@@ -105,11 +105,12 @@ impl View {
             eprintln!("repligo demo: {:5.1}s {text}", at.as_secs_f64());
         }
         self.events_told = chaos.events.len();
-        let leader = cluster.leader().map_or("none", |(position, _)| {
-            cluster.layout.nodes[position].name.as_str()
-        });
+        let leader = match cluster.leader() {
+            Some((position, _)) => format!("{} leads", cluster.layout.nodes[position].name),
+            None => "no leader".to_owned(),
+        };
         eprintln!(
-            "repligo demo: {:5.1}s acked={} through={} unknown={} reads={} leader={leader}",
+            "repligo demo: {:5.1}s acknowledged {}, in the database {}, unknown {}, reads {}; {leader}",
             chaos.elapsed().as_secs_f64(),
             progress.acked,
             progress.mapped,

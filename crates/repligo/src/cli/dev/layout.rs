@@ -20,6 +20,9 @@ use crate::private;
 /// Name of the file that scripts read.
 pub const CLUSTER_FILE: &str = "cluster.json";
 
+/// Locked by the process that uses the folder.
+pub const LOCK_FILE: &str = "dev.lock";
+
 /// What was asked for.
 #[derive(Clone, Debug, Default)]
 pub struct LayoutOptions {
@@ -166,7 +169,7 @@ impl Layout {
             .create(true)
             .truncate(false)
             .write(true)
-            .open(self.dir.join("dev.lock"))
+            .open(self.dir.join(LOCK_FILE))
             .map_err(|error| failed("the folder cannot be written", error))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -421,7 +424,7 @@ mod tests {
         check(|options| options.base_port = 60_000, "above 65535");
         check(
             |options| options.durability = Some("none".into()),
-            "membership changes",
+            "refused in a cluster",
         );
         check(|options| options.extra = vec!["--lisen".into()], "--lisen");
         check(

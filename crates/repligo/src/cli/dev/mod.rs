@@ -6,6 +6,7 @@
 
 pub mod layout;
 mod secrets;
+mod used;
 
 use std::path::Path;
 use std::process::{Child, ExitCode};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 
-use super::process;
+use super::process::{self, NodeSpec};
 use super::signals::StopFlag;
 use layout::{Layout, LayoutOptions};
 
@@ -48,6 +49,9 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     };
     for warning in &layout.warnings {
         eprintln!("repligo dev: {warning}");
+    }
+    if let Err(text) = used::check(&layout.dir, options.nodes) {
+        return super::fail(super::WRONG_USAGE, text);
     }
     let _lock = match layout.prepare() {
         Ok(lock) => lock,
@@ -96,10 +100,18 @@ impl Cluster {
         let mut warned = false;
         while !stop.is_set() {
             let died = self.report_deaths();
-            if !announced {
+            if announced {
+                for spec in &died {
+                    eprintln!(
+                        "repligo dev: to start {} again: {}",
+                        spec.name,
+                        spec.command_line()
+                    );
+                }
+            } else {
                 if !died.is_empty() {
                     // Before `cluster.json` is there nobody else knows how to start it again.
-                    return super::fail(super::FAILED, self.did_not_start(&died));
+                    return super::fail(super::FAILED, did_not_start(&died));
                 }
                 let waiting = self.waiting();
                 if waiting.is_empty() {
@@ -121,19 +133,6 @@ impl Cluster {
         ExitCode::SUCCESS
     }
 
-    fn did_not_start(&self, died: &[String]) -> String {
-        let logs: Vec<String> = died
-            .iter()
-            .map(|name| self.layout.dir.join(format!("{name}.log")).display().to_string())
-            .collect();
-        format!(
-            "the cluster did not start, because {} ended\n  where: {}\n  do: remove the cause that is told above, \
-             and start again",
-            died.join(", "),
-            logs.join(", ")
-        )
-    }
-
     /// Process of a node: our child while it lives, or one that others started in its place.
     fn pid(&self, position: usize) -> Option<u32> {
         let child = self.children[position].as_ref().map(Child::id);
@@ -149,8 +148,8 @@ impl Cluster {
             .collect()
     }
 
-    /// Tells of the nodes that have ended since the last look, and returns their names.
-    fn report_deaths(&mut self) -> Vec<String> {
+    /// Tells of the nodes that have ended since the last look, and returns them.
+    fn report_deaths(&mut self) -> Vec<NodeSpec> {
         let mut died = Vec::new();
         for (spec, slot) in self.layout.nodes.iter().zip(&mut self.children) {
             if let Some(child) = slot
@@ -165,7 +164,7 @@ impl Cluster {
                     eprintln!("{}", spec.log_tail(8));
                 }
                 *slot = None;
-                died.push(spec.name.clone());
+                died.push(spec.clone());
             }
         }
         died
@@ -192,6 +191,17 @@ impl Cluster {
             eprintln!("repligo dev: node {name} did not stop in time and was killed");
         }
     }
+}
+
+fn did_not_start(died: &[NodeSpec]) -> String {
+    let names: Vec<&str> = died.iter().map(|spec| spec.name.as_str()).collect();
+    let logs: Vec<String> = died.iter().map(|spec| spec.log.display().to_string()).collect();
+    format!(
+        "the cluster did not start, because {} ended\n  where: {}\n  do: remove the cause that is told above, and \
+         start again",
+        names.join(", "),
+        logs.join(", ")
+    )
 }
 
 fn shown(path: &Path) -> std::path::Display<'_> {

@@ -77,10 +77,13 @@ fn import(
     work: &mut Work,
     (summary, place): (&mut Summary, &mut Place),
 ) -> Outcome<()> {
-    server.connect()?;
     match &options.from {
-        From::Server(side) => copy(options, side, work, (server, summary, place)),
+        From::Server(side) => {
+            server.connect()?;
+            copy(options, side, work, (server, summary, place))
+        }
         From::File(path) if path == STANDARD => {
+            server.connect()?;
             let input = FileInput::new(std::io::stdin(), options.first_block, options.choice.db);
             let (sample, kept) = transfer(options, work, input, (server, summary, place))?;
             compare(
@@ -91,7 +94,9 @@ fn import(
             )
         }
         From::File(path) => {
+            // What is here is looked at before anybody else is asked.
             let mut file = open(path)?;
+            server.connect()?;
             work.progress.label("checking: ");
             let contents = Contents::check(&file).map_err(|failure| {
                 Failure::new(

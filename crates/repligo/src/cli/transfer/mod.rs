@@ -163,10 +163,12 @@ fn report(summary: &Summary, json: bool, is_taken: bool) -> ExitCode {
     } else {
         summary.words()
     };
-    if is_taken {
-        eprint!("{text}");
-    } else {
-        super::print(text);
+    // Of what has done nothing there is nothing to tell but the reason.
+    let is_silent = summary.error.is_some() && summary.entries == 0 && !json;
+    match is_taken {
+        _ if is_silent => {}
+        true => eprint!("{text}"),
+        false => super::print(text),
     }
     let interrupted = summary.error.as_deref() == Some("interrupted");
     if let Some(error) = &summary.error {

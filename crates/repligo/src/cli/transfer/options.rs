@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgGroup, ArgMatches, Command, value_parser};
 
 use super::file::STANDARD;
 use super::source::Choice;
 use super::target::Existing;
 use crate::cli::failure::Failure;
+use crate::cli::flags::{addresses, json, switch, value};
 use crate::cli::login::Login;
 
 const EXIT_CODES: &str = "\
@@ -105,18 +106,6 @@ pub struct Import {
     pub common: Common,
 }
 
-fn value(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value_name).help(help)
-}
-
-fn switch(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
-}
-
-fn addresses(name: &'static str, help: &'static str) -> Arg {
-    value(name, "HOST:PORT[,…]", help).value_delimiter(',')
-}
-
 fn common(verify: &'static str) -> [Arg; 7] {
     [
         value("user", "NAME", "User to log in as [default: the default user]"),
@@ -142,7 +131,7 @@ fn common(verify: &'static str) -> [Arg; 7] {
         )
         .default_value(verify)
         .value_parser(PossibleValuesParser::new(["none", "sample", "full"])),
-        switch("json", "Print one JSON document for scripts"),
+        json(),
     ]
 }
 

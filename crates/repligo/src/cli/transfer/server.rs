@@ -204,7 +204,12 @@ impl Server {
             }
             WireError::Broken(_) => "look at the server's log",
         };
-        Failure::new(format!("{}: {error}", self.link.addresses()), remedy)
+        let what = match error {
+            // It names the address itself.
+            WireError::Connect { .. } => error.to_string(),
+            _ => format!("{}: {error}", self.link.addresses()),
+        };
+        Failure::new(what, remedy)
     }
 
     /// Its clock now, in milliseconds since 1970: never ahead of it, and behind by what a reply takes.

@@ -1,6 +1,6 @@
 //! What the check at start finds.
 
-use super::super::{OriginConfig, check};
+use super::super::{OriginConfig, Places, check};
 use super::*;
 
 fn findings(schema: &str, map: &Arc<OriginMap>) -> Vec<String> {
@@ -9,8 +9,10 @@ fn findings(schema: &str, map: &Arc<OriginMap>) -> Vec<String> {
         name: "main".to_owned(),
         url: format!("sqlite:{}", database.path().display()),
         statement_timeout: Duration::from_secs(1),
+        places: Places::default(),
     };
-    check(map, &[config])
+    let found = check(map, &[config]);
+    found.iter().map(ToString::to_string).collect()
 }
 
 fn fits(schema: &str) {
@@ -190,8 +192,16 @@ fn databases_and_origins_that_are_missing() {
         name: "main".to_owned(),
         url: url.to_owned(),
         statement_timeout: Duration::from_secs(1),
+        places: Places::default(),
     };
-    let one = |configs: &[OriginConfig]| check(&map, configs).join("\n");
+    let one = |configs: &[OriginConfig]| {
+        let found = check(&map, configs);
+        found
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
     assert!(one(&[]).contains("[origin.main] is missing"));
     assert!(one(&[config("postgres://x")]).contains("write sqlite:PATH"));
     assert!(one(&[config("sqlite:/nowhere/app.db")]).contains("does not exist"));
