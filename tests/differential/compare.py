@@ -20,6 +20,7 @@ RULES = {
     "sdiff": "set",
     "spop": "shape",
     "srandmember": "shape",
+    "zrandmember": "shape",
     "time": "shape",
     "info": "info",
     "role": "role",

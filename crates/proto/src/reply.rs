@@ -145,12 +145,12 @@ impl<'a> ReplyWriter<'a> {
         self.header(if self.resp3 { b'>' } else { b'*' }, count);
     }
 
-    /// A floating-point number in its shortest form that reads back the same; a bulk string in RESP2.
+    /// A floating-point number, as [`double_text`] says it; a bulk string in RESP2.
     pub fn double(&mut self, value: f64) {
         if self.out.is_none() {
             return;
         }
-        let text = format_double(value);
+        let text = double_text(value);
         if self.resp3 {
             self.line(b',', text.as_bytes());
         } else {
@@ -236,24 +236,45 @@ fn long_integer_line(out: &mut Vec<u8>, mark: u8, value: i64) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The text of a double as Redis writes it: `inf`, `-inf`, `nan`, integers without a point, an
-/// exponent only where the plain form would be long.
-fn format_double(value: f64) -> String {
+/// The text of a double as Redis 7.0 writes it: `inf`, `-inf`, `nan`, or seventeen digits without the zeros at
+/// their end, with an exponent below 10⁻⁴ and from 10¹⁷ on (`%.17g` in C).
+pub fn double_text(value: f64) -> String {
+    /// Digits of a text.
+    const DIGITS: i32 = 17;
+    /// Integers below it are written as they are.
+    const WHOLE_MAX: f64 = 1e15;
     if value.is_nan() {
         return "nan".to_owned();
     }
     if value.is_infinite() {
         return if value > 0.0 { "inf" } else { "-inf" }.to_owned();
     }
-    let magnitude = value.abs();
-    if magnitude != 0.0 && !(1e-5..1e17).contains(&magnitude) {
-        let text = format!("{value:e}");
-        return match text.split_once('e') {
-            Some((mantissa, exponent)) if !exponent.starts_with('-') => format!("{mantissa}e+{exponent}"),
-            _ => text,
-        };
+    if value.abs() < WHOLE_MAX && value.fract() == 0.0 && value.to_bits() != (-0.0f64).to_bits() {
+        return itoa::Buffer::new().format(value as i64).to_owned();
     }
-    format!("{value}")
+    let text = format!("{:.1$e}", value.abs(), DIGITS as usize - 1);
+    let (mantissa, exponent) = text.split_once('e').expect("this form has an exponent");
+    let exponent: i32 = exponent.parse().expect("an exponent is a small number");
+    let digits = mantissa.replace('.', "");
+    let digits = match digits.trim_end_matches('0') {
+        "" => "0",
+        digits => digits,
+    };
+    let sign = if value.is_sign_negative() { "-" } else { "" };
+    let (whole, fraction, suffix) = if !(-4..DIGITS).contains(&exponent) {
+        let mark = if exponent < 0 { '-' } else { '+' };
+        let suffix = format!("e{mark}{:02}", exponent.unsigned_abs());
+        (digits[..1].to_owned(), digits[1..].to_owned(), suffix)
+    } else if exponent < 0 {
+        let zeros = "0".repeat(exponent.unsigned_abs() as usize - 1);
+        ("0".to_owned(), zeros + digits, String::new())
+    } else {
+        let (whole, fraction) = digits.split_at(digits.len().min(exponent as usize + 1));
+        let zeros = "0".repeat(exponent as usize + 1 - whole.len());
+        (whole.to_owned() + &zeros, fraction.to_owned(), String::new())
+    };
+    let point = if fraction.is_empty() { "" } else { "." };
+    [sign, &whole, point, &fraction, &suffix].concat()
 }
 
 #[cfg(test)]
@@ -322,16 +343,27 @@ mod tests {
     fn doubles_as_redis_writes_them() {
         let cases = [
             (0.0, "0"),
+            (-0.0, "-0"),
             (3.0, "3"),
             (-2.25, "-2.25"),
+            (0.1, "0.10000000000000001"),
+            (-1234.5678, "-1234.5678"),
+            (3.0e-5, "3.0000000000000001e-05"),
+            (1e-4, "0.0001"),
+            (9.9999999999999694e-311, "9.9999999999999694e-311"),
+            (1.00000762939453125, "1.0000076293945312"),
+            (1e15, "1000000000000000"),
+            (12_345_678_901_234_567.0, "12345678901234568"),
+            (1e17, "1e+17"),
+            (123_456_789_012_345_678.0, "1.2345678901234568e+17"),
+            (1e22, "1e+22"),
+            (-1e300, "-1.0000000000000001e+300"),
             (f64::INFINITY, "inf"),
             (f64::NEG_INFINITY, "-inf"),
+            (f64::NAN, "nan"),
         ];
         for (value, expect) in cases {
-            assert_eq!(format_double(value), expect);
+            assert_eq!(double_text(value), expect);
         }
-        assert_eq!(format_double(1e20), "1e+20");
-        assert_eq!(format_double(1.5e-9), "1.5e-9");
-        assert_eq!(format_double(f64::NAN), "nan");
     }
 }

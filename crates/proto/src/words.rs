@@ -48,7 +48,7 @@ pub const NO_KEY_COUNT: &str = "ERR numkeys should be greater than 0";
 pub const KEY_COUNT_TOO_HIGH: &str = "ERR Number of keys can't be greater than number of args";
 /// SINTERCARD and others with a limit that is none.
 pub const NEGATIVE_LIMIT: &str = "ERR LIMIT can't be negative";
-/// LMPOP with a count that is none.
+/// LMPOP and others with a count that is none.
 pub const NO_COUNT: &str = "ERR count should be greater than 0";
 /// LSET beyond the ends of a list.
 pub const INDEX_OUT_OF_RANGE: &str = "ERR index out of range";
@@ -59,6 +59,23 @@ pub const ZERO_RANK: &str = "ERR RANK can't be zero: use 1 to start from the fir
 pub const NEGATIVE_COUNT: &str = "ERR COUNT can't be negative";
 /// LPOS with a length that is none.
 pub const NEGATIVE_LENGTH: &str = "ERR MAXLEN can't be negative";
+/// ZCOUNT and others with a range of scores that is none.
+pub const NO_SCORE_RANGE: &str = "ERR min or max is not a float";
+/// ZLEXCOUNT and others with a range of names that is none.
+pub const NO_NAME_RANGE: &str = "ERR min or max not valid string range item";
+/// ZINCRBY that adds one infinity to the other.
+pub const SCORE_NOT_A_NUMBER: &str = "ERR resulting score is not a number (NaN)";
+/// ZADD with conditions that exclude each other.
+pub const XX_AND_NX: &str = "ERR XX and NX options at the same time are not compatible";
+/// ZADD with comparisons that exclude each other.
+pub const GT_LT_AND_NX: &str = "ERR GT, LT, and/or NX options at the same time are not compatible";
+/// ZADD INCR with several members.
+pub const ONE_INCREMENT: &str = "ERR INCR option supports a single increment-element pair";
+/// ZRANGE by rank with LIMIT.
+pub const LIMIT_OF_RANKS: &str =
+    "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX";
+/// ZRANGE BYLEX WITHSCORES.
+pub const SCORES_BY_NAME: &str = "ERR syntax error, WITHSCORES not supported in combination with BYLEX";
 /// MSETEX with a count of keys that is none.
 pub const INVALID_KEY_COUNT: &str = "ERR invalid numkeys value";
 /// MSETEX with fewer pairs than it says.

@@ -252,16 +252,16 @@ impl Decimal {
 
 /// A hexadecimal number as written: `mantissa * 2^exponent`, and a little more if `more`.
 #[derive(Debug)]
-struct Hexadecimal {
-    mantissa: u128,
-    exponent: i64,
-    more: bool,
+pub(super) struct Hexadecimal {
+    pub mantissa: u128,
+    pub exponent: i64,
+    pub more: bool,
 }
 
 impl Hexadecimal {
     /// What follows `0x`: digits with an optional point among, before or behind them, and an optional binary
     /// exponent.
-    fn parse(text: &[u8]) -> Option<Self> {
+    pub fn parse(text: &[u8]) -> Option<Self> {
         let mark = text.iter().position(|byte| byte.eq_ignore_ascii_case(&b'p'));
         let (number, written_exponent) = match mark {
             Some(at) => (&text[..at], parse_exponent(&text[at + 1..])?),

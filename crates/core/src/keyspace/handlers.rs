@@ -11,7 +11,7 @@ use repligo_proto::command::{CommandId, named_at_compile_time};
 use repligo_proto::reply::ReplyWriter;
 
 use super::contexts::{Changed, ReadContext, WriteContext};
-use super::{hash, keys, list, set, strings};
+use super::{hash, keys, list, set, sorted_set, strings};
 use crate::command::{Arguments, CommandError};
 
 /// A read that is never long.
@@ -150,6 +150,7 @@ const FAMILIES: &[&[Handler]] = &[
     hash::HANDLERS,
     list::HANDLERS,
     set::HANDLERS,
+    sorted_set::HANDLERS,
 ];
 
 /// The handler of each number.

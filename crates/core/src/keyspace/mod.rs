@@ -35,6 +35,7 @@ mod seed;
 mod set;
 mod slices;
 mod snapshot;
+mod sorted_set;
 
 mod hash;
 mod stretch;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use repligo_proto::reply::ReplyWriter;
 
 use super::{Fixture, START_MS, requests};
-use crate::collection::{End, HashRef, Hashed, LargeList, ListRef, SetRef};
+use crate::collection::{End, HashRef, Hashed, LargeList, ListRef, SetRef, SortedSetRef};
 use crate::keyspace::database::Database;
 use crate::keyspace::digest::{KeyDigest, content};
 use crate::keyspace::typed::TypedRef;
@@ -54,6 +54,7 @@ fn command() -> impl Strategy<Value = String> {
         key().prop_map(|key| format!("HSETNX {key} f1 v")),
         set_step(),
         list_step(),
+        sorted_set_step(),
         Just("FLUSHDB".to_owned()),
     ]
 }
@@ -106,6 +107,27 @@ fn list_step() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Sorted sets of both forms.
+fn sorted_set_step() -> impl Strategy<Value = String> {
+    let pairs = (0..300usize, 1..200usize, 1..50usize).prop_map(|(first, count, scores)| {
+        let pairs: Vec<_> = (first..first + count)
+            .map(|member| format!("{} m{member}", member % scores))
+            .collect();
+        pairs.join(" ")
+    });
+    prop_oneof![
+        (key(), pairs.clone()).prop_map(|(key, pairs)| format!("ZADD {key} {pairs}")),
+        (key(), pairs.clone()).prop_map(|(key, pairs)| format!("ZADD {key} GT CH {pairs}")),
+        (key(), pairs).prop_map(|(key, pairs)| format!("ZREM {key} {pairs}")),
+        (key(), 0..300u16).prop_map(|(key, member)| format!("ZINCRBY {key} 1.5 m{member}")),
+        (key(), 0..300u16).prop_map(|(key, count)| format!("ZPOPMAX {key} {count}")),
+        (key(), 0..60u8, 0..60u8)
+            .prop_map(|(key, first, last)| format!("ZREMRANGEBYSCORE {key} {first} {last}")),
+        (key(), 0..60u8, 0..200u8)
+            .prop_map(|(key, first, last)| format!("ZREMRANGEBYRANK {key} {first} {last}")),
+    ]
+}
+
 /// A fixture whose seed is that of the log, as when anything is applied.
 fn seeded() -> Fixture {
     let mut fixture = Fixture::new();
@@ -154,6 +176,10 @@ fn value_of(database: &Database, entry: &EntryRef<'_>) -> Vec<u8> {
         hash.from(0).map(|field| (field.key, field.value)).collect()
     } else if let Some(SetRef::Large(set)) = SetRef::of(entry, collections) {
         set.from(0).map(|member| (member.key, member.value)).collect()
+    } else if let Some(SortedSetRef::Large(set)) = SortedSetRef::of(entry, collections) {
+        let mut chunk = Vec::new();
+        set.put_chunk(0, usize::MAX, &mut chunk);
+        return members_and_scores(&chunk);
     } else {
         return entry.value.to_vec();
     };
@@ -162,6 +188,22 @@ fn value_of(database: &Database, entry: &EntryRef<'_>) -> Vec<u8> {
     for (field, value) in fields {
         put_bytes(&mut bytes, field);
         put_bytes(&mut bytes, value);
+    }
+    bytes
+}
+
+/// A chunk of a sorted set as members with their scores, in an order of their own.
+fn members_and_scores(mut chunk: &[u8]) -> Vec<u8> {
+    let mut members = Vec::new();
+    while !chunk.is_empty() {
+        let score = take_bytes(&mut chunk).expect("it was put");
+        members.push((take_bytes(&mut chunk).expect("it was put"), score));
+    }
+    members.sort_unstable();
+    let mut bytes = Vec::new();
+    for (member, score) in members {
+        put_bytes(&mut bytes, member);
+        put_bytes(&mut bytes, score);
     }
     bytes
 }
@@ -296,7 +338,7 @@ proptest! {
         let mut keyspace = Keyspace::new(HashSeed::from_number(1));
         let _ = keyspace.restore_chunk(&bytes);
         keyspace.restore_chunk(&chunks[0]).expect("the header");
-        let _ = keyspace.restore_chunk(&[&[2, kind][..], &bytes].concat());
+        let _ = keyspace.restore_chunk(&[&[3, kind][..], &bytes].concat());
     }
 }
 
@@ -361,9 +403,15 @@ fn a_snapshot_cuts_inside_a_large_list_and_goes_on_while_it_changes() {
 
 #[test]
 fn a_large_collection_in_a_chunk_is_judged() {
-    let mut fixture = seeded();
-    let pairs: Vec<_> = (0..200).map(|at| format!("f{at} v{at}")).collect();
-    fixture.run(&format!("HSET h {}", pairs.join(" ")));
+    for (command, first, second) in [("HSET", "f", "v"), ("ZADD", "-1.", "m")] {
+        let pairs: Vec<_> = (0..200).map(|at| format!("{first}{at} {second}{at}")).collect();
+        let mut fixture = seeded();
+        fixture.run(&format!("{command} k {}", pairs.join(" ")));
+        assert_is_judged(fixture);
+    }
+}
+
+fn assert_is_judged(mut fixture: Fixture) {
     let chunks = chunks_of(&mut fixture.keyspace, 400, |_| ());
     assert!(chunks.len() > 4);
     let restore = |chunks: &[Vec<u8>]| {

@@ -53,6 +53,7 @@ fn prepared() -> Fixture {
     fixture.run("HSET h a 1 b 2 c 3");
     fixture.run("RPUSH l a b a c a 1 b ; RPUSH m x");
     fixture.run("SADD s 1 2 3 4 5 ; SADD t 4 5 6 x ; SADD u 5 x y");
+    fixture.run("ZADD z 1 a 2 b 3 c 4 d 5 e ; ZADD y 10 b -inf d inf x");
     fixture.keyspace.set_time(fixture.keyspace.time_ms() + 1);
     fixture
 }
@@ -140,26 +141,62 @@ fn a_command_in_slices_does_what_it_does_at_once() {
         "LREM l 0 b",
         "LREM m 0 x",
     ] {
-        let source = encoded(script);
-        for steps in [1, 2, 3, 7, 1000] {
-            let command = Command::decode(&mut &source[..]).expect("just encoded");
-            let (mut at_once, mut in_slices) = (prepared(), prepared());
-            let mut expected = Vec::new();
-            at_once
-                .keyspace
-                .apply(&command, &mut ReplyWriter::new(&mut expected, false));
-            let task = Keyspace::begin(&command, &source);
-            assert_eq!(
-                run_sliced(&mut in_slices.keyspace, task, steps),
-                expected,
-                "{script} by {steps}"
-            );
-            assert_eq!(
-                in_slices.keyspace.digest(),
-                at_once.keyspace.digest(),
-                "{script} by {steps}"
-            );
-        }
+        assert_same_in_slices(script);
+    }
+}
+
+#[test]
+fn a_command_on_sorted_sets_in_slices_does_what_it_does_at_once() {
+    for script in [
+        "ZADD z 9 a 1 new 3 c 2 new",
+        "ZADD z CH GT 0 a 7 b",
+        "ZADD new XX 1 a",
+        "ZADD new NX 1 a 2 a",
+        "ZADD z 1 a 2 new nan c",
+        "ZADD s 1 a",
+        "ZADD z INCR 3 a",
+        "ZINCRBY y -inf x",
+        "ZREM z a nothing c",
+        "ZREM z a b c d e",
+        "ZMSCORE z a nothing c",
+        "ZRANGE z 0 -1 WITHSCORES",
+        "ZRANGE z -3 -2 REV",
+        "ZRANGE z (1 +inf BYSCORE LIMIT 1 2 WITHSCORES",
+        "ZREVRANGEBYSCORE z +inf 2",
+        "ZRANGEBYLEX z - + LIMIT 1 3",
+        "ZREMRANGEBYRANK z 1 3",
+        "ZREMRANGEBYRANK z 0 -1",
+        "ZREMRANGEBYSCORE z (1 4",
+        "ZREMRANGEBYLEX z [b (d",
+        "ZPOPMIN z 3",
+        "ZPOPMAX z 9",
+        "ZPOPMAX z",
+        "ZPOPMIN nothing 2",
+    ] {
+        assert_same_in_slices(script);
+    }
+}
+
+fn assert_same_in_slices(script: &str) {
+    let source = encoded(script);
+    for steps in [1, 2, 3, 7, 1000] {
+        let command = Command::decode(&mut &source[..]).expect("just encoded");
+        let (mut at_once, mut in_slices) = (prepared(), prepared());
+        let mut expected = Vec::new();
+        at_once
+            .keyspace
+            .apply(&command, &mut ReplyWriter::new(&mut expected, false));
+        let task = Keyspace::begin(&command, &source);
+        assert_eq!(
+            run_sliced(&mut in_slices.keyspace, task, steps),
+            expected,
+            "{script} by {steps}"
+        );
+        assert_eq!(
+            in_slices.keyspace.digest(),
+            at_once.keyspace.digest(),
+            "{script} by {steps}"
+        );
     }
 }
 
@@ -386,12 +423,20 @@ fn long_list() -> Fixture {
     fixture
 }
 
+/// Two hundred thousand members, two thousand of each score.
+fn long_sorted_set() -> Fixture {
+    let mut fixture = Fixture::new();
+    for thousand in 0..200 {
+        let members = (0..1000).map(|number| format!("{} m{thousand}:{number}", number % 100));
+        let members: Vec<_> = members.collect();
+        fixture.run(&format!("ZADD long {}", members.join(" ")));
+    }
+    fixture
+}
+
 #[test]
-fn a_command_over_a_million_elements_takes_a_bounded_part_of_them_in_each_slice() {
-    // About so many elements, or blocks of some hundreds of them, are passed for one step.
-    const PER_SLICE: usize = 8 * SLICE_STEPS + 4096;
-    let mut fixture = long_list();
-    for (script, expected, passed) in [
+fn a_command_over_many_elements_takes_a_bounded_part_of_them_in_each_slice() {
+    let cases = [
         ("LPOS long 999998", ":999998", 1_000_000),
         ("LPOS long nothing RANK -1 COUNT 0", "*0", 1_000_000),
         ("LINSERT long BEFORE 999998 new", ":1000001", 1_000_000),
@@ -400,7 +445,23 @@ fn a_command_over_a_million_elements_takes_a_bounded_part_of_them_in_each_slice(
         ("LREM long -1 1", ":1", 990_000),
         ("LTRIM long 400000 -400001", "+OK", 800_000),
         ("LRANGE long 0 -1", "*190000", 190_000),
-    ] {
+    ];
+    assert_bounded(long_list(), &cases);
+    let cases = [
+        ("ZRANGE long 0 -1", "*200000", 200_000),
+        ("ZREVRANGEBYSCORE long 99 (49", "*100000", 100_000),
+        ("ZREMRANGEBYSCORE long 0 49", ":100000", 100_000),
+        ("ZPOPMAX long 50000", "*100000", 50_000),
+        ("ZREMRANGEBYRANK long 0 -2", ":49999", 49_999),
+    ];
+    assert_bounded(long_sorted_set(), &cases);
+}
+
+/// Each command replies with what begins so, and goes past so many elements.
+fn assert_bounded(mut fixture: Fixture, cases: &[(&str, &str, usize)]) {
+    // About so many elements, or blocks of some hundreds of them, are passed for one step.
+    const PER_SLICE: usize = 8 * SLICE_STEPS + 4096;
+    for (script, expected, passed) in cases {
         let source = encoded(script);
         let command = Command::decode(&mut &source[..]).expect("just encoded");
         assert!(fixture.keyspace.is_wide(&command), "{script}");
@@ -416,18 +477,16 @@ fn a_command_over_a_million_elements_takes_a_bounded_part_of_them_in_each_slice(
 }
 
 #[test]
-fn a_long_list_that_goes_is_given_back_in_pieces_and_counted_until_it_is() {
-    for script in ["DEL long", "SET long x", "LTRIM long 1 0", "FLUSHALL"] {
-        let mut fixture = long_list();
-        let full = fixture.keyspace.memory().allocated;
-        assert!(full > 3_000_000, "{full}");
-        if script.starts_with("LTRIM") {
-            let source = encoded(script);
-            let command = Command::decode(&mut &source[..]).expect("just encoded");
-            let task = Keyspace::begin(&command, &source);
-            let (_, slices) = run_counted(&mut fixture.keyspace, task, 64);
-            assert!(slices > 100, "{slices}");
-        } else {
+fn a_long_collection_that_goes_is_given_back_in_pieces_and_counted_until_it_is() {
+    let scripts = ["DEL long", "SET long x", "FLUSHALL"];
+    for (long, cut) in [
+        (long_list as fn() -> Fixture, "LTRIM long 1 0"),
+        (long_sorted_set, "ZREMRANGEBYRANK long 0 -1"),
+    ] {
+        for script in scripts {
+            let mut fixture = long();
+            let full = fixture.keyspace.memory().allocated;
+            assert!(full > 3_000_000, "{full}");
             fixture.run(script);
             assert!(fixture.keyspace.memory().allocated > full / 2, "{script}");
             let mut releases = 0;
@@ -436,8 +495,16 @@ fn a_long_list_that_goes_is_given_back_in_pieces_and_counted_until_it_is() {
                 releases += 1;
             }
             assert!(releases > 0, "{script}");
+            assert!(fixture.keyspace.memory().allocated < full / 10, "{script}");
         }
-        assert!(fixture.keyspace.memory().allocated < full / 10, "{script}");
+        let mut fixture = long();
+        let full = fixture.keyspace.memory().allocated;
+        let source = encoded(cut);
+        let command = Command::decode(&mut &source[..]).expect("just encoded");
+        let task = Keyspace::begin(&command, &source);
+        let (_, slices) = run_counted(&mut fixture.keyspace, task, 64);
+        assert!(slices > 100, "{slices}");
+        assert!(fixture.keyspace.memory().allocated < full / 10, "{cut}");
     }
 }
 

@@ -12,6 +12,8 @@ mod list;
 mod repligo;
 mod server;
 mod set;
+mod sorted_set;
+mod sorted_set_ranges;
 mod strings;
 mod transactions;
 
@@ -65,7 +67,7 @@ const PAIRS: KeySpec = KeySpec {
 /// The argument `key`.
 const KEY: Argument = value("key", ArgumentKind::Key(0));
 
-const CHAPTERS: [&[Spec]; 12] = [
+const CHAPTERS: [&[Spec]; 14] = [
     connection::COMMANDS,
     server::COMMANDS,
     introspection::COMMANDS,
@@ -76,6 +78,8 @@ const CHAPTERS: [&[Spec]; 12] = [
     hash::COMMANDS,
     list::COMMANDS,
     set::COMMANDS,
+    sorted_set::COMMANDS,
+    sorted_set_ranges::COMMANDS,
     transactions::COMMANDS,
     repligo::COMMANDS,
 ];
