@@ -16,6 +16,10 @@ _ODD_NUMBERS = (
 )
 _VALUES = (b"", b"v", b"10", b"-7", b"3.25", b"abc", b"two words", b"\x00\x01\xff", b"9223372036854775807", b"1e2")
 _ELEMENTS = (b"a", b"b", b"c", b"1", b"2", b"-1", b"", b"01")
+_SCORES = (
+    *(b"inf", b"-inf", b"0.1", b"-0", b"1e17", b"3.0e-5", b"123456789012345678", b"0x1p-2", b"1e-310", b"1e400"),
+    *(b"nan", b"", b" 1", b"x", b"1.5", b"-2.25", b"9007199254740993", b"1.00000762939453125"),
+)
 _FAR = 4_102_444_800
 _OPTIONS = (b"NX", b"XX", b"GET", b"KEEPTTL", b"EX", b"PX", b"EXAT", b"PXAT", b"PERSIST", b"FOO", b"GT", b"LT")
 _PATTERNS = (b"*", b"k*", b"k?", b"k[0-5]", b"k[^3]", b"*1", b"", b"a\\*b", b"\\[x]", b"?*", b"k1[0-1]", b"[a-z]*")
@@ -30,7 +34,7 @@ class Generator:
         self.commands = (
             *((8, name) for name in ("set", "get", "counter", "number", "expire", "remaining")),
             *((4, name) for name in ("set_options", "float", "string", "range", "many", "remove", "getex", "look")),
-            *((12, name) for name in ("list_ends", "list_inside")),
+            *((12, name) for name in ("list_ends", "list_inside", "scores", "ranges")),
             *((2, name) for name in ("rename", "pattern", "broken", "cased", "database", "old")),
             *((1, name) for name in ("flush", "introspect", "scan_page", "random_key")),
         )
@@ -148,6 +152,70 @@ class Generator:
             [b"LREM", key, self.integer(), element],
             [b"LTRIM", key, b"%d" % self.random.randint(0, 5), b"-%d" % self.random.randint(1, 5)],
             [b"LPOS", key, element, *options],
+        ))
+
+    def sorted_set_key(self):
+        return self.choice(_KEYS) if self.random.random() < 0.1 else b"zset:%d" % self.random.randint(0, 2)
+
+    def score(self):
+        return self.choice(_SCORES) if self.random.random() < 0.3 else b"%d" % self.random.randint(-20, 20)
+
+    def member(self):
+        return self.element() if self.random.random() < 0.2 else b"m%d" % self.random.randint(0, 40)
+
+    def _scores(self):
+        key, member = self.sorted_set_key(), self.member()
+        options = self.random.sample((b"NX", b"XX", b"GT", b"LT", b"CH", b"incr"), self.choice((0, 0, 0, 1, 2)))
+        pairs = [word for _ in range(self.random.randint(1, 8)) for word in (self.score(), self.member())]
+        count = self.choice(([], [b"%d" % self.random.randint(0, 4)], [self.integer()]))
+        return self.choice((
+            [b"ZADD", key, *pairs],
+            [b"ZADD", key, *options, *pairs],
+            [b"ZADD", key, *options, self.score(), member],
+            [b"ZINCRBY", key, self.score(), member],
+            [b"ZREM", key, member, self.member()],
+            [b"ZSCORE", key, member],
+            [b"ZMSCORE", key, member, self.member()],
+            [self.choice((b"ZRANK", b"ZREVRANK")), key, member],
+            [self.choice((b"ZPOPMIN", b"ZPOPMAX")), key, *count],
+            [b"ZCARD", key],
+        ))
+
+    def score_end(self):
+        return self.choice((b"-inf", b"+inf", b"(-inf", b"(inf", b"", b"x", self.score(), b"(" + self.score()))
+
+    def name_end(self):
+        return self.choice((b"-", b"+", b"[" + self.member(), b"(" + self.member(), b"x", b""))
+
+    def _ranges(self):
+        key = self.sorted_set_key()
+        limit = self.choice(([], [b"LIMIT", self.integer(), self.integer()], [b"LIMIT", b"1", b"3"]))
+        scores, rev = self.choice(([], [b"WITHSCORES"])), self.choice(([], [b"rev"]))
+        ranks = [self.integer(), self.integer()]
+        ends = [self.score_end(), self.score_end()]
+        return self.choice((
+            [b"ZRANGE", key, *ranks, *rev, *scores],
+            [b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
+            [b"ZRANGE", key, *ends, b"BYSCORE", *rev, *limit, *scores],
+            [b"ZRANGE", key, *ranks, *limit, *scores],
+            [self.choice((b"ZRANGEBYSCORE", b"ZREVRANGEBYSCORE")), key, *ends, *scores, *limit],
+            [b"ZREVRANGE", key, *ranks, *scores],
+            [b"ZCOUNT", key, *ends],
+            [b"ZREMRANGEBYSCORE", key, self.score(), self.score_end()],
+            [b"ZREMRANGEBYRANK", key, b"%d" % self.random.randint(0, 9), self.integer()],
+            self.name_ranges(),
+        ))
+
+    def name_ranges(self):
+        """Ranges of names, of members that all have one score, since others have no order."""
+        ends = [self.name_end(), self.name_end()]
+        limit = self.choice(([], [b"LIMIT", self.integer(), self.integer()]))
+        return self.choice((
+            [b"ZADD", b"names", b"0", self.member(), b"0", self.member(), b"0", self.member()],
+            [self.choice((b"ZRANGEBYLEX", b"ZREVRANGEBYLEX")), b"names", *ends, *limit],
+            [b"ZRANGE", b"names", *ends, b"BYLEX", *limit],
+            [b"ZLEXCOUNT", b"names", *ends],
+            [b"ZREMRANGEBYLEX", b"names", *ends],
         ))
 
     def _set(self):

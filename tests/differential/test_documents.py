@@ -1,5 +1,7 @@
 """What COMMAND tells programs: the structure is that of Redis, the sentences are our own."""
 
+from dataclasses import replace
+
 import pytest
 
 from support.wire import Connection
@@ -7,6 +9,9 @@ from support.wire import Connection
 from .conftest import modes
 
 OWN = {b"repligo.cluster", b"repligo.invalidate", b"repligo.status", b"client|no-touch", b"client|setinfo", b"msetex"}
+
+# They take an argument that a later release has: the rest is compared.
+EXTENDED = {b"zrank", b"zrevrank"}
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +70,8 @@ def test_arguments_are_documented_as_in_redis(sides):
     for name in sorted((ours.keys() & theirs.keys()) - {b"client|kill", b"client|list"}):
         for field in (b"since", b"group", b"arguments", b"doc_flags", b"deprecated_since"):
             one, other = ours[name].get(field), theirs[name].get(field)
+            if name in EXTENDED and field == b"arguments":
+                one = replace(one, data=one.data[:-1])
             assert (one is None) == (other is None), (name, field)
             assert one == other, (name, field)
 
@@ -83,6 +90,8 @@ def test_a_row_has_the_types_of_redis_in_every_place(sides):
             if position in (2, 6, 7):
                 assert one.data[position].kind == other.data[position].kind, (name, position)
                 assert sorted(map(repr, one.data[position].data)) == sorted(map(repr, other.data[position].data)), (name, position)
+            elif position == 1 and name in EXTENDED:
+                assert (one.data[position].data, other.data[position].data) == (-3, 3), name
             elif position == 8:
                 assert shape(one.data[position]) == shape(other.data[position]), (name, position)
             else:

@@ -17,12 +17,20 @@ const OURS: [&str; 6] = [
     "repligo.status",
 ];
 
+/// Rows with an argument of a later release, with our arity and that of Redis 7.0.
+const EXTENDED: [(&str, &str, &str); 2] = [("zrank", "-3", "3"), ("zrevrank", "-3", "3")];
+
 #[test]
 fn every_row_says_what_redis_says() {
     for line in RECORDED.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split(' ').next().expect("a name");
         if let Some(spec) = named(name.as_bytes()) {
-            assert_eq!(facts(spec), line);
+            let mut facts = facts(spec);
+            if let Some((name, ours, theirs)) = EXTENDED.iter().find(|(name, ..)| *name == spec.name) {
+                assert!(facts.starts_with(&format!("{name} {ours} ")), "{facts}");
+                facts = facts.replacen(ours, theirs, 1);
+            }
+            assert_eq!(facts, line);
         }
     }
 }
