@@ -5,6 +5,7 @@
 //! a minority.
 
 use repligo_core::contract::{Durability, PeerId, Role};
+use repligo_core::limits;
 
 use super::network::Delays;
 use super::plan::Fault;
@@ -22,6 +23,10 @@ pub enum Relief {
     JumpBack(PeerId, i64),
     /// Not an end but a sequel: these processes are killed and started again at once.
     Restart(Vec<PeerId>),
+    /// Another sequel: these directions are blocked for a while.
+    Cut(Vec<(PeerId, PeerId)>),
+    /// These directions are as fast as others.
+    NoLag(Vec<(PeerId, PeerId)>),
 }
 
 impl World {
@@ -92,6 +97,7 @@ impl World {
             }
             Fault::IsolateLeader => self.isolate_leader(),
             Fault::ForgetfulVoters => self.forgetful_voters(),
+            Fault::LateAcknowledgements => self.late_acknowledgements(),
             Fault::Reset => {
                 let (one, other) = self.some_pair();
                 self.context.tear(one, other, (10, 5_000));
@@ -228,20 +234,57 @@ impl World {
 
     /// The lease counts on voters that remember. One node loses sight of the leader and campaigns; the
     /// others would turn it down, but their memory ends with their processes.
+    ///
+    /// Half of the time they end just before the campaign, and the leader, whose last round they have
+    /// confirmed, does not reach them again: its lease is still valid when its successor is elected.
     fn forgetful_voters(&mut self) {
-        let Some(leader) = self.leader() else {
+        let Some((leader, mut others)) = self.leader_and_others() else {
             return;
         };
-        let mut others: Vec<PeerId> = (1..=self.context.plan.machines() as PeerId)
-            .filter(|node| *node != leader)
-            .collect();
         let candidate = others.swap_remove(self.context.random.below(others.len() as u64) as usize);
         self.block(vec![(leader, candidate), (candidate, leader)]);
+        if self.context.random.chance(500) {
+            let voters = self.context.members.voters();
+            let position = voters.iter().position(|voter| *voter == candidate).unwrap_or(0);
+            let timeout_ticks = limits::ELECTION_TICKS + position * limits::ELECTION_STAGGER_TICKS;
+            let delay = timeout_ticks as u64 * limits::TICK_US - self.context.random.between(30_000, 160_000);
+            let cut = others.iter().map(|other| (leader, *other)).collect();
+            self.context.queue.after(delay, Event::Relief(Relief::Cut(cut)));
+            let sequel = Event::Relief(Relief::Restart(others));
+            self.context.queue.after(delay, sequel);
+            return;
+        }
         for _ in 0..6 {
             let delay = self.context.random.between(900_000, 3_500_000);
             let sequel = Event::Relief(Relief::Restart(others.clone()));
             self.context.queue.after(delay, sequel);
         }
+    }
+
+    /// The leader and the other members, if there is one of each.
+    fn leader_and_others(&self) -> Option<(PeerId, Vec<PeerId>)> {
+        let leader = self.leader()?;
+        let members = self.context.members.iter().map(|(number, _)| number);
+        let others: Vec<PeerId> = members.filter(|node| *node != leader).collect();
+        (!others.is_empty()).then_some((leader, others))
+    }
+
+    /// A lease counts from when its round was sent. A leader that counts from the answers believes in it for as long
+    /// as they were on their way, and what it no longer hears of is its successor.
+    fn late_acknowledgements(&mut self) {
+        let Some((leader, others)) = self.leader_and_others() else {
+            return;
+        };
+        let lag_us = self.context.random.between(1_000_000, 2_500_000);
+        for other in &others {
+            self.context.network.set_lag(*other, leader, lag_us);
+        }
+        let cut = others.iter().map(|other| (leader, *other)).collect();
+        let delay = lag_us + self.context.random.between(100_000, 1_000_000);
+        self.context.queue.after(delay, Event::Relief(Relief::Cut(cut)));
+        let inbound = others.iter().map(|other| (*other, leader)).collect();
+        let relief = Event::Relief(Relief::NoLag(inbound));
+        self.context.queue.after(delay + lag_us + 1_000_000, relief);
     }
 
     pub(super) fn block(&mut self, directions: Vec<(PeerId, PeerId)>) {
@@ -282,7 +325,13 @@ impl World {
                     self.crash_and_restart(node, false, 30_000);
                 }
             }
-            Relief::Restart(_) => {}
+            Relief::Cut(directions) if self.phase == Phase::Faults => self.block(directions),
+            Relief::Restart(_) | Relief::Cut(_) => {}
+            Relief::NoLag(directions) => {
+                for (from, to) in directions {
+                    self.context.network.set_lag(from, to, 0);
+                }
+            }
             Relief::JumpBack(node, by) if self.phase == Phase::Faults => {
                 self.machine(node).clock.jump_ms(-by)
             }
@@ -331,6 +380,7 @@ impl World {
             self.context.queue.at(now, Event::Start { node });
             self.wake(node, now);
             for other in (1..=nodes).filter(|other| *other != node) {
+                self.context.network.set_lag(node, other, 0);
                 self.unblock(node, other);
             }
         }

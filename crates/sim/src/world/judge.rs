@@ -167,14 +167,16 @@ impl World {
             return Ok(());
         };
         let statuses = self.statuses();
-        let right = statuses.iter().filter(|(node, _)| !wrong.contains(node)).count();
+        let voters = self.context.members.voters();
+        let is_right = |node: &PeerId| !wrong.contains(node) && voters.contains(node);
+        let right = statuses.iter().filter(|(node, _)| is_right(node)).count();
         let leads =
             |status: &Option<Status>| status.as_ref().is_some_and(|status| status.role == Role::Leader);
         let leader = statuses
             .iter()
             .find(|(_, status)| leads(status))
             .map(|(node, _)| *node);
-        let Some(leader) = leader.filter(|leader| wrong.contains(leader) && right > plan.nodes / 2) else {
+        let Some(leader) = leader.filter(|leader| wrong.contains(leader) && right > voters.len() / 2) else {
             return Ok(());
         };
         let at = self.context.queue.now();
@@ -185,8 +187,22 @@ impl World {
         Err(Violation {
             check: "an outvoted clock does not lead",
             subject: format!("node {leader}"),
-            explanation: format!("its wall clock is ahead by {ahead_ms} ms"),
+            explanation: format!(
+                "its wall clock is ahead by {ahead_ms} ms; all of them: {}",
+                self.clocks()
+            ),
         })
+    }
+
+    /// The wall clocks of all members that are up.
+    fn clocks(&self) -> String {
+        let at = self.context.queue.now();
+        let ahead = |node: PeerId| self.machines[node as usize - 1].clock.wall_ahead_ms(at);
+        let up = self.statuses().into_iter().filter(|(_, status)| status.is_some());
+        let shown: Vec<String> = up
+            .map(|(node, _)| format!("n{node} {:+} ms", ahead(node)))
+            .collect();
+        shown.join(", ")
     }
 
     fn judge_replicas(&mut self) -> Result<(), Violation> {

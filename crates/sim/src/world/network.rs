@@ -30,6 +30,8 @@ struct Direction {
     frames: VecDeque<Frame>,
     last_arrival: Micros,
     blocked: bool,
+    /// What every frame takes longer than [`Network::delays`] say.
+    lag_us: Micros,
     /// Deliveries that came due while blocked.
     held: u32,
 }
@@ -118,6 +120,12 @@ impl Network {
         }
     }
 
+    /// Frames of one direction take so much longer from now on.
+    pub fn set_lag(&mut self, from: PeerId, to: PeerId, lag_us: Micros) {
+        let side = side(from, to);
+        self.pair(from, to).directions[side].lag_us = lag_us;
+    }
+
     /// Makes a fresh stream; the old one must be gone. Gives its number and when each end learns of it
     /// (in the order of the arguments).
     pub fn connect(
@@ -161,7 +169,7 @@ impl Network {
             return None;
         }
         let direction = &mut pair.directions[end];
-        let arrival = now + random.skewed(delays.low_us, delays.high_us);
+        let arrival = now + direction.lag_us + random.skewed(delays.low_us, delays.high_us);
         direction.last_arrival = direction.last_arrival.max(arrival);
         direction.frames.push_back(frame);
         Some((pair.stream, direction.last_arrival))

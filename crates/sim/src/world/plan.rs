@@ -31,6 +31,8 @@ pub enum Fault {
     IsolateLeader,
     /// A node is cut off from the leader only; then all others forget that they follow it, by a restart.
     ForgetfulVoters,
+    /// What the others send to the leader takes long, then nothing of the leader reaches them any more.
+    LateAcknowledgements,
     /// A stream is torn down and both ends learn it soon.
     Reset,
     /// A stream is torn down and one end learns it late.
@@ -64,7 +66,7 @@ pub enum Fault {
 /// Machines for members that come later.
 const SPARES: usize = 3;
 
-const FAULTS: [Fault; 24] = [
+const FAULTS: [Fault; 25] = [
     Fault::Pause,
     Fault::LongPause,
     Fault::Crash,
@@ -75,6 +77,7 @@ const FAULTS: [Fault; 24] = [
     Fault::OneWay,
     Fault::IsolateLeader,
     Fault::ForgetfulVoters,
+    Fault::LateAcknowledgements,
     Fault::Reset,
     Fault::HalfOpen,
     Fault::SlowNetwork,
