@@ -15,7 +15,7 @@ const BUG_SEEDS: u64 = 10_000;
 const SIMULATOR_FOUND: i32 = 1;
 /// What `crates/core/src/bugs.rs`, `crates/session/src/bugs.rs` and the origin's plan can plant, but for those that
 /// take thousands of seeds: too long for every run.
-const PLANTED_BUGS: [&str; 17] = [
+const PLANTED_BUGS: [&str; 18] = [
     "ack-before-durability",
     "missing-noop",
     "lease-without-quorum",
@@ -33,6 +33,7 @@ const PLANTED_BUGS: [&str; 17] = [
     "learner-counts",
     "promote-at-once",
     "forgetful-voter",
+    "commit-shown-in-wait",
 ];
 
 /// One step of `test`: a name for `--only`, and what it runs.
