@@ -10,7 +10,7 @@ from .waiting import wait_until
 from .wire import Connection
 
 # Three processes start at once on a machine that may be busy with a build.
-_READY_SECONDS = 30
+_READY_SECONDS = 60
 
 
 def binary():
