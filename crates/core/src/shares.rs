@@ -24,6 +24,9 @@ pub struct Demand {
     pub held_bytes: usize,
     /// Bytes of this one, about.
     pub bytes: usize,
+    /// How long it has stood in its connection, as far as the driver knows, in microseconds; 0 if it came just
+    /// now. While nobody leads, that is part of its hold.
+    pub stood_us: u64,
 }
 
 /// A part of the queue.
@@ -174,7 +177,11 @@ mod tests {
     const MIB: usize = 1 << 20;
 
     fn demand(held_bytes: usize, bytes: usize) -> Demand {
-        Demand { held_bytes, bytes }
+        Demand {
+            held_bytes,
+            bytes,
+            ..Demand::default()
+        }
     }
 
     #[test]

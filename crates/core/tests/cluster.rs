@@ -668,6 +668,7 @@ fn fill_with_large_writes(cluster: &mut Cluster, peer: PeerId, first: Ticket) ->
         let demand = Demand {
             held_bytes: given as usize * value.len(),
             bytes: value.len(),
+            ..Demand::default()
         };
         if !cluster.replica(peer).admits(1, demand) {
             // A driver that does not stop is refused, and told so truly.
@@ -695,14 +696,14 @@ fn a_connection_with_large_writes_is_paused_and_small_writes_of_others_are_taken
             "half of the common part"
         );
         let small = Demand {
-            held_bytes: 0,
             bytes: 100,
+            ..Demand::default()
         };
         assert!(cluster.replica(peer).admits(2, small));
         cluster.give_in_as(peer, 1, &set(b"small", b"v"), small);
         let large = Demand {
-            held_bytes: 0,
             bytes: 1 << 20,
+            ..Demand::default()
         };
         assert!(
             !cluster.replica(peer).admits(3, large),

@@ -93,6 +93,8 @@ pub struct Session {
     pub(crate) demand: Demand,
     /// Bytes of the present request.
     pub(crate) request_bytes: usize,
+    /// How long what is executed has stood in the connection, microseconds; see [`Session::set_stood`].
+    stood_us: u64,
     /// Bytes of it and of what was read behind it, while it is executed.
     pub(crate) unread_bytes: usize,
     pub(crate) decoder: RequestDecoder,
@@ -143,6 +145,11 @@ impl Session {
     pub fn set_authenticated(&mut self, authenticated: bool) {
         self.authenticated = authenticated;
         self.decoder.set_authenticated(authenticated);
+    }
+
+    /// What is given in next came so many microseconds ago and was held back; 0 for what comes just now.
+    pub fn set_stood(&mut self, stood_us: u64) {
+        self.stood_us = stood_us;
     }
 
     /// As if the client had just connected, but under the same number (RESET).
@@ -229,6 +236,7 @@ impl Session {
         self.demand = Demand {
             held_bytes: self.replies.held_bytes(),
             bytes: bytes + limits::REQUEST_OVERHEAD_BYTES,
+            stood_us: self.stood_us,
         };
         self.demand
     }

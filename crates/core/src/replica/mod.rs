@@ -119,6 +119,8 @@ pub struct Replica {
     /// Stamp of the latest entry this leader proposed.
     stamped_ms: u64,
     outbox: Outbox,
+    /// Since when this node knows of no leader, if it knows of none.
+    leaderless_us: Option<u64>,
     /// Connections that wait for room in it.
     line: Line,
     /// Batches of followers for this leader's term, not yet proposed.
@@ -190,6 +192,7 @@ impl Replica {
             handed_over_us: None,
             stamped_ms: 0,
             outbox: Outbox::new(me, settings.identity.incarnation),
+            leaderless_us: Some(now.mono_us),
             inbound: Inbound::default(),
             line: Line::default(),
             system: VecDeque::new(),

@@ -69,7 +69,7 @@ pub struct Sealed {
     pub waiters: Vec<Waiter>,
     /// Encoded commands of the riding reads.
     pub reads: Vec<u8>,
-    /// When its first request arrived.
+    /// When the hold of its last request began.
     pub since_us: u64,
     /// Proposed, or sent to the leader over the present stream.
     sent: bool,
@@ -125,14 +125,13 @@ impl Outbox {
                 .sum::<usize>()
     }
 
-    /// Adds an encoded op to the open batch.
-    pub fn push_op(&mut self, op: &[u8], waiter: Waiter, now_us: u64) {
-        if self.open.count == 0 {
-            self.open.since_us = now_us;
-        } else if self.open.ops.len() + op.len() > limits::ENTRY_BYTES_MAX {
+    /// Adds an encoded op to the open batch; its hold began at `since_us`.
+    pub fn push_op(&mut self, op: &[u8], waiter: Waiter, since_us: u64) {
+        if self.open.count > 0 && self.open.ops.len() + op.len() > limits::ENTRY_BYTES_MAX {
             self.seal();
-            self.open.since_us = now_us;
         }
+        // All of them wait until the hold of the last one is over: none is refused before its time.
+        self.open.since_us = self.open.since_us.max(since_us);
         put_bytes(&mut self.open.ops, op);
         let bytes = op.len() + limits::REQUEST_OVERHEAD_BYTES;
         self.open.held.add(Part::Common, bytes);
@@ -210,7 +209,7 @@ impl Outbox {
             batch,
             waiters: std::mem::take(&mut open.waiters),
             reads: std::mem::take(&mut open.reads),
-            since_us: open.since_us,
+            since_us: std::mem::take(&mut open.since_us),
             sent: false,
             last_term: 0,
             held: std::mem::take(&mut open.held),
@@ -292,7 +291,7 @@ impl Outbox {
         skipped
     }
 
-    /// Takes out the first batch if it arrived at or before `since_us`.
+    /// Takes out the first batch if its hold began at or before `since_us`.
     pub fn take_overdue(&mut self, since_us: u64) -> Option<Sealed> {
         if self.sealed.front()?.since_us > since_us {
             None

@@ -22,7 +22,7 @@ pub struct WaitingRead {
     pub resp3: bool,
     /// The encoded command.
     pub command: Vec<u8>,
-    /// When it arrived.
+    /// When its hold began.
     pub since_us: u64,
     /// What it counts against.
     pub part: Part,

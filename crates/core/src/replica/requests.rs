@@ -19,10 +19,17 @@ impl Replica {
         // A driver that asks first is not refused for its clients' load; only what waits for an origin has no
         // other bound.
         let crowded = self.reads.len() + self.waits.len() >= limits::READS_WAITING_MAX;
+        let mut since = now;
+        if let Some(leaderless_us) = self.leaderless_us {
+            since.mono_us = hold_begins_us(now, request.demand.stood_us, leaderless_us);
+            if is_over(now, since) && self.needs_a_leader(&request) {
+                return fail(outputs, request.ticket, request.resp3, words::NO_LEADER_IN_TIME);
+            }
+        }
         match self.held().room_for(request.demand) {
             Some(part) if !crowded => {
                 let before = self.outbox.held().common;
-                self.take_in(now, request, part, outputs);
+                self.take_in(since, request, part, outputs);
                 if part == Part::Reserved {
                     self.outbox.reserve(self.outbox.held().common - before);
                 }
@@ -70,7 +77,27 @@ impl Replica {
         self.line.len()
     }
 
-    fn take_in(&mut self, now: Now, request: Request<'_>, part: Part, outputs: &mut Outputs) {
+    /// Since when nobody leads, as far as this node knows: what a driver holds back then is to be given in with
+    /// the time that it has stood, see [`Demand::stood_us`].
+    #[inline]
+    pub fn leaderless_us(&self) -> Option<u64> {
+        self.leaderless_us
+    }
+
+    fn needs_a_leader(&self, request: &Request<'_>) -> bool {
+        match request.body {
+            Body::Command(command) => command.is_write() || !self.reads_alone(request.level),
+            Body::Transaction { .. } => true,
+        }
+    }
+
+    /// At this level only the middle of an entry and many keys make a read wait.
+    fn reads_alone(&self, level: ReadLevel) -> bool {
+        level == ReadLevel::Eventual && self.confirmed && self.settings.origin.is_empty()
+    }
+
+    /// Takes a request in whose hold began at `since`.
+    fn take_in(&mut self, since: Now, request: Request<'_>, part: Part, outputs: &mut Outputs) {
         let (ticket, resp3) = (request.ticket, request.resp3);
         match request.body {
             Body::Command(command) if !command.is_write() => {
@@ -84,14 +111,10 @@ impl Replica {
                         ticket: Some(ticket),
                         resp3,
                         command: encoded,
-                        since_us: now.mono_us,
+                        since_us: since.mono_us,
                         part,
                     };
-                    // At this level only the middle of an entry and many keys make a read wait.
-                    if request.level == ReadLevel::Eventual
-                        && self.confirmed
-                        && self.settings.origin.is_empty()
-                    {
+                    if self.reads_alone(request.level) {
                         let index = self.applied + u64::from(self.applying.is_some());
                         self.reads.push_ready(index, read);
                     } else {
@@ -110,7 +133,7 @@ impl Replica {
                         writer.error_bytes(error.as_bytes())
                     });
                 }
-                self.submit_write(now, command, (ticket, resp3), outputs);
+                self.submit_write(since, command, (ticket, resp3), outputs);
             }
             Body::Transaction { transaction, locals } => {
                 if let Some(text) = self.settings.origin.refuse_transaction(transaction) {
@@ -125,12 +148,12 @@ impl Replica {
                     resp3,
                     locals: locals.to_vec(),
                 };
-                self.submit(now, &Op::Transaction(*transaction), waiter, outputs);
+                self.submit(since, &Op::Transaction(*transaction), waiter, outputs);
             }
         }
     }
 
-    pub(super) fn submit(&mut self, now: Now, op: &Op<'_>, waiter: Waiter, outputs: &mut Outputs) {
+    pub(super) fn submit(&mut self, since: Now, op: &Op<'_>, waiter: Waiter, outputs: &mut Outputs) {
         /// Room that is kept for the next op; one large value must not hold its size forever.
         const KEPT_BYTES_MAX: usize = 64 << 10;
         self.scratch.clear();
@@ -138,7 +161,7 @@ impl Replica {
         match waiter {
             Waiter::Write { ticket, resp3, .. }
                 if !self.may_replicate(self.scratch.len(), (ticket, resp3), outputs) => {}
-            waiter => self.outbox.push_op(&self.scratch, waiter, now.mono_us),
+            waiter => self.outbox.push_op(&self.scratch, waiter, since.mono_us),
         }
         if self.scratch.capacity() > KEPT_BYTES_MAX {
             self.scratch = Vec::new();
@@ -196,6 +219,19 @@ impl Replica {
             }
         }
     }
+}
+
+/// When the hold of a request began: when it came to the node, unless there was a leader then.
+#[cold]
+fn hold_begins_us(now: Now, stood_us: u64, leaderless_us: u64) -> u64 {
+    now.mono_us
+        .saturating_sub(stood_us)
+        .max(leaderless_us)
+        .min(now.mono_us)
+}
+
+fn is_over(now: Now, since: Now) -> bool {
+    now.mono_us - since.mono_us >= limits::FORWARD_HOLD_US
 }
 
 /// How much memory a command can add, about; for one that does not fit at all.

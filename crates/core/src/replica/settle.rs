@@ -122,6 +122,10 @@ impl Replica {
         if before.2 != leader || before.1 != term {
             self.leader_changed();
         }
+        self.leaderless_us = match leader {
+            0 => self.leaderless_us.or(Some(now.mono_us)),
+            _ => None,
+        };
         outputs.events.push(Event::Role { role, term, leader });
     }
 

@@ -57,9 +57,18 @@ fn set_user_timeout(stream: &TcpStream) -> io::Result<()> {
 
 /// Bytes that were sent and that the other side has not taken yet; 0 where the system does not say.
 pub fn bytes_in_flight(stream: &impl AsRawFd) -> usize {
+    count_bytes(stream, libc::TIOCOUTQ)
+}
+
+/// Bytes that have come and were not read; 0 where the system does not say.
+pub fn bytes_unread(stream: &impl AsRawFd) -> usize {
+    count_bytes(stream, libc::FIONREAD)
+}
+
+fn count_bytes(stream: &impl AsRawFd, request: libc::Ioctl) -> usize {
     let mut bytes: libc::c_int = 0;
-    // SAFETY: the descriptor is open, and the request writes one integer.
-    let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    // SAFETY: the descriptor is open, and both requests write one integer.
+    let result = unsafe { libc::ioctl(stream.as_raw_fd(), request, &raw mut bytes) };
     if result == 0 {
         usize::try_from(bytes).unwrap_or(0)
     } else {

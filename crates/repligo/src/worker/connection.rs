@@ -17,7 +17,8 @@ use repligo_session::table::HasSession;
 use tokio::io::ReadBuf;
 
 use super::gather::{Gathering, READ_BYTES_MAX};
-use super::standing::{Progress, Sent, not_read};
+use super::progress::{Progress, Sent, not_read};
+use super::standing::Standing;
 use crate::net::options;
 use crate::net::stream::ClientStream;
 use crate::session::{Client, Endpoints, Socket};
@@ -51,6 +52,10 @@ pub struct Io {
     /// Unconsumed bytes, from `input_start`.
     input: Vec<u8>,
     input_start: usize,
+    /// When they came, by the clock in microseconds, if they were held back.
+    input_us: u64,
+    /// What is known of bytes that wait in the socket while it reads nothing and nobody leads.
+    standing: Option<Box<Standing>>,
     /// What it has read waits for its execution; until then it reads nothing more.
     gathered: bool,
     /// The socket may have more than was gathered.
@@ -72,6 +77,19 @@ impl HasSession for Connection {
 }
 
 impl Io {
+    /// So many bytes were read, as many as were asked for or all there are: when they came, if it is known that they
+    /// have stood in the socket.
+    fn came(&mut self, count: usize, full: bool) -> Option<u64> {
+        let standing = self.standing.as_mut()?;
+        // What arrives encrypted is longer than what is read: it cannot be counted.
+        let countable = !matches!(self.stream, Some(ClientStream::Tls(_)));
+        let came_us = standing.read(countable.then_some(count));
+        if !full && standing.ends_with_a_read() {
+            self.standing = None;
+        }
+        came_us
+    }
+
     /// What others may see of it.
     pub fn socket(&self) -> Socket<'_> {
         Socket {
@@ -94,6 +112,8 @@ impl Connection {
             stream,
             input: Vec::new(),
             input_start: 0,
+            input_us: 0,
+            standing: None,
             gathered: false,
             has_more: false,
             write_blocked: false,
@@ -123,6 +143,23 @@ impl Connection {
         if self.session.call() {
             self.wake();
         }
+    }
+
+    /// Looks at what has come to the socket while nobody leads and the session stalls, see [`Standing`].
+    pub fn look_at_socket(&mut self, now_us: u64) {
+        let io = &mut self.io;
+        let Some(stream) = &io.stream else { return };
+        if self.session.is_stalled() {
+            let standing = io.standing.get_or_insert_default();
+            standing.look(options::bytes_unread(stream), now_us);
+        } else if io.standing.is_some() && io.input.is_empty() && options::bytes_unread(stream) == 0 {
+            io.standing = None;
+        }
+    }
+
+    /// Somebody leads again: what came when is of no use any more.
+    pub fn forget_standing(&mut self) {
+        self.io.standing = None;
     }
 
     /// Wakes the connection's task, which then looks at its state anew.
@@ -264,7 +301,8 @@ impl Connection {
                 if !self.may_go_on(worker) {
                     return Poll::Pending;
                 }
-                self.execute_input(worker, gathering);
+                let came_us = self.io.input_us;
+                self.execute_input(worker, gathering, Some(came_us));
                 continue;
             }
             match self.read(cx, worker, gathering) {
@@ -315,10 +353,7 @@ impl Connection {
     /// Reads once. Without an incomplete request before it, what was read is gathered for the next turn,
     /// else it is executed at once.
     fn read(&mut self, cx: &mut Context<'_>, worker: &mut Worker, gathering: &mut Gathering) -> Progress {
-        if self.io.stream.is_none() {
-            return Progress::Waits;
-        }
-        if self.io.input.is_empty() {
+        if self.io.input.is_empty() && self.io.standing.is_none() {
             return self.gather(cx, worker, gathering);
         }
         let Some(stream) = &mut self.io.stream else {
@@ -334,13 +369,17 @@ impl Connection {
         let mut buffer = ReadBuf::uninit(&mut room[..most]);
         let result = stream.poll_read(cx, &mut buffer);
         let (count, full) = (buffer.filled().len(), buffer.remaining() == 0);
+        let came_us = self.io.came(count, full);
         if let Some(progress) = not_read(result, count) {
+            if self.io.input.is_empty() {
+                worker.pool.give(std::mem::take(&mut self.io.input));
+            }
             return progress;
         }
         // SAFETY: the read buffer filled exactly `count` bytes of the spare capacity.
         unsafe { self.io.input.set_len(self.io.input.len() + count) };
         worker.shared.metrics.bytes_in.add(count as u64);
-        self.execute_input(worker, gathering);
+        self.execute_input(worker, gathering, came_us);
         if full { Progress::Yields } else { Progress::Made }
     }
 

@@ -20,6 +20,7 @@ pub mod listener;
 mod members;
 mod memory;
 mod origins;
+mod progress;
 mod standing;
 mod statistics;
 pub mod turn;
@@ -134,6 +135,7 @@ pub struct Worker {
     served_us: Option<u64>,
     waiting_told: WaitingTold,
     idle_checked_us: u64,
+    sockets_seen_us: u64,
 }
 
 impl Worker {
@@ -194,6 +196,7 @@ impl Worker {
             served_us: None,
             waiting_told: WaitingTold::default(),
             idle_checked_us: 0,
+            sockets_seen_us: 0,
         }
     }
 

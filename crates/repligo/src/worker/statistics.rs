@@ -15,7 +15,7 @@ use repligo_session::window::may_stand_out;
 use repligo_session::{Call, Session};
 
 use super::Worker;
-use super::connection::Io;
+use super::connection::{Connection, Io};
 use crate::session::{Slow, kept_arguments};
 use crate::telemetry::clock::boottime_ns;
 use crate::telemetry::status::{DatabaseStatus, PeerStatus, Phase};
@@ -242,9 +242,26 @@ impl Worker {
         self.links.tick(now);
         self.heal_addresses(now);
         self.close_idle(now);
+        self.look_at_sockets(now);
         self.publish(now);
         self.tell_waiting(now);
         self.busy.end_now("tick", began_ns, &self.shared.metrics);
+    }
+
+    /// While nobody leads, looks how much stands in the sockets from which nothing is read: what came when decides
+    /// when it is refused.
+    fn look_at_sockets(&mut self, now: Now) {
+        const LOOK_EVERY_US: u64 = 250_000;
+        let is_leaderless = |replica: &Replica| replica.leaderless_us().is_some();
+        if self.replica.as_ref().is_some_and(is_leaderless) {
+            if now.mono_us.saturating_sub(self.sockets_seen_us) >= LOOK_EVERY_US {
+                self.sockets_seen_us = now.mono_us;
+                let connections = self.connections.iter_mut();
+                connections.for_each(|connection| connection.look_at_socket(now.mono_us));
+            }
+        } else if std::mem::take(&mut self.sockets_seen_us) != 0 {
+            self.connections.iter_mut().for_each(Connection::forget_standing);
+        }
     }
 
     /// Disconnects clients that have been idle for longer than `timeout`, or that read nothing of what
