@@ -8,6 +8,7 @@ import time
 import pytest
 from support.nodes import Cluster
 from support.resp import encode
+from support.waiting import wait_until
 
 KEYS = 100_000
 _BATCH = 20_000
@@ -25,6 +26,13 @@ def cluster(tmp_path_factory):
                 names = [b"key%07d" % number for number in range(first, first + _BATCH)]
                 connection.ask("MSET", *[word for name in names for word in (name, b"1")])
             connection.ask("SET", b"a" * 100_000, "1")
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def single_node(tmp_path_factory):
+    """Without a disk, so that long values come about in seconds."""
+    with Cluster(tmp_path_factory.mktemp("single"), nodes=1, extra=["--durability", "none"]) as cluster:
         yield cluster
 
 
@@ -158,17 +166,83 @@ def test_a_block_of_many_local_commands_lets_others_in_between(undisturbed):
             assert value[0] in (b"OK", b"PONG") and b"# Stats" in value[count]
 
 
-def test_values_that_grow_by_hundreds_of_megabytes_hold_no_turn(cluster):
-    # Judged by CPU time: three nodes that write so much leave a small machine little for anything else.
+@contextlib.contextmanager
+def longest_turns_below(cluster, cpu_ms):
+    """Judged by CPU time: nodes that write so much leave a small machine little for anything else."""
     for node in cluster.nodes:
         forget_turns(node)
-    with cluster.leader().connect(50.0) as connection:
+    yield
+    longest = {node.name: longest_turn_us(node) for node in cluster.nodes}
+    print(f"longest turns in us of CPU time: {longest}")
+    assert max(longest.values()) < cpu_ms * 1000
+
+
+def test_values_that_grow_by_hundreds_of_megabytes_hold_no_turn(cluster):
+    with longest_turns_below(cluster, LONGEST_TURN_US / 1000), cluster.leader().connect(50.0) as connection:
         length = 100 << 20
         requests = [encode(("SETRANGE", f"long{number}", str(length), "x")) for number in range(3)]
         connection.send(b"".join(requests))
         assert [reply.value.plain() for reply in connection.read_all(3)] == [length + 1] * 3
         assert connection.ask("GETRANGE", "long2", str(length - 2), str(length)) == b"\0\0x"
-    for node in cluster.nodes:
-        turn_us = longest_turn_us(node)
-        print(f"{node}: longest turn {turn_us} us of CPU time")
-        assert turn_us < LONGEST_TURN_US
+        connection.ask("DEL", "long0", "long1", "long2")
+
+
+LONG_BYTES = 320 << 20
+
+
+def absent(connection, key):
+    return connection.ask("EXISTS", key) == 0
+
+
+def delete(connection):
+    assert connection.ask("DEL", "huge") == 1
+
+
+def rename(connection):
+    assert connection.ask("RENAME", "huge", "moved") == b"OK"
+    assert connection.ask("STRLEN", "moved") == LONG_BYTES
+    assert connection.ask("DEL", "moved") == 1
+
+
+def rename_over_another(connection):
+    connection.ask("SET", "short", "v")
+    assert connection.ask("RENAME", "short", "huge") == b"OK"
+    assert connection.ask("GETDEL", "huge") == b"v"
+
+
+def expire(connection):
+    assert connection.ask("PEXPIRE", "huge", "100000") == 1
+    assert 0 < connection.ask("PTTL", "huge") <= 100_000
+    assert connection.ask("PERSIST", "huge") == 1
+    assert connection.ask("PEXPIRE", "huge", "50") == 1
+    wait_until("it has expired", lambda: absent(connection, "huge"), seconds=10)
+
+
+def overwrite(connection):
+    assert connection.ask("SET", "huge", "v") == b"OK"
+    assert connection.ask("GETDEL", "huge") == b"v"
+
+
+def stretch(connection):
+    """By one command, all zeros but the last byte."""
+    assert connection.ask("SETRANGE", "huge", str(LONG_BYTES - 1), "x") == LONG_BYTES
+
+
+def append(connection):
+    """With bytes of a client, as many at once as go into one entry."""
+    part = b"x" * (4 << 20)
+    for length in range(len(part), LONG_BYTES + 1, len(part)):
+        assert connection.ask("APPEND", "huge", part) == length
+
+
+@pytest.mark.parametrize("step", [delete, rename, rename_over_another, expire, overwrite])
+@pytest.mark.parametrize(("nodes", "fill"), [("cluster", stretch), ("single_node", append)])
+def test_what_becomes_of_a_value_of_hundreds_of_megabytes_holds_no_turn(request, nodes, fill, step):
+    cluster = request.getfixturevalue(nodes)
+    with cluster.leader().connect(50.0) as connection:
+        fill(connection)
+        # What was taken away is given back to the system in later turns.
+        with longest_turns_below(cluster, 20), beside_others(cluster, LONGEST_WAIT_SECONDS):
+            step(connection)
+            time.sleep(1.0)
+        assert absent(connection, "huge")
