@@ -349,7 +349,9 @@ impl BufferPool {
     const KEPT_BYTES_MAX: usize = 64 << 10;
     /// Buffers kept at most.
     const KEPT_COUNT_MAX: usize = 128;
-    const FRESH_BYTES: usize = 4 << 10;
+    /// A crowd of idle clients that come at once takes one each until its replies are sent, and what an allocator got
+    /// for them it rarely gives back. Those that are kept have grown to what replies need.
+    const FRESH_BYTES: usize = 1 << 10;
 
     /// An empty buffer with capacity.
     #[inline]
