@@ -3,6 +3,7 @@
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
+use super::weigh_copies;
 use crate::collection::{End, List, ListRef};
 use crate::command::{Arguments, CommandError};
 use crate::keyspace::contexts::{Changed, ReadContext, WriteContext};
@@ -114,15 +115,10 @@ pub(super) fn check_rpop(arguments: Arguments<'_>) -> Result<(), CommandError> {
     pop_count(arguments, "rpop").map(|_| ())
 }
 
-fn len_of(context: &ReadContext<'_>, key: &[u8]) -> u64 {
-    let list: Option<ListRef<'_>> = context.look(key);
-    list.map_or(0, ListRef::len)
-}
-
 /// About how many elements LPOP and RPOP take.
 pub(super) fn weigh_pop(context: &ReadContext<'_>, arguments: Arguments<'_>) -> usize {
     let count = pop_count(arguments, "").ok().flatten().unwrap_or(1);
-    count.min(len_of(context, arguments.peek())) as usize
+    weigh_copies(context, arguments.peek(), count)
 }
 
 /// `key [count]`: elements, which are taken out.
@@ -308,9 +304,9 @@ pub(super) fn weigh_multiple(context: &ReadContext<'_>, mut arguments: Arguments
         return 1;
     };
     arguments.skip(1);
-    let lens = arguments.iter().take(asked.key_count);
-    let most = lens.map(|key| len_of(context, key)).max().unwrap_or(0);
-    asked.key_count + asked.count.min(most) as usize
+    let keys = arguments.iter().take(asked.key_count);
+    let most = keys.map(|key| weigh_copies(context, key, asked.count)).max();
+    most.unwrap_or(0).saturating_add(asked.key_count)
 }
 
 /// LMPOP has come to a key that has a list.

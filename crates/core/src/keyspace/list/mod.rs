@@ -15,6 +15,7 @@ use super::handlers::{Handler, Slice, by_arguments, long_read, long_write, read,
 use super::slices::steps_of;
 use crate::collection::{End, List, ListRef};
 use crate::command::{Arguments, CommandError};
+use crate::limits::STEP_BYTES;
 
 pub(super) const HANDLERS: &[Handler] = &[
     long_write("lpush", ends::lpush, by_arguments),
@@ -42,8 +43,21 @@ const PASSED_PER_STEP: u64 = 8;
 /// To free so many bytes takes as long as to copy one.
 const FREED_PER_BYTE: usize = 16;
 
+/// About so many steps to go through a list; what is long is compared byte by byte with what is as long.
 fn weigh_search(context: &ReadContext<'_>, arguments: Arguments<'_>) -> usize {
-    weigh_all::<List>(context, arguments) / PASSED_PER_STEP as usize
+    let is_long = arguments.iter().skip(1).any(|word| word.len() > STEP_BYTES);
+    let bytes = is_long.then(|| context.memory_bytes(arguments.peek())).flatten();
+    let passed = weigh_all::<List>(context, arguments) / PASSED_PER_STEP as usize;
+    passed + bytes.unwrap_or(0) / STEP_BYTES
+}
+
+/// About so many steps to copy `count` elements of a list, or as many as it has.
+fn weigh_copies(context: &ReadContext<'_>, key: &[u8], count: u64) -> usize {
+    let list: Option<ListRef<'_>> = context.look(key);
+    let len = list.map_or(0, ListRef::len);
+    let count = count.min(len) as usize;
+    let bytes = context.memory_bytes(key).unwrap_or(0) / (len as usize).max(1);
+    count.saturating_add(bytes.saturating_mul(count) / STEP_BYTES)
 }
 
 /// The index of an element, where a negative one counts from the end; `None` beyond either end.
@@ -79,7 +93,10 @@ fn check_range(arguments: Arguments<'_>) -> Result<(), CommandError> {
 fn weigh_range(context: &ReadContext<'_>, arguments: Arguments<'_>) -> usize {
     let list: Option<ListRef<'_>> = context.look(arguments.peek());
     match (list, parse_range(arguments)) {
-        (Some(list), Ok(range)) => range_in(range, list.len()).1 as usize,
+        (Some(list), Ok(range)) => {
+            let count = range_in(range, list.len()).1;
+            weigh_copies(context, arguments.peek(), count)
+        }
         _ => 1,
     }
 }

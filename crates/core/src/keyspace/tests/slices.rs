@@ -477,6 +477,39 @@ fn assert_bounded(mut fixture: Fixture, cases: &[(&str, &str, usize)]) {
 }
 
 #[test]
+fn few_elements_that_are_long_are_compared_copied_and_freed_in_slices() {
+    let long = "x".repeat(100_000);
+    for script in [
+        format!("LPOS list {} COUNT 0", "y".repeat(100_000)),
+        format!("LREM list 0 {}", "y".repeat(100_000)),
+        format!("LINSERT list BEFORE {} new", "y".repeat(100_000)),
+        "LRANGE list 0 -1".to_owned(),
+        "LPOP list 100".to_owned(),
+        "LMPOP 1 list LEFT COUNT 100".to_owned(),
+        "LTRIM list 1 0".to_owned(),
+    ] {
+        let mut fixture = Fixture::new();
+        for _ in 0..120 {
+            fixture.run(&format!("RPUSH list {long}"));
+        }
+        let source = encoded(&script);
+        let command = Command::decode(&mut &source[..]).expect("just encoded");
+        let name = &script[..10];
+        assert!(fixture.keyspace.is_wide(&command), "{name}");
+        let task = Keyspace::begin(&command, &source);
+        let (_, slices) = run_counted(&mut fixture.keyspace, task, SLICE_STEPS);
+        assert!(slices > 1, "{name}");
+    }
+    let mut fixture = Fixture::new();
+    fixture.run(&format!("RPUSH list {long} a b"));
+    for script in ["LPOS list a", "LRANGE list 1 -1", "RPOP list"] {
+        let source = encoded(script);
+        let command = Command::decode(&mut &source[..]).expect("just encoded");
+        assert!(!fixture.keyspace.is_wide(&command), "{script}");
+    }
+}
+
+#[test]
 fn a_long_collection_that_goes_is_given_back_in_pieces_and_counted_until_it_is() {
     let scripts = ["DEL long", "SET long x", "FLUSHALL"];
     for (long, cut) in [
