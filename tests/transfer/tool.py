@@ -32,28 +32,83 @@ def ask_all(connection, requests):
 
 
 def mixed(seed, count, databases=16):
-    """Entries `(db, key, value, deadline or None)` with binary keys and values, and deadlines far away."""
+    """Entries `(db, key, value, deadline or None)` with binary keys and values of all types, and deadlines far away.
+
+    A value is bytes, a dict for a hash, a list, a set, or `Scores` for a sorted set.
+    """
     chance = random.Random(seed)
     far = int(time.time() * 1000) + 3_600_000
-    entries = [(0, b"", b"", None), (15, b"\r\n*3\r\n", b"\x00\xff\r\n$-1\r\n", far), (0, b"long", b"x" * 3_000_000, None)]
+    parts = [b"%d" % part * (part % 50) for part in range(6000)]
+    entries = [
+        (1, b"large:list", parts, far),
+        (1, b"large:hash", dict(zip(parts, reversed(parts), strict=True)), None),
+        (2, b"large:set", set(parts), far),
+        (2, b"large:scores", Scores((part, number / 8) for number, part in enumerate(parts)), None),
+        (2, b"long:list", [b"a" * 2_000_000, b"", b"b" * 1_500_000], None),
+    ]
+    entries += [(0, b"", b"", None), (15, b"\r\n*3\r\n", b"\x00\xff\r\n$-1\r\n", far), (0, b"long", b"x" * 3_000_000, None)]
     for number in range(count):
         key = b"k%d:" % number + chance.randbytes(chance.randrange(12))
         value = chance.randbytes(chance.choice([0, 1, 10, 100, 1000]))
+        if chance.random() < 0.3:
+            value = collection(chance)
         deadline = far + number if chance.random() < 0.4 else None
         entries.append((chance.randrange(databases), key, value, deadline))
     return entries
 
 
+class Scores(dict):
+    """A sorted set: member → score."""
+
+
+def collection(chance):
+    """A small one of any type."""
+    parts = [chance.randbytes(chance.choice([0, 1, 5, 30, 200])) for _ in range(chance.randint(1, 20))]
+    scores = Scores((part, chance.choice([0.1, -2.5, 3.0, 1e300, float("inf"), 0.0])) for part in parts)
+    return chance.choice([parts, set(parts), dict(zip(parts, reversed(parts), strict=True)), scores])
+
+
+def requests_for(key, value, deadline):
+    """The requests that make a key."""
+    if isinstance(value, bytes):
+        return [["SET", key, value, *(["PXAT", deadline] if deadline else [])]]
+    name = {list: "RPUSH", set: "SADD", dict: "HSET", Scores: "ZADD"}[type(value)]
+    if isinstance(value, Scores):
+        value = [part for member, score in value.items() for part in (repr(score), member)]
+    parts = [part for pair in value.items() for part in pair] if isinstance(value, dict) else list(value)
+    return [[name, key, *parts], *([["PEXPIREAT", key, deadline]] if deadline else [])]
+
+
 def write(address, entries):
-    """SETs all of them."""
+    """Makes all of them."""
     with Connection(address, 60) as connection:
         requests, selected = [], None
         for db, key, value, deadline in sorted(entries, key=lambda entry: entry[0]):
             if db != selected:
                 requests.append(["SELECT", db])
                 selected = db
-            requests.append(["SET", key, value] + (["PXAT", deadline] if deadline else []))
+            requests += requests_for(key, value, deadline)
         ask_all(connection, requests)
+
+
+_READS = {b"string": ["GET"], b"hash": ["HGETALL"], b"list": ["LRANGE", "0", "-1"], b"set": ["SMEMBERS"]}
+_READS[b"zset"] = ["ZRANGE", "0", "-1", "WITHSCORES"]
+
+
+def values_of(connection, keys):
+    """What these `(key, type)` hold."""
+    requests = [[_READS[kind][0], key, *_READS[kind][1:]] for key, kind in keys]
+    values = []
+    for (_, kind), value in zip(keys, ask_all(connection, requests), strict=True):
+        parts = value if kind == b"string" else [part.data for part in value]
+        if kind == b"hash":
+            value = dict(zip(parts[::2], parts[1::2], strict=True))
+        elif kind == b"zset":
+            value = Scores(zip(parts[::2], map(float, parts[1::2]), strict=True))
+        else:
+            value = set(parts) if kind == b"set" else parts
+        values.append(value)
+    return values
 
 
 def content(address, databases=16):
@@ -63,7 +118,8 @@ def content(address, databases=16):
         for db in range(databases):
             connection.ask("SELECT", db)
             keys = connection.ask("KEYS", "*")
-            values = ask_all(connection, [["GET", key] for key in keys])
+            types = ask_all(connection, [["TYPE", key] for key in keys])
+            values = values_of(connection, list(zip(keys, types, strict=True)))
             deadlines = ask_all(connection, [["PEXPIRETIME", key] for key in keys])
             for key, value, deadline in zip(keys, values, deadlines, strict=True):
                 found[db, key] = (value, deadline if deadline >= 0 else None)

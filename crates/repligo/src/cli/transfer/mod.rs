@@ -1,4 +1,4 @@
-//! `repligo export` and `repligo import`: strings with deadlines from one server into a file, from a file into a
+//! `repligo export` and `repligo import`: what keys hold, with deadlines, from one server into a file, from a file into a
 //! server, or from server to server, over RESP.
 //!
 //! `source.rs` and `file.rs` give batches of entries, `target.rs` and `file.rs` take them, and everything else is one
@@ -6,6 +6,7 @@
 //! only when it is whole; of a file nothing is written before its checksums were checked; what was asked to end leaves
 //! a valid state and says how to go on.
 
+mod content;
 mod export;
 mod facts;
 mod file;
@@ -15,6 +16,7 @@ pub mod options;
 mod pace;
 mod server;
 mod source;
+mod staging;
 mod summary;
 mod target;
 mod verify;
@@ -31,7 +33,7 @@ use super::failure::Failure;
 use super::progress::Progress;
 use super::signals::StopFlag;
 
-/// All strings were transferred, but there are keys of other types.
+/// All that can be was transferred, but there are keys of other types.
 const INCOMPLETE: u8 = 3;
 /// Ended by ^C.
 const INTERRUPTED: u8 = 130;

@@ -14,7 +14,7 @@ use crate::cli::login::Login;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 everything was transferred; 1 it failed, or something is missing or different; 2 wrong usage; \
-3 all strings were transferred, but keys of other types were not; 130 interrupted.";
+3 everything else was transferred, but not keys of other types; 130 interrupted.";
 
 /// Where the password of a server is looked for without a file.
 const VARIABLES: [&str; 2] = ["REPLIGO_REQUIREPASS", "REDISCLI_AUTH"];
@@ -138,10 +138,10 @@ fn common(verify: &'static str) -> [Arg; 7] {
 /// `repligo export`.
 pub fn export_command() -> Command {
     Command::new("export")
-        .about("Write the strings of a Redis, Valkey or Repligo server into a file")
+        .about("Write what a Redis, Valkey or Repligo server holds into a file")
         .after_help(format!(
-            "The file is a stream of SET requests with checksums (docs/export-format.md); `redis-cli --pipe` takes it \
-             too. Deadlines are points in time. Keys of other types are counted and named, not written. The server \
+            "The file is a stream of ordinary requests with checksums (docs/export-format.md); `redis-cli --pipe` takes it \
+             too. Deadlines are points in time. Streams and keys of modules are counted and named, not written. The server \
              may be in use: each key is written as it was at some moment.\n\n{EXIT_CODES}"
         ))
         .arg(addresses("addr", "RESP address; several nodes of a cluster are tried in turn").default_value("127.0.0.1:6379"))
@@ -154,7 +154,7 @@ pub fn export_command() -> Command {
 /// `repligo import`.
 pub fn import_command() -> Command {
     Command::new("import")
-        .about("Write an export, or the strings of another server, into a Redis, Valkey or Repligo server")
+        .about("Write an export, or what another server holds, into a Redis, Valkey or Repligo server")
         .after_help(format!(
             "A file is checked to its end before anything is written. With --from, keys are copied directly from \
              another server, whose password is in --from-password-file or REPLIGO_FROM_PASSWORD.\n\n{EXIT_CODES}"

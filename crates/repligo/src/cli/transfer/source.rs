@@ -1,15 +1,16 @@
-//! Reads a server's strings: SCAN, then what each key holds.
+//! Reads what a server holds: SCAN, then the type of each key and all of it.
 //!
 //! A walk over a live server gives every key that lasts through it exactly once, as it was at some moment of it; what
 //! was made or removed meanwhile may be in it or not. Invariants: value and deadline of an entry were true at one
-//! moment: the deadline is asked for before and behind the value, and where the two differ, both are read again in one
-//! transaction; a key is given once, however often SCAN names it; values in flight have a bounded size.
+//! moment, a collection in one request: the deadline is asked for before and behind it, and where the two differ, both are
+//! read again in one transaction; a key is given once, however often SCAN names it; values in flight have a bounded size.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use repligo_proto::resp::Value;
 
+use super::content::{Content, Kind};
 use super::facts::{Counted, Deadline, Found, Seen, databases};
 use super::format::{Batch, Entry};
 use super::server::{Reply, Requests, Server};
@@ -32,9 +33,10 @@ pub struct Choice {
     pub pattern: Option<String>,
 }
 
-/// A key whose length and deadline are known.
+/// A key whose type, length and deadline are known.
 struct Measured {
     key: Vec<u8>,
+    kind: Kind,
     bytes: usize,
     deadline: Deadline,
 }
@@ -185,21 +187,24 @@ impl<'a> Source<'a> {
         let mut others = Vec::new();
         for (key, reply) in keys.into_iter().zip(replies) {
             let error = reply.values.iter().find_map(Value::as_error);
-            if error.is_some_and(|text| text.starts_with("WRONGTYPE")) {
-                others.push(key);
+            let deadline = Deadline::read(&reply.values[0], now_ms);
+            if let Some(deadline) = deadline
+                && error.is_some_and(|text| text.starts_with("WRONGTYPE"))
+            {
+                others.push((key, deadline));
                 continue;
             }
-            let deadline = Deadline::read(&reply.values[0], now_ms);
             match (deadline, reply.values[1].as_integer()) {
                 (Some(deadline), Some(bytes)) => self.measured.push_back(Measured {
                     key,
+                    kind: Kind::String,
                     bytes: bytes.max(0) as usize,
                     deadline,
                 }),
                 _ => self.refuse(&key, &reply)?,
             }
         }
-        self.count_types(db, &others)
+        self.measure_others(db, others)
     }
 
     /// The server's time where deadlines have to be reckoned from it.
@@ -210,20 +215,31 @@ impl<'a> Source<'a> {
         self.server.now_ms().map(Some)
     }
 
-    fn count_types(&mut self, db: u32, keys: &[Vec<u8>]) -> Outcome<()> {
+    /// Asks for type and length of keys that are no strings.
+    fn measure_others(&mut self, db: u32, keys: Vec<(Vec<u8>, Deadline)>) -> Outcome<()> {
         let replies = self.server.ask(Requests {
             db,
             count: keys.len(),
-            width: 1,
-            push: &|at, connection| connection.push(&[b"TYPE".as_slice(), &keys[at]]),
+            width: 2,
+            push: &|at, connection| {
+                connection.push(&[b"TYPE".as_slice(), &keys[at].0]);
+                connection.push(&[b"MEMORY".as_slice(), b"USAGE", &keys[at].0]);
+            },
         })?;
-        for reply in replies {
-            match reply.value().as_str() {
-                Some("none") => self.found.vanished += 1,
-                name => {
-                    let name = name.unwrap_or("unknown").to_string();
-                    *self.found.other_types.entry(name).or_default() += 1;
-                }
+        for ((key, deadline), reply) in keys.into_iter().zip(replies) {
+            let name = reply.value().as_str().unwrap_or("unknown");
+            match Kind::named(name) {
+                Some(kind) => self.measured.push_back(Measured {
+                    key,
+                    kind,
+                    // Where the server does not tell, what it has is asked for alone.
+                    bytes: reply.values[1]
+                        .as_integer()
+                        .map_or(VALUE_BYTES, |bytes| bytes.max(0) as usize),
+                    deadline,
+                }),
+                None if name == "none" => self.found.vanished += 1,
+                None => *self.found.other_types.entry(name.to_string()).or_default() += 1,
             }
         }
         Ok(())
@@ -255,7 +271,7 @@ impl<'a> Source<'a> {
             count: asked.len(),
             width: 2,
             push: &|at, connection| {
-                connection.push(&[b"GET".as_slice(), &asked[at].key]);
+                connection.push(&asked[at].kind.read(&asked[at].key));
                 connection.push(&[command.as_bytes(), &asked[at].key]);
             },
         })?;
@@ -266,39 +282,36 @@ impl<'a> Source<'a> {
         let mut entries = Vec::with_capacity(asked.len());
         for (measured, reply) in asked.into_iter().zip(replies) {
             let key = measured.key;
+            let content = Content::from_reply(measured.kind, &reply.values[0]);
             let deadline = Deadline::read(&reply.values[1], now_ms);
-            match (&reply.values[0], deadline) {
-                (Value::Null | Value::NullArray, _) => self.found.vanished += 1,
-                (Value::Bulk(value), Some(deadline)) if deadline.is_near(measured.deadline, tolerance_ms) => {
+            match (content, deadline) {
+                (Some(content), _) if content.is_absent() => self.found.vanished += 1,
+                (Some(content), Some(deadline)) if deadline.is_near(measured.deadline, tolerance_ms) => {
                     entries.push(Entry {
                         key,
-                        value: value.clone(),
+                        content,
                         deadline_ms: deadline.ms(),
                     });
                 }
-                (Value::Bulk(_), Some(_)) | (Value::Error(_), _) => {
+                (Some(_), Some(_)) => {
                     self.found.changed += 1;
-                    entries.extend(self.read_at_once(db, key, &reply)?);
+                    entries.extend(self.read_at_once(db, key, measured.kind)?);
                 }
+                _ if has_other_type(&reply.values[0]) => self.look_again(key),
                 _ => self.refuse(&key, &reply)?,
             }
         }
         Ok(entries)
     }
 
+    /// A key that holds another type than a moment ago.
+    fn look_again(&mut self, key: Vec<u8>) {
+        self.found.changed += 1;
+        self.named.push_back(key);
+    }
+
     /// A key that somebody writes: value and deadline in one transaction.
-    fn read_at_once(&mut self, db: u32, key: Vec<u8>, reply: &Reply) -> Outcome<Option<Entry>> {
-        if reply.values[0]
-            .as_error()
-            .is_some_and(|text| text.starts_with("WRONGTYPE"))
-        {
-            self.count_types(db, std::slice::from_ref(&key))?;
-            return Ok(None);
-        }
-        if reply.values[0].as_error().is_some() {
-            self.refuse(&key, reply)?;
-            return Ok(None);
-        }
+    fn read_at_once(&mut self, db: u32, key: Vec<u8>, kind: Kind) -> Outcome<Option<Entry>> {
         let now_ms = self.estimate_now()?;
         let command = self.server.deadline_command();
         let replies = self.server.ask(Requests {
@@ -307,38 +320,41 @@ impl<'a> Source<'a> {
             width: 4,
             push: &|_, connection| {
                 connection.push(&["MULTI"]);
-                connection.push(&[b"GET".as_slice(), &key]);
+                connection.push(&kind.read(&key));
                 connection.push(&[command.as_bytes(), &key]);
                 connection.push(&["EXEC"]);
             },
         })?;
         let reply = replies.into_iter().next().expect("one reply for one request");
-        match reply.values[3].as_array() {
-            Some([Value::Bulk(value), deadline]) => match Deadline::read(deadline, now_ms) {
-                Some(deadline) => Ok(Some(Entry {
-                    key,
-                    value: value.clone(),
-                    deadline_ms: deadline.ms(),
-                })),
-                None => {
-                    self.refuse(&key, &reply)?;
-                    Ok(None)
+        if let Some([value, deadline]) = reply.values[3].as_array() {
+            let content = Content::from_reply(kind, value);
+            match (content, Deadline::read(deadline, now_ms)) {
+                (Some(content), _) if content.is_absent() => {
+                    self.found.vanished += 1;
+                    return Ok(None);
                 }
-            },
-            Some([Value::Null, _]) => {
-                self.found.vanished += 1;
-                Ok(None)
-            }
-            Some([Value::Error(_), _]) => {
-                self.count_types(db, std::slice::from_ref(&key))?;
-                Ok(None)
-            }
-            _ => {
-                self.refuse(&key, &reply)?;
-                Ok(None)
+                (Some(content), Some(deadline)) => {
+                    let deadline_ms = deadline.ms();
+                    return Ok(Some(Entry {
+                        key,
+                        content,
+                        deadline_ms,
+                    }));
+                }
+                _ if has_other_type(value) => {
+                    self.look_again(key);
+                    return Ok(None);
+                }
+                _ => {}
             }
         }
+        self.refuse(&key, &reply)?;
+        Ok(None)
     }
+}
+
+fn has_other_type(reply: &Value) -> bool {
+    reply.as_error().is_some_and(|text| text.starts_with("WRONGTYPE"))
 }
 
 impl Input for Source<'_> {

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use repligo_proto::resp::Value;
 
+use super::content::{Content, Kind, write_piece};
 use super::facts::{Deadline, Seen};
 use super::format::Entry;
 use super::server::{Requests, Server};
+use super::staging::{Staged, Staging};
 use super::summary::Refusals;
 use super::{Outcome, Output};
 use crate::cli::failure::Failure;
@@ -37,11 +39,22 @@ pub struct Written {
     pub expired: u64,
 }
 
+/// What becomes of an entry.
+enum Fate {
+    Written,
+    /// The key is there already.
+    Exists,
+    Expired,
+    /// With the error.
+    Refused(String),
+}
+
 /// The target.
 pub struct Target<'a> {
     /// Where it goes.
     pub server: &'a mut Server,
     existing: Existing,
+    staging: Staging,
     /// Per database.
     pub written: BTreeMap<u32, Written>,
     /// What the target did not take.
@@ -56,6 +69,7 @@ impl<'a> Target<'a> {
         Target {
             server,
             existing,
+            staging: Staging::new(),
             written: BTreeMap::new(),
             refusals: Refusals::default(),
             kept: BTreeMap::new(),
@@ -64,13 +78,15 @@ impl<'a> Target<'a> {
 
     /// A key is there. Whether it is what was to be written: by an earlier sending whose reply was lost, or before.
     fn is_ours(&mut self, db: u32, entry: &Entry) -> Outcome<bool> {
-        let value = self.server.ask_one(db, &[b"GET".as_slice(), &entry.key]);
+        let kind = entry.content.kind;
+        let content = self.server.ask_one(db, &kind.read(&entry.key));
         let deadline = self.server.ask_one(db, &[b"PEXPIRETIME".as_slice(), &entry.key]);
-        let (Ok(value), Ok(deadline)) = (value, deadline) else {
+        let (Ok(content), Ok(deadline)) = (content, deadline) else {
             return Ok(false);
         };
+        let content = Content::from_reply(kind, &content);
         let deadline = Deadline::read(&deadline, None).and_then(Deadline::ms);
-        Ok(value.as_bytes() == Some(&entry.value) && deadline == entry.deadline_ms)
+        Ok(content.is_some_and(|content| content.is_same(&entry.content)) && deadline == entry.deadline_ms)
     }
 
     fn keep(&mut self, db: u32, entry: &Entry) -> Outcome<()> {
@@ -89,23 +105,43 @@ impl<'a> Target<'a> {
         self.kept.entry(db).or_default().insert(&entry.key);
         Ok(())
     }
-}
 
-impl Output for Target<'_> {
-    fn take(&mut self, db: u32, entries: &[Entry]) -> Outcome<()> {
-        let now_ms = self.server.now_ms()?;
-        let lives = |entry: &&Entry| entry.deadline_ms.is_none_or(|deadline_ms| deadline_ms > now_ms);
-        let living: Vec<&Entry> = entries.iter().filter(lives).collect();
-        self.written.entry(db).or_default().expired += (entries.len() - living.len()) as u64;
+    /// Notes what became of an entry: written, kept, expired or refused.
+    fn note(&mut self, db: u32, entry: &Entry, fate: Fate) -> Outcome<()> {
+        let written = self.written.entry(db).or_default();
+        match fate {
+            Fate::Exists => return self.keep(db, entry),
+            Fate::Expired => written.expired += 1,
+            Fate::Refused(text) => {
+                let command = entry.content.kind.write();
+                self.refusals
+                    .add(&entry.key, &text, |text| self.server.refused(command, text))?;
+                self.kept.entry(db).or_default().insert(&entry.key);
+            }
+            Fate::Written => {
+                written.entries += 1;
+                match entry.deadline_ms {
+                    None => written.lasting += 1,
+                    Some(ms) => {
+                        let first = written.first_deadline_ms.map_or(ms, |first| first.min(ms));
+                        written.first_deadline_ms = Some(first);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_strings(&mut self, db: u32, entries: &[&Entry]) -> Outcome<()> {
         let only_new = self.existing != Existing::Replace;
         let replies = self.server.ask(Requests {
             db,
-            count: living.len(),
+            count: entries.len(),
             width: 1,
             push: &|at, connection| {
-                let entry = living[at];
+                let entry = entries[at];
                 let mut digits = itoa::Buffer::new();
-                let mut words: Vec<&[u8]> = vec![b"SET", &entry.key, &entry.value];
+                let mut words = write_piece(Kind::String, &entry.key, &entry.content.parts);
                 if let Some(deadline_ms) = entry.deadline_ms {
                     words.extend([b"PXAT", digits.format(deadline_ms).as_bytes()]);
                 }
@@ -115,31 +151,46 @@ impl Output for Target<'_> {
                 connection.push(&words);
             },
         })?;
-        for (entry, reply) in living.into_iter().zip(replies) {
-            let is_written = match reply.value() {
-                Value::Simple(_) => true,
-                Value::Null | Value::NullArray if only_new => reply.is_repeated && self.is_ours(db, entry)?,
-                other => {
-                    let text = other.as_error().unwrap_or("SET gave no OK").to_string();
-                    self.refusals
-                        .add(&entry.key, &text, |text| self.server.refused("SET", text))?;
-                    self.kept.entry(db).or_default().insert(&entry.key);
-                    continue;
+        for (entry, reply) in entries.iter().zip(replies) {
+            let fate = match reply.value() {
+                Value::Simple(_) => Fate::Written,
+                Value::Null | Value::NullArray if only_new => {
+                    match reply.is_repeated && self.is_ours(db, entry)? {
+                        true => Fate::Written,
+                        false => Fate::Exists,
+                    }
                 }
+                other => Fate::Refused(other.as_error().unwrap_or("SET gave no OK").to_string()),
             };
-            if !is_written {
-                self.keep(db, entry)?;
-                continue;
-            }
-            let written = self.written.entry(db).or_default();
-            written.entries += 1;
-            match entry.deadline_ms {
-                None => written.lasting += 1,
-                Some(ms) => {
-                    let first = written.first_deadline_ms.map_or(ms, |first| first.min(ms));
-                    written.first_deadline_ms = Some(first);
-                }
-            }
+            self.note(db, entry, fate)?;
+        }
+        Ok(())
+    }
+}
+
+impl Output for Target<'_> {
+    fn take(&mut self, db: u32, entries: &[Entry]) -> Outcome<()> {
+        let now_ms = self.server.now_ms()?;
+        let lives = |entry: &&Entry| entry.deadline_ms.is_none_or(|deadline_ms| deadline_ms > now_ms);
+        let living: Vec<&Entry> = entries.iter().filter(lives).collect();
+        self.written.entry(db).or_default().expired += (entries.len() - living.len()) as u64;
+        let is_string = |entry: &&Entry| entry.content.kind == Kind::String;
+        let (strings, collections): (Vec<&Entry>, Vec<&Entry>) = living.into_iter().partition(is_string);
+        self.take_strings(db, &strings)?;
+        for (entry, fate) in self
+            .staging
+            .take(self.server, (db, self.existing), &collections)?
+        {
+            let fate = match fate {
+                Staged::Written => Fate::Written,
+                Staged::Exists { is_repeated } if is_repeated && self.is_ours(db, entry)? => Fate::Written,
+                Staged::Exists { .. } => Fate::Exists,
+                Staged::Gone { is_repeated } if is_repeated && self.is_ours(db, entry)? => Fate::Written,
+                Staged::Gone { .. } if entry.deadline_ms.is_some() => Fate::Expired,
+                Staged::Gone { .. } => Fate::Refused("ERR it was gone before it was whole".into()),
+                Staged::Refused(text) => Fate::Refused(text),
+            };
+            self.note(db, entry, fate)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use repligo_proto::resp::Value;
 
+use super::content::Content;
 use super::facts::{Deadline, Seen};
 use super::format::Entry;
 use super::server::{Requests, Server};
@@ -33,7 +34,7 @@ pub struct Sample {
 impl Sample {
     /// An entry goes by.
     pub fn offer(&mut self, db: u32, entry: &Entry) {
-        if entry.value.len() > SAMPLE_VALUE_BYTES {
+        if entry.content.bytes() > SAMPLE_VALUE_BYTES {
             return;
         }
         self.offered += 1;
@@ -79,7 +80,7 @@ impl Compare<'_> {
             count: entries.len(),
             width: 2,
             push: &|at, connection| {
-                connection.push(&[b"GET".as_slice(), &entries[at].key]);
+                connection.push(&entries[at].content.kind.read(&entries[at].key));
                 connection.push(&[command.as_bytes(), &entries[at].key]);
             },
         })?;
@@ -89,21 +90,21 @@ impl Compare<'_> {
             let deadline = Deadline::read(&reply.values[1], estimate);
             // The clock that we know may be a little behind the server's.
             let has_expired = entry.deadline_ms.is_some_and(|ms| ms <= now_ms + ESTIMATE_MS);
-            let what = match &reply.values[0] {
-                Value::Null | Value::NullArray if has_expired => {
+            let what = match Content::from_reply(entry.content.kind, &reply.values[0]) {
+                Some(content) if content.is_absent() && has_expired => {
                     self.result.expired += 1;
                     continue;
                 }
-                Value::Null | Value::NullArray => {
+                Some(content) if content.is_absent() => {
                     self.result.missing += 1;
                     "is not there".to_string()
                 }
-                Value::Bulk(value) if *value != entry.value => {
+                Some(content) if !content.is_same(&entry.content) => {
                     self.result.different += 1;
                     "has another value".to_string()
                 }
-                Value::Bulk(_) if has_expired => continue,
-                Value::Bulk(_) => {
+                Some(_) if has_expired => continue,
+                Some(_) => {
                     let found = deadline.and_then(Deadline::ms);
                     if is_near(found, entry.deadline_ms, estimate.map_or(0, |_| ESTIMATE_MS)) {
                         continue;
@@ -111,9 +112,10 @@ impl Compare<'_> {
                     self.result.different += 1;
                     format!("expires at {found:?}, not at {:?}", entry.deadline_ms)
                 }
-                other => {
+                None => {
                     self.result.different += 1;
-                    format!("cannot be read: {}", other.as_error().unwrap_or("no string"))
+                    let error = reply.values[0].as_error();
+                    format!("cannot be read: {}", error.unwrap_or("another type"))
                 }
             };
             self.result
@@ -191,14 +193,14 @@ mod tests {
         for number in 0..20_000u32 {
             let entry = Entry {
                 key: number.to_be_bytes().to_vec(),
-                value: Vec::new(),
+                content: Content::string(Vec::new()),
                 deadline_ms: None,
             };
             sample.offer(number % 2, &entry);
         }
         let long = Entry {
             key: b"long".to_vec(),
-            value: vec![0; SAMPLE_VALUE_BYTES + 1],
+            content: Content::string(vec![0; SAMPLE_VALUE_BYTES + 1]),
             deadline_ms: None,
         };
         sample.offer(0, &long);

@@ -2,18 +2,23 @@
 //!
 //! A file is a stream of ordinary requests, so that `redis-cli --pipe` takes it too: what is not an entry stands in
 //! ECHO requests. Invariants: nothing of a block is used before its checksum was checked, and what a block may hold is
-//! SELECT and SET only; memory grows with bytes that were read, never with claimed numbers.
+//! SELECT, SET and what makes a collection only; memory grows with bytes that were read, never with claimed numbers.
 
+mod body;
 mod reader;
 mod writer;
+
+use super::content::Content;
 
 pub use reader::Reader;
 pub use writer::Writer;
 
 /// First word of a file.
 pub const MAGIC: &str = "repligo-export";
-/// What this program writes, and the only version that it reads.
-pub const VERSION: u32 = 1;
+/// What this program writes.
+pub const VERSION: u32 = 2;
+/// Holds strings only; it is read, too.
+pub const STRINGS_VERSION: u32 = 1;
 /// A block is closed when it has so many bytes, or so many entries.
 pub const BLOCK_BYTES: usize = 1 << 20;
 /// See [`BLOCK_BYTES`].
@@ -28,8 +33,8 @@ pub const LINE_BYTES_MAX: usize = 1024;
 pub struct Entry {
     /// Any bytes.
     pub key: Vec<u8>,
-    /// Any bytes.
-    pub value: Vec<u8>,
+    /// What it holds.
+    pub content: Content,
     /// When it expires, in milliseconds since 1970.
     pub deadline_ms: Option<u64>,
 }
@@ -37,7 +42,7 @@ pub struct Entry {
 impl Entry {
     /// About what it takes.
     pub fn bytes(&self) -> usize {
-        self.key.len() + self.value.len()
+        self.key.len() + self.content.bytes()
     }
 }
 

@@ -4,7 +4,8 @@ use std::io::{BufReader, Read};
 
 use repligo_proto::resp::{ARGUMENT_OVERHEAD_BYTES, Args, Limits, RequestDecoder};
 
-use super::{BLOCK_BYTES_MAX, Batch, Entry, LINE_BYTES_MAX, MAGIC, VERSION, checksum};
+use super::body::entries_of;
+use super::{BLOCK_BYTES_MAX, Batch, LINE_BYTES_MAX, MAGIC, STRINGS_VERSION, VERSION, checksum};
 use crate::cli::failure::Failure;
 
 const REMEDY: &str = "take another copy of the file, or export again";
@@ -16,7 +17,8 @@ pub struct Reader<R: Read> {
     position: u64,
     blocks: u64,
     entries: u64,
-    is_begun: bool,
+    /// Of the file; 0 before its first line was read.
+    version: u32,
     is_ended: bool,
 }
 
@@ -34,7 +36,7 @@ impl<R: Read> Reader<R> {
             position: 0,
             blocks: 0,
             entries: 0,
-            is_begun: false,
+            version: 0,
             is_ended: false,
         }
     }
@@ -52,9 +54,8 @@ impl<R: Read> Reader<R> {
         if self.is_ended {
             return Ok(None);
         }
-        if !self.is_begun {
-            self.header()?;
-            self.is_begun = true;
+        if self.version == 0 {
+            self.version = self.header()?;
         }
         let start = self.position;
         let (text, crc) = self.line(start)?;
@@ -75,7 +76,8 @@ impl<R: Read> Reader<R> {
         if checksum(&text, &body) != crc {
             return Err(self.damaged(start, "the checksum does not fit: bytes were changed"));
         }
-        let parsed = parse_body(&body, db).filter(|parsed| parsed.len() as u64 == entries);
+        let has_collections = self.version > STRINGS_VERSION;
+        let parsed = entries_of(&body, db, has_collections).filter(|parsed| parsed.len() as u64 == entries);
         let Some(parsed) = parsed else {
             return Err(self.damaged(start, "the block holds something else than it says"));
         };
@@ -88,7 +90,7 @@ impl<R: Read> Reader<R> {
         }))
     }
 
-    fn header(&mut self) -> Result<(), Failure> {
+    fn header(&mut self) -> Result<u32, Failure> {
         let foreign = |what: &str| {
             Failure::new(
                 format!("the input is no export of repligo: {what}"),
@@ -111,20 +113,20 @@ impl<R: Read> Reader<R> {
         let Some(rest) = text.strip_prefix(MAGIC) else {
             return Err(foreign("it begins otherwise"));
         };
-        match field(rest, "version") {
-            Some(version) if version == u64::from(VERSION) => {}
-            Some(version) => {
-                return Err(Failure::new(
-                    format!("the export has version {version}, and this program reads version {VERSION}"),
-                    "import it with the release of repligo that wrote it, or a newer one",
-                ));
-            }
-            None => return Err(foreign("its first line has no version")),
-        }
+        let Some(version) = field(rest, "version") else {
+            return Err(foreign("its first line has no version"));
+        };
+        let mut known = [STRINGS_VERSION, VERSION].into_iter();
+        let Some(version) = known.find(|known| u64::from(*known) == version) else {
+            return Err(Failure::new(
+                format!("the export has version {version}, and this program reads versions up to {VERSION}"),
+                "import it with the release of repligo that wrote it, or a newer one",
+            ));
+        };
         if checksum(&text, &[]) != crc {
             return Err(self.damaged(0, "the checksum of the first line does not fit"));
         }
-        Ok(())
+        Ok(version)
     }
 
     fn end(&mut self, start: u64) -> Result<Option<Batch>, Failure> {
@@ -247,48 +249,4 @@ fn field(text: &str, name: &str) -> Option<u64> {
         .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))?
         .parse()
         .ok()
-}
-
-/// The entries of a block, which begins with SELECT; `None` if it holds anything else.
-fn parse_body(body: &[u8], db: u32) -> Option<Vec<Entry>> {
-    let mut decoder = RequestDecoder::new(Limits {
-        arguments_max: 5,
-        request_bytes_max: BLOCK_BYTES_MAX as usize + 5 * ARGUMENT_OVERHEAD_BYTES,
-        ..Limits::default()
-    });
-    let mut args = Args::new();
-    let mut rest = body;
-    let mut entries = Vec::new();
-    let mut is_selected = false;
-    while !rest.is_empty() {
-        // Inline requests have no place here.
-        if rest[0] != b'*' {
-            return None;
-        }
-        let taken = decoder.decode(rest, &mut args).ok()??;
-        let words: Vec<&[u8]> = args.view(rest).iter().collect();
-        match words.as_slice() {
-            [b"SELECT", number] if !is_selected && *number == db.to_string().as_bytes() => is_selected = true,
-            [b"SET", key, value] if is_selected => entries.push(entry(key, value, None)),
-            [b"SET", key, value, b"PXAT", deadline] if is_selected => {
-                let deadline_ms = std::str::from_utf8(deadline).ok()?.parse().ok()?;
-                // What a signed number of milliseconds can say.
-                if !(1..=i64::MAX as u64).contains(&deadline_ms) {
-                    return None;
-                }
-                entries.push(entry(key, value, Some(deadline_ms)));
-            }
-            _ => return None,
-        }
-        rest = &rest[taken..];
-    }
-    Some(entries)
-}
-
-fn entry(key: &[u8], value: &[u8], deadline_ms: Option<u64>) -> Entry {
-    Entry {
-        key: key.to_vec(),
-        value: value.to_vec(),
-        deadline_ms,
-    }
 }

@@ -2,11 +2,12 @@
 
 use super::{BLOCK_BYTES, Batch, Entry, Reader, Writer};
 use crate::cli::failure::Failure;
+use crate::cli::transfer::content::{Content, Kind};
 
 fn entry(key: &[u8], value: &[u8], deadline_ms: Option<u64>) -> Entry {
     Entry {
         key: key.to_vec(),
-        value: value.to_vec(),
+        content: Content::string(value.to_vec()),
         deadline_ms,
     }
 }
@@ -37,11 +38,26 @@ fn flat(batches: Vec<Batch>) -> Vec<(u32, Entry)> {
         .collect()
 }
 
+fn collection(key: &[u8], kind: Kind, parts: &[&[u8]], deadline_ms: Option<u64>) -> Entry {
+    Entry {
+        key: key.to_vec(),
+        content: Content {
+            kind,
+            parts: parts.iter().map(|part| part.to_vec()).collect(),
+        },
+        deadline_ms,
+    }
+}
+
 fn few() -> Vec<(u32, Entry)> {
     vec![
         (0, entry(b"a", b"1", None)),
         (0, entry(b"\r\n*\0$", b"\xff\r\n", Some(1_800_000_000_123))),
         (3, entry(b"", b"", Some(i64::MAX as u64))),
+        (3, collection(b"h", Kind::Hash, &[b"f", b"", b"", b"\r\n"], None)),
+        (3, collection(b"l", Kind::List, &[b"1", b"", b"1"], Some(1))),
+        (3, collection(b"", Kind::Set, &[b"PEXPIREAT"], Some(2))),
+        (15, collection(b"a", Kind::List, &[b"x"], None)),
         (15, entry(b"a", b"3", None)),
     ]
 }
@@ -67,13 +83,47 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn the_bytes_of_version_1_stay_as_they_are() {
-    let bytes = write(&few()[..2]);
-    let expected = b"*2\r\n$4\r\nECHO\r\n$65\r\nrepligo-export version=1 created-ms=1700000000000 crc32c=\
+fn a_collection_of_any_size_is_one_entry() {
+    for kind in [Kind::Hash, Kind::List, Kind::Set, Kind::SortedSet] {
+        let parts: Vec<Vec<u8>> = (0..20_000u32)
+            .map(|number| number.to_be_bytes().repeat(1 + number as usize % 50))
+            .collect();
+        let long = vec![b'x'; 3 * BLOCK_BYTES];
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).chain([&long[..], b""]).collect();
+        let all = [
+            (0, collection(b"large", kind, &parts, Some(5))),
+            (0, collection(b"large", kind, &parts, None)),
+        ];
+        assert_eq!(flat(read(&write(&all)).expect("whole")), all);
+    }
+}
+
+#[test]
+fn a_file_of_version_1_is_read() {
+    let bytes = b"*2\r\n$4\r\nECHO\r\n$65\r\nrepligo-export version=1 created-ms=1700000000000 crc32c=\
         976c5364\r\n*2\r\n$4\r\nECHO\r\n$48\r\nblock=1 db=0 entries=2 bytes=113 crc32c=45fc5252\r\n\
         *2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n\
         *5\r\n$3\r\nSET\r\n$5\r\n\r\n*\0$\r\n$3\r\n\xff\r\n\r\n$4\r\nPXAT\r\n$13\r\n1800000000123\r\n\
         *2\r\n$4\r\nECHO\r\n$38\r\nend blocks=1 entries=2 crc32c=bd0da4e2\r\n";
+    assert_eq!(flat(read(bytes).expect("whole")), few()[..2]);
+}
+
+#[test]
+fn the_bytes_of_version_2_stay_as_they_are() {
+    let entries = [
+        (0, entry(b"a", b"1", Some(7))),
+        (0, collection(b"l", Kind::List, &[b"x", b"y"], Some(8))),
+        (0, collection(b"h", Kind::Hash, &[b"f", b"v"], None)),
+    ];
+    let bytes = write(&entries);
+    let expected = b"*2\r\n$4\r\nECHO\r\n$65\r\nrepligo-export version=2 created-ms=1700000000000 crc32c=\
+        1471cf17\r\n*2\r\n$4\r\nECHO\r\n$48\r\nblock=1 db=0 entries=3 bytes=211 crc32c=76a9b6c9\r\n\
+        *2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n\
+        *5\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n$4\r\nPXAT\r\n$1\r\n7\r\n\
+        *2\r\n$3\r\nDEL\r\n$1\r\nl\r\n*4\r\n$5\r\nRPUSH\r\n$1\r\nl\r\n$1\r\nx\r\n$1\r\ny\r\n\
+        *3\r\n$9\r\nPEXPIREAT\r\n$1\r\nl\r\n$1\r\n8\r\n\
+        *2\r\n$3\r\nDEL\r\n$1\r\nh\r\n*4\r\n$4\r\nHSET\r\n$1\r\nh\r\n$1\r\nf\r\n$1\r\nv\r\n\
+        *2\r\n$4\r\nECHO\r\n$38\r\nend blocks=1 entries=3 crc32c=493372aa\r\n";
     assert_eq!(
         bytes.escape_ascii().to_string(),
         expected.escape_ascii().to_string()
@@ -145,7 +195,11 @@ fn blocks_cannot_be_left_out_swapped_or_added() {
 
 /// A file with one block that says and holds what is given, all checksums right.
 fn forged(text: &str, body: &[u8]) -> Vec<u8> {
-    let header = super::line("repligo-export version=1 created-ms=1", &[]);
+    forged_as(super::VERSION, text, body)
+}
+
+fn forged_as(version: u32, text: &str, body: &[u8]) -> Vec<u8> {
+    let header = super::line(&format!("repligo-export version={version} created-ms=1"), &[]);
     let end = super::line("end blocks=1 entries=1", &[]);
     [header, super::line(text, body), body.to_vec(), end].concat()
 }
@@ -190,6 +244,51 @@ fn a_block_holds_entries_of_its_database_and_nothing_else() {
 }
 
 #[test]
+fn a_collection_is_whole_and_of_one_type() {
+    let request = |words: &[&str]| repligo_proto::resp::request(words);
+    let check = |version: u32, requests: &[&[&str]]| {
+        let parts = requests.iter().map(|words| request(words));
+        let body = [vec![request(&["SELECT", "0"])], parts.collect()]
+            .concat()
+            .concat();
+        let text = format!("block=1 db=0 entries=1 bytes={}", body.len());
+        read(&forged_as(version, &text, &body)).map(flat)
+    };
+    let list: &[&[&str]] = &[&["DEL", "k"], &["RPUSH", "k", "a"], &["RPUSH", "k", "b"]];
+    let expected = collection(b"k", Kind::List, &[b"a", b"b"], None);
+    assert_eq!(check(2, list).expect("as written"), [(0, expected)]);
+    assert!(check(1, list).is_err(), "version 1 has strings only");
+    let refused: [&[&[&str]]; 14] = [
+        &[&["DEL", "k"]],
+        &[&["RPUSH", "k", "a"]],
+        &[&["DEL", "k"], &["RPUSH", "other", "a"]],
+        &[&["DEL", "k"], &["RPUSH", "k"]],
+        &[&["DEL", "k"], &["HSET", "k", "f"]],
+        &[&["DEL", "k"], &["RPUSH", "k", "a"], &["SADD", "k", "b"]],
+        &[&["DEL", "k"], &["PEXPIREAT", "k", "5"]],
+        &[&["DEL", "k"], &["DEL", "k"], &["RPUSH", "k", "a"]],
+        &[&["DEL", "k"], &["LPUSH", "k", "a"]],
+        &[&["DEL", "k"], &["SET", "k", "a"]],
+        &[&["SET", "k", "a"], &["PEXPIREAT", "k", "5"]],
+        &[&["DEL", "k"], &["RPUSH", "k", "a"], &["PEXPIREAT", "k", "0"]],
+        &[&["DEL", "k"], &["RPUSH", "k", "a"], &["PEXPIREAT", "other", "5"]],
+        &[
+            &["DEL", "k"],
+            &["RPUSH", "k", "a"],
+            &["PEXPIREAT", "k", "5"],
+            &["RPUSH", "k", "b"],
+        ],
+    ];
+    for requests in refused {
+        let error = check(2, requests).expect_err("refused").to_string();
+        assert!(
+            error.contains("something else than it says"),
+            "{requests:?}: {error}"
+        );
+    }
+}
+
+#[test]
 fn claimed_sizes_take_no_memory() {
     for text in [
         "block=1 db=0 entries=1 bytes=1073741824",
@@ -220,8 +319,8 @@ fn other_files_and_other_versions_are_told_apart() {
     );
     check(&[b'*'; 5000], "no export of repligo");
     check(
-        &super::line("repligo-export version=2 created-ms=1", &[]),
-        "version 2",
+        &super::line("repligo-export version=3 created-ms=1", &[]),
+        "version 3",
     );
     check(&super::line("repligo-export created-ms=1", &[]), "no version");
 }

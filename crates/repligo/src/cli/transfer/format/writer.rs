@@ -5,6 +5,7 @@ use std::io::Write;
 use repligo_proto::resp::encode_request;
 
 use super::{BLOCK_BYTES, BLOCK_ENTRIES, Entry, MAGIC, VERSION, line};
+use crate::cli::transfer::content::{Kind, write_piece};
 
 /// Collects entries into blocks. What was not finished is no export: a reader refuses it.
 pub struct Writer<W: Write> {
@@ -49,21 +50,33 @@ impl<W: Write> Writer<W> {
             self.db = db;
             encode_request(&mut self.body, &["SELECT", &db.to_string()]);
         }
-        let (key, value) = (entry.key.as_slice(), entry.value.as_slice());
-        match entry.deadline_ms {
-            None => encode_request(&mut self.body, &[b"SET".as_slice(), key, value]),
-            Some(deadline_ms) => {
-                let mut digits = itoa::Buffer::new();
-                let deadline = digits.format(deadline_ms).as_bytes();
-                encode_request(
-                    &mut self.body,
-                    &[b"SET".as_slice(), key, value, b"PXAT", deadline],
-                );
-            }
-        }
+        self.put_entry(entry);
         self.block_entries += 1;
         self.entries += 1;
         Ok(())
+    }
+
+    fn put_entry(&mut self, entry: &Entry) {
+        let (key, kind, out) = (entry.key.as_slice(), entry.content.kind, &mut self.body);
+        let mut digits = itoa::Buffer::new();
+        let deadline = entry.deadline_ms.map(|ms| digits.format(ms).as_bytes());
+        if kind == Kind::String {
+            let mut words = write_piece(kind, key, &entry.content.parts);
+            words.extend(
+                deadline
+                    .iter()
+                    .flat_map(|deadline| [b"PXAT".as_slice(), deadline]),
+            );
+            encode_request(out, &words);
+            return;
+        }
+        encode_request(out, &[b"DEL".as_slice(), key]);
+        for piece in entry.content.pieces() {
+            encode_request(out, &write_piece(kind, key, piece));
+        }
+        if let Some(deadline) = deadline {
+            encode_request(out, &[b"PEXPIREAT".as_slice(), key, deadline]);
+        }
     }
 
     fn close_block(&mut self) -> std::io::Result<()> {
