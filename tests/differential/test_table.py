@@ -16,6 +16,8 @@ from .test_documents import all_rows
 
 # They end or silence the connection, or change what other requests on it mean; the case files have them.
 ELSEWHERE = {"quit", "reset", "hello", "auth", "multi", "exec", "client|reply", "client|kill", "config|set"}
+ACL = ("setuser", "deluser", "getuser", "list", "users", "cat", "genpass", "load", "save")
+ELSEWHERE |= {"acl|" + word for word in ACL}
 # Redis 7.0 does not have their last argument; without it the case files have them.
 EXTENDED = {"zrank", "zrevrank"}
 # Redis 7.0 does not have them.

@@ -22,6 +22,8 @@
 
 use bytes::Bytes;
 
+pub use crate::acl::Actor;
+use crate::acl::UserChange;
 use crate::command::Command;
 use crate::eviction::MemoryLimit;
 use crate::membership::Membership;
@@ -83,6 +85,8 @@ pub enum Body<'a> {
         /// Encoded replies of its local items, in their order, in the protocol of the request.
         locals: &'a [Bytes],
     },
+    /// A change of the users. Nothing else of its connection may be given in until it is answered.
+    Users(&'a UserChange<'a>),
 }
 
 /// One client request.
@@ -100,6 +104,8 @@ pub struct Request<'a> {
     pub rides: bool,
     /// Level of a read; ignored for writes.
     pub level: ReadLevel,
+    /// By whose rights the driver has let it through: it is refused where it is executed if these have shrunk.
+    pub actor: Actor,
     /// What it asks of the queue, as [`crate::replica::Replica::admits`] was asked. A driver that does not
     /// ask, or gives nothing in here, has what it may not hold refused.
     pub demand: Demand,

@@ -9,6 +9,7 @@
 //! or a randomly seeded map; only `consensus.rs` names the consensus library.
 #![deny(missing_docs)]
 
+pub mod acl;
 pub mod bugs;
 pub mod codec;
 pub mod collection;

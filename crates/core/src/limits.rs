@@ -165,6 +165,10 @@ pub const MEMORY_LOG_DIVISOR: u64 = 8;
 pub const ROW_KEPT_US: u64 = 100_000;
 /// Names of clients and of their libraries are shorter; each entry of the slow log has a copy.
 pub const CLIENT_NAME_BYTES_MAX: usize = 1024;
+/// Bytes of all users and their rules: they travel in the first chunk of every snapshot.
+pub const USERS_BYTES_MAX: usize = 8 << 20;
+/// Changes of the users in the life of a cluster: one per second for a century.
+pub const USER_CHANGES_MAX: u32 = u32::MAX - 1;
 /// A buffer for one reply that is kept for the next.
 pub const REPLY_BUFFER_KEPT_BYTES_MAX: usize = 1 << 20;
 /// So much log is kept however small the memory is.

@@ -13,10 +13,13 @@
 //! | 0x82 | Evict |
 //! | 0x83 | MemoryFull |
 //! | 0x84 | HashSeed |
+//! | 0x85 | Users |
+//! | 0x86 | in front of another op: by whose rights it was let through |
 //! | 0x90–0x9f | [`crate::origin::OriginOp`], which decodes itself |
 
+use crate::acl::Actor;
 use crate::command::{Command, FIRST_OP_TAG};
-use crate::packed::{Corrupt, corrupt, take_array};
+use crate::packed::{Corrupt, corrupt, put_bytes, put_varint, take_array, take_bytes, take_varint};
 use crate::table::HashSeed;
 
 mod transaction;
@@ -32,6 +35,8 @@ mod tag {
     pub const EVICT: u8 = 0x82;
     pub const MEMORY_FULL: u8 = 0x83;
     pub const HASH_SEED: u8 = 0x84;
+    pub const USERS: u8 = 0x85;
+    pub const ACTOR: u8 = 0x86;
 }
 
 /// One op of the log.
@@ -52,13 +57,43 @@ pub enum Op<'a> {
     /// What keys are hashed with on every replica, unless one before it has said so. It stands in front of
     /// the first entry that holds anything.
     HashSeed(HashSeed),
+    /// A change of the users: an encoded [`crate::acl::UserChange`].
+    Users(&'a [u8]),
+}
+
+/// Appends what stands in front of an op that was let through by other rights than those of the default user as it
+/// starts.
+pub fn put_actor(out: &mut Vec<u8>, actor: Actor) {
+    out.push(tag::ACTOR);
+    actor
+        .numbers()
+        .iter()
+        .for_each(|number| put_varint(out, u64::from(*number)));
+}
+
+/// Takes what [`put_actor`] wrote off the front of an op; `None` if it has none of it.
+///
+/// # Errors
+/// If the bytes after its tag are not those of an actor.
+pub fn take_actor(op: &mut &[u8]) -> Result<Option<Actor>, Corrupt> {
+    let Some((&tag::ACTOR, mut rest)) = op.split_first() else {
+        return Ok(None);
+    };
+    let mut number = || u32::try_from(take_varint(&mut rest)?).or_else(|_| corrupt("a number of 32 bits"));
+    let actor = Actor::of_numbers([number()?, number()?]);
+    *op = rest;
+    Ok(Some(actor))
 }
 
 impl<'a> Op<'a> {
     /// The first byte of a transaction.
     pub const TRANSACTION_TAG: u8 = tag::TRANSACTION;
+    /// First byte of the op that only moves the time.
+    pub const TIME_TAG: u8 = tag::TIME;
     /// First byte of the op that agrees on the hash seed.
     pub const HASH_SEED_TAG: u8 = tag::HASH_SEED;
+    /// First byte of what is no op of plain keys by the default user as it starts: this and all above it.
+    pub const FIRST_RARE_TAG: u8 = tag::USERS;
 
     /// Appends the encoding, which delimits itself.
     pub fn encode(&self, out: &mut Vec<u8>) {
@@ -77,6 +112,10 @@ impl<'a> Op<'a> {
             Self::HashSeed(seed) => {
                 out.push(tag::HASH_SEED);
                 out.extend_from_slice(&seed.to_bytes());
+            }
+            Self::Users(change) => {
+                out.push(tag::USERS);
+                put_bytes(out, change);
             }
         }
     }
@@ -100,6 +139,7 @@ impl<'a> Op<'a> {
             tag::EVICT => Victims::decode(input).map(Self::Evict),
             tag::MEMORY_FULL => Ok(Self::MemoryFull),
             tag::HASH_SEED => Ok(Self::HashSeed(HashSeed::from_bytes(&take_array(input)?))),
+            tag::USERS => Ok(Self::Users(take_bytes(input)?)),
             _ => corrupt("an op tag"),
         }
     }

@@ -296,6 +296,7 @@ impl Cluster {
             resp3: false,
             rides: false,
             level: ReadLevel::Linearizable,
+            actor: Default::default(),
             demand,
             body,
         };
@@ -383,6 +384,7 @@ fn a_lone_node_answers_within_the_turn() {
         resp3: false,
         rides: false,
         level: ReadLevel::Linearizable,
+        actor: Default::default(),
         demand: Demand::default(),
         body,
     };

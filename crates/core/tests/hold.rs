@@ -72,6 +72,7 @@ impl Node {
             resp3: false,
             rides: false,
             level: ReadLevel::Linearizable,
+            actor: Default::default(),
             demand: Demand {
                 stood_us,
                 ..Demand::default()

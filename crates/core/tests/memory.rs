@@ -88,6 +88,7 @@ impl Lone {
                     resp3: false,
                     rides: false,
                     level: ReadLevel::Linearizable,
+                    actor: Default::default(),
                     demand: Demand::default(),
                     body: Body::Command(&command),
                 }));

@@ -7,6 +7,8 @@
 use crate::command::{Spec, Unresolved, is_known_elsewhere};
 use crate::resp::ArgSlice;
 
+pub mod acl;
+
 // Values and types.
 /// The key holds another type.
 pub const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";

@@ -11,6 +11,7 @@ use repligo_proto::command::{CommandId, Spec};
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::resp::{OwnedRequest, reply_length};
 
+use crate::access::late_refusal;
 use crate::execute::dispatch;
 use crate::tracked::{Tracked, Words};
 use crate::transaction::Multi;
@@ -199,7 +200,12 @@ fn run_local(session: &mut Session, host: &mut impl Host, item: &LocalItem, out:
         }
         LocalItem::Request(spec, request) => {
             let request = request.view();
-            dispatch(session, host, Call { spec, request }, out);
+            match session.judge(spec, request) {
+                Ok(()) => {
+                    dispatch(session, host, Call { spec, request }, out);
+                }
+                Err(denied) => session.reply(out).error_bytes(&late_refusal(denied)),
+            }
             spec
         }
     };

@@ -192,6 +192,7 @@ pub(crate) fn submit(session: &mut Session, host: &mut impl Host, slot: Slot, bo
         resp3: session.resp3,
         rides,
         level,
+        actor: session.actor(),
         demand,
         body,
     });

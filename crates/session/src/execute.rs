@@ -8,7 +8,7 @@ use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use crate::window::Resolved;
-use crate::{Flow, Host, Session, data, transaction};
+use crate::{Flow, Host, Session, access, data, transaction, users};
 
 /// A request with its row in the command table.
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +31,10 @@ pub(crate) fn execute(session: &mut Session, host: &mut impl Host, resolved: Res
     };
     let call = Call { spec, request };
     session.last_command = Some(spec.id);
-    if !session.is_authenticated() && !spec.has(flag::NO_AUTH) {
-        let mut text = words::NO_AUTH.as_bytes().to_vec();
-        if spec.id == CommandId::Exec {
-            text = words::exec_abort_because(&text);
-        }
-        return reject(session, host, Some(spec), &text);
+    if !session.is_free()
+        && let Some(flow) = access::admit(session, host, call)
+    {
+        return flow;
     }
     let flow = if session.multi.is_some() && session.is_queueing() && !transaction::runs_inside(spec.id) {
         transaction::queue(session, host, call)
@@ -131,6 +129,7 @@ pub(crate) fn dispatch(
         Id::Unwatch => transaction::unwatch(session, out),
         Id::Watch => return transaction::watch(session, host, call, out),
         Id::Exec => return transaction::exec(session, host, call, out),
+        id if users::changes_users(id) => return users::change(session, host, call, out),
         _ => return host.local(session, call, out),
     }
     Flow::Done

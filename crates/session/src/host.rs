@@ -15,6 +15,7 @@
 //! The session owes: it submits nothing that was not admitted, submits in the order of its requests, and after a
 //! refusal gives nothing more in until it is called.
 
+use repligo_core::acl::{Denied, PasswordHash, Users};
 use repligo_core::command::Command;
 use repligo_core::contract::{ReadLevel, Request, Served, Ticket};
 use repligo_core::keyspace::Keyspace;
@@ -47,6 +48,12 @@ pub trait Host: Telemetry {
 
     /// The replica's keys, to ask for their memory ahead of time; `None` without a replica, or without need.
     fn keyspace(&self) -> Option<&Keyspace>;
+
+    /// All users as this node has them.
+    fn users(&self) -> &Users;
+
+    /// SHA-256 of a password.
+    fn hash(&self, password: &[u8]) -> PasswordHash;
 
     /// Number of the turn in which requests leave that are submitted now.
     fn turn(&self) -> u64;
@@ -92,6 +99,9 @@ pub trait Telemetry {
 
     /// So much time of this turn is used up.
     fn charge(&mut self, _took_ns: u64) {}
+
+    /// A command was refused because its user may not run it so.
+    fn denied(&mut self, _session: &Session, _call: Call<'_>, _denied: Denied) {}
 
     /// A command was refused before its execution.
     fn rejected(&mut self, _spec: &Spec) {}

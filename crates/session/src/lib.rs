@@ -11,6 +11,7 @@
 //! and once; the bytes of a request that has to wait stay where they are, with all behind them.
 #![deny(missing_docs)]
 
+mod access;
 mod block;
 pub mod bugs;
 mod data;
@@ -23,8 +24,10 @@ mod session;
 pub mod table;
 pub mod tracked;
 mod transaction;
+mod users;
 pub mod window;
 
+pub use access::Access;
 pub use execute::{Call, parse_database, reply_error};
 pub use host::{Host, Telemetry};
 pub use input::Stall;

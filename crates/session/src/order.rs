@@ -34,6 +34,8 @@ impl Kind {
             Body::Command(command) => Self::of_command(command, origin),
             // A block holds no key with an origin.
             Body::Transaction { .. } => Self::Write,
+            // Its session lets nothing follow.
+            Body::Users(_) => Self::Write,
         }
     }
 

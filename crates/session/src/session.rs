@@ -7,6 +7,7 @@ use repligo_proto::command::CommandId;
 use repligo_proto::resp::{Limits, RequestDecoder};
 
 use crate::Stall;
+use crate::access::Access;
 #[cfg(feature = "bugs")]
 use crate::bugs::Bug;
 use crate::order::Unanswered;
@@ -69,6 +70,10 @@ pub struct Session {
     pub resp3: bool,
     /// No password is needed, or it was given.
     authenticated: bool,
+    /// The same, and nothing that it asks has to be judged: it is the default user as every cluster begins with it.
+    is_free: bool,
+    /// As whom it is logged in.
+    pub(crate) access: Access,
     /// `READONLY` was said: reads may be answered by this node whatever its role.
     pub readonly: bool,
     /// `CLIENT NO-EVICT ON`.
@@ -141,9 +146,16 @@ impl Session {
         self.authenticated
     }
 
+    /// True if everything that it asks may be executed without being judged.
+    #[inline]
+    pub(crate) fn is_free(&self) -> bool {
+        self.is_free
+    }
+
     /// Lets the connection send requests of any size, or only what a handshake needs.
     pub fn set_authenticated(&mut self, authenticated: bool) {
         self.authenticated = authenticated;
+        self.is_free = authenticated && self.actor().is_plain();
         self.decoder.set_authenticated(authenticated);
     }
 
@@ -162,6 +174,7 @@ impl Session {
         self.no_evict = false;
         self.no_touch = false;
         self.silence = Silence::default();
+        self.access = Access::default();
     }
 
     /// Memory of its names.

@@ -9,13 +9,15 @@
 //! holds back the connection's next requests until it is answered.
 
 use bytes::Bytes;
+use repligo_core::acl::Actor;
 use repligo_core::command;
 use repligo_core::contract::{Body, ReadLevel, Served};
 use repligo_core::op::{TransactionBuffer, Watched};
-use repligo_proto::command::{CommandId, flag};
+use repligo_proto::command::{CommandId, Spec, flag};
 use repligo_proto::resp::OwnedRequest;
 use repligo_proto::words;
 
+use crate::access::late_refusal;
 use crate::block::{LocalItem, PLACEHOLDER, Running, all_placeholders, begin_block};
 #[cfg(feature = "bugs")]
 use crate::bugs::Bug;
@@ -24,7 +26,7 @@ use crate::execute::{parse_database, reject};
 use crate::order::Kind;
 use crate::replies::Shape;
 use crate::tracked::LOCAL_ITEM;
-use crate::{Call, Flow, Host, Session, data};
+use crate::{Call, Flow, Host, Session, data, users};
 
 /// Bytes of queued commands per connection.
 const QUEUED_BYTES_MAX: usize = 64 << 20;
@@ -42,6 +44,9 @@ pub struct Multi {
     /// What a SELECT in the block has chosen.
     database: Option<u8>,
     local_bytes: usize,
+    /// What was queued by a connection that is judged, to be judged again; and by which rights it was.
+    judged: Vec<(&'static Spec, OwnedRequest, u8)>,
+    actor: Actor,
     /// Keys of a WATCH whose versions are not known yet.
     asked: Vec<(u8, Box<[u8]>)>,
     /// The given-in block's local items, until its result is known.
@@ -123,6 +128,25 @@ impl Multi {
         }
     }
 
+    /// Adds an item that answers this error.
+    fn push_refused(&mut self, spec: &'static Spec, text: Vec<u8>) {
+        self.items.push(LOCAL_ITEM);
+        self.local_bytes += text.len() + size_of::<LocalItem>();
+        self.locals
+            .push((self.buffer.len(), LocalItem::Refused(spec, text)));
+        self.buffer.push_local();
+    }
+
+    /// Keeps the words of what was queued, to be judged again by other rights.
+    fn remember(&mut self, call: Call<'_>, (database, actor): (u8, Actor)) {
+        if self.judged.is_empty() {
+            self.actor = actor;
+        }
+        let request = OwnedRequest::from(call.request);
+        self.local_bytes += request.heap_bytes() + size_of::<(&Spec, OwnedRequest, u8)>();
+        self.judged.push((call.spec, request, database));
+    }
+
     /// Watches the asked keys at these versions; false if it is an error that the core answered.
     fn take_versions(&mut self, versions: &[u8]) -> bool {
         let asked = std::mem::take(&mut self.asked);
@@ -161,7 +185,10 @@ pub(super) fn queue(session: &mut Session, host: &mut impl Host, call: Call<'_>)
     if host.refuses_growth() {
         return reject(session, host, Some(spec), words::OUT_OF_MEMORY.as_bytes());
     }
-    let database = session.database;
+    if users::changes_users(spec.id) {
+        return reject(session, host, Some(spec), users::INSIDE_BLOCK.as_bytes());
+    }
+    let (database, actor, is_free) = (session.database, session.actor(), session.is_free());
     let Some(multi) = &mut session.multi else {
         return Flow::Done;
     };
@@ -172,6 +199,9 @@ pub(super) fn queue(session: &mut Session, host: &mut impl Host, call: Call<'_>)
         return reject(session, host, Some(spec), text.as_bytes());
     }
     multi.push(call, database);
+    if !is_free {
+        multi.remember(call, (database, actor));
+    }
     if !session.is_silent() {
         session.replies.push(b"+QUEUED\r\n", host.pool());
     }
@@ -296,13 +326,22 @@ pub(super) fn exec(session: &mut Session, host: &mut impl Host, call: Call<'_>, 
         session.reply(out).error(words::EXEC_WITHOUT_MULTI);
         return Flow::Done;
     };
-    let (is_all_local, has_locals) = (multi.is_all_local(), !multi.locals.is_empty());
-    let bytes = multi.bytes();
     if multi.aborted {
         session.multi = None;
         session.reply(out).error(words::EXEC_ABORT);
         return Flow::Done;
     }
+    if !session.is_free() && !judge_again(session) {
+        session.multi = None;
+        let text = words::exec_abort_because(words::acl::RIGHTS_CHANGED.as_bytes());
+        session.reply(out).error_bytes(&text);
+        return Flow::Done;
+    }
+    let Some(multi) = session.multi.as_ref() else {
+        return Flow::Done;
+    };
+    let (is_all_local, has_locals) = (multi.is_all_local(), !multi.locals.is_empty());
+    let bytes = multi.bytes();
     if is_all_local {
         let Some(multi) = session.multi.take() else {
             return Flow::Done;
@@ -326,6 +365,44 @@ pub(super) fn exec(session: &mut Session, host: &mut impl Host, call: Call<'_>, 
     }
     submit_block(session, host, call);
     Flow::Given
+}
+
+/// Judges a block by the rights that its connection has now, if they are others than those by which it was queued:
+/// what is not allowed any more becomes an item that answers so. False if nobody remembers what was queued, because it
+/// was not judged then.
+fn judge_again(session: &mut Session) -> bool {
+    let actor = session.actor();
+    let Some(multi) = session.multi.as_mut().filter(|multi| multi.actor != actor) else {
+        return true;
+    };
+    if multi.judged.len() != multi.items.len() {
+        return session.is_unrestricted();
+    }
+    let judged = std::mem::take(&mut multi.judged);
+    let before = std::mem::take(multi.as_mut());
+    let mut block = Multi {
+        open: true,
+        actor,
+        ..Multi::default()
+    };
+    for watched in before.buffer.transaction().watched() {
+        block.buffer.watch(watched);
+    }
+    for (spec, request, database) in &judged {
+        let call = Call {
+            spec,
+            request: request.view(),
+        };
+        match session.judge(spec, call.request) {
+            Ok(()) => block.push(call, *database),
+            Err(denied) => block.push_refused(spec, late_refusal(denied)),
+        }
+    }
+    // As much as before is kept, and nothing is queued any more that could pass the limit.
+    block.local_bytes = block.local_bytes.max(before.local_bytes);
+    block.judged = judged;
+    session.multi = Some(Box::new(block));
+    true
 }
 
 /// A block that needs nothing of the core.

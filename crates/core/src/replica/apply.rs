@@ -228,10 +228,16 @@ impl Replica {
                 resp3,
                 start,
                 end,
+                actor,
             }) = open
                 .waiters
                 .next_if(|waiter| matches!(waiter, Waiter::Read { .. }))
             {
+                if self.has_lost_rights(actor) {
+                    fail(outputs, ticket, resp3, words::acl::RIGHTS_CHANGED);
+                    continue;
+                }
+                self.outbox.set_actor(actor);
                 self.execute_riding(now, (ticket, resp3), (open, start..end), outputs);
                 continue;
             }
@@ -308,20 +314,22 @@ impl Replica {
         waiter: Waiter,
         outputs: &mut Outputs,
     ) {
-        if !self.keyspace.is_seeded() && op.first() != Some(&Op::HASH_SEED_TAG) {
-            // No correct leader proposes anything before the seed, by which all keys are hashed.
-            if let Waiter::Write { ticket, resp3, .. } = waiter {
-                fail(outputs, ticket, resp3, words::MALFORMED_OP);
+        let mut op = op;
+        if self.examines || op.first().is_some_and(|&first| first >= Op::FIRST_RARE_TAG) {
+            if let Err(text) = self.examine(open.batch.node, &mut op) {
+                if let Waiter::Write { ticket, resp3, .. } = waiter {
+                    fail(outputs, ticket, resp3, text);
+                }
+                return;
             }
-            return;
-        }
-        if op.first().is_some_and(|&first| OriginOp::is_first(first)) {
-            let requester = Requester {
-                node: open.batch.node,
-                incarnation: open.batch.incarnation,
-                sequence: open.batch.first_sequence + open.position,
-            };
-            return self.apply_origin_for(now, op, requester, &waiter, outputs);
+            if op.first().is_some_and(|&first| OriginOp::is_first(first)) {
+                let requester = Requester {
+                    node: open.batch.node,
+                    incarnation: open.batch.incarnation,
+                    sequence: open.batch.first_sequence + open.position,
+                };
+                return self.apply_origin_for(now, op, requester, &waiter, outputs);
+            }
         }
         let (client, locals) = match waiter {
             Waiter::Write {
@@ -424,7 +432,11 @@ impl Replica {
             Ok(Op::Time) => {}
             Ok(Op::Evict(victims)) => self.apply_evict(victims),
             Ok(Op::MemoryFull) => self.memory.refuses = true,
-            Ok(Op::HashSeed(seed)) => self.keyspace.seed(seed),
+            Ok(Op::HashSeed(seed)) => {
+                self.keyspace.seed(seed);
+                self.judge_examining();
+            }
+            Ok(Op::Users(change)) => self.apply_users(change, writer),
             Err(_) => writer.error(words::MALFORMED_OP),
         }
     }

@@ -39,6 +39,12 @@ impl Replica {
             self.confirming = false;
             return 0;
         };
+        if self.has_lost_rights(read.actor) {
+            fail(outputs, ticket, read.resp3, words::acl::RIGHTS_CHANGED);
+            return 0;
+        }
+        // Should it have to wait again, it does so by the same rights.
+        self.outbox.set_actor(read.actor);
         let source = Bytes::from(read.command);
         let Ok(command) = Command::decode(&mut &source[..]) else {
             fail(outputs, ticket, read.resp3, words::MALFORMED_OP);

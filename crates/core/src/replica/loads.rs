@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use crate::acl::Actor;
 use crate::contract::{PeerId, Ticket};
 
 /// A row: position of the keyspace in the configuration, and the whole key.
@@ -38,6 +39,8 @@ pub struct ParkedRequest {
     pub what: Parked,
     /// When it was parked first, by this node's clock.
     pub since_us: u64,
+    /// By whose rights it was let through.
+    pub actor: Actor,
 }
 
 /// A client whose write is pending in a lane.
@@ -197,6 +200,7 @@ mod tests {
             resp3: false,
             what: Parked::Read(Vec::new()),
             since_us: ticket,
+            actor: Actor::default(),
         }
     }
 

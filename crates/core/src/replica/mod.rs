@@ -34,6 +34,7 @@ mod slow;
 mod snapshots;
 mod status;
 mod transfers;
+mod users;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -55,6 +56,7 @@ use self::reads::Reads;
 use self::reply::{answer, fail};
 use self::slow::SlowReads;
 use self::snapshots::Snapshots;
+use crate::acl::Users;
 use crate::bugs::Bug;
 use crate::command::Command;
 use crate::consensus::Consensus;
@@ -91,6 +93,9 @@ pub struct Replica {
     settings: Settings,
     consensus: Consensus,
     keyspace: Keyspace,
+    users: Users,
+    /// Apply looks at every op before it executes it: keys have no seed, or the default user has lost rights.
+    examines: bool,
     forwarders: BTreeMap<PeerId, Forwarder>,
     applied: u64,
     applied_term: u64,
@@ -175,6 +180,8 @@ impl Replica {
         let mut replica = Self {
             consensus,
             keyspace: Keyspace::new(settings.hash_seed),
+            users: Users::default(),
+            examines: true,
             forwarders: BTreeMap::new(),
             applied: 0,
             applied_term: 0,
@@ -341,6 +348,12 @@ impl Replica {
             }
             ReadOutcome::NeedsTime | ReadOutcome::Long => Served::NotYet,
         }
+    }
+
+    /// All users at the applied index.
+    #[inline]
+    pub fn users(&self) -> &Users {
+        &self.users
     }
 
     /// The state, for introspection.

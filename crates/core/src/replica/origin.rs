@@ -132,6 +132,7 @@ impl Replica {
             resp3,
             what: Parked::Write(op),
             since_us: now.mono_us,
+            actor: self.outbox.actor(),
         };
         self.waits.park(request, missing);
     }
@@ -197,6 +198,7 @@ impl Replica {
                 resp3: client.1,
                 what,
                 since_us: now.mono_us,
+                actor: self.outbox.actor(),
             },
             missing,
         );
@@ -284,6 +286,7 @@ impl Replica {
                         resp3,
                         what,
                         since_us: now.mono_us,
+                        actor: self.outbox.actor(),
                     },
                     missing,
                 );
@@ -341,6 +344,7 @@ impl Replica {
             resp3,
             what,
             since_us,
+            actor,
         } = request;
         match what {
             Parked::Read(command) => {
@@ -350,6 +354,7 @@ impl Replica {
                     command,
                     since_us,
                     part: Part::Common,
+                    actor,
                 });
             }
             Parked::Write(op) => {
@@ -358,6 +363,7 @@ impl Replica {
                     resp3,
                     locals: Vec::new(),
                 };
+                self.outbox.set_actor(actor);
                 self.outbox.push_op(&op, waiter, now.mono_us);
             }
         }

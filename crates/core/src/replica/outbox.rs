@@ -13,10 +13,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::acl::Actor;
 use crate::codec::put_bytes;
 use crate::contract::{PeerId, Ticket};
 use crate::entry::Batch;
 use crate::limits;
+use crate::op::put_actor;
 use crate::shares::{Held, Part};
 
 /// Bytes of ops for which a buffer is kept from turn to turn.
@@ -46,6 +48,8 @@ pub enum Waiter {
         start: usize,
         /// End of the encoded command.
         end: usize,
+        /// By whose rights it was let through.
+        actor: Actor,
     },
 }
 
@@ -94,6 +98,8 @@ pub struct Outbox {
     open: Open,
     sealed: VecDeque<Sealed>,
     held: Held,
+    /// By whose rights what is given in next was let through.
+    actor: Actor,
 }
 
 impl Outbox {
@@ -106,7 +112,19 @@ impl Outbox {
             open: Open::default(),
             sealed: VecDeque::new(),
             held: Held::default(),
+            actor: Actor::default(),
         }
+    }
+
+    /// By whose rights what is given in next was let through.
+    #[inline]
+    pub fn set_actor(&mut self, actor: Actor) {
+        self.actor = actor;
+    }
+
+    /// What [`Self::set_actor`] was told last.
+    pub fn actor(&self) -> Actor {
+        self.actor
     }
 
     /// What all batches hold.
@@ -127,6 +145,17 @@ impl Outbox {
 
     /// Adds an encoded op to the open batch; its hold began at `since_us`.
     pub fn push_op(&mut self, op: &[u8], waiter: Waiter, since_us: u64) {
+        if self.actor.is_plain() || matches!(waiter, Waiter::Silent) {
+            return self.push_encoded(op, waiter, since_us);
+        }
+        let mut acted = Vec::with_capacity(op.len() + 16);
+        put_actor(&mut acted, self.actor);
+        acted.extend_from_slice(op);
+        self.push_encoded(&acted, waiter, since_us);
+    }
+
+    #[inline]
+    fn push_encoded(&mut self, op: &[u8], waiter: Waiter, since_us: u64) {
         if self.open.count > 0 && self.open.ops.len() + op.len() > limits::ENTRY_BYTES_MAX {
             self.seal();
         }
@@ -163,6 +192,7 @@ impl Outbox {
             resp3,
             start,
             end,
+            actor: self.actor,
         });
         true
     }

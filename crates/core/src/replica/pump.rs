@@ -7,6 +7,7 @@ use super::Replica;
 use super::flight::Flying;
 use super::inbound::Forwarded;
 use super::reads::{Question, WaitingRead};
+use crate::acl::Actor;
 use crate::codec::put_bytes;
 use crate::contract::{Outputs, PeerId, Role, Send};
 use crate::entry::{Batch, EntryBuilder, SYSTEM_NODE};
@@ -351,6 +352,7 @@ impl Replica {
             command: Vec::new(),
             since_us: now.mono_us,
             part: Part::Common,
+            actor: Actor::default(),
         });
     }
 }

@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 
+use crate::acl::Actor;
 use crate::contract::{PeerId, Ticket};
 use crate::limits;
 use crate::shares::{Held, Part};
@@ -26,6 +27,8 @@ pub struct WaitingRead {
     pub since_us: u64,
     /// What it counts against.
     pub part: Part,
+    /// By whose rights it was let through.
+    pub actor: Actor,
 }
 
 impl WaitingRead {
@@ -240,6 +243,7 @@ mod tests {
             command: Vec::new(),
             since_us: ticket,
             part: Part::Common,
+            actor: Actor::default(),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::time::Now;
 
 impl Replica {
     pub(super) fn on_request(&mut self, now: Now, request: Request<'_>, outputs: &mut Outputs) {
+        self.outbox.set_actor(request.actor);
         // A driver that asks first is not refused for its clients' load; only what waits for an origin has no
         // other bound.
         let crowded = self.reads.len() + self.waits.len() >= limits::READS_WAITING_MAX;
@@ -87,7 +88,7 @@ impl Replica {
     fn needs_a_leader(&self, request: &Request<'_>) -> bool {
         match request.body {
             Body::Command(command) => command.is_write() || !self.reads_alone(request.level),
-            Body::Transaction { .. } => true,
+            Body::Transaction { .. } | Body::Users(_) => true,
         }
     }
 
@@ -113,6 +114,7 @@ impl Replica {
                         command: encoded,
                         since_us: since.mono_us,
                         part,
+                        actor: request.actor,
                     };
                     if self.reads_alone(request.level) {
                         let index = self.applied + u64::from(self.applying.is_some());
@@ -149,6 +151,16 @@ impl Replica {
                     locals: locals.to_vec(),
                 };
                 self.submit(since, &Op::Transaction(*transaction), waiter, outputs);
+            }
+            Body::Users(change) => {
+                let mut encoded = Vec::new();
+                change.encode(&mut encoded);
+                let waiter = Waiter::Write {
+                    ticket,
+                    resp3,
+                    locals: Vec::new(),
+                };
+                self.submit(since, &Op::Users(&encoded), waiter, outputs);
             }
         }
     }

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::{Forwarder, Replica};
+use crate::acl::Users;
 use crate::codec::{Malformed, Reader, put_bytes, put_varint};
 use crate::contract::{Durability, Outputs, PeerId, Role, Settings, SnapshotIo};
 use crate::keyspace::Keyspace;
@@ -92,6 +93,8 @@ pub struct Header {
     pub forwarders: BTreeMap<PeerId, Forwarder>,
     /// Encoded origin lanes.
     pub lanes: Bytes,
+    /// Encoded users; empty while they are as they start, and then the header says nothing of them.
+    pub users: Bytes,
 }
 
 /// All snapshot work of a replica.
@@ -133,6 +136,9 @@ impl Header {
             put_varint(&mut out, forwarder.sequence);
         }
         put_bytes(&mut out, &self.lanes);
+        if !self.users.is_empty() {
+            put_bytes(&mut out, &self.users);
+        }
         Bytes::from(out)
     }
 
@@ -144,6 +150,7 @@ impl Header {
         self.membership.get(settings.identity.peer).is_some()
             && self.forwarders.values().all(counts)
             && Lanes::restore(settings.origin.clone(), &mut &self.lanes[..]).is_ok()
+            && Users::decode(&self.users).is_ok()
     }
 
     /// The header of a snapshot on this node's disk.
@@ -170,6 +177,9 @@ impl Header {
             header.forwarders.insert(peer, forwarder);
         }
         header.lanes = reader.bytes()?;
+        if !reader.is_empty() {
+            header.users = reader.bytes()?;
+        }
         if reader.is_empty() {
             Ok(header)
         } else {
@@ -191,6 +201,7 @@ impl Replica {
         self.snapshots.disk_bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         self.forwarders = header.forwarders;
         self.lanes = self.decode_lanes(&header.lanes);
+        self.adopt_users(&header.users);
         self.applied = index;
         self.applied_term = term;
     }
@@ -241,10 +252,13 @@ impl Replica {
         let (index, term) = (self.applied, self.applied_term);
         let mut lanes = Vec::new();
         self.lanes.encode(&mut lanes);
+        let mut users = Vec::new();
+        self.users.encode(&mut users);
         let header = Header {
             membership: self.membership.clone(),
             forwarders: self.forwarders.clone(),
             lanes: Bytes::from(lanes),
+            users: Bytes::from(users),
         }
         .encode();
         self.keyspace.snapshot_begin();

@@ -55,7 +55,11 @@ impl Replica {
     pub fn digest(&self) -> u128 {
         match &self.applying {
             Some(applying) => applying.digest_before(),
-            None => self.keyspace.digest().wrapping_add(self.lanes.digest()),
+            None => self
+                .keyspace
+                .digest()
+                .wrapping_add(self.lanes.digest())
+                .wrapping_add(self.users.digest()),
         }
     }
 }

@@ -274,6 +274,7 @@ impl Replica {
         self.slow.restart();
         self.keyspace.track(self.memory.limit.tracking());
         self.lanes = self.decode_lanes(&header.lanes);
+        self.adopt_users(&header.users);
         self.forwarders = header.forwarders;
         self.adopt_membership(header.membership, outputs);
         self.held.clear();

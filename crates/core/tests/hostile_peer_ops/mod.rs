@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use repligo_core::acl::{Actor, UserChange};
 use repligo_core::codec::{put_bytes, put_varint};
 use repligo_core::command::Command;
 use repligo_core::contract::HashSeed;
 use repligo_core::limits::POSITION_MAX;
-use repligo_core::op::{Op, TransactionBuffer, Victim, VictimsBuffer, Watched};
+use repligo_core::op::{Op, TransactionBuffer, Victim, VictimsBuffer, Watched, put_actor};
 use repligo_core::origin::{
     Fill, Health, Intent, IntentEffect, IntentKind, Invalidate, LaneId, OriginOp, Raise, Resolved,
 };
@@ -24,15 +25,17 @@ const COMMANDS: [u8; 31] = [
     0x12, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f, 0x20, CALL,
 ];
 /// First bytes of all ops.
-pub const TAGS: [u8; 42] = {
-    let mut tags = [0; 42];
+pub const TAGS: [u8; 43] = {
+    let mut tags = [0; 43];
     let mut at = 0;
     while at < 31 {
         tags[at] = COMMANDS[at];
         at += 1;
     }
-    let others = [0x80, 0x81, 0x82, 0x83, 0x84, 0x90, 0x91, 0x92, 0x93, 0x94, 0x95];
-    while at < 42 {
+    let others = [
+        0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x90, 0x91, 0x92, 0x93, 0x94, 0x95,
+    ];
+    while at < 43 {
         tags[at] = others[at - 31];
         at += 1;
     }
@@ -229,14 +232,45 @@ impl Chance {
             }
             0x83 => logged(Op::MemoryFull),
             0x84 => logged(Op::HashSeed(HashSeed::from_number(self.below(3)))),
+            0x85 => self.of_users(),
             _ => self.of_origin(tag),
         }
+    }
+
+    fn of_users(&mut self) -> Vec<u8> {
+        let names: [&[u8]; 4] = [b"default", b"u", b"", b"a b"];
+        let rules: [&[u8]; 8] = [
+            b"on",
+            b"-@all",
+            b"+get",
+            b"~k",
+            b"(+set ~k)",
+            b"reset",
+            b"#0",
+            b"\xff",
+        ];
+        let change = if self.below(4) == 0 {
+            let names = (0..self.below(3)).map(|_| self.one_of(&names)).collect();
+            UserChange::Delete { names }
+        } else {
+            let name = self.one_of(&names);
+            let rules = (0..self.below(5)).map(|_| self.one_of(&rules)).collect();
+            UserChange::Set { name, rules }
+        };
+        let mut bytes = Vec::new();
+        change.encode(&mut bytes);
+        logged(Op::Users(&bytes))
     }
 
     /// Any op, one in sixteen of them damaged.
     pub fn any_op(&mut self) -> Vec<u8> {
         let tag = self.one_of(&TAGS);
-        let mut op = self.op(tag);
+        let mut op = Vec::new();
+        if self.below(8) == 0 {
+            let numbers = [self.below(4) as u32, self.below(8) as u32];
+            put_actor(&mut op, Actor::of_numbers(numbers));
+        }
+        op.extend(self.op(tag));
         if self.below(16) == 0 {
             let place = self.below(op.len() as u64) as usize;
             op[place] = self.draw() as u8;

@@ -5,7 +5,7 @@ use repligo_core::codec::Reader;
 use repligo_core::contract::{LogEntry, PeerId, Persist, Role};
 use repligo_core::entry::{Batch, EntryReader, SYSTEM_NODE, next_op};
 use repligo_core::message::Message;
-use repligo_core::op::Op;
+use repligo_core::op::{Op, take_actor};
 use repligo_core::origin::{OriginEvent, OriginOp, OriginRequest};
 use repligo_proto::resp::{Value, decode_reply};
 use repligo_proto::words::{self, Outcome};
@@ -67,6 +67,7 @@ fn batch(batch: &Batch) -> String {
 }
 
 fn op(mut bytes: &[u8]) -> String {
+    take_actor(&mut bytes).expect("the core's own op");
     if bytes.first().is_some_and(|&first| OriginOp::is_first(first)) {
         return match OriginOp::decode(&mut bytes).expect("the core's own op") {
             OriginOp::Intent(intent) => {
@@ -94,6 +95,7 @@ fn op(mut bytes: &[u8]) -> String {
         }
         Op::MemoryFull => "memory-full".to_owned(),
         Op::HashSeed(_) => "hash-seed".to_owned(),
+        Op::Users(_) => "users".to_owned(),
     }
 }
 

@@ -186,6 +186,7 @@ impl World {
                 resp3: false,
                 rides: false,
                 level: ask.level,
+                actor: Default::default(),
                 demand: Demand::default(),
                 body,
             })

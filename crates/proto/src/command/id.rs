@@ -172,4 +172,15 @@ numbers! {
     RepligoStatus = 110,
     RepligoInvalidate = 111,
     RepligoCluster = 1000,
+    // Users
+    AclSetUser = 1001,
+    AclGetUser = 1002,
+    AclList = 1003,
+    AclUsers = 1004,
+    AclDelUser = 1005,
+    AclCat = 1006,
+    AclGenPass = 1007,
+    AclDryRun = 1008,
+    AclLoad = 1009,
+    AclSave = 1010,
 }

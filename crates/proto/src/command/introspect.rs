@@ -156,11 +156,7 @@ fn write_list(rest: ArgSlice<'_>, writer: &mut ReplyWriter<'_>) {
             match rest.get(1).to_ascii_lowercase().as_slice() {
                 b"module" => Box::new(|_| false),
                 b"aclcat" => {
-                    let named = |name: &str| name.as_bytes().eq_ignore_ascii_case(&value);
-                    let bit = category::NAMES
-                        .iter()
-                        .find(|(_, name)| named(name))
-                        .map_or(0, |(bit, _)| *bit);
+                    let bit = category::named(&value).unwrap_or(0);
                     Box::new(move |spec| spec.categories() & bit != 0)
                 }
                 b"pattern" if value.len() > PATTERN_BYTES_MAX => {
@@ -198,7 +194,7 @@ fn write_keys(request: ArgSlice<'_>, and_flags: bool, writer: &mut ReplyWriter<'
     }
     let found: Vec<_> = (spec.key_uses.iter())
         .flat_map(|key_use| {
-            let flags = flags_of(spec, key_use, request);
+            let flags = key_use.flags_in(spec, request);
             key_use
                 .positions(request.len(), |index| request.try_get(index))
                 .map(move |position| (position, flags))
@@ -216,22 +212,6 @@ fn write_keys(request: ArgSlice<'_>, and_flags: bool, writer: &mut ReplyWriter<'
         if and_flags {
             write_words(flags, writer);
         }
-    }
-}
-
-/// What a request does with its keys; for SET that depends on its options.
-fn flags_of(spec: &Spec, key_use: &KeyUse, request: ArgSlice<'_>) -> &'static [&'static str] {
-    if spec.id != CommandId::Set {
-        return key_use.flags;
-    }
-    let returns_old = request
-        .skip(3)
-        .iter()
-        .any(|option| option.eq_ignore_ascii_case(b"get"));
-    if returns_old {
-        &["RW", "access", "update"]
-    } else {
-        &["OW", "update"]
     }
 }
 

@@ -5,6 +5,7 @@
 //! under the name of each row that reads or writes data, and to the sessions of the binary (the rest), which match
 //! on [`CommandId`].
 
+mod access;
 mod docs;
 mod elsewhere;
 mod id;

@@ -113,6 +113,8 @@ pub mod category {
     pub const TRANSACTION: Categories = 1 << 19;
     /// `@scripting`.
     pub const SCRIPTING: Categories = 1 << 20;
+    /// `@repligo`: commands that only Repligo has.
+    pub const REPLIGO: Categories = 1 << 21;
 
     /// Every category with its name, in the order of Redis.
     pub(crate) const NAMES: &[(Categories, &str)] = &[
@@ -137,7 +139,19 @@ pub mod category {
         (CONNECTION, "connection"),
         (TRANSACTION, "transaction"),
         (SCRIPTING, "scripting"),
+        (REPLIGO, "repligo"),
     ];
+
+    /// The category of this name, whatever its case.
+    pub fn named(name: &[u8]) -> Option<Categories> {
+        let fits = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+        NAMES.iter().find(|(_, known)| fits(known)).map(|(bit, _)| *bit)
+    }
+
+    /// The names of all categories.
+    pub fn names() -> impl ExactSizeIterator<Item = &'static str> {
+        NAMES.iter().map(|(_, name)| *name)
+    }
 }
 
 /// Chapter of the documentation that a command belongs to.

@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
+use repligo_core::acl::{DEFAULT_USER, User, Users};
 use repligo_core::command::parse_i64;
 use repligo_core::limits::CLIENT_NAME_BYTES_MAX;
 use repligo_core::time::Now;
 use repligo_proto::command::{CommandId, with_subcommands};
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
-use repligo_session::{Flow, Multi};
+use repligo_session::{Flow, Multi, Session};
 
 use super::{Client, Local, handshake};
 
@@ -193,11 +194,16 @@ fn describe_one(line: &mut String, client: Client<'_>, arguments: usize, now: No
         oll = replies.list_length,
         omem = replies.list_bytes,
         total = client.memory_bytes(),
-        user = handshake::DEFAULT_USER,
+        user = text(user_of(session)),
         resp = if session.resp3 { 3 } else { 2 },
         library = text(&session.library_name),
         version = text(&session.library_version),
     );
+}
+
+/// The name of the user that a connection logged in as, or is asked to.
+pub(super) fn user_of(session: &Session) -> &[u8] {
+    session.user().map_or(DEFAULT_USER, User::name)
 }
 
 fn name_of(id: CommandId) -> &'static str {
@@ -210,6 +216,7 @@ fn name_of(id: CommandId) -> &'static str {
 #[derive(Debug, Default)]
 struct Selection {
     id: Option<u64>,
+    user: Option<Vec<u8>>,
     peer: Option<Vec<u8>>,
     local: Option<Vec<u8>>,
     nobody: bool,
@@ -225,11 +232,15 @@ impl Selection {
         let endpoints = client.socket.endpoints;
         !self.nobody
             && self.id.is_none_or(|id| id == client.session.id)
+            && self
+                .user
+                .as_ref()
+                .is_none_or(|user| user == user_of(client.session))
             && same(&self.peer, &endpoints.peer())
             && same(&self.local, &endpoints.local())
     }
 
-    fn parse(options: ArgSlice<'_>) -> Result<Self, Vec<u8>> {
+    fn parse(options: ArgSlice<'_>, users: &Users) -> Result<Self, Vec<u8>> {
         let mut selection = Self {
             skip_own: true,
             ..Self::default()
@@ -250,9 +261,10 @@ impl Selection {
                 b"ADDR" => selection.peer = Some(value.to_vec()),
                 b"LADDR" => selection.local = Some(value.to_vec()),
                 b"USER" => {
-                    if value != handshake::DEFAULT_USER.as_bytes() {
+                    if users.get(value).is_none() {
                         return Err([b"ERR No such user '", value, b"'"].concat());
                     }
+                    selection.user = Some(value.to_vec());
                 }
                 b"SKIPME" => match value.to_ascii_lowercase().as_slice() {
                     b"yes" => selection.skip_own = true,
@@ -276,7 +288,7 @@ pub(super) fn kill(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u
             ..Selection::default()
         })
     } else if options.len().is_multiple_of(2) {
-        Selection::parse(options)
+        Selection::parse(options, local.node.users())
     } else {
         Err(words::SYNTAX.as_bytes().to_vec())
     };

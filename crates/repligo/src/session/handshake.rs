@@ -1,16 +1,16 @@
 //! The connection itself: HELLO, AUTH, RESET.
 
+use repligo_core::acl::DEFAULT_USER;
 use repligo_core::contract::Role;
 use repligo_core::limits::CLIENT_NAME_BYTES_MAX;
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use super::Local;
+use super::acl::{own_password, password_hash};
 
 /// The version of Redis whose features clients may switch on.
 pub const REDIS_VERSION: &str = "7.2.4";
-/// The only user there is.
-pub const DEFAULT_USER: &str = "default";
 
 /// HELLO [version [AUTH user password] [SETNAME name]].
 pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
@@ -26,10 +26,9 @@ pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<
     while let Some(option) = request.try_get(position) {
         let more = request.len() - position - 1;
         if option.eq_ignore_ascii_case(b"AUTH") && more >= 2 {
-            if !admits(local, request.get(position + 1), request.get(position + 2)) {
+            if !log_in(local, request.get(position + 1), request.get(position + 2)) {
                 return local.reply(out).error(words::WRONG_PASSWORD);
             }
-            local.session.set_authenticated(true);
             position += 3;
         } else if option.eq_ignore_ascii_case(b"SETNAME") && more >= 1 {
             let given = request.get(position + 1);
@@ -89,27 +88,41 @@ fn greet(local: &mut Local<'_>, out: &mut Vec<u8>) {
 /// AUTH [user] password.
 pub(super) fn auth(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
     let (user, password) = match request.len() {
-        2 if local.node.parameters().password().is_none() => {
-            return local.reply(out).error(words::NO_PASSWORD_SET);
-        }
-        2 => (DEFAULT_USER.as_bytes(), request.get(1)),
+        2 if needs_no_password(local) => return local.reply(out).error(words::NO_PASSWORD_SET),
+        2 => (DEFAULT_USER, request.get(1)),
         3 => (request.get(1), request.get(2)),
         _ => return local.reply(out).error(words::SYNTAX),
     };
-    if admits(local, user, password) {
-        local.session.set_authenticated(true);
+    if log_in(local, user, password) {
         local.reply(out).ok();
     } else {
         local.reply(out).error(words::WRONG_PASSWORD);
     }
 }
 
-fn admits(local: &Local<'_>, user: &[u8], password: &[u8]) -> bool {
-    let known = user == DEFAULT_USER.as_bytes();
-    match local.node.parameters().password() {
-        None => known,
-        Some(secret) => known & equal_in_constant_time(secret, password),
+fn needs_no_password(local: &Local<'_>) -> bool {
+    let default = local.node.users().default_user();
+    default.needs_no_password() && own_password(default, local.node.parameters()).is_none()
+}
+
+/// Logs the session in as this user, if the password is right and the user may log in.
+fn log_in(local: &mut Local<'_>, name: &[u8], password: &[u8]) -> bool {
+    // Whoever it is, and whether there is such a user, takes as long.
+    let hash = password_hash(password);
+    let users = local.node.users();
+    let Some(user) = users.get(name) else { return false };
+    let own = match name == DEFAULT_USER {
+        true => own_password(user, local.node.parameters()),
+        false => None,
+    };
+    let fits = match own {
+        Some(secret) => equal_in_constant_time(secret, password),
+        None => user.needs_no_password() | user.has_password(&hash),
+    };
+    if fits && user.is_enabled() {
+        local.session.log_in(users, user);
     }
+    fits && user.is_enabled()
 }
 
 /// Compares without telling by its duration how much was right; the length may show.
@@ -139,9 +152,8 @@ pub(super) fn is_visible(text: &[u8]) -> bool {
 
 /// RESET: as if the client had just connected, but under the same number.
 pub(super) fn reset(local: &mut Local<'_>, out: &mut Vec<u8>) {
-    let authenticated = local.node.parameters().password().is_none();
     local.session.reset();
-    local.session.set_authenticated(authenticated);
+    local.node.begin_session(local.session);
     local.reply(out).simple("RESET");
 }
 

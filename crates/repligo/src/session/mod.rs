@@ -3,6 +3,7 @@
 //! What a session does with data commands, and in which order, is `crates/session`. What is here sees its own
 //! session, and the node through a [`NodeView`]: it knows no socket, no replica and no worker.
 
+mod acl;
 mod client;
 mod endpoints;
 mod errors;
@@ -20,6 +21,7 @@ use repligo_proto::reply::ReplyWriter;
 use repligo_proto::resp::ArgSlice;
 use repligo_session::{Call, Flow, Session};
 
+pub use acl::{is_open, password_hash};
 pub use endpoints::Endpoints;
 pub use errors::ErrorStats;
 pub use parameters::{Limits, Parameters};
@@ -65,6 +67,7 @@ impl<'a> Local<'a> {
             Id::ConfigGet => parameters::get(self, request, out),
             Id::ConfigSet => parameters::set(self, request, out),
             Id::Info => info::info(self, request, out),
+            id if acl::answers(id) => acl::dispatch(self, request, out),
             _ => server::dispatch(self, request, out),
         }
         Flow::Done

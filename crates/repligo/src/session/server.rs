@@ -6,8 +6,8 @@ use repligo_proto::command::{CommandId, Spec, with_subcommands, write_introspect
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
+use super::Local;
 use super::members;
-use super::{Local, handshake};
 use crate::telemetry::report::Report;
 use crate::telemetry::{CommandStat, PeerStatus};
 
@@ -37,7 +37,6 @@ pub(super) fn dispatch(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut V
         // Nothing is monitored by event, so there is never one to forget.
         Id::LatencyReset => local.reply(out).integer(0),
         Id::LatencyHistogram => latency_histogram(local, request, out),
-        Id::AclWhoAmI => local.reply(out).bulk_str(handshake::DEFAULT_USER),
         Id::RepligoStatus => status(local, out),
         Id::RepligoCluster => members::dispatch(local, request, out),
         _ => {

@@ -1,5 +1,6 @@
 //! What commands that a node answers of itself see of it.
 
+use repligo_core::acl::Users;
 use repligo_core::contract::{Identity, OriginsStatus, Role, Status};
 use repligo_core::membership::Refusal;
 use repligo_core::replica::MemberRequest;
@@ -65,6 +66,10 @@ pub trait NodeView {
     fn wall_us(&self) -> u64;
     /// What does not change after the start.
     fn facts(&self) -> &Facts;
+    /// All users as this node has them.
+    fn users(&self) -> &Users;
+    /// Makes a session that of somebody who has just connected.
+    fn begin_session(&self, session: &mut Session);
     /// Who this node is; zeroes before forming.
     fn identity(&self) -> Identity;
     /// True while data commands are refused, because the node has not formed its cluster yet.

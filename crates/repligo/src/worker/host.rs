@@ -1,7 +1,8 @@
 //! The worker as the host of its sessions: the replica's port, and what is told of requests.
 
+use repligo_core::acl::{PasswordHash, Users};
 use repligo_core::command::Command;
-use repligo_core::contract::{Input, ReadLevel, Request, Served, Ticket};
+use repligo_core::contract::{ReadLevel, Request, Served, Ticket};
 use repligo_core::keyspace::Keyspace;
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
@@ -16,7 +17,7 @@ use repligo_session::{Call, Flow, Host, Session, Telemetry};
 use super::Worker;
 use super::connection::Io;
 use super::view::WorkerView;
-use crate::session::Local;
+use crate::session::{Local, password_hash};
 use crate::telemetry::clock::boottime_ns;
 
 /// A worker while one of its sessions runs, whose connection has been taken out.
@@ -59,6 +60,14 @@ impl Host for WorkerHost<'_> {
         self.worker.replica.as_ref().map(Replica::keyspace)
     }
 
+    fn users(&self) -> &Users {
+        self.worker.users()
+    }
+
+    fn hash(&self, password: &[u8]) -> PasswordHash {
+        password_hash(password)
+    }
+
     #[inline]
     fn turn(&self) -> u64 {
         self.worker.turn.number()
@@ -83,7 +92,7 @@ impl Host for WorkerHost<'_> {
 
     #[inline]
     fn submit(&mut self, request: Request<'_>) {
-        self.worker.step(self.now, Input::Request(request));
+        self.worker.submit(self.now, request);
     }
 
     #[inline]

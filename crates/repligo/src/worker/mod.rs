@@ -4,6 +4,7 @@
 //! and carries out what the replica asks for. It decides nothing about correctness, and nothing here waits.
 //! It knows the sockets and sessions below it and nothing of the node that starts and stops it.
 
+mod access;
 pub mod alarm;
 pub mod allowance;
 pub mod connection;
@@ -29,7 +30,7 @@ mod view;
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use repligo_core::contract::{Identity, Input, OriginsStatus, Outputs, Role, Status};
+use repligo_core::contract::{Identity, Input, OriginsStatus, Outputs, Request, Role, Status};
 use repligo_core::replica::Replica;
 use repligo_core::shares::Demand;
 use repligo_core::time::Now;
@@ -38,6 +39,7 @@ use repligo_session::replies::BufferPool;
 use repligo_session::table::Connections;
 use repligo_session::tracked::Words;
 
+use self::access::Access;
 use self::allowance::Allowance;
 use self::connection::Connection;
 use self::drivers::{Drivers, Report};
@@ -86,6 +88,8 @@ pub struct Worker {
     pub links: Links,
     pub pool: BufferPool,
     pub parameters: Parameters,
+    /// The users, as far as this node's connections have followed them.
+    pub(super) access: Access,
     pub slowlog: Slowlog,
     pub errors: ErrorStats,
     pub batch: Batch,
@@ -155,6 +159,7 @@ impl Worker {
             links,
             pool: BufferPool::default(),
             parameters,
+            access: Access::default(),
             slowlog,
             errors: ErrorStats::default(),
             batch: Batch::default(),
@@ -211,6 +216,8 @@ impl Worker {
             let membership = replica.membership().clone();
             self.links.adopt(&membership, &self.line);
         }
+        // What it has read from its disk may be other users than those that hold without it.
+        self.follow_users();
         self.request_turn();
     }
 
@@ -244,6 +251,20 @@ impl Worker {
         if let Some(replica) = &mut self.replica {
             self.outputs.steps = 0;
             replica.step(now, input, &mut self.outputs);
+            if !self.outputs.spent.is_empty() {
+                self.share_out(now.mono_us * 1000);
+            }
+            self.request_turn();
+            self.follow_users();
+        }
+    }
+
+    /// Gives a request to the replica, which applies nothing before the turn that is asked for.
+    #[inline]
+    pub fn submit(&mut self, now: Now, request: Request<'_>) {
+        if let Some(replica) = &mut self.replica {
+            self.outputs.steps = 0;
+            replica.step(now, Input::Request(request), &mut self.outputs);
             if !self.outputs.spent.is_empty() {
                 self.share_out(now.mono_us * 1000);
             }
@@ -300,17 +321,19 @@ impl Worker {
     pub fn open_connection(&mut self, stream: Option<ClientStream>, endpoints: Endpoints) -> u32 {
         let now_us = self.clock.now().mono_us;
         let bulk_bytes_max = self.parameters.proto_max_bulk_bytes();
-        let authenticated = self.parameters.password().is_none();
         let id = self.next_client;
         self.next_client += 1;
         self.shared.metrics.connections_received.add(1);
         let slot = self.connections.insert(|slot, first_sequence| {
             let mut session = Session::new(id, slot, first_sequence, bulk_bytes_max);
-            session.set_authenticated(authenticated);
             session.connected_us = now_us;
             session.active_us = now_us;
             Connection::new(session, stream, endpoints)
         });
+        if let Some(mut connection) = self.connections.take(slot) {
+            self.begin_session(&mut connection.session);
+            self.connections.put_back(connection);
+        }
         self.shared
             .metrics
             .connections_open

@@ -36,7 +36,7 @@ pub(super) fn block_words(sender: Sender<'_>) -> Words {
 fn words(sender: Sender<'_>, call: Call<'_>) -> Words {
     let secret = matches!(
         call.spec.id,
-        CommandId::Auth | CommandId::Hello | CommandId::ConfigSet
+        CommandId::Auth | CommandId::Hello | CommandId::ConfigSet | CommandId::AclSetUser
     );
     said(sender, kept_arguments(call.request, secret))
 }

@@ -109,6 +109,7 @@ impl Worker {
             if let Some(replica) = &mut self.replica {
                 replica.step(now, Input::Turn, &mut self.outputs);
             }
+            self.follow_users();
             if !self.outputs.spent.is_empty() {
                 self.share_out(slice_ns);
             }
@@ -118,6 +119,7 @@ impl Worker {
                 if let Some(replica) = &mut self.replica {
                     replica.step(now, Input::Persisted { number }, &mut self.outputs);
                 }
+                self.follow_users();
                 if !self.outputs.spent.is_empty() {
                     self.share_out(now.mono_us * 1000);
                 }

@@ -1,10 +1,13 @@
 //! The node as commands see it that it answers of itself.
 
+use repligo_core::acl::Users;
 use repligo_core::contract::{Identity, OriginsStatus, Role, Status};
 use repligo_core::membership::Refusal;
 use repligo_core::replica::MemberRequest;
 use repligo_core::time::Now;
 use repligo_proto::resp::ArgSlice;
+use repligo_proto::words;
+use repligo_session::Session;
 
 use super::Worker;
 use crate::session::{Client, ErrorStats, MemoryUse, NodeView, Parameters, Slowlog};
@@ -30,6 +33,14 @@ impl NodeView for WorkerView<'_> {
 
     fn facts(&self) -> &Facts {
         &self.worker.facts
+    }
+
+    fn users(&self) -> &Users {
+        self.worker.users()
+    }
+
+    fn begin_session(&self, session: &mut Session) {
+        self.worker.begin_session(session);
     }
 
     fn identity(&self) -> Identity {
@@ -114,6 +125,11 @@ impl NodeView for WorkerView<'_> {
     }
 
     fn set_parameters(&mut self, pairs: ArgSlice<'_>) -> Result<(), Vec<u8>> {
+        let names_password = |name: &[u8]| name.eq_ignore_ascii_case(b"requirepass");
+        let asked = pairs.iter().step_by(2).find(|name| names_password(name));
+        if let Some(name) = asked.filter(|_| self.worker.users().default_user().is_told()) {
+            return Err(words::config_set_failed(name, words::acl::PASSWORDS_IN_LOG));
+        }
         self.worker.parameters.set(pairs)?;
         self.worker.parameters_changed();
         Ok(())

@@ -466,6 +466,7 @@ impl Process {
                     resp3: given.resp3,
                     rides: given.rides,
                     level: given.level,
+                    actor: Default::default(),
                     demand: Default::default(),
                     body,
                 };

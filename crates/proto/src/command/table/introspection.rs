@@ -55,7 +55,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         since: "6.0.0",
         complexity: "See the subcommands",
         summary: "Who may do what",
-        subcommands: ACL,
+        subcommands: super::users::ACL,
         ..BASE
     },
 ];
@@ -282,29 +282,6 @@ const MODULE: &[Spec] = &[
         since: "5.0.0",
         complexity: "O(1)",
         summary: "List the subcommands of MODULE",
-        ..BASE
-    },
-];
-
-const ACL: &[Spec] = &[
-    Spec {
-        id: CommandId::AclWhoAmI,
-        name: "acl|whoami",
-        arity: 2,
-        flags: NOSCRIPT | LOADING | STALE,
-        since: "6.0.0",
-        complexity: "O(1)",
-        summary: "Tell the user that this connection logged in as",
-        ..BASE
-    },
-    Spec {
-        id: CommandId::AclHelp,
-        name: "acl|help",
-        arity: 2,
-        flags: LOADING | STALE,
-        since: "6.0.0",
-        complexity: "O(1)",
-        summary: "List the subcommands of ACL",
         ..BASE
     },
 ];

@@ -16,6 +16,7 @@ mod sorted_set;
 mod sorted_set_ranges;
 mod strings;
 mod transactions;
+mod users;
 
 use super::CommandId;
 use super::spec::{Argument, ArgumentKind, Group, KeySpec, KeyUse, Spec};

@@ -92,6 +92,11 @@ impl Parameters {
         self.password.as_deref()
     }
 
+    /// True if the node must not be open to whoever reaches it.
+    pub fn needs_password(&self) -> bool {
+        self.needs_password
+    }
+
     /// Unsent bytes above which a client is disconnected.
     #[inline]
     pub fn output_bytes_max(&self) -> usize {

@@ -1,0 +1,357 @@
+//! Rules read, judged and shown.
+
+use repligo_proto::command::resolve;
+use repligo_proto::reply::ReplyWriter;
+use repligo_proto::resp::OwnedRequest;
+
+use super::*;
+
+fn changed(users: &mut Users, change: &UserChange<'_>) -> String {
+    let mut reply = Vec::new();
+    users.apply(change, &mut ReplyWriter::new(&mut reply, false));
+    String::from_utf8_lossy(&reply).trim_end().to_owned()
+}
+
+fn set(users: &mut Users, name: &str, rules: &str) -> String {
+    let words = rules.split(' ').filter(|word| !word.is_empty());
+    let words = merge_selectors(words.map(str::as_bytes));
+    let words = words.expect("the selectors end");
+    let change = UserChange::Set {
+        name: name.as_bytes(),
+        rules: words.iter().map(Vec::as_slice).collect(),
+    };
+    changed(users, &change)
+}
+
+fn delete(users: &mut Users, names: &[&str]) -> String {
+    let names = names.iter().map(|name| name.as_bytes()).collect();
+    changed(users, &UserChange::Delete { names })
+}
+
+fn shown(users: &Users, name: &str) -> String {
+    let user = users.get(name.as_bytes()).expect("there is such a user");
+    String::from_utf8_lossy(&user.describe(None)).into_owned()
+}
+
+fn judged(users: &Users, name: &str, request: &str) -> String {
+    let words = OwnedRequest::new(request.split_whitespace());
+    let spec = resolve(words.view()).expect("a request that names a command");
+    let user = users.get(name.as_bytes()).expect("there is such a user");
+    match user.judge(spec, words.view()) {
+        Ok(()) => "ok".to_owned(),
+        Err(Denied::Command) => "command".to_owned(),
+        Err(Denied::Key(position)) => format!("key {position}"),
+    }
+}
+
+const HASH: &str = "#2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+
+#[test]
+fn rules_are_shown_as_they_were_said() {
+    let check = |rules: &str, expect: &str| {
+        let mut users = Users::default();
+        assert_eq!(set(&mut users, "u", rules), "+OK", "{rules}");
+        assert_eq!(shown(&users, "u"), expect, "{rules}");
+    };
+    check("", "off resetchannels -@all");
+    check("on nopass ~* &* +@all", "on nopass ~* &* +@all");
+    check(
+        "ON NOPASS allkeys allchannels allcommands",
+        "on nopass ~* &* +@all",
+    );
+    check(&format!("on {HASH}"), &format!("on {HASH} resetchannels -@all"));
+    check(&format!("nopass {HASH} resetpass"), "off resetchannels -@all");
+    check(
+        "+GET +@read -get +set",
+        "off resetchannels -@all +@read -get +set",
+    );
+    check("+client +client|list -client", "off resetchannels -@all -client");
+    check(
+        "+client|list -client|list",
+        "off resetchannels -@all -client|list",
+    );
+    check("+get +@all -set", "off resetchannels +@all -set");
+    check(
+        "~a %R~b %W~c %RW~d %R~e %W~e",
+        "off ~a %R~b %W~c ~d ~e resetchannels -@all",
+    );
+    check("~a resetkeys ~b", "off ~b resetchannels -@all");
+    check(
+        "(~a +get) (%R~b) clearselectors (~c)",
+        "off resetchannels -@all (~c resetchannels -@all)",
+    );
+}
+
+#[test]
+fn selectors_have_rules_of_their_own() {
+    let mut users = Users::default();
+    assert_eq!(
+        set(
+            &mut users,
+            "u",
+            "on ~own:* +@read (~shared:* +get) (%W~in:* +set)"
+        ),
+        "+OK"
+    );
+    assert_eq!(
+        shown(&users, "u"),
+        "on ~own:* resetchannels -@all +@read (~shared:* resetchannels -@all +get) \
+         (%W~in:* resetchannels -@all +set)"
+    );
+    assert_eq!(judged(&users, "u", "get own:1"), "ok");
+    assert_eq!(judged(&users, "u", "get shared:1"), "ok");
+    assert_eq!(judged(&users, "u", "strlen shared:1"), "key 1");
+    assert_eq!(judged(&users, "u", "set in:1 v"), "ok");
+    assert_eq!(judged(&users, "u", "set in:1 v GET"), "key 1");
+    // A union of two selectors grants nothing that neither grants.
+    assert_eq!(judged(&users, "u", "mget own:1 shared:1"), "key 2");
+    assert_eq!(judged(&users, "u", "del own:1"), "command");
+    assert_eq!(set(&mut users, "u", "clearselectors"), "+OK");
+    assert_eq!(judged(&users, "u", "get shared:1"), "key 1");
+}
+
+#[test]
+fn what_is_no_rule_changes_nothing_and_says_why() {
+    let mut users = Users::default();
+    assert_eq!(set(&mut users, "u", "~a"), "+OK");
+    let before = users.digest();
+    let check = |users: &mut Users, rules: &str, why: RuleError| {
+        let last = rules.split(' ').next_back().unwrap_or_default();
+        let expect = format!("-ERR Error in ACL SETUSER modifier '{last}': {}", why.text());
+        assert_eq!(set(users, "u", rules), expect, "{rules}");
+        assert_eq!(users.digest(), before, "{rules}");
+    };
+    for rules in [
+        "foo", "on +get|", "%~a", "%X~a", "%RR~a", "~a\x0bb", "&a\x0bb", "(foo)", "(on)", "((+get))",
+    ] {
+        check(&mut users, rules, RuleError::Syntax);
+    }
+    for rules in [
+        "+foo",
+        "+@foo",
+        "on -@foo",
+        "+",
+        "-select|0",
+        "+config|foo",
+        "-get|a",
+        "+get|a|b",
+    ] {
+        check(&mut users, rules, RuleError::Unknown);
+    }
+    check(&mut users, "+config|get|x", RuleError::ArgumentOfSubcommand);
+    check(&mut users, "~* ~a", RuleError::AfterAllKeys);
+    check(&mut users, "&* &a", RuleError::AfterAllChannels);
+    check(&mut users, "#abc", RuleError::NotAHash);
+    check(&mut users, &HASH.to_uppercase(), RuleError::NotAHash);
+    check(&mut users, &HASH.replace('#', "!"), RuleError::NoSuchPassword);
+    assert_eq!(
+        set(&mut users, "u\x0bv", "on"),
+        format!("-{}", repligo_proto::words::acl::INVALID_USER_NAME)
+    );
+}
+
+#[test]
+fn a_command_that_only_redis_has_can_be_named() {
+    let mut users = Users::default();
+    assert_eq!(
+        set(&mut users, "u", "+@all -eval -xinfo|stream +subscribe"),
+        "+OK"
+    );
+    assert_eq!(
+        shown(&users, "u"),
+        "off resetchannels +@all -eval -xinfo|stream +subscribe"
+    );
+    assert_eq!(judged(&users, "u", "client list"), "ok");
+}
+
+#[test]
+fn commands_are_allowed_by_name_category_subcommand_and_first_argument() {
+    let mut users = Users::default();
+    assert_eq!(
+        set(
+            &mut users,
+            "u",
+            "~* +@connection -client +client|id +select|1 +@read -get"
+        ),
+        "+OK"
+    );
+    for (request, expect) in [
+        ("ping", "ok"),
+        ("client id", "ok"),
+        ("client list", "command"),
+        ("strlen k", "ok"),
+        ("get k", "command"),
+        ("set k v", "command"),
+        // What a connection needs to log in is everybody's.
+        ("auth p", "ok"),
+        ("quit", "ok"),
+    ] {
+        assert_eq!(judged(&users, "u", request), expect, "{request}");
+    }
+    assert_eq!(set(&mut users, "u", "-@all +select|1"), "+OK");
+    assert_eq!(judged(&users, "u", "select 1"), "ok");
+    assert_eq!(judged(&users, "u", "select 0"), "command");
+    assert_eq!(set(&mut users, "u", "-select"), "+OK");
+    assert_eq!(judged(&users, "u", "select 1"), "command");
+}
+
+#[test]
+fn keys_are_judged_by_what_the_command_does_with_them() {
+    let mut users = Users::default();
+    assert_eq!(set(&mut users, "u", "+@all %R~r* %W~w* ~b*"), "+OK");
+    for (request, expect) in [
+        ("get r1", "ok"),
+        ("get w1", "key 1"),
+        ("set w1 v", "ok"),
+        ("set w1 v get", "key 1"),
+        ("set r1 v", "key 1"),
+        ("rename b1 w1", "ok"),
+        ("rename r1 w1", "key 1"),
+        ("rename b1 r1", "key 2"),
+        ("mset w1 a w2 b r1 c", "key 5"),
+        // Whether a key is there is told to whoever may do anything with it.
+        ("exists r1 w1 b1", "ok"),
+        ("exists r1 x", "key 2"),
+        ("watch w1", "ok"),
+    ] {
+        assert_eq!(judged(&users, "u", request), expect, "{request}");
+    }
+}
+
+#[test]
+fn the_default_user_stays_and_numbers_are_not_given_twice() {
+    let mut users = Users::default();
+    assert!(delete(&mut users, &["default"]).starts_with("-ERR The 'default'"));
+    assert_eq!(delete(&mut users, &["nobody"]), ":0");
+    assert_eq!(users.digest(), 0);
+    set(&mut users, "u", "on +@all ~*");
+    let first = users.get(b"u").expect("made").clone();
+    let actor = users.actor(&first);
+    assert!(users.still_lets(actor));
+    assert_eq!(delete(&mut users, &["u", "u", "nobody"]), ":1");
+    assert!(!users.still_lets(actor));
+    set(&mut users, "u", "on +@all ~*");
+    assert!(!users.still_lets(actor) && !users.get(b"u").expect("made").is_same(&first));
+}
+
+#[test]
+fn rights_that_only_grow_refuse_nothing_that_is_under_way() {
+    let mut users = Users::default();
+    set(&mut users, "u", "on +get ~a");
+    let user = users.get(b"u").expect("made").clone();
+    let actor = users.actor(&user);
+    for rules in ["+set", "~b", "on", "(+del ~c)", HASH, "off"] {
+        assert_eq!(set(&mut users, "u", rules), "+OK");
+        assert!(users.still_lets(actor), "{rules}");
+    }
+    let others = users.clone();
+    for rules in [
+        "-get",
+        "-@write",
+        "resetkeys",
+        "nocommands",
+        "reset",
+        "clearselectors",
+        "resetchannels",
+    ] {
+        let mut users = others.clone();
+        assert_eq!(set(&mut users, "u", rules), "+OK");
+        assert!(!users.still_lets(actor), "{rules}");
+        // What is judged by the new rights goes on.
+        let user = users.get(b"u").expect("made").clone();
+        assert!(users.still_lets(users.actor(&user)), "{rules}");
+    }
+    set(&mut users, "v", "-@all");
+    assert!(users.still_lets(actor), "another user's rights are no concern");
+}
+
+#[test]
+fn the_default_user_is_judged_from_its_first_loss_on() {
+    let mut users = Users::default();
+    let plain = users.actor(users.default_user());
+    assert!(plain.is_plain() && users.default_is_untouched());
+    set(&mut users, "u", "on");
+    set(&mut users, "default", &format!("resetpass {HASH}"));
+    assert!(users.default_is_untouched() && users.still_lets(plain));
+    set(&mut users, "default", "-flushall");
+    assert!(!users.default_is_untouched() && !users.still_lets(plain));
+    assert!(!users.actor(users.default_user()).is_plain());
+    set(&mut users, "default", "+@all");
+    assert!(users.still_lets(plain), "it may do everything again");
+}
+
+#[test]
+fn users_come_back_from_their_bytes() {
+    let mut users = Users::default();
+    let mut bytes = Vec::new();
+    users.encode(&mut bytes);
+    assert!(bytes.is_empty() && Users::decode(&bytes).is_ok_and(|users| users.is_untouched()));
+    set(&mut users, "default", &format!("resetpass {HASH} -debug"));
+    set(
+        &mut users,
+        "u",
+        "on nopass ~a %R~b &c +@read -get +select|1 +client|id (~d +set) (+@all)",
+    );
+    set(&mut users, "v", "reset");
+    delete(&mut users, &["v"]);
+    users.encode(&mut bytes);
+    let read = Users::decode(&bytes).expect("what was encoded");
+    assert_eq!((read.digest(), read.version()), (users.digest(), users.version()));
+    for name in ["default", "u"] {
+        assert_eq!(shown(&read, name), shown(&users, name));
+    }
+    for request in [
+        "get a",
+        "strlen a",
+        "strlen b",
+        "set d v",
+        "select 1",
+        "select 2",
+        "client id",
+        "del x",
+    ] {
+        assert_eq!(
+            judged(&read, "u", request),
+            judged(&users, "u", request),
+            "{request}"
+        );
+    }
+    assert_eq!(read.bytes, users.bytes);
+    for length in 1..bytes.len() {
+        assert!(Users::decode(&bytes[..length]).is_err(), "{length}");
+    }
+    let mut again = Vec::new();
+    read.encode(&mut again);
+    assert_eq!(again, bytes);
+}
+
+#[test]
+fn users_take_no_more_than_their_limit() {
+    let mut users = Users::default();
+    let pattern = format!("~{}", "x".repeat(1 << 20));
+    for number in 0..7 {
+        assert_eq!(set(&mut users, &format!("u{number}"), &pattern), "+OK");
+    }
+    let before = users.digest();
+    let long = format!("{pattern} ~{}", "y".repeat(1 << 20));
+    assert!(set(&mut users, "u8", &long).starts_with("-ERR the users"));
+    assert_eq!(users.digest(), before);
+    assert_eq!(delete(&mut users, &["u0"]), ":1");
+    assert_eq!(set(&mut users, "u8", &pattern), "+OK");
+}
+
+#[test]
+fn passwords_are_known_by_their_hashes() {
+    let mut users = Users::default();
+    set(&mut users, "u", HASH);
+    let hash = hash_of_digits(&HASH[1..]);
+    let user = users.get(b"u").expect("made");
+    assert!(user.has_password(&hash) && !user.has_password(&PasswordHash::default()));
+    assert!(!user.needs_no_password() && !user.is_enabled());
+    set(&mut users, "u", &HASH.replace('#', "!"));
+    assert!(!users.get(b"u").expect("made").has_password(&hash));
+}
+
+fn hash_of_digits(digits: &str) -> PasswordHash {
+    super::rules::hash_of(digits.as_bytes()).expect("64 digits")
+}

@@ -1,0 +1,31 @@
+//! What a request does with its keys, where the row alone does not say it.
+
+use super::CommandId;
+use super::spec::{KeyUse, Spec};
+use crate::resp::ArgSlice;
+
+impl KeyUse {
+    /// What a request does with the keys of this use; for SET that depends on its options.
+    pub fn flags_in(&self, spec: &Spec, request: ArgSlice<'_>) -> &'static [&'static str] {
+        if spec.id != CommandId::Set {
+            return self.flags;
+        }
+        let returns_old = request
+            .skip(3.min(request.len()))
+            .iter()
+            .any(|option| option.eq_ignore_ascii_case(b"get"));
+        if returns_old {
+            &["RW", "access", "update"]
+        } else {
+            &["OW", "update"]
+        }
+    }
+
+    /// Whether a request reads what the keys of this use hold, and whether it changes it: the rights that it needs.
+    /// A command that only asks whether a key is there needs neither.
+    pub fn access_of(&self, spec: &Spec, request: ArgSlice<'_>) -> (bool, bool) {
+        let flags = self.flags_in(spec, request);
+        let has = |flag: &str| flags.contains(&flag);
+        (has("access"), has("insert") || has("update") || has("delete"))
+    }
+}

@@ -1,0 +1,77 @@
+//! The users as this node's connections see them, and what of them is the node's own: `requirepass`.
+//!
+//! Invariant: after every input that may have applied a change of the users, and before anything else of a connection
+//! is executed, every connection is judged by the new ones.
+
+use repligo_core::acl::Users;
+use repligo_core::replica::Replica;
+use repligo_session::Session;
+
+use super::Worker;
+use crate::session::is_open;
+
+/// The users, and how this node's connections follow them.
+#[derive(Debug, Default)]
+pub struct Access {
+    /// Those that hold while there is no replica.
+    initial: Users,
+    /// Changes that all connections have seen.
+    seen: u32,
+}
+
+impl Worker {
+    /// All users as this node has them.
+    #[inline]
+    pub fn users(&self) -> &Users {
+        match &self.replica {
+            Some(replica) => replica.users(),
+            None => &self.access.initial,
+        }
+    }
+
+    /// Makes a session that of somebody who has just connected.
+    pub fn begin_session(&self, session: &mut Session) {
+        let users = self.users();
+        if is_open(users.default_user(), &self.parameters) {
+            session.log_in(users, users.default_user());
+        } else {
+            session.set_authenticated(false);
+        }
+    }
+
+    /// Brings all connections to the users that the replica has now, if they have changed.
+    #[inline]
+    pub(super) fn follow_users(&mut self) {
+        let version = self
+            .replica
+            .as_ref()
+            .map_or(0, |replica| replica.users().version());
+        if version != self.access.seen {
+            self.refresh_sessions(version);
+        }
+    }
+
+    #[cold]
+    fn refresh_sessions(&mut self, version: u32) {
+        let Some(users) = self.replica.as_ref().map(Replica::users) else {
+            return;
+        };
+        let mut refreshed = 0;
+        for connection in self.connections.iter_mut() {
+            refreshed += 1;
+            if connection.session.refresh(users) {
+                continue;
+            }
+            // Who has asked something gets the answer first: perhaps it has deleted itself.
+            if connection.session.replies.waiting() > 0 {
+                connection.close_gently();
+            } else {
+                connection.kill();
+            }
+        }
+        // One that is being executed follows when it is back.
+        if refreshed == self.connections.len() {
+            self.access.seen = version;
+        }
+    }
+}

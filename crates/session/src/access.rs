@@ -1,0 +1,128 @@
+//! Who a connection is, and what it may do: judged where a request arrives.
+//!
+//! A connection that may do everything as the default user as it starts is never judged: one flag says so. Every
+//! other request is judged by the user that the connection logged in as, as this node has it, and carries that user
+//! along, so that it is judged again where it is executed if the users have changed until then.
+
+use std::sync::Arc;
+
+use repligo_core::acl::{Actor, Denied, User, Users};
+use repligo_proto::command::{CommandId, Spec, flag};
+use repligo_proto::resp::ArgSlice;
+use repligo_proto::words;
+
+use crate::execute::reject;
+use crate::{Call, Flow, Host, Session};
+
+/// As whom a connection is logged in.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// `None`: the default user as every cluster begins with it.
+    user: Option<Arc<User>>,
+    actor: Actor,
+    /// The user may do everything.
+    is_unrestricted: bool,
+}
+
+impl Session {
+    /// As whom it is logged in; `None` for the default user as every cluster begins with it.
+    pub fn user(&self) -> Option<&User> {
+        self.access.user.as_deref()
+    }
+
+    /// By whose rights its requests are let through.
+    #[inline]
+    pub(crate) fn actor(&self) -> Actor {
+        self.access.actor
+    }
+
+    /// Makes it a connection of this user, which has shown that it may be.
+    pub fn log_in(&mut self, users: &Users, user: &Arc<User>) {
+        self.access = Access {
+            actor: users.actor(user),
+            is_unrestricted: user.is_unrestricted(),
+            user: Some(Arc::clone(user)),
+        };
+        self.set_authenticated(true);
+    }
+
+    /// The users have changed. False if the user of this connection is gone, which then may do nothing any more.
+    pub fn refresh(&mut self, users: &Users) -> bool {
+        let user = match &self.access.user {
+            None => Some(users.default_user()),
+            Some(user) => users.get(user.name()).filter(|now| now.is_same(user)),
+        };
+        let Some(user) = user.cloned() else {
+            self.access = Access::default();
+            self.set_authenticated(false);
+            return false;
+        };
+        if self.is_authenticated() {
+            self.log_in(users, &user);
+        }
+        true
+    }
+
+    /// Whether its user may run this command with these words.
+    pub(crate) fn judge(&self, spec: &Spec, request: ArgSlice<'_>) -> Result<(), Denied> {
+        match &self.access.user {
+            Some(user) if !self.access.is_unrestricted => user.judge(spec, request),
+            _ => Ok(()),
+        }
+    }
+
+    /// True if everything that it asks is let through by rights that cover everything.
+    pub(crate) fn is_unrestricted(&self) -> bool {
+        self.access.is_unrestricted || self.access.user.is_none()
+    }
+}
+
+/// Judges a request of a connection that may not do everything: `None` if it may go on.
+#[cold]
+pub(crate) fn admit(session: &mut Session, host: &mut impl Host, call: Call<'_>) -> Option<Flow> {
+    let Call { spec, request } = call;
+    if spec.has(flag::NO_AUTH) {
+        return None;
+    }
+    let text = if !session.is_authenticated() {
+        words::NO_AUTH.as_bytes().to_vec()
+    } else {
+        match session.judge(spec, request) {
+            Ok(()) => return None,
+            Err(denied) => {
+                host.denied(session, call, denied);
+                refusal(spec, denied)
+            }
+        }
+    };
+    if spec.id == CommandId::Exec {
+        if session.is_authenticated() {
+            // A refused EXEC ends its transaction, as in Redis.
+            session.multi = None;
+        }
+        return Some(reject(
+            session,
+            host,
+            Some(spec),
+            &words::exec_abort_because(&text),
+        ));
+    }
+    Some(reject(session, host, Some(spec), &text))
+}
+
+/// The error of a refused request.
+fn refusal(spec: &Spec, denied: Denied) -> Vec<u8> {
+    match denied {
+        Denied::Command => words::acl::no_command_permission(spec.name).into_bytes(),
+        Denied::Key(_) => words::acl::NO_KEY_PERMISSION.as_bytes().to_vec(),
+    }
+}
+
+/// The error of an item of a block that was allowed when it was queued.
+pub(crate) fn late_refusal(denied: Denied) -> Vec<u8> {
+    let reason = match denied {
+        Denied::Command => words::acl::NO_LONGER_COMMAND,
+        Denied::Key(_) => words::acl::NO_LONGER_KEY,
+    };
+    words::acl::no_longer_allowed(reason).into_bytes()
+}
