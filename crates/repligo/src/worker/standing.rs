@@ -7,7 +7,7 @@
 //! the client's own system while the socket was full; it is taken for as old as the youngest that was seen, until the
 //! socket is empty. Where so much stood that it may have been full, the client's system needs a moment to go on: the
 //! first look after a read finds what was kept back, and one empty read does not tell that nothing was. What came after
-the last look is taken for older than it is by the time between two looks at most, unless the socket was full.
+//! the last look is taken for older than it is by the time between two looks at most, unless the socket was full.
 
 use std::collections::VecDeque;
 
