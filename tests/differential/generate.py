@@ -34,7 +34,7 @@ class Generator:
         self.commands = (
             *((8, name) for name in ("set", "get", "counter", "number", "expire", "remaining")),
             *((4, name) for name in ("set_options", "float", "string", "range", "many", "remove", "getex", "look")),
-            *((12, name) for name in ("list_ends", "list_inside", "scores", "ranges")),
+            *((12, name) for name in ("list_ends", "list_inside", "scores", "ranges", "several")),
             *((2, name) for name in ("rename", "pattern", "broken", "cased", "database", "old")),
             *((1, name) for name in ("flush", "introspect", "scan_page", "random_key")),
         )
@@ -204,6 +204,24 @@ class Generator:
             [b"ZREMRANGEBYSCORE", key, self.score(), self.score_end()],
             [b"ZREMRANGEBYRANK", key, b"%d" % self.random.randint(0, 9), self.integer()],
             self.name_ranges(),
+        ))
+
+    def _several(self):
+        keys = [self.sorted_set_key() for _ in range(self.random.randint(1, 3))]
+        count = b"%d" % self.choice((len(keys), len(keys), len(keys), 2))
+        weights = self.choice(([], [b"WEIGHTS", *(self.score() for _ in keys)]))
+        joined = self.choice(([], [b"AGGREGATE", self.choice((b"SUM", b"min", b"MAX"))]))
+        scores, to = self.choice(([], [b"WITHSCORES"])), self.choice((b"zset:new", b"zset:2"))
+        return self.choice((
+            [self.choice((b"ZUNION", b"ZINTER")), count, *keys, *weights, *joined, *scores],
+            [b"ZDIFF", count, *keys, *scores],
+            [b"ZINTERCARD", count, *keys, *self.choice(([], [b"LIMIT", self.integer()]))],
+            [self.choice((b"ZUNIONSTORE", b"ZINTERSTORE")), to, count, *keys, *weights, *joined],
+            [b"ZDIFFSTORE", b"zset:new", count, *keys],
+            [b"ZRANGESTORE", b"zset:new", keys[0], self.integer(), self.integer()],
+            [b"ZRANGESTORE", b"zset:new", keys[0], self.score_end(), self.score_end(), b"BYSCORE"],
+            [b"ZMPOP", count, *keys, self.choice((b"MIN", b"max")), *self.choice(([], [b"COUNT", self.integer()]))],
+            [b"ZRANGE", b"zset:new", b"0", b"-1", b"WITHSCORES"],
         ))
 
     def name_ranges(self):

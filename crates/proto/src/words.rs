@@ -78,6 +78,14 @@ pub const LIMIT_OF_RANKS: &str =
     "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX";
 /// ZRANGE BYLEX WITHSCORES.
 pub const SCORES_BY_NAME: &str = "ERR syntax error, WITHSCORES not supported in combination with BYLEX";
+/// ZUNION and others with a weight that is no number.
+pub const WEIGHT_NOT_A_FLOAT: &str = "ERR weight value is not a float";
+
+/// ZUNION and others without a key, by the name of the command.
+pub fn no_input_key(name: &str) -> String {
+    format!("ERR at least 1 input key is needed for '{name}' command")
+}
+
 /// MSETEX with a count of keys that is none.
 pub const INVALID_KEY_COUNT: &str = "ERR invalid numkeys value";
 /// MSETEX with fewer pairs than it says.

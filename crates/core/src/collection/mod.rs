@@ -21,7 +21,7 @@ mod ordered_tree;
 mod set;
 mod sorted_set;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tree;
 
 pub use hash::{Fields, Hash, HashRef, SmallHash};

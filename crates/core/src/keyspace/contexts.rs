@@ -219,6 +219,11 @@ impl<'a> WriteContext<'a> {
         Ok(result)
     }
 
+    /// What large collections are hashed with.
+    pub fn hash_seed(&self) -> HashSeed {
+        self.keyspace.hash_seed
+    }
+
     /// Removes a key, of whatever type.
     pub fn remove(&mut self, key: &[u8]) -> Changed {
         Changed::from(self.keyspace.erase(self.db, key))

@@ -86,6 +86,27 @@ pub(super) fn change_each<T: Typed>(
     Ok(Some(Changed::from(kept.tally > 0)))
 }
 
+/// Puts a collection in the place of whatever the key holds, or removes that if it is empty; tells how many elements
+/// it has.
+pub(super) fn store_in<T: Typed>(
+    context: &mut WriteContext<'_>,
+    key: &[u8],
+    collection: T,
+    reply: &mut ReplyWriter<'_>,
+) -> Result<Changed, CommandError> {
+    let mut changed = context.remove(key);
+    let len = collection.count();
+    if len > 0 {
+        context.change(key, |stored: &mut T, _, _| {
+            *stored = collection;
+            ((), Changed::Something)
+        })?;
+        changed = Changed::Something;
+    }
+    reply.integer(len as i64);
+    Ok(changed)
+}
+
 /// Takes the cursor of a scan.
 fn take_cursor(arguments: &mut Arguments<'_>) -> Result<u64, CommandError> {
     scan_cursor(arguments.take()).ok_or(CommandError::fixed(words::INVALID_CURSOR))

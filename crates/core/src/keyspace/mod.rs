@@ -28,6 +28,7 @@ mod kind;
 mod known;
 mod lag;
 mod list;
+mod multiple;
 mod natural;
 mod random;
 mod scan;

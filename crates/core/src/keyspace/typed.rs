@@ -31,8 +31,8 @@ pub(super) trait Typed: Default {
     /// If it is of another type.
     fn from_large(large: Large) -> Self;
 
-    /// True without elements.
-    fn is_empty(&self) -> bool;
+    /// Number of elements.
+    fn count(&self) -> u64;
 
     /// What is to be stored.
     fn into_parts(self) -> Parts;
@@ -81,8 +81,8 @@ macro_rules! typed {
                     }
                 }
 
-                fn is_empty(&self) -> bool {
-                    self.as_ref().is_empty()
+                fn count(&self) -> u64 {
+                    self.as_ref().len()
                 }
 
                 fn into_parts(self) -> Parts {

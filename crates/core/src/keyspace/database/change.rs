@@ -39,7 +39,7 @@ impl Database {
             version: version(),
             kind,
         };
-        if collection.is_empty() {
+        if collection.count() == 0 {
             self.remove_if(key, |_| true);
             return result;
         }

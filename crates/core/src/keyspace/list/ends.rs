@@ -8,6 +8,7 @@ use crate::collection::{End, List, ListRef};
 use crate::command::{Arguments, CommandError};
 use crate::keyspace::contexts::{Changed, ReadContext, WriteContext};
 use crate::keyspace::handlers::Slice;
+use crate::keyspace::multiple::{Multiple, Search};
 use crate::keyspace::slices::steps_of;
 
 /// Whether a push makes a list where there is none.
@@ -261,36 +262,8 @@ fn transfer(
     Ok(Changed::Something)
 }
 
-/// What LMPOP was asked.
-struct Multiple {
-    key_count: usize,
-    end: End,
-    count: u64,
-}
-
-fn parse_multiple(mut arguments: Arguments<'_>) -> Result<Multiple, CommandError> {
-    let positive = |count: Result<i64, CommandError>| count.ok().filter(|count| *count > 0);
-    let key_count = positive(arguments.take_integer()).ok_or(CommandError::fixed(words::NO_KEY_COUNT))?;
-    let fitting = usize::try_from(key_count).ok();
-    let key_count = fitting.filter(|count| *count < arguments.len());
-    let key_count = key_count.ok_or(CommandError::fixed(words::SYNTAX))?;
-    arguments.skip(key_count);
-    let end = take_end(&mut arguments)?;
-    let mut count = None;
-    while !arguments.is_empty() {
-        if count.is_some() || arguments.len() < 2 || !arguments.take_word("count") {
-            return Err(CommandError::fixed(words::SYNTAX));
-        }
-        count = positive(arguments.take_integer());
-        if count.is_none() {
-            return Err(CommandError::fixed(words::NO_COUNT));
-        }
-    }
-    Ok(Multiple {
-        key_count,
-        end,
-        count: count.unwrap_or(1).unsigned_abs(),
-    })
+fn parse_multiple(arguments: Arguments<'_>) -> Result<Multiple<End>, CommandError> {
+    Multiple::parse(arguments, take_end)
 }
 
 /// Refuses what is no LMPOP.
@@ -309,9 +282,6 @@ pub(super) fn weigh_multiple(context: &ReadContext<'_>, mut arguments: Arguments
     most.unwrap_or(0).saturating_add(asked.key_count)
 }
 
-/// LMPOP has come to a key that has a list.
-struct Chosen;
-
 /// `numkeys key [key ...] LEFT|RIGHT [COUNT count]`: the first key with a list, and elements of it, which are taken
 /// out; a null array if no key has one.
 pub(super) fn lmpop(
@@ -320,29 +290,18 @@ pub(super) fn lmpop(
     reply: &mut ReplyWriter<'_>,
 ) -> Result<Option<Changed>, CommandError> {
     let asked = parse_multiple(slice.all)?;
-    if !slice.kept.begun {
-        slice.rest.skip(1);
-    }
-    let behind = slice.all.len() - 1 - asked.key_count;
-    // The key at the front of the rest is the one that is looked at, then the one that is popped.
-    while slice.kept.state.is_none() {
-        if slice.rest.len() <= behind {
+    match asked.search::<List>(context, slice)? {
+        Search::Unfinished => return Ok(None),
+        Search::Nothing => {
             reply.null_array();
             return Ok(Some(Changed::Nothing));
         }
-        if context.is_spent() {
-            return Ok(None);
+        Search::Found { len, is_new } if is_new => {
+            reply.array(2);
+            reply.bulk(slice.rest.peek());
+            reply.array(asked.count.min(len) as usize);
         }
-        context.spend(1);
-        let key = slice.rest.peek();
-        let Some(len) = list_len(context, key)? else {
-            slice.rest.take();
-            continue;
-        };
-        slice.kept.state = Some(Box::new(Chosen));
-        reply.array(2);
-        reply.bulk(key);
-        reply.array(asked.count.min(len) as usize);
+        Search::Found { .. } => {}
     }
     let key = slice.rest.peek();
     pop(context, slice, (key, asked.end, asked.count), reply)

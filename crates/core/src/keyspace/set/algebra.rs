@@ -9,6 +9,7 @@ use repligo_proto::words;
 use crate::collection::{Set, SetRef};
 use crate::command::{Arguments, CommandError};
 use crate::keyspace::contexts::{Changed, ReadContext, WriteContext};
+use crate::keyspace::elements::store_in;
 use crate::keyspace::handlers::Slice;
 use crate::keyspace::slices::steps_of;
 
@@ -219,18 +220,7 @@ fn store(
     }
     let progress = slice.kept.state_or(|| Ok::<_, CommandError>(Progress::new()))?;
     let result = std::mem::take(&mut progress.result);
-    let destination = slice.all.peek();
-    let mut changed = context.remove(destination);
-    let len = result.as_ref().len();
-    if len > 0 {
-        context.change(destination, |set: &mut Set, _, _| {
-            *set = result;
-            ((), Changed::Something)
-        })?;
-        changed = Changed::Something;
-    }
-    reply.integer(len as i64);
-    Ok(Some(changed))
+    store_in(context, slice.all.peek(), result, reply).map(Some)
 }
 
 /// About how many members the sets have in all; other types and counts that are no keys say little.

@@ -4,6 +4,7 @@
 //! slice, which is cheap, and nothing is written in between.
 
 mod add;
+mod algebra;
 mod number;
 mod pop;
 mod ranges;
@@ -13,9 +14,10 @@ use std::ops::Range;
 use repligo_proto::reply::{ReplyWriter, double_text};
 use repligo_proto::words;
 
+use self::algebra::{DIFFERENCE, INTERSECTION, UNION};
 use self::ranges::{By, Form, Request, Span};
 use super::contexts::{Changed, ReadContext, WriteContext};
-use super::elements::{Scanned, change_each, count, scan, tell_each};
+use super::elements::{Scanned, change_each, count, scan, store_in, tell_each};
 use super::handlers::{Handler, Slice, by_arguments, long_read, long_write, read};
 use super::random::{self, Drawn, Wanted};
 use super::slices::steps_of;
@@ -55,6 +57,18 @@ pub(super) const HANDLERS: &[Handler] = &[
     long_write("zremrangebylex", remove::<BY_NAME>, weigh_span::<BY_NAME>).checked(check_span::<BY_NAME>),
     long_write("zpopmin", pop::zpopmin, pop::weigh).checked(pop::check),
     long_write("zpopmax", pop::zpopmax, pop::weigh).checked(pop::check),
+    long_write("zmpop", pop::zmpop, pop::weigh_multiple).checked(pop::check_multiple),
+    long_write("zrangestore", zrangestore, weigh_store).checked(check_store),
+    long_read("zunion", algebra::tell::<UNION>, algebra::weigh).checked(algebra::check::<UNION>),
+    long_read("zinter", algebra::tell::<INTERSECTION>, algebra::weigh)
+        .checked(algebra::check::<INTERSECTION>),
+    long_read("zdiff", algebra::tell::<DIFFERENCE>, algebra::weigh).checked(algebra::check::<DIFFERENCE>),
+    long_read("zintercard", algebra::zintercard, algebra::weigh).checked(algebra::check_card),
+    long_write("zunionstore", algebra::store::<UNION>, algebra::weigh).checked(algebra::check_store::<UNION>),
+    long_write("zinterstore", algebra::store::<INTERSECTION>, algebra::weigh)
+        .checked(algebra::check_store::<INTERSECTION>),
+    long_write("zdiffstore", algebra::store::<DIFFERENCE>, algebra::weigh)
+        .checked(algebra::check_store::<DIFFERENCE>),
     long_read("zrandmember", zrandmember, weigh_random),
     read("zscan", scan::<SortedSet>),
 ];
@@ -93,14 +107,14 @@ const NAMES_BACK: usize = 5;
 const WITH_SCORES: &str = "withscores";
 
 /// Tells a member, with its score if that is wanted: in RESP3 the two are an array. Returns how many bytes to count.
-fn tell_member(member: (&[u8], Score), with_score: bool, reply: &mut ReplyWriter<'_>) -> usize {
+fn tell_member(member: (&[u8], f64), with_score: bool, reply: &mut ReplyWriter<'_>) -> usize {
     let (name, score) = member;
     if with_score && reply.is_resp3() {
         reply.array(2);
     }
     reply.bulk(name);
     if with_score {
-        reply.double(score.get());
+        reply.double(score);
     }
     name.len()
 }
@@ -263,9 +277,10 @@ fn tell_range<const FORM: usize>(
     }
     let mut told = slice.kept.tally as u64;
     let is_done = set.is_none_or(|set| {
-        each_in(set, (ranks, request.is_reverse), &mut told, |member| {
+        each_in(set, (ranks, request.is_reverse), &mut told, |(name, score)| {
             let is_spent = context.is_spent();
             if !is_spent {
+                let member = (name, score.get());
                 context.spend(steps_of(tell_member(member, request.with_scores, reply)));
             }
             !is_spent
@@ -273,6 +288,63 @@ fn tell_range<const FORM: usize>(
     });
     slice.kept.tally = told as i64;
     Ok(is_done)
+}
+
+/// What ZRANGESTORE is: as ZRANGE, behind a destination.
+const STORED: Form = Form {
+    is_stored: true,
+    ..FORMS[ZRANGE]
+};
+
+fn store_request(mut arguments: Arguments<'_>) -> Result<Request<'_>, CommandError> {
+    arguments.skip(2);
+    Request::parse(STORED, arguments)
+}
+
+fn check_store(arguments: Arguments<'_>) -> Result<(), CommandError> {
+    store_request(arguments).map(|_| ())
+}
+
+fn weigh_store(context: &ReadContext<'_>, mut arguments: Arguments<'_>) -> usize {
+    let request = store_request(arguments).ok();
+    arguments.skip(1);
+    let set: Option<SortedSetRef<'_>> = context.look(arguments.peek());
+    let ranks = set.zip(request).map_or(0..0, |(set, request)| request.ranks(set));
+    (ranks.end - ranks.start) as usize
+}
+
+/// `destination source from to [options]`: how many members are stored.
+fn zrangestore(
+    context: &mut WriteContext<'_>,
+    slice: &mut Slice<'_>,
+    reply: &mut ReplyWriter<'_>,
+) -> Result<Option<Changed>, CommandError> {
+    let request = store_request(slice.all)?;
+    let mut keys = slice.all;
+    let (destination, source) = (keys.take(), keys.take());
+    let mut taken = slice.kept.tally as u64;
+    let result = slice
+        .kept
+        .state_or(|| Ok::<_, CommandError>(SortedSet::default()))?;
+    let is_done = context.looking(|context| {
+        let set: Option<SortedSetRef<'_>> = context.find(source)?;
+        let Some(set) = set else { return Ok(true) };
+        let ranks = (request.ranks(set), request.is_reverse);
+        Ok(each_in(set, ranks, &mut taken, |(name, score)| {
+            let is_spent = context.is_spent();
+            if !is_spent {
+                context.spend(steps_of(name.len()));
+                result.insert(name, score, context.hash_seed());
+            }
+            !is_spent
+        }))
+    })?;
+    if !is_done {
+        slice.kept.tally = taken as i64;
+        return Ok(None);
+    }
+    let result = std::mem::take(result);
+    store_in(context, destination, result, reply).map(Some)
 }
 
 /// Shows the members with these ranks, in order or from the last to the first, but for the first `shown`, until one is

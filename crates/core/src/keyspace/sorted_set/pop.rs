@@ -1,14 +1,14 @@
-//! ZPOPMIN and ZPOPMAX.
+//! ZPOPMIN, ZPOPMAX and ZMPOP.
 
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
-use super::{tell_count, tell_member};
 use crate::collection::{SortedSet, SortedSetRef};
 use crate::command::{Arguments, CommandError};
 use crate::keyspace::contexts::{Changed, ReadContext, WriteContext};
 use crate::keyspace::elements::weigh_all;
 use crate::keyspace::handlers::Slice;
+use crate::keyspace::multiple::{Multiple, Search};
 use crate::keyspace::slices::steps_of;
 
 /// The end of a sorted set that members are taken from.
@@ -18,7 +18,7 @@ enum Place {
     Max,
 }
 
-/// How many are asked for; `None` for one, which is told as RESP2 tells it.
+/// How many are asked for; `None` for one, which both protocols tell alike.
 fn pop_count(mut arguments: Arguments<'_>) -> Result<Option<u64>, CommandError> {
     arguments.skip(1);
     if arguments.is_empty() {
@@ -59,12 +59,11 @@ fn take(
             let mut bytes = 0;
             set.remove_at(rank, 1, &mut |name, score| {
                 if is_nested {
-                    bytes = tell_member((name, score), true, reply);
-                } else {
-                    reply.bulk(name);
-                    reply.double(score.get());
-                    bytes = name.len();
+                    reply.array(2);
                 }
+                reply.bulk(name);
+                reply.double(score.get());
+                bytes = name.len();
             });
             *taken += 1;
             *steps = steps.saturating_sub(steps_of(bytes));
@@ -89,12 +88,9 @@ fn pop(
             Ok::<_, CommandError>(wanted.unwrap_or(1).min(len))
         })
     })?;
-    let is_nested = wanted.is_some();
+    let is_nested = wanted.is_some() && reply.is_resp3();
     if !kept.begun {
-        match is_nested {
-            true => tell_count(count, true, reply),
-            false => reply.array(count as usize * 2),
-        }
+        reply.array(count as usize * if is_nested { 1 } else { 2 });
     }
     if count == 0 {
         return Ok(Some(Changed::Nothing));
@@ -119,4 +115,62 @@ pub fn zpopmax(
     reply: &mut ReplyWriter<'_>,
 ) -> Result<Option<Changed>, CommandError> {
     pop(context, slice, Place::Max, reply)
+}
+
+fn take_place(arguments: &mut Arguments<'_>) -> Result<Place, CommandError> {
+    if arguments.take_word("min") {
+        Ok(Place::Min)
+    } else if arguments.take_word("max") {
+        Ok(Place::Max)
+    } else {
+        Err(CommandError::fixed(words::SYNTAX))
+    }
+}
+
+fn parse_multiple(arguments: Arguments<'_>) -> Result<Multiple<Place>, CommandError> {
+    Multiple::parse(arguments, take_place)
+}
+
+/// Refuses what is no ZMPOP.
+pub fn check_multiple(arguments: Arguments<'_>) -> Result<(), CommandError> {
+    parse_multiple(arguments).map(|_| ())
+}
+
+/// About how many keys ZMPOP looks at and how many members it takes.
+pub fn weigh_multiple(context: &ReadContext<'_>, arguments: Arguments<'_>) -> usize {
+    parse_multiple(arguments).map_or(1, |asked| asked.weigh::<SortedSet>(context, arguments))
+}
+
+/// `numkeys key [key ...] MIN|MAX [COUNT count]`: the first key with a sorted set, and members of it with their scores,
+/// which are taken out; a null array if no key has one.
+pub fn zmpop(
+    context: &mut WriteContext<'_>,
+    slice: &mut Slice<'_>,
+    reply: &mut ReplyWriter<'_>,
+) -> Result<Option<Changed>, CommandError> {
+    let asked = parse_multiple(slice.all)?;
+    let count = match asked.search::<SortedSet>(context, slice)? {
+        Search::Unfinished => return Ok(None),
+        Search::Nothing => {
+            reply.null_array();
+            return Ok(Some(Changed::Nothing));
+        }
+        Search::Found { len, is_new } => {
+            let count = asked.count.min(len);
+            if is_new {
+                reply.array(2);
+                reply.bulk(slice.rest.peek());
+                reply.array(count as usize);
+            }
+            count
+        }
+    };
+    let key = slice.rest.peek();
+    let is_done = take(
+        context,
+        (key, asked.end, true),
+        (&mut slice.kept.tally, count),
+        reply,
+    )?;
+    Ok(is_done.then_some(Changed::Something))
 }

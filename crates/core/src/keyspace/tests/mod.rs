@@ -7,6 +7,7 @@ mod origin_rows;
 mod replicas;
 mod shard_time;
 mod slices;
+mod sorted_sets;
 mod transactions;
 
 use repligo_proto::command::resolve;

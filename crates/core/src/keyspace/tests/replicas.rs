@@ -121,6 +121,11 @@ fn sorted_set_step() -> impl Strategy<Value = String> {
         (key(), pairs).prop_map(|(key, pairs)| format!("ZREM {key} {pairs}")),
         (key(), 0..300u16).prop_map(|(key, member)| format!("ZINCRBY {key} 1.5 m{member}")),
         (key(), 0..300u16).prop_map(|(key, count)| format!("ZPOPMAX {key} {count}")),
+        (key(), key()).prop_map(|(one, other)| format!("ZMPOP 2 {one} {other} MIN COUNT 40")),
+        (key(), key(), 0..99u8).prop_map(|(to, from, first)| format!("ZRANGESTORE {to} {from} {first} 200")),
+        (key(), key(), key()).prop_map(|(to, one, other)| format!("ZUNIONSTORE {to} 2 {one} {other}")),
+        (key(), key(), key()).prop_map(|(to, one, other)| format!("ZINTERSTORE {to} 2 {one} {other}")),
+        (key(), key(), key()).prop_map(|(to, one, other)| format!("ZDIFFSTORE {to} 2 {one} {other}")),
         (key(), 0..60u8, 0..60u8)
             .prop_map(|(key, first, last)| format!("ZREMRANGEBYSCORE {key} {first} {last}")),
         (key(), 0..60u8, 0..200u8)

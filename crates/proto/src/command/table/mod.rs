@@ -13,6 +13,7 @@ mod repligo;
 mod server;
 mod set;
 mod sorted_set;
+mod sorted_set_algebra;
 mod sorted_set_ranges;
 mod strings;
 mod transactions;
@@ -68,7 +69,7 @@ const PAIRS: KeySpec = KeySpec {
 /// The argument `key`.
 const KEY: Argument = value("key", ArgumentKind::Key(0));
 
-const CHAPTERS: [&[Spec]; 14] = [
+const CHAPTERS: [&[Spec]; 15] = [
     connection::COMMANDS,
     server::COMMANDS,
     introspection::COMMANDS,
@@ -81,6 +82,7 @@ const CHAPTERS: [&[Spec]; 14] = [
     set::COMMANDS,
     sorted_set::COMMANDS,
     sorted_set_ranges::COMMANDS,
+    sorted_set_algebra::COMMANDS,
     transactions::COMMANDS,
     repligo::COMMANDS,
 ];

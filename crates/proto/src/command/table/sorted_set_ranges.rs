@@ -89,6 +89,29 @@ pub(super) const COMMANDS: &[Spec] = &[
         ..RANGE
     },
     Spec {
+        id: CommandId::new(395),
+        name: "zrangestore",
+        arity: -5,
+        flags: WRITE | DENYOOM,
+        keys: BOTH,
+        key_uses: &[
+            key_use(ONE, &["OW", "update"]),
+            key_use(SECOND, &["RO", "access"]),
+        ],
+        since: "6.2.0",
+        summary: "Store the members of a sorted set in a range of ranks, scores or names",
+        arguments: &[
+            value("dst", Key(0)),
+            value("src", Key(1)),
+            MIN_NAME,
+            MAX_NAME,
+            SORT_BY,
+            REV,
+            LIMIT,
+        ],
+        ..RANGE
+    },
+    Spec {
         id: CommandId::new(396),
         name: "zrangebyscore",
         since: "1.0.5",
