@@ -18,12 +18,13 @@ pub struct ReadClock {
 }
 
 impl ReadClock {
-    /// The clock of the leader itself.
+    /// The clock of the leader itself, whose estimate is up to a millisecond behind: wall time reaches it in whole
+    /// milliseconds.
     #[inline]
     pub fn at(now_ms: u64) -> Self {
         Self {
             now_ms,
-            leader_ms: now_ms,
+            leader_ms: now_ms + 1,
         }
     }
 }

@@ -144,7 +144,7 @@ impl Replica {
         } else {
             self.leader_clock.latest_ms(now)
         };
-        told.unwrap_or_else(|| self.clock.estimate_ms(now))
+        told.unwrap_or_else(|| ReadClock::at(self.clock.estimate_ms(now)).leader_ms)
     }
 
     /// How long this replica has not heard of its leader, if that is too long for an eventual read.
