@@ -82,7 +82,8 @@ def test_every_command_key_and_right_is_judged_as_in_redis(single, redis_server)
     with Connection(single.nodes[0].address) as ours, Connection(redis_server.address) as theirs:
         known = table(theirs)
         common = {name: row for name, row in table(ours).items() if name in known and not row[2]}
-        asked = [(name, words) for name, row in common.items() for words in requests(name, *row[:2])]
+        # By the arity of Redis: a row of ours may take an argument of a later release.
+        asked = [(name, words) for name, row in common.items() for words in requests(name, known[name][0], row[1])]
         asked += [(words[0].lower(), words) for words in MORE]
         for name, words in asked:
             for rules in rows(theirs, name, words):

@@ -287,7 +287,9 @@ proptest! {
         let (mut here, mut there) = (Fixture::new(), Fixture::new());
         there.keyspace = Keyspace::new(HashSeed::from_number(99));
         there.keyspace.set_time(START_MS);
-        for step in &steps {
+        // Members at random follow from the secret of the cluster, which differs here to show that nothing else does.
+        let is_drawn = |step: &&Step| matches!(step, Step::Command(_, script) if script.starts_with("SPOP"));
+        for step in steps.iter().filter(|step| !is_drawn(step)) {
             take(&mut here, step);
             take(&mut there, step);
             prop_assert_eq!(here.keyspace.digest(), there.keyspace.digest());
