@@ -268,7 +268,7 @@ pub enum Command<'a> {
     FlushAll,
     /// Every command without a layout of its own.
     Call(Call<'a>),
-    /// WATCH, for the session alone: the versions of the keys (0 = absent), each as eight bytes in
+    /// WATCH, for the session alone: the versions of the keys (see `Keyspace::version_of`), each as eight bytes in
     /// little-endian order, with nothing around them.
     Watch {
         /// Database.

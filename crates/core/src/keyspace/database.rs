@@ -6,6 +6,7 @@
 use super::collections::{Collections, Reference};
 use super::digest::{self, KeyDigest, WHOLE_BYTES_MAX};
 use super::kind;
+use super::removed::Removed;
 use crate::eviction::Tracking;
 use crate::table::{EntryRef, HashSeed, Meta, Noted, Table};
 
@@ -24,6 +25,7 @@ pub(super) struct Database {
     /// Sum of [`KeyDigest::entry`] over all entries; kept per database so that FLUSHDB has not to walk
     /// what it drops.
     digest: u128,
+    removed: Removed,
 }
 
 impl Database {
@@ -38,6 +40,7 @@ impl Database {
             collections: Collections::default(),
             negative_count: 0,
             digest: 0,
+            removed: Removed::default(),
         })
     }
 
@@ -196,6 +199,7 @@ impl Database {
             version,
             ..old.meta()
         };
+        let old_version = old.version;
         let new = EntryRef::new(to, old.value, meta);
         let digests = [(from, &old), (to, &new)].map(|(key, entry)| {
             entry_digest(
@@ -207,6 +211,7 @@ impl Database {
         let [removed, added] = digests;
         self.remove_if(to, |_| true);
         self.table.rename((from_hash, from), (to_hash, to), meta);
+        self.removed.note(from_hash, old_version);
         self.digest = self.digest.wrapping_sub(removed).wrapping_add(added);
     }
 
@@ -223,6 +228,7 @@ impl Database {
         let key_digest = KeyDigest::new(self.number, key);
         let removed = entry_digest(&key_digest, (&old, note), &self.collections);
         self.digest = self.digest.wrapping_sub(removed);
+        self.removed.note(hash, old.version);
         self.negative_count -= usize::from(old.kind == kind::NEGATIVE);
         if let Some(reference) = Reference::of(&old) {
             self.collections.remove(reference);
@@ -264,8 +270,30 @@ impl Database {
         self.table.compact(count)
     }
 
-    /// Removes every entry, negative rows too.
-    pub fn clear(&mut self) {
+    /// The highest version that an entry of this key, which is absent, may have had.
+    pub fn removed_version(&self, key: &[u8]) -> u64 {
+        let hash = self.table.hash(key);
+        let expired = self
+            .table
+            .get(hash, key)
+            .filter(|entry| entry.kind != kind::NEGATIVE);
+        let expired_version = expired.map_or(0, |entry| entry.version);
+        self.removed.latest(hash).max(expired_version)
+    }
+
+    /// What was removed.
+    pub fn removed(&self) -> &Removed {
+        &self.removed
+    }
+
+    /// Takes what was removed before a snapshot was taken.
+    pub fn restore_removed(&mut self, removed: Removed) {
+        self.removed = removed;
+    }
+
+    /// Removes every entry, negative rows too; `version` is the latest that was given out.
+    pub fn clear(&mut self, version: u64) {
+        self.removed.note_all(version);
         self.table.clear();
         self.collections.clear();
         self.negative_count = 0;
@@ -300,9 +328,11 @@ impl Database {
             negative_count,
             digest,
             number,
+            removed: noted,
             ..
         } = self;
-        table.expire_due(now_ms, limit, &mut |entry, note| {
+        table.expire_due(now_ms, limit, &mut |hash, entry, note| {
+            noted.note(hash, entry.version);
             let removed = entry_digest(&KeyDigest::new(*number, entry.key), (&entry, note), collections);
             *digest = digest.wrapping_sub(removed);
             if let Some(reference) = Reference::of(&entry) {

@@ -31,6 +31,7 @@ mod list;
 mod multiple;
 mod natural;
 mod random;
+mod removed;
 mod scan;
 mod seed;
 mod set;
@@ -66,6 +67,9 @@ use crate::table::timeline::Timeline;
 use crate::table::{EntryRef, HashSeed};
 
 use database::Database;
+
+/// In a version: the key is absent. Versions of writes never come that far.
+pub const ABSENT: u64 = 1 << 63;
 
 /// Counts for INFO; of this process only, neither replicated nor in snapshots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,6 +136,8 @@ pub struct Keyspace {
     snapshot: snapshot::Progress,
     /// Large collections that the walk has met and not given out.
     streams: VecDeque<snapshot::Stream>,
+    /// Chunks about what had been removed when the walk began.
+    removed_chunks: VecDeque<Vec<u8>>,
     /// The header of the snapshot that is being restored.
     restoring: Option<snapshot::Header>,
     /// The large collection of it that is not whole.
@@ -171,6 +177,7 @@ impl Keyspace {
             scratch: Vec::new(),
             snapshot: snapshot::Progress::default(),
             streams: VecDeque::new(),
+            removed_chunks: VecDeque::new(),
             restoring: None,
             rebuilding: None,
         }
@@ -195,9 +202,17 @@ impl Keyspace {
         (self.earliest_deadline_ms != u64::MAX).then_some(self.earliest_deadline_ms)
     }
 
-    /// Version of a key; 0 when it is absent.
+    /// Version of a key for WATCH: of its latest write, or, with [`ABSENT`], of what was removed before it was absent.
     pub fn version_of(&self, db: u8, key: &[u8]) -> u64 {
-        self.find(db, key).map_or(0, |entry| entry.version)
+        match self.find(db, key) {
+            Some(entry) => entry.version,
+            None => {
+                ABSENT
+                    | self
+                        .database(db)
+                        .map_or(0, |database| database.removed_version(key))
+            }
+        }
     }
 
     /// Version of the latest write of any key.
@@ -384,7 +399,12 @@ impl Keyspace {
 
     /// True if a key that the block watches was written since.
     fn has_changed(&self, transaction: &Transaction<'_>) -> bool {
-        let changed = |watched: Watched<'_>| self.version_of(watched.db, watched.key) != watched.version;
+        let changed = |watched: Watched<'_>| match (watched.version, self.version_of(watched.db, watched.key))
+        {
+            // Logs of earlier builds know of an absent key only that it was.
+            (0, version) => version & ABSENT == 0,
+            (watched, version) => version != watched,
+        };
         transaction.watched().any(changed)
     }
 

@@ -14,6 +14,7 @@
 //! | 3 | end: empty |
 //! | 4 | a large collection and its first elements: database (one byte), kind, version, deadline and key as above, number of elements, then to the end of the chunk elements in their order |
 //! | 5 | more elements of the collection before: nothing else comes until it is whole |
+//! | 6 | what was removed from one database: database (one byte), then to the end of the chunk, per group of keys of which any was: number of groups of which none was before it, highest version |
 //!
 //! An element of a hash is field and value, one of a set is a member, one of a list is what it holds, one of a sorted
 //! set is the score without the zeros at its end and the member. A chunk is longer than the budget only when a single
@@ -25,6 +26,7 @@ use crate::limits::DATABASES;
 use crate::packed::{Corrupt, corrupt, put_bytes, put_varint, take_array, take_bytes, take_u8, take_varint};
 
 use super::collections::{Large, LargeBuilder};
+use super::removed::Removed;
 use super::{Keyspace, kind, typed};
 use crate::table::{EntryRef, HashSeed, Meta};
 
@@ -34,6 +36,7 @@ const ENTRIES: u8 = 2;
 const END: u8 = 3;
 const COLLECTION: u8 = 4;
 const PART: u8 = 5;
+const REMOVED: u8 = 6;
 
 /// A large collection on its way out, as it was when the walk began.
 pub(super) struct Stream {
@@ -128,7 +131,15 @@ impl Keyspace {
     pub fn snapshot_begin(&mut self) {
         self.give_up_streams();
         let mut entry_count = 0;
-        for database in self.databases.iter_mut().flatten() {
+        self.removed_chunks.clear();
+        for (db, database) in self.databases.iter_mut().enumerate() {
+            let Some(database) = database else { continue };
+            let mut chunk = vec![VERSION, REMOVED, db as u8];
+            let empty = chunk.len();
+            database.removed().encode(&mut chunk);
+            if chunk.len() > empty {
+                self.removed_chunks.push_back(chunk);
+            }
             entry_count += database.table().len() as u64;
             database.snapshot_begin();
         }
@@ -152,6 +163,11 @@ impl Keyspace {
             Progress::Header(header) => {
                 header.encode(out);
                 self.snapshot = Progress::Database(0);
+                false
+            }
+            Progress::Database(_) if !self.removed_chunks.is_empty() => {
+                let chunk = self.removed_chunks.pop_front();
+                out.append(&mut chunk.expect("the guard has looked"));
                 false
             }
             Progress::Database(_) if !self.streams.is_empty() => {
@@ -190,6 +206,7 @@ impl Keyspace {
             .flatten()
             .for_each(|database| database.snapshot_abort());
         self.give_up_streams();
+        self.removed_chunks.clear();
         self.snapshot = Progress::Idle;
         self.is_releasing = true;
     }
@@ -284,6 +301,14 @@ impl Keyspace {
             (ENTRIES, Some(header)) => self.restore_entries(header, input)?,
             (COLLECTION, Some(header)) => self.restore_collection(header, input)?,
             (PART, Some(_)) => self.restore_part(input)?,
+            (REMOVED, Some(header)) => {
+                let db = take_u8(input)?;
+                if usize::from(db) >= DATABASES {
+                    corrupt("a database number")?;
+                }
+                let removed = Removed::decode(input, header.version)?;
+                self.database_mut(db).restore_removed(removed);
+            }
             (END, Some(header)) => {
                 let entry_count: usize = self
                     .databases
@@ -299,7 +324,7 @@ impl Keyspace {
                 }
                 self.restoring = None;
             }
-            (HEADER | ENTRIES | COLLECTION | PART | END, _) => {
+            (HEADER | ENTRIES | COLLECTION | PART | REMOVED | END, _) => {
                 return Err(RestoreError::Incomplete("chunks are out of order"));
             }
             _ => corrupt("the kind of a chunk")?,

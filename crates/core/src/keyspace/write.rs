@@ -155,7 +155,7 @@ impl Keyspace {
     /// Removes every entry of a database, negative rows too.
     pub(super) fn clear_database(&mut self, db: u8) {
         if let Some(database) = self.databases[usize::from(db)].as_mut() {
-            database.clear();
+            database.clear(self.version);
             self.is_releasing |= database.is_releasing();
         }
     }

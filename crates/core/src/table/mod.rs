@@ -326,12 +326,12 @@ impl Table {
     }
 
     /// Removes entries whose deadline is `now_ms` or earlier, at most `limit` of them, in the order of
-    /// deadline and key, and calls `on_expired` with each and its note before it goes. Returns their number.
+    /// deadline and key, and calls `on_expired` with the hash, the entry and its note of each before it goes. Returns their number.
     pub fn expire_due(
         &mut self,
         now_ms: u64,
         limit: usize,
-        on_expired: &mut dyn FnMut(EntryRef<'_>, u128),
+        on_expired: &mut dyn FnMut(u64, EntryRef<'_>, u128),
     ) -> usize {
         let mut expired = 0;
         self.discard(upkeep::DISCARDS_PER_CHANGE);
@@ -345,7 +345,11 @@ impl Table {
             if deadline_ms > now_ms {
                 break;
             }
-            on_expired(self.store.arena.entry(handle), self.store.arena.note(handle));
+            on_expired(
+                hash,
+                self.store.arena.entry(handle),
+                self.store.arena.note(handle),
+            );
             self.before_change(hash);
             let handle = self
                 .deadlines

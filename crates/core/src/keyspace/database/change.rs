@@ -151,7 +151,7 @@ impl Database {
 
     /// Bytes of memory of the table and all that it refers to.
     pub fn memory_bytes(&self) -> usize {
-        self.table.memory_bytes() + self.collections.memory_bytes()
+        self.table.memory_bytes() + self.collections.memory_bytes() + self.removed.memory_bytes()
     }
 
     /// Bytes of the large collection of an entry, beside the entry.

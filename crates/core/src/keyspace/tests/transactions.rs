@@ -5,7 +5,9 @@ use repligo_proto::reply::ReplyWriter;
 
 use super::{Fixture, requests};
 use crate::command::parse;
+use crate::keyspace::{ABSENT, Keyspace};
 use crate::op::{Op, TransactionBuffer, Watched};
+use crate::table::HashSeed;
 
 impl Fixture {
     /// EXEC of a script whose words `LOCAL` stand for commands that the session answers.
@@ -120,6 +122,47 @@ fn an_absent_key_is_watched_too() {
     assert_eq!(fixture.run("GET a"), "\"1\"");
 }
 
+/// SET and DEL, or the like, leave no key behind, and yet the key was changed.
+#[test]
+fn an_absent_key_that_came_and_went_has_changed() {
+    let changes = [
+        "SET a 1 ; DEL a",
+        "SET a 1 ; RENAME a b",
+        "SET a 1 ; FLUSHALL",
+        "SADD a x ; SREM a x",
+        "SADD a x ; SPOP a",
+        "HSET a f v ; HDEL a f",
+        "SET a 1 ; GETDEL a",
+        "SET a 1 ; PEXPIRE a -1",
+        "SET a 1 PX 10",
+    ];
+    for before in ["SET z 0", "SET a 0 ; DEL a", "SET a 0 PX 5"] {
+        for change in changes {
+            let mut fixture = Fixture::new();
+            fixture.run(before);
+            fixture.keyspace.set_time(super::START_MS + 5);
+            let version = fixture.version("a");
+            assert_ne!(version & ABSENT, 0);
+            fixture.run(change);
+            fixture.keyspace.set_time(super::START_MS + 20);
+            assert_eq!(fixture.run("EXISTS a"), "0", "{change}");
+            assert_eq!(
+                fixture.exec(&[("a", version)], "SET a 2"),
+                "nil",
+                "{before}: {change}"
+            );
+        }
+        let mut fixture = Fixture::new();
+        fixture.run(before);
+        fixture.keyspace.set_time(super::START_MS + 5);
+        let version = fixture.version("a");
+        // It makes no difference that time goes on.
+        fixture.keyspace.set_time(super::START_MS + 6);
+        fixture.run("SET z 1 ; GET a ; DEL a");
+        assert_eq!(fixture.exec(&[("a", version)], "SET a 2"), "[OK]", "{before}");
+    }
+}
+
 #[test]
 fn a_voided_block_is_a_null_of_its_protocol() {
     for (resp3, expect) in [(false, &b"*-1\r\n"[..]), (true, b"_\r\n")] {
@@ -144,7 +187,7 @@ fn watch_reads_versions_as_bytes() {
     let mut fixture = Fixture::new();
     fixture.run("SET a 1");
     let reply = fixture.execute(&requests("WATCH a absent a")[0]);
-    let versions = [fixture.version("a"), 0, fixture.version("a")];
+    let versions = [fixture.version("a"), ABSENT, fixture.version("a")];
     assert_eq!(reply, versions.map(u64::to_le_bytes).concat());
 }
 
@@ -161,4 +204,32 @@ fn a_buffer_is_reused() {
     buffer.clear();
     assert!(!buffer.is_watching() && buffer.is_empty() && buffer.bytes() == 0);
     assert_eq!(buffer.transaction(), crate::op::Transaction::default());
+}
+
+#[test]
+fn a_snapshot_knows_which_absent_keys_came_and_went() {
+    let mut fixture = Fixture::new();
+    fixture.keyspace.seed(HashSeed::from_number(2));
+    fixture.run("SET z 0 ; SET a 1 ; SET b 1 PX 5 ; DEL a");
+    fixture.db = 3;
+    fixture.run("SET c 1 ; RENAME c d");
+    fixture.db = 0;
+    fixture.keyspace.set_time(super::START_MS + 5);
+    let mut restored = Keyspace::new(HashSeed::from_number(1));
+    fixture.keyspace.snapshot_begin();
+    // As it was when the walk began.
+    fixture.run("SET e 1 ; DEL e ; SET a 1 ; DEL a");
+    let before = fixture.keyspace.version_of(0, b"e");
+    loop {
+        let mut chunk = Vec::new();
+        let is_last = fixture.keyspace.snapshot_next(&mut chunk, 64);
+        restored.restore_chunk(&chunk).expect("its own snapshot");
+        if is_last {
+            break;
+        }
+    }
+    assert_ne!(restored.version_of(0, b"e"), before);
+    for (db, key, version) in [(0, b"a", 2), (0, b"b", 3), (3, b"c", 4), (0, b"z", 1)] {
+        assert_eq!(restored.version_of(db, key) & !ABSENT, version, "{db} {key:?}");
+    }
 }

@@ -234,7 +234,7 @@ impl Model {
         let mut expired = Vec::new();
         let count = self
             .table
-            .expire_due(now_ms, limit, &mut |entry, _| expired.push(entry.key.to_vec()));
+            .expire_due(now_ms, limit, &mut |_, entry, _| expired.push(entry.key.to_vec()));
         assert_eq!(count, due.len());
         assert!(expired.iter().eq(due.iter().map(|(_, key)| key)));
         for key in expired {
