@@ -1,4 +1,4 @@
-//! The contract between a session and whoever hosts it, which is the shell's worker.
+//! The contract between a session and whoever hosts it: the shell's worker, or a process of the simulator.
 //!
 //! A host is borrowed while its session runs. It owes:
 //! 1. [`Host::now`] was sampled after the bytes that are executed were read, and stays the same until all that

@@ -4,7 +4,7 @@
 //! decoding ahead ([`window`]), what may overtake what ([`order`]), the order of replies ([`replies`]), MULTI and
 //! WATCH, read levels, silenced replies. Commands that the node answers of itself (INFO, CLIENT, CONFIG, …) are
 //! its host's. Nothing here reads a clock, opens a socket or knows a thread, so that whoever is a [`host::Host`] can
-//! drive it: the shell does, the simulator has a session of its own still.
+//! drive it: the shell and the simulator both do.
 //!
 //! Invariants: each request gets one reply, or none where the client asked for none; a request that must wait
 //! ([`Flow::Wait`], [`Flow::Pause`]) has changed nothing and is given in again, whole; bytes are executed in order

@@ -6,6 +6,8 @@ use std::cell::RefCell;
 use repligo_core::bugs::Bug;
 use repligo_core::origin::plan::Bugs as OriginBugs;
 use repligo_core::replica::Replica;
+use repligo_session::Session;
+use repligo_session::bugs::Bug as SessionBug;
 
 const FLUSH_WITHOUT_COMPARE_AND_SET: &str = "flush-without-compare-and-set";
 const REJECT_IN_THE_LOG_ONLY: &str = "reject-in-the-log-only";
@@ -18,7 +20,9 @@ thread_local! {
 /// Names of all planted bugs.
 pub fn names() -> Vec<&'static str> {
     let of_core = Bug::ALL.iter().map(|(name, _)| *name);
+    let of_session = SessionBug::ALL.iter().map(|(name, _)| *name);
     of_core
+        .chain(of_session)
         .chain([
             FLUSH_WITHOUT_COMPARE_AND_SET,
             REJECT_IN_THE_LOG_ONLY,
@@ -45,6 +49,16 @@ pub fn plant(replica: &mut Replica) {
 /// Whether a node whose directory may have forgotten something goes on as the voter that it was.
 pub fn forgetful_voter() -> bool {
     PLANTED.with_borrow(|planted| planted.as_deref() == Some("forgetful-voter"))
+}
+
+/// Plants the bug in force into a session, if it is one of a session's.
+pub fn plant_session(session: &mut Session) {
+    PLANTED.with_borrow(|planted| {
+        let known = |(name, _): &&(&str, SessionBug)| Some(*name) == planted.as_deref();
+        if let Some((_, bug)) = SessionBug::ALL.iter().find(known) {
+            session.plant(*bug);
+        }
+    });
 }
 
 /// The bugs in force in the origin's protocol.

@@ -65,7 +65,29 @@ pub fn check(operations: &[Operation]) -> Result<(), Violation> {
     if let Some(token) = content.iter().find(|token| !written.contains_key(token)) {
         return fail(format!("nobody appended {token}: {content:?}"));
     }
+    check_clients(key, &placed)?;
     check_order(key, placed)
+}
+
+/// What a client was told of has a later place than what it was told of before, see [`super::order`].
+fn check_clients(key: u32, placed: &[(u64, &Operation)]) -> Result<(), Violation> {
+    let told: Vec<&(u64, &Operation)> = placed
+        .iter()
+        .filter(|(_, operation)| operation.is_acknowledged())
+        .collect();
+    let operations: Vec<&Operation> = told.iter().map(|(_, operation)| *operation).collect();
+    for (index, before) in super::order::predecessors(&operations).into_iter().enumerate() {
+        if let Some((place, earlier)) = before.map(|before| told[before])
+            && *place > told[index].0
+        {
+            let explanation = format!(
+                "[{earlier}] comes after [{}], which its client asked for later",
+                operations[index]
+            );
+            return Err(Violation::of_key(CHECK, key, explanation));
+        }
+    }
+    Ok(())
 }
 
 fn longest(operations: &[Operation]) -> &[Token] {
@@ -151,6 +173,10 @@ mod tests {
             false,
         );
         expect(&["1 0 1 2 append 5 count 1", "1 0 3 4 append 6 count 1"], false);
+        // A client that does not wait sees its own appends.
+        expect(&["1 0 1 9 append 5 count 1", "1 0 1 9 read list 5"], true);
+        expect(&["1 0 1 9 append 5 count 1", "1 0 1 9 read list "], false);
+        expect(&["1 0 1 9 read list 5", "1 0 1 9 append 5 count 1"], false);
         // Lost at the end: two later appends are acknowledged with lengths that leave no room for it.
         expect(
             &[

@@ -6,7 +6,8 @@
 //! keeps it bounded, and a verdict that it prevented is reported as such.
 //!
 //! Increments of unknown outcome are all alike: they may always be taken in the order in which they were
-//! asked, which spares the search their permutations.
+//! asked, which spares the search their permutations. What one client was told took effect in the order in which it
+//! asked, see [`super::order`].
 //!
 //! Expiry in this model: a volatile value may become absent by itself at any moment, but never comes
 //! back. That is what must hold whatever the clocks do; how punctual it is, is not judged here.
@@ -162,7 +163,7 @@ pub fn check(operations: &[Operation], steps_max: u64) -> Result<Judged, Violati
         .filter(|operation| operation.is_write() || operation.outcome != Outcome::Unknown)
         .collect();
     let mut events = Events::new(&relevant);
-    let twins = earlier_twins(&relevant);
+    let first = prerequisites(&relevant);
     let mut open = relevant
         .iter()
         .filter(|operation| operation.end() != u64::MAX)
@@ -182,7 +183,7 @@ pub fn check(operations: &[Operation], steps_max: u64) -> Result<Judged, Violati
         let link = events.links[position];
         if position != 0 && link.is_call {
             let index = link.operation;
-            let is_next = twins[index].is_none_or(|twin| linearized[twin / 64] >> (twin % 64) & 1 == 1);
+            let is_next = first[index].is_none_or(|other| linearized[other / 64] >> (other % 64) & 1 == 1);
             if is_next && let Some(after) = state.after(relevant[index]) {
                 linearized[index / 64] |= 1 << (index % 64);
                 if seen.insert((linearized.clone().into_boxed_slice(), after)) {
@@ -215,18 +216,19 @@ pub fn check(operations: &[Operation], steps_max: u64) -> Result<Judged, Violati
     Ok(Judged::Exactly)
 }
 
-/// For each increment of unknown outcome the one that was asked before it.
-fn earlier_twins(operations: &[&Operation]) -> Vec<Option<usize>> {
+/// What must have been taken before an operation: before an increment of unknown outcome the one that was asked before
+/// it, and before one that its client was told of the one that this client was told of before.
+fn prerequisites(operations: &[&Operation]) -> Vec<Option<usize>> {
+    let mut first = super::order::predecessors(operations);
     let alike = |operation: &&Operation| operation.action == Action::Increment && operation.end() == u64::MAX;
     let mut order: Vec<usize> = (0..operations.len())
         .filter(|index| alike(&operations[*index]))
         .collect();
     order.sort_by_key(|index| operations[*index].invoked);
-    let mut twins = vec![None; operations.len()];
     for pair in order.windows(2) {
-        twins[pair[1]] = Some(pair[0]);
+        first[pair[1]] = Some(pair[0]);
     }
-    twins
+    first
 }
 
 fn stuck(operations: &[&Operation], furthest: Option<(usize, State)>) -> Violation {

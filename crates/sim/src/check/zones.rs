@@ -6,7 +6,8 @@
 //! forward zone: the register must hold that value throughout. Otherwise all its operations have an
 //! instant in common, anywhere from `start` to `finish`: a backward zone. The history is linearizable iff no
 //! read ends before its write begins, no two forward zones overlap, and no backward zone lies inside a
-//! forward one. Exact, O(n log n), any number of clients.
+//! forward one. Exact, O(n log n), any number of clients. That clients see their own requests in order is judged
+//! behind it, by [`super::order`].
 //!
 //! Unknown outcomes: a write without an end has its end at infinity, so only its reads narrow its zone;
 //! one that nobody read may never have happened and is left out. Absent is the initial value, so it
@@ -83,7 +84,7 @@ pub fn check(operations: &[Operation]) -> Result<(), Violation> {
             ));
         }
     }
-    Ok(())
+    super::order::check(operations)
 }
 
 fn conflict(key: u32, what: &str, first: &Cluster<'_>, second: &Cluster<'_>) -> Violation {
@@ -165,6 +166,8 @@ mod tests {
     use crate::history::{Action, Operation, Outcome};
     use crate::random::Random;
 
+    const CLIENTS: usize = 4;
+
     fn history(lines: &[&str]) -> Vec<Operation> {
         lines.iter().map(|line| line.parse().unwrap()).collect()
     }
@@ -243,7 +246,7 @@ mod tests {
                 (Action::Write(token), outcome)
             };
             operations.push(Operation {
-                client: 0,
+                client: random.below(CLIENTS as u64) as u32,
                 key: 0,
                 invoked,
                 returned: (!unknown).then_some(returned),
@@ -251,7 +254,19 @@ mod tests {
                 outcome,
             });
         }
+        ask_in_order(&mut operations);
         operations
+    }
+
+    /// A client asks in the order of its operations in the history.
+    fn ask_in_order(operations: &mut [Operation]) {
+        let mut latest = [0; CLIENTS];
+        for operation in operations {
+            let latest = &mut latest[operation.client as usize];
+            *latest = operation.invoked.max(*latest);
+            operation.invoked = *latest;
+            operation.returned = operation.returned.map(|returned| returned.max(*latest));
+        }
     }
 
     /// Changes one thing; the result may or may not still be linearizable.
@@ -290,6 +305,7 @@ mod tests {
             for _ in 0..(round % 4) * 3 {
                 corrupt(&mut random, &mut operations);
             }
+            ask_in_order(&mut operations);
             let zones = check(&operations).is_ok();
             let searched = match search::check(&operations, 1_000_000) {
                 Ok(judged) => {

@@ -1,11 +1,11 @@
 //! What the kernel has received for a process and the process has not looked at yet.
 
+use bytes::Bytes;
 use repligo_core::contract::PeerId;
 use repligo_core::origin::OriginEvent;
 
 use super::disk::Done;
 use super::network::Frame;
-use super::session::Ask;
 
 /// Something that has arrived at a process.
 #[derive(Debug)]
@@ -37,12 +37,14 @@ pub enum Arrival {
     Disk(Done),
     /// The origin answers.
     Origin(OriginEvent),
-    /// A client sends requests, or opens its connection with them.
+    /// A client sends bytes of requests, or opens its connection with them.
     Requests {
         /// Client and serial number of its connection.
         connection: (u32, u64),
-        /// In order.
-        asks: Vec<Ask>,
+        /// They are the first that the connection sends.
+        opens: bool,
+        /// A piece of the bytes of its requests.
+        bytes: Bytes,
     },
     /// A client closed its connection.
     Closed((u32, u64)),

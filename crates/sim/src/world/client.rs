@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use repligo_core::contract::PeerId;
-use repligo_proto::resp::decode_reply;
+use repligo_proto::resp::{Value, decode_reply};
 
+use super::pipelines::Own;
 use super::queue::Micros;
 use super::session::Ask;
 use super::workload::{Expected, Thinker};
@@ -16,6 +17,9 @@ use crate::random::Random;
 
 /// Longest way of a request from a client to its node.
 const REQUEST_DELAY_US_MAX: u64 = 1_000;
+
+/// Pieces in which the bytes of a pipeline arrive, at most.
+const PIECES_MAX: u64 = 3;
 
 /// Longest pause of a [`Kind::Reader`] between two reads.
 const READER_THINKS_US: Micros = 60_000;
@@ -46,11 +50,15 @@ pub struct Client {
     connected: bool,
     /// Of its connection; answers to older ones are not for it any more.
     serial: u64,
+    /// When the last bytes that it sent arrive.
+    sent_until: Micros,
     open: VecDeque<Expected>,
     /// What it will send next, before it thinks of something new.
     pub(super) script: VecDeque<(Ask, Expected)>,
     /// WATCH and GET of a compare-and-set were answered: (key, value seen).
     pub(super) watched: Option<(u32, Option<u64>)>,
+    /// A key of its own that it is about to change.
+    own: Option<Own>,
 }
 
 impl Client {
@@ -64,15 +72,30 @@ impl Client {
             node: 0,
             connected: false,
             serial: 0,
+            sent_until: 0,
             open: VecDeque::new(),
             script: VecDeque::new(),
             watched: None,
+            own: None,
         }
     }
 
     /// Its number, if it reads everything at the end.
     pub fn auditor(&self) -> Option<u32> {
         (self.kind == Kind::Auditor).then_some(self.id)
+    }
+
+    /// What it does.
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The latest operation of the history that it waits for.
+    pub(super) fn open_operation(&self) -> Option<usize> {
+        self.open.iter().rev().find_map(|expected| match expected {
+            Expected::Operation(index) => Some(*index),
+            _ => None,
+        })
     }
 
     /// Requests without an answer.
@@ -88,6 +111,7 @@ impl Client {
     fn forget_connection(&mut self) {
         self.connected = false;
         self.watched = None;
+        self.own = None;
         self.open.clear();
     }
 }
@@ -99,11 +123,13 @@ impl World {
             return;
         }
         let stopped = self.phase >= Phase::Draining && client.kind != Kind::Auditor;
-        if stopped && (client.watched.is_none() || !client.connected) {
+        let is_halfway = client.watched.is_some() || client.own.is_some();
+        if stopped && (!is_halfway || !client.connected) {
             return;
         }
         let mut batch: Vec<(Ask, Expected)> = Vec::new();
-        if !client.connected {
+        let opens = !client.connected;
+        if opens {
             let nodes = self.context.plan.nodes as u64;
             client.node = match (client.home, client.kind) {
                 (Some(node), _) => node,
@@ -115,6 +141,10 @@ impl World {
             if client.kind == Kind::Watcher {
                 batch.push((Ask::ReadOnly, Expected::Accepted));
             }
+        }
+        if let Some(own) = client.own.take().filter(Own::is_ready) {
+            self.workload.finish_own(own, self.context.queue.now());
+            client.script.extend(self.workload.drain());
         }
         if client.script.is_empty() && client.kind != Kind::Auditor {
             let thinker = Thinker {
@@ -133,69 +163,113 @@ impl World {
             return;
         }
         let connection = (client.id, client.serial);
-        let (asks, expected): (Vec<Ask>, VecDeque<Expected>) = batch.into_iter().unzip();
-        self.context.counts.operations += asks.len() as u64;
-        client.open = expected;
-        let node = client.node;
-        let delay = client.random.skewed(10, REQUEST_DELAY_US_MAX);
-        self.context.queue.after(
-            delay,
-            Event::Requests {
-                node,
-                connection,
-                asks,
-            },
-        );
+        self.send(connection, opens, batch);
+        self.plan_follow_up(connection);
         if self.phase == Phase::Faults {
             let patience = self.clients[id as usize].random.between(1_000_000, 12_000_000);
             self.context.queue.after(patience, Event::Timeout { connection });
         }
     }
 
-    fn client_of(&mut self, (id, serial): (u32, u64)) -> Option<&mut Client> {
+    /// Sends requests, and expects their answers behind those that are expected already.
+    pub(super) fn send(&mut self, connection: (u32, u64), opens: bool, batch: Vec<(Ask, Expected)>) {
+        let client = &mut self.clients[connection.0 as usize];
+        self.context.counts.operations += batch.len() as u64;
+        let mut bytes = Vec::new();
+        for (ask, expected) in batch {
+            ask.encode(&mut bytes);
+            let before = std::iter::repeat_n(Expected::Accepted, ask.replies_before());
+            client.open.extend(before.chain([expected]));
+        }
+        self.send_bytes(connection, opens, Bytes::from(bytes));
+    }
+
+    /// Sends bytes in up to three pieces, cut anywhere: a node may have turns in between.
+    fn send_bytes(&mut self, connection: (u32, u64), opens: bool, mut bytes: Bytes) {
+        let client = &mut self.clients[connection.0 as usize];
+        let node = client.node;
+        let now = self.context.queue.now();
+        let count = client.random.between(1, PIECES_MAX);
+        let mut times: Vec<Micros> = (0..count)
+            .map(|_| now + client.random.skewed(10, REQUEST_DELAY_US_MAX))
+            .collect();
+        times.sort_unstable();
+        for (number, at) in times.into_iter().enumerate() {
+            // A stream keeps its order.
+            client.sent_until = at.max(client.sent_until);
+            let is_last = number as u64 + 1 == count;
+            let length = if is_last {
+                bytes.len()
+            } else {
+                client.random.below(bytes.len() as u64 + 1) as usize
+            };
+            let event = Event::Requests {
+                node,
+                connection,
+                opens: opens && number == 0,
+                bytes: bytes.split_to(length),
+            };
+            self.context.queue.at(client.sent_until, event);
+        }
+    }
+
+    pub(super) fn client_of(&mut self, (id, serial): (u32, u64)) -> Option<&mut Client> {
         let client = self.clients.get_mut(id as usize)?;
         (client.connected && client.serial == serial).then_some(client)
     }
 
     pub(super) fn on_reply(&mut self, connection: (u32, u64), bytes: &Bytes) {
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let Some(node) = self.client_of(connection).map(|client| client.node) else {
+                return;
+            };
+            match decode_reply(rest) {
+                Ok(Some((value, consumed))) => {
+                    rest = &rest[consumed..];
+                    self.on_value(connection.0, &value);
+                }
+                other => {
+                    self.context.fail(Violation {
+                        check: "replies are whole",
+                        subject: format!("client {} at node {node}", connection.0),
+                        explanation: format!("{other:?} from {:?}", bytes.escape_ascii().to_string()),
+                    });
+                    return;
+                }
+            }
+        }
+        self.after_reply(connection.0);
+    }
+
+    fn on_value(&mut self, id: u32, value: &Value) {
         let now = self.context.queue.now();
-        let node = match self.client_of(connection) {
-            Some(client) => client.node,
-            None => return,
-        };
-        let client = &mut self.clients[connection.0 as usize];
+        let client = &mut self.clients[id as usize];
+        let node = client.node;
         let Some(expected) = client.open.pop_front() else {
             self.context.fail(Violation {
                 check: "one answer per request",
-                subject: format!("client {} at node {node}", connection.0),
-                explanation: format!("got {:?} without having asked", bytes.escape_ascii().to_string()),
+                subject: format!("client {id} at node {node}"),
+                explanation: format!("got {value:?} without having asked"),
             });
             return;
         };
-        let value = match decode_reply(bytes) {
-            Ok(Some((value, consumed))) if consumed == bytes.len() => value,
-            other => {
-                self.context.fail(Violation {
-                    check: "replies are whole",
-                    subject: format!("client {} at node {node}", connection.0),
-                    explanation: format!("{other:?} from {:?}", bytes.escape_ascii().to_string()),
-                });
-                return;
-            }
+        let taken = match &expected {
+            Expected::Own(step) => Own::judge(&mut client.own, *step, value),
+            _ => self
+                .workload
+                .take_reply(&expected, value, now, &mut client.watched),
         };
-        let taken = self
-            .workload
-            .take_reply(&expected, &value, now, &mut client.watched);
         match taken {
             // Who is no member any more refuses for good.
             Ok(refused)
                 if refused
                     && self.context.members.get(node).is_some()
-                    && self.is_inexcusable(&expected, &value) =>
+                    && self.is_inexcusable(&expected, value) =>
             {
                 self.context.fail(Violation {
                     check: "liveness",
-                    subject: format!("client {} at node {node}", connection.0),
+                    subject: format!("client {id} at node {node}"),
                     explanation: format!("refused although all is well: {value:?} to {expected:?}"),
                 });
             }
@@ -203,12 +277,11 @@ impl World {
             Err(explanation) => {
                 self.context.fail(Violation {
                     check: "replies make sense",
-                    subject: format!("client {} at node {node}", connection.0),
+                    subject: format!("client {id} at node {node}"),
                     explanation,
                 });
             }
         }
-        self.after_reply(connection.0);
     }
 
     fn after_reply(&mut self, id: u32) {
@@ -217,7 +290,7 @@ impl World {
         if !client.open.is_empty() {
             return;
         }
-        let impatient = client.watched.is_some() || !client.script.is_empty();
+        let impatient = client.watched.is_some() || client.own.is_some() || !client.script.is_empty();
         let delay = if impatient {
             1
         } else if client.kind == Kind::Reader {

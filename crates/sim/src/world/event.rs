@@ -8,7 +8,6 @@ use repligo_core::replica::MemberRequest;
 use super::faults::Relief;
 use super::members::Joiner;
 use super::origin::Zombie;
-use super::session::Ask;
 
 /// What can happen.
 #[derive(Debug)]
@@ -118,14 +117,16 @@ pub enum Event {
         /// Client.
         client: u32,
     },
-    /// A client's requests reach a node.
+    /// Bytes of a client reach a node.
     Requests {
         /// Node.
         node: PeerId,
         /// Client and serial number of its connection.
         connection: (u32, u64),
-        /// Requests.
-        asks: Vec<Ask>,
+        /// They are the first that the connection sends.
+        opens: bool,
+        /// A piece of the bytes of its requests.
+        bytes: Bytes,
     },
     /// A client hung up.
     Hangup {
@@ -143,6 +144,11 @@ pub enum Event {
     },
     /// A client learns that its connection is gone.
     Disconnected {
+        /// Client and serial number of its connection.
+        connection: (u32, u64),
+    },
+    /// A client asks for more without having been answered.
+    FollowUp {
         /// Client and serial number of its connection.
         connection: (u32, u64),
     },

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use repligo_core::contract::{Durability, PeerId};
 use repligo_core::membership::Membership;
 use repligo_core::origin::{OriginEvent, OriginMap};
@@ -14,7 +15,6 @@ use super::network::Frame;
 use super::plan::Plan;
 use super::process::Process;
 use super::queue::Micros;
-use super::session::Ask;
 use super::{Event, Starter, World};
 use crate::random::Random;
 
@@ -336,7 +336,7 @@ impl World {
         }
     }
 
-    pub(super) fn on_requests(&mut self, node: PeerId, connection: (u32, u64), asks: Vec<Ask>) {
+    pub(super) fn on_requests(&mut self, node: PeerId, connection: (u32, u64), sent: (bool, Bytes)) {
         if self.machine(node).process.is_none() {
             let delay = self.context.random.skewed(10, 1_000);
             self.context
@@ -344,7 +344,13 @@ impl World {
                 .after(delay, Event::Disconnected { connection });
             return;
         }
-        self.arrive(node, Arrival::Requests { connection, asks });
+        let (opens, bytes) = sent;
+        let arrival = Arrival::Requests {
+            connection,
+            opens,
+            bytes,
+        };
+        self.arrive(node, arrival);
     }
 
     pub(super) fn on_origin_answer(&mut self, node: PeerId, life: u32, event: OriginEvent) {

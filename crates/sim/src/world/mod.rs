@@ -33,6 +33,8 @@ mod members;
 pub mod network;
 pub mod origin;
 mod outcome;
+mod pairs;
+mod pipelines;
 pub mod plan;
 pub mod process;
 pub mod queue;
@@ -410,12 +412,14 @@ impl World {
             Event::Requests {
                 node,
                 connection,
-                asks,
-            } => self.on_requests(node, connection, asks),
+                opens,
+                bytes,
+            } => self.on_requests(node, connection, (opens, bytes)),
             Event::Hangup { node, connection } => self.on_hangup(node, connection),
             Event::Reply { connection, bytes } => self.on_reply(connection, &bytes),
             Event::Disconnected { connection } => self.on_disconnected(connection),
             Event::Timeout { connection } => self.on_timeout(connection),
+            Event::FollowUp { connection } => self.on_follow_up(connection),
             Event::Fault => self.on_fault(),
             Event::Relief(relief) => self.on_relief(relief),
             Event::Heal => self.on_heal(),

@@ -5,26 +5,28 @@
 //! world likes; what arrives meanwhile waits and then comes in a burst. The clock is sampled once per
 //! turn, after reading: the oldest reading that the contract allows is the most dangerous one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use repligo_core::codec::Reader;
-use repligo_core::contract::{Event, Input, MemoryInput, Outputs, PeerId, Persist, Request, Send, Ticket};
+use repligo_core::contract::{Event, Input, MemoryInput, Outputs, PeerId, Persist, Send, Ticket};
 use repligo_core::forming::{Forming, FormingOutput, FormingState};
 use repligo_core::limits;
 use repligo_core::origin::OriginRequest;
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
+use repligo_session::replies::BufferPool;
+use repligo_session::table::Connections;
 
 use super::Context;
 use super::arrival::Arrival;
 use super::disk::{Disk, Done, Job};
 use super::network::Frame;
 use super::queue::Micros;
-use super::session::Connection;
-use crate::check::Violation;
+use super::session::{Connection, Tools};
 
 mod effects;
+mod serving;
 
 /// Something that the process has decided to do.
 #[derive(Debug)]
@@ -71,9 +73,15 @@ pub struct Process {
     effects: VecDeque<Effect>,
     awaiting: VecDeque<(u64, Vec<Send>)>,
     streams: BTreeMap<PeerId, u64>,
-    connections: BTreeMap<(u32, u64), Connection>,
-    tickets: HashMap<Ticket, (u32, u64)>,
-    next_ticket: Ticket,
+    connections: Connections<Connection>,
+    /// Place of each connection.
+    slots: BTreeMap<(u32, u64), u32>,
+    /// Connections that may have something to send or to execute.
+    due: VecDeque<u32>,
+    /// How many requests under a ticket are unanswered.
+    tickets: BTreeMap<Ticket, usize>,
+    pool: BufferPool,
+    tools: Tools,
     turn: u64,
     /// The wake-up that counts; others are stale.
     pub wake_at: Option<Micros>,
@@ -98,9 +106,12 @@ impl Process {
             effects: VecDeque::new(),
             awaiting: VecDeque::new(),
             streams: BTreeMap::new(),
-            connections: BTreeMap::new(),
-            tickets: HashMap::new(),
-            next_ticket: 1,
+            connections: Connections::default(),
+            slots: BTreeMap::new(),
+            due: VecDeque::new(),
+            tickets: BTreeMap::new(),
+            pool: BufferPool::default(),
+            tools: Tools::default(),
             turn: 0,
             wake_at: None,
         };
@@ -131,7 +142,7 @@ impl Process {
                 Arrival::Requests { connection, .. } => Some(*connection),
                 _ => None,
             });
-        self.connections.keys().copied().chain(unseen).collect()
+        self.slots.keys().copied().chain(unseen).collect()
     }
 
     /// True if a turn has just ended and nothing of it is left to do.
@@ -180,8 +191,9 @@ impl Process {
             Stage::Step => match self.batch.pop_front() {
                 Some(arrival) => self.take(arrival, context),
                 None => {
-                    self.step(Input::Turn, context);
                     self.turn += 1;
+                    self.step(Input::Turn, context);
+                    self.call_waiting(context);
                     self.stage = Stage::Idle;
                     self.observe(context);
                 }
@@ -229,6 +241,7 @@ impl Process {
         replica.step(self.now, input, &mut self.outputs);
         replica.invariants();
         self.take_outputs(context);
+        self.settle(context);
     }
 
     /// The order is the contract's: snapshot pieces before persists.
@@ -269,38 +282,7 @@ impl Process {
             let encoded = &bytes[reply.start as usize..reply.end as usize];
             context.trace.number(reply.ticket);
             context.trace.bytes(encoded);
-            self.answer(reply.ticket, Bytes::copy_from_slice(encoded), context);
-        }
-    }
-
-    /// Sorts an answer into its connection, which gives answers out in the order of its requests, and may
-    /// now give in what waited for this one.
-    fn answer(&mut self, ticket: Ticket, encoded: Bytes, context: &mut Context) {
-        let Some(id) = self.tickets.remove(&ticket) else {
-            context.fail(Violation {
-                check: "one answer per request",
-                subject: format!("node {} ticket {ticket}", self.me),
-                explanation: "it was answered twice, or never asked".to_owned(),
-            });
-            return;
-        };
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
-        connection.answered(ticket, encoded);
-        self.hand_out(id);
-        self.pump(id, context);
-    }
-
-    fn hand_out(&mut self, id: (u32, u64)) {
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
-        while let Some(bytes) = connection.next_reply() {
-            self.effects.push_back(Effect::Reply {
-                connection: id,
-                bytes,
-            });
+            self.answer(reply.ticket, encoded, context);
         }
     }
 
@@ -335,12 +317,12 @@ impl Process {
             }
             Arrival::Disk(done) => self.take_disk(done, context),
             Arrival::Origin(event) => self.step(Input::Origin(event), context),
-            Arrival::Requests { connection: id, asks } => {
-                let connection = self.connections.entry(id).or_insert_with(Connection::new);
-                connection.receive(asks);
-                self.pump(id, context);
-            }
-            Arrival::Closed(id) => drop(self.connections.remove(&id)),
+            Arrival::Requests {
+                connection: id,
+                opens,
+                bytes,
+            } => self.take_requests(id, (opens, &bytes), context),
+            Arrival::Closed(id) => self.close(id),
         }
     }
 
@@ -393,9 +375,8 @@ impl Process {
                 if matches!(self.core, Core::Running(_)) {
                     // Streams of the forming phase end with it, so that the replica sees whole ones only.
                     context.cluster_formed(self.me);
-                    for id in self.connections.keys().copied().collect::<Vec<_>>() {
-                        self.pump(id, context);
-                    }
+                    self.due.extend(self.slots.values());
+                    self.settle(context);
                 }
             }
         }
@@ -429,52 +410,6 @@ impl Process {
             });
             replica.step(now, memory, &mut self.outputs);
             self.core = Core::Running(replica);
-        }
-    }
-
-    /// Gives in what a connection may give in now.
-    fn pump(&mut self, id: (u32, u64), context: &mut Context) {
-        loop {
-            let Core::Running(replica) = &self.core else {
-                return;
-            };
-            let Some(connection) = self.connections.get_mut(&id) else {
-                return;
-            };
-            let Some(mut given) = connection.next(self.turn) else {
-                return;
-            };
-            let fast = given.serve_fast(replica, self.now);
-            if fast {
-                connection.served(given.fast_reply());
-                self.hand_out(id);
-                continue;
-            }
-            let ticket = self.next_ticket;
-            self.next_ticket += 1;
-            self.tickets.insert(ticket, id);
-            connection.given(ticket, &given, self.turn);
-            context.trace.number(ticket);
-            let now = self.now;
-            let Core::Running(replica) = &mut self.core else {
-                return;
-            };
-            let outputs = &mut self.outputs;
-            given.with_body(|body| {
-                let request = Request {
-                    ticket,
-                    resp3: given.resp3,
-                    rides: given.rides,
-                    level: given.level,
-                    actor: Default::default(),
-                    demand: Default::default(),
-                    body,
-                };
-                replica.step(now, Input::Request(request), outputs);
-            });
-            replica.invariants();
-            context.steps += 1;
-            self.take_outputs(context);
         }
     }
 }

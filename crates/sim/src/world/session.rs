@@ -1,20 +1,26 @@
-//! A client's connection inside a node: the part of the session that the core's contract depends on.
+//! A client's connection inside a node: the session that ships, with the simulated process as its host.
 //!
-//! It keeps the order of one connection: answers leave in the order of the requests, a write does not
-//! overtake an earlier read, and a read is given in only alone, beside reads of the same turn, or riding
-//! behind writes of the same turn. MULTI blocks arrive whole; WATCH versions are kept here, as the real session does.
-
-use std::collections::VecDeque;
+//! Clients send bytes of requests and read bytes of replies, as over a socket; nothing here knows what is in
+//! them. The host keeps no statistics, has no allowance that could be used up, and answers no command of its own.
 
 use bytes::Bytes;
-use repligo_core::command::{self, Command};
-use repligo_core::contract::{Body, ReadLevel, Served, Ticket};
-use repligo_core::op::{TransactionBuffer, Watched};
+use repligo_core::acl::{PasswordHash, Users};
+use repligo_core::command::Command;
+use repligo_core::contract::{Input, Outputs, ReadLevel, Request, Served, Ticket};
+use repligo_core::keyspace::Keyspace;
+use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
+use repligo_core::shares::Demand;
 use repligo_core::time::Now;
 use repligo_proto::resp::OwnedRequest;
+use repligo_session::replies::BufferPool;
+use repligo_session::table::HasSession;
+use repligo_session::{Call, Flow, Host, Session, Telemetry};
 
 use super::queue::Micros;
+
+/// Longest bulk string of a request.
+const BULK_BYTES_MAX: usize = 1 << 20;
 
 /// What a client sends.
 #[derive(Clone, Debug)]
@@ -29,223 +35,189 @@ pub enum Ask {
     ReadOnly,
 }
 
-#[derive(Debug)]
-struct Open {
-    ticket: Option<Ticket>,
-    is_read: bool,
-    /// Turn in which it was given in.
-    turn: u64,
-    mapped: bool,
-    watch: Option<OwnedRequest>,
-    reply: Option<Bytes>,
+impl Ask {
+    /// Its bytes on the wire.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let word = |word: &str| OwnedRequest::new([word]);
+        match self {
+            Self::Command(request) | Self::Watch(request) => encode(request, out),
+            Self::Transaction(requests) => {
+                encode(&word("MULTI"), out);
+                requests.iter().for_each(|request| encode(request, out));
+                encode(&word("EXEC"), out);
+            }
+            Self::ReadOnly => encode(&word("READONLY"), out),
+        }
+    }
+
+    /// Replies that come before the one that is its answer.
+    pub fn replies_before(&self) -> usize {
+        match self {
+            Self::Transaction(requests) => 1 + requests.len(),
+            Self::Command(_) | Self::Watch(_) | Self::ReadOnly => 0,
+        }
+    }
+}
+
+fn encode(request: &OwnedRequest, out: &mut Vec<u8>) {
+    let words: Vec<&[u8]> = request.view().iter().collect();
+    out.extend_from_slice(&repligo_proto::resp::request(&words));
 }
 
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
-    waiting: VecDeque<Ask>,
-    open: VecDeque<Open>,
-    readonly: bool,
-    watched: Vec<(OwnedRequest, Bytes)>,
+    /// Client and serial number.
+    pub id: (u32, u64),
+    /// What its requests mean.
+    pub session: Session,
+    /// Bytes that were read and not executed.
+    input: Vec<u8>,
     /// When the latest answer reaches the client; the next one comes after it.
     pub last_reply_at: Micros,
 }
 
-/// A request that may be given in now.
-#[derive(Debug)]
-pub struct Given {
-    ask: Ask,
-    watched: Vec<(OwnedRequest, Bytes)>,
-    /// See `Request::rides`.
-    pub rides: bool,
-    /// Level of a read.
-    pub level: ReadLevel,
-    /// RESP3 replies.
-    pub resp3: bool,
-    is_read: bool,
-    /// Nothing before it is unanswered.
-    alone: bool,
-    mapped: bool,
-    reply: Vec<u8>,
-}
-
-/// Prefix of the keys that have an origin.
-pub const MAPPED_PREFIX: &[u8] = b"user:";
-
-fn is_mapped(request: &OwnedRequest) -> bool {
-    let arguments = request.view();
-    arguments
-        .try_get(1)
-        .is_some_and(|key| key.starts_with(MAPPED_PREFIX))
-}
-
-fn parsed(request: &OwnedRequest) -> Command<'_> {
-    let arguments = request.view();
-    let spec = repligo_proto::command::lookup(arguments.get(0)).expect("the workload uses known commands");
-    command::parse(spec, 0, arguments).expect("the workload sends well-formed commands")
+impl HasSession for Connection {
+    fn session(&self) -> &Session {
+        &self.session
+    }
 }
 
 impl Connection {
-    /// A fresh connection.
-    pub fn new() -> Self {
+    /// A fresh connection in a slot whose next sequence number is `first_sequence`.
+    pub fn new(id: (u32, u64), slot: u32, first_sequence: u32) -> Self {
+        let session = Session::new(u64::from(id.0), slot, first_sequence, BULK_BYTES_MAX);
         Self {
-            waiting: VecDeque::new(),
-            open: VecDeque::new(),
-            readonly: false,
-            watched: Vec::new(),
+            id,
+            session,
+            input: Vec::new(),
             last_reply_at: 0,
         }
     }
 
     /// Takes in what the client sent.
-    pub fn receive(&mut self, asks: Vec<Ask>) {
-        self.waiting.extend(asks);
+    pub fn read(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
     }
 
-    /// The next request, if the contract allows it to be given in during this turn.
-    pub fn next(&mut self, turn: u64) -> Option<Given> {
-        while matches!(self.waiting.front(), Some(Ask::ReadOnly)) {
-            self.waiting.pop_front();
-            self.readonly = true;
-            self.served(Bytes::from_static(b"+OK\r\n"));
-        }
-        let (is_read, mapped) = match self.waiting.front()? {
-            Ask::Command(request) => (!parsed(request).is_write(), is_mapped(request)),
-            Ask::Watch(_) => (true, false),
-            Ask::Transaction(_) => (false, false),
-            Ask::ReadOnly => unreachable!("taken out above"),
-        };
-        let unanswered = || self.open.iter().filter(|open| open.reply.is_none());
-        let this_turn = unanswered().all(|open| open.turn == turn && !open.mapped) && !mapped;
-        let behind_reads = unanswered().all(|open| open.is_read);
-        let behind_writes = unanswered().all(|open| !open.is_read);
-        let alone = unanswered().next().is_none();
-        // Reads of one turn are confirmed and executed together, in order. A read never waits for an
-        // answer while something given in after it may already be applied.
-        let allowed = if is_read {
-            alone || (this_turn && (behind_reads || behind_writes))
-        } else {
-            behind_writes
-        };
-        if !allowed {
-            return None;
-        }
-        let ask = self.waiting.pop_front()?;
-        let watched = match ask {
-            Ask::Transaction(_) => std::mem::take(&mut self.watched),
-            _ => Vec::new(),
-        };
-        Some(Given {
-            ask,
-            watched,
-            rides: is_read && !behind_reads,
-            level: if self.readonly {
-                ReadLevel::Eventual
-            } else {
-                ReadLevel::Linearizable
-            },
-            resp3: false,
-            is_read,
-            alone,
-            mapped,
-            reply: Vec::new(),
-        })
-    }
-
-    /// The request was given in.
-    pub fn given(&mut self, ticket: Ticket, given: &Given, turn: u64) {
-        self.open.push_back(Open {
-            ticket: Some(ticket),
-            is_read: given.is_read && !given.rides,
-            turn,
-            mapped: given.mapped,
-            watch: match &given.ask {
-                Ask::Watch(request) => Some(request.clone()),
-                _ => None,
-            },
-            reply: None,
-        });
-    }
-
-    /// The request was answered without being given in.
-    pub fn served(&mut self, reply: Bytes) {
-        self.open.push_back(Open {
-            ticket: None,
-            is_read: true,
-            turn: 0,
-            mapped: false,
-            watch: None,
-            reply: Some(reply),
-        });
-    }
-
-    /// The answer to a ticket.
-    pub fn answered(&mut self, ticket: Ticket, encoded: Bytes) {
-        let open = self.open.iter_mut().find(|open| open.ticket == Some(ticket));
-        let open = open.expect("tickets of a connection are open until answered");
-        // Versions come raw and may begin with a dash too, but not end like a line: their last byte is zero.
-        let is_error = encoded.starts_with(b"-") && encoded.ends_with(b"\r\n");
-        match open.watch.take() {
-            Some(request) if !is_error => {
-                self.watched.push((request, encoded));
-                open.reply = Some(Bytes::from_static(b"+OK\r\n"));
+    /// Executes what the session admits now.
+    pub fn go_on(&mut self, host: &mut ProcessHost<'_>, tools: &mut Tools) {
+        while !self.input.is_empty() && !self.session.closing && self.session.may_go_on(host) {
+            let consumed = self.session.receive(host, &mut tools.window, &self.input);
+            self.input.drain(..consumed);
+            if !self.session.is_stalled() {
+                // What is left is incomplete.
+                return;
             }
-            _ => open.reply = Some(encoded),
         }
     }
 
-    /// The next answer whose turn it is.
-    pub fn next_reply(&mut self) -> Option<Bytes> {
-        self.open.front()?.reply.as_ref()?;
-        self.open.pop_front()?.reply
+    /// Bytes that may be sent now.
+    pub fn take_output(&mut self, pool: &mut BufferPool) -> Option<Bytes> {
+        let mut bytes = Vec::new();
+        while !self.session.replies.sendable().is_empty() {
+            let sendable = self.session.replies.sendable();
+            let count = sendable.len();
+            bytes.extend_from_slice(sendable);
+            self.session.replies.consume(count, pool);
+        }
+        (!bytes.is_empty()).then(|| Bytes::from(bytes))
     }
 }
 
-impl Given {
-    /// Tries the fast path. Only for reads that have nothing before them.
-    pub fn serve_fast(&mut self, replica: &Replica, now: Now) -> bool {
-        if !self.is_read || !self.alone {
-            return false;
-        }
-        let Ask::Command(request) = &self.ask else {
-            return false;
-        };
-        let served = replica.read(now, &parsed(request), self.level, self.resp3, &mut self.reply);
-        served == Served::Done
+/// What all sessions of a process share.
+#[derive(Debug, Default)]
+pub struct Tools {
+    /// Requests decoded ahead.
+    pub window: repligo_session::window::Window,
+}
+
+/// A process while one of its sessions runs.
+pub struct ProcessHost<'a> {
+    /// Its replica.
+    pub replica: &'a mut Replica,
+    /// What came of its steps.
+    pub outputs: &'a mut Outputs,
+    /// Buffers.
+    pub pool: &'a mut BufferPool,
+    /// Keys with an origin.
+    pub origin: &'a OriginMap,
+    /// When everything of this turn had been read.
+    pub now: Now,
+    /// Number of the turn.
+    pub turn: u64,
+    /// Requests submitted, which the process has to expect answers to.
+    pub submitted: Vec<Ticket>,
+}
+
+impl Host for ProcessHost<'_> {
+    fn now(&self) -> Now {
+        self.now
     }
 
-    /// What the fast path answered.
-    pub fn fast_reply(&mut self) -> Bytes {
-        Bytes::from(std::mem::take(&mut self.reply))
+    fn pool(&mut self) -> &mut BufferPool {
+        self.pool
     }
 
-    /// Calls `give` with the request's body.
-    pub fn with_body(&self, give: impl FnOnce(Body<'_>)) {
-        match &self.ask {
-            Ask::Command(request) => give(Body::Command(&parsed(request))),
-            Ask::Watch(request) => give(Body::Command(&parsed(request))),
-            Ask::Transaction(requests) => {
-                let mut buffer = TransactionBuffer::default();
-                for (request, versions) in &self.watched {
-                    let keys = request.view();
-                    for (index, version) in versions.chunks_exact(8).enumerate() {
-                        let version = version.try_into().map(u64::from_le_bytes);
-                        buffer.watch(Watched {
-                            db: 0,
-                            key: keys.get(index + 1),
-                            version: version.expect("eight bytes each"),
-                        });
-                    }
-                }
-                for request in requests {
-                    buffer.push(&parsed(request));
-                }
-                give(Body::Transaction {
-                    transaction: &buffer.transaction(),
-                    locals: &[],
-                });
-            }
-            Ask::ReadOnly => unreachable!("answered by the session"),
-        }
+    fn output_bytes_max(&self) -> usize {
+        usize::MAX
+    }
+
+    fn refusal(&self) -> Option<&str> {
+        None
+    }
+
+    fn origin(&self) -> &OriginMap {
+        self.origin
+    }
+
+    fn keyspace(&self) -> Option<&Keyspace> {
+        None
+    }
+
+    fn users(&self) -> &Users {
+        self.replica.users()
+    }
+
+    fn hash(&self, _password: &[u8]) -> PasswordHash {
+        unreachable!("no client of the simulation sends a password");
+    }
+
+    fn turn(&self) -> u64 {
+        self.turn
+    }
+
+    fn refuses_growth(&self) -> bool {
+        self.replica.refuses_growth()
+    }
+
+    fn admits(&mut self, slot: u32, demand: Demand) -> bool {
+        self.replica.admits(slot, demand)
+    }
+
+    fn read(&self, command: &Command<'_>, level: ReadLevel, resp3: bool, out: &mut Vec<u8>) -> Served {
+        self.replica.read(self.now, command, level, resp3, out)
+    }
+
+    fn submit(&mut self, request: Request<'_>) {
+        self.submitted.push(request.ticket);
+        self.replica.step(self.now, Input::Request(request), self.outputs);
+        self.replica.invariants();
+    }
+
+    fn is_used_up(&self) -> bool {
+        false
+    }
+
+    fn wait_for_turn(&mut self, _slot: u32, _is_served: bool) {
+        unreachable!("a turn has time for everything");
+    }
+
+    fn local(&mut self, session: &mut Session, call: Call<'_>, out: &mut Vec<u8>) -> Flow {
+        let text = format!("ERR a simulated node does not answer {}", call.spec.name);
+        session.reply(out).error(&text);
+        Flow::Done
     }
 }
+
+impl Telemetry for ProcessHost<'_> {}

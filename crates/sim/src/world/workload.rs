@@ -14,6 +14,7 @@ use super::handover::Handovers;
 use super::keys::{Class, classes, name};
 use super::lasting::{Lasting, Look};
 use super::outcome::{outcome, single};
+use super::pipelines::OwnStep;
 use super::plan::Plan;
 use super::queue::Micros;
 use super::session::Ask;
@@ -23,8 +24,6 @@ use crate::random::Random;
 
 /// Operations on a key that a search judges, before clients move to the next one.
 const SEARCHED_OPERATIONS: u32 = 120;
-/// Keys between the two of a pair, at most: several slices of the core as it is built for simulations.
-const FILLERS_MAX: u64 = 30;
 
 /// What a client makes of the answer that comes next on its connection.
 #[derive(Clone, Debug)]
@@ -35,6 +34,10 @@ pub enum Expected {
     Lasting(Look),
     /// The outcome of an operation of the history.
     Operation(usize),
+    /// ECHO: exactly this.
+    Echo(String),
+    /// Something about a key that only this client uses.
+    Own(OwnStep),
     /// WATCH before a compare-and-set.
     Watch,
     /// GET after WATCH.
@@ -117,12 +120,16 @@ impl Workload {
         self.thought.drain(..)
     }
 
-    fn token(&mut self) -> Token {
+    pub(super) fn token(&mut self) -> Token {
         self.next_token += 1;
         self.next_token
     }
 
-    fn record(&mut self, client: u32, key: u32, action: Action, now: Micros) -> usize {
+    pub(super) fn is_in_use(&self, class: Class) -> bool {
+        self.classes.contains(&class)
+    }
+
+    pub(super) fn record(&mut self, client: u32, key: u32, action: Action, now: Micros) -> usize {
         self.history.push(Operation {
             client,
             key,
@@ -135,7 +142,7 @@ impl Workload {
     }
 
     /// The next key of a class: a few at the same time, moving on when they have been used enough.
-    fn choose_key(&mut self, class: Class, random: &mut Random) -> u32 {
+    pub(super) fn choose_key(&mut self, class: Class, random: &mut Random) -> u32 {
         let used = self.used.entry(class).or_default();
         *used += 1;
         let (width, lifetime) = match class {
@@ -192,6 +199,12 @@ impl Workload {
         if random.chance(10) {
             return self.use_crowd(random);
         }
+        if random.chance(60) && self.use_pipeline(client, random, now) {
+            return;
+        }
+        if !self.limited && random.chance(30) {
+            return self.use_own();
+        }
         for _ in 0..random.between(1, self.pipeline_max) {
             let mut class = *random.pick(&self.classes);
             if class == Class::Handover {
@@ -221,16 +234,16 @@ impl Workload {
         }
     }
 
-    fn ask(&mut self, request: OwnedRequest, expected: Expected) {
+    pub(super) fn ask(&mut self, request: OwnedRequest, expected: Expected) {
         self.thought.push((Ask::Command(request), expected));
     }
 
-    fn read(&mut self, client: u32, key: u32, now: Micros) {
+    pub(super) fn read(&mut self, client: u32, key: u32, now: Micros) {
         let operation = self.record(client, key, Action::Read, now);
         self.ask(request(&["GET", &name(key, "")]), Expected::Operation(operation));
     }
 
-    fn value(token: Token, mapped: bool, random: &mut Random) -> String {
+    pub(super) fn value(token: Token, mapped: bool, random: &mut Random) -> String {
         if mapped && random.chance(100) {
             return format!("{token}!");
         }
@@ -238,7 +251,7 @@ impl Workload {
         format!("{token}{}", "x".repeat(padding))
     }
 
-    fn use_register(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
+    pub(super) fn use_register(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
         if random.chance(500) {
             return self.read(client, key, now);
         }
@@ -316,7 +329,7 @@ impl Workload {
             .push((Ask::Transaction(vec![set]), Expected::Operation(operation)));
     }
 
-    fn use_counter(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
+    pub(super) fn use_counter(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
         if random.chance(300) {
             return self.read(client, key, now);
         }
@@ -324,7 +337,7 @@ impl Workload {
         self.ask(request(&["INCR", &name(key, "")]), Expected::Operation(operation));
     }
 
-    fn use_log(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
+    pub(super) fn use_log(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
         if random.chance(300) {
             return self.read(client, key, now);
         }
@@ -361,41 +374,6 @@ impl Workload {
         }
     }
 
-    fn use_pair(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
-        // Fillers between the two make the command take several turns.
-        let width = if random.chance(300) {
-            random.between(1, FILLERS_MAX)
-        } else {
-            0
-        };
-        let fillers = (0..width).map(|number| name(key, &format!("f{number}")));
-        let keys: Vec<String> = [name(key, "x")]
-            .into_iter()
-            .chain(fillers)
-            .chain([name(key, "y")])
-            .collect();
-        if random.chance(500) {
-            let words: Vec<&str> = ["MGET"]
-                .into_iter()
-                .chain(keys.iter().map(String::as_str))
-                .collect();
-            let operation = self.record(client, key, Action::Read, now);
-            return self.ask(request(&words), Expected::Operation(operation));
-        }
-        let token = self.token();
-        let operation = self.record(client, key, Action::Write(token), now);
-        let value = Self::value(token, false, random);
-        if random.chance(500) {
-            let pairs = keys.iter().flat_map(|key| [key.as_str(), value.as_str()]);
-            let words: Vec<&str> = ["MSET"].into_iter().chain(pairs).collect();
-            self.ask(request(&words), Expected::Operation(operation));
-        } else {
-            let block = keys.iter().map(|key| request(&["SET", key, &value])).collect();
-            self.thought
-                .push((Ask::Transaction(block), Expected::Operation(operation)));
-        }
-    }
-
     /// Reads of every key that was ever used.
     pub fn read_everything(&mut self, client: u32, now: Micros) -> VecDeque<(Ask, Expected)> {
         let mut keys: Vec<u32> = self.history.iter().map(|operation| operation.key).collect();
@@ -428,6 +406,9 @@ impl Workload {
         match expected {
             Expected::Accepted | Expected::Watch => Ok(error.is_some()),
             Expected::Lasting(look) => self.lasting.judge(*look, value, now),
+            Expected::Own(_) => unreachable!("judged by the client"),
+            Expected::Echo(text) if value.as_bytes() == Some(text.as_bytes()) => Ok(false),
+            Expected::Echo(text) => Err(format!("{value:?} is no answer to ECHO {text}")),
             Expected::Operation(index) => self.conclude(*index, value, now),
             Expected::WatchedRead { operation, key } => {
                 let refused = self.conclude(*operation, value, now)?;
@@ -455,7 +436,7 @@ impl Workload {
     /// When the request was made whose answer is expected.
     pub fn asked_at(&self, expected: &Expected) -> Micros {
         match expected {
-            Expected::Accepted | Expected::Watch => 0,
+            Expected::Accepted | Expected::Watch | Expected::Echo(_) | Expected::Own(_) => 0,
             Expected::Lasting(look) => look.asked_at(),
             Expected::Operation(index) => self.history[*index].invoked,
             Expected::WatchedRead { operation, .. } => self.history[*operation].invoked,

@@ -33,7 +33,8 @@ impl Process {
                 connection: id,
                 bytes,
             } => {
-                if let Some(connection) = self.connections.get_mut(&id) {
+                let slot = self.slots.get(&id).copied();
+                if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
                     connection.last_reply_at = context.reply(id, connection.last_reply_at, bytes);
                 }
             }

@@ -1,0 +1,134 @@
+//! How a process serves its clients: it hosts their sessions, as the worker of the shell does.
+
+use repligo_core::contract::Ticket;
+
+use super::super::Context;
+use super::super::session::{Connection, ProcessHost, Tools};
+use super::{Core, Effect, Process};
+use crate::check::Violation;
+
+impl Process {
+    /// Lets connections go on for whose requests there is room again.
+    pub(super) fn call_waiting(&mut self, context: &mut Context) {
+        if let Core::Running(replica) = &mut self.core {
+            for &slot in replica.call_waiting() {
+                if let Some(connection) = self.connections.get_mut(slot) {
+                    connection.session.call();
+                    self.due.push_back(slot);
+                }
+            }
+        }
+        self.settle(context);
+    }
+
+    /// Hands an answer to the connection in whose slot it was asked.
+    pub(super) fn answer(&mut self, ticket: Ticket, encoded: &[u8], context: &mut Context) {
+        match self.tickets.get_mut(&ticket) {
+            Some(1) => drop(self.tickets.remove(&ticket)),
+            Some(count) => *count -= 1,
+            None => {
+                context.fail(Violation {
+                    check: "one answer per request",
+                    subject: format!("node {} ticket {ticket}", self.me),
+                    explanation: "it was answered twice, or never asked".to_owned(),
+                });
+                return;
+            }
+        }
+        let slot = (ticket >> 32) as u32;
+        self.host(slot, |connection, host, _| {
+            connection.session.finish(host, ticket as u32, (None, encoded));
+        });
+        self.due.push_back(slot);
+    }
+
+    /// Runs the session in a slot, if there is one and a replica.
+    fn host(&mut self, slot: u32, run: impl FnOnce(&mut Connection, &mut ProcessHost<'_>, &mut Tools)) {
+        let Core::Running(replica) = &mut self.core else {
+            return;
+        };
+        let Some(mut connection) = self.connections.take(slot) else {
+            return;
+        };
+        let mut host = ProcessHost {
+            replica,
+            outputs: &mut self.outputs,
+            pool: &mut self.pool,
+            origin: &self.starter.origin,
+            now: self.now,
+            turn: self.turn,
+            submitted: Vec::new(),
+        };
+        run(&mut connection, &mut host, &mut self.tools);
+        for ticket in std::mem::take(&mut host.submitted) {
+            *self.tickets.entry(ticket).or_default() += 1;
+        }
+        self.connections.put_back(connection);
+    }
+
+    /// Goes on with all connections for which something may have changed, until nothing does.
+    pub(super) fn settle(&mut self, context: &mut Context) {
+        while let Some(slot) = self.due.pop_front() {
+            let before = self.tickets.len();
+            self.host(slot, |connection, host, tools| connection.go_on(host, tools));
+            context.steps += self.tickets.len().saturating_sub(before) as u64;
+            self.hand_out(slot);
+            self.take_outputs(context);
+        }
+    }
+
+    fn hand_out(&mut self, slot: u32) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        if let Some(bytes) = connection.take_output(&mut self.pool) {
+            self.effects.push_back(Effect::Reply {
+                connection: connection.id,
+                bytes,
+            });
+        }
+    }
+
+    pub(super) fn open(&mut self, id: (u32, u64)) -> u32 {
+        let slot = self.connections.insert(|slot, first_sequence| {
+            #[cfg_attr(
+                not(feature = "bugs"),
+                expect(unused_mut, reason = "bugs are planted into it")
+            )]
+            let mut connection = Connection::new(id, slot, first_sequence);
+            #[cfg(feature = "bugs")]
+            crate::bugs::plant_session(&mut connection.session);
+            connection
+        });
+        self.slots.insert(id, slot);
+        slot
+    }
+
+    pub(super) fn close(&mut self, id: (u32, u64)) {
+        let slot = self.slots.remove(&id);
+        let Some(connection) = slot.and_then(|slot| self.connections.take(slot)) else {
+            return;
+        };
+        if let Core::Running(replica) = &mut self.core
+            && connection.session.waits_for_room()
+        {
+            replica.forget_connection(connection.session.slot);
+        }
+        self.connections.remove(&connection);
+    }
+
+    pub(super) fn take_requests(&mut self, id: (u32, u64), sent: (bool, &[u8]), context: &mut Context) {
+        let (opens, bytes) = sent;
+        let slot = match self.slots.get(&id) {
+            Some(&slot) => slot,
+            None if opens => self.open(id),
+            // What was sent to a process that is gone.
+            None => return,
+        };
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.read(bytes);
+        }
+        self.due.push_back(slot);
+        self.settle(context);
+    }
+}
