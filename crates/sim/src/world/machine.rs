@@ -150,6 +150,9 @@ impl World {
         if !self.context.promoted.is_empty() {
             self.judge_promotions();
         }
+        for node in std::mem::take(&mut self.context.ended) {
+            self.crash(node, false);
+        }
     }
 
     fn run_process(&mut self, node: PeerId, life: u32) {

@@ -113,6 +113,8 @@ pub struct Context {
     members: Membership,
     /// Who became a voter by which entry, to be judged.
     promoted: Vec<(PeerId, u64)>,
+    /// Processes that end, since their nodes were removed.
+    ended: Vec<PeerId>,
 }
 
 /// What a process is started with.
@@ -322,6 +324,7 @@ impl World {
             slow_disk_until: vec![0; plan.machines()],
             members: Membership::of_count(plan.nodes as u64),
             promoted: Vec::new(),
+            ended: Vec::new(),
             random,
             queue: Queue::default(),
             network,

@@ -249,6 +249,9 @@ impl Process {
         let outputs = &mut self.outputs;
         for event in outputs.events.drain(..) {
             context.note_event(self.me, &event);
+            if matches!(event, Event::Removed) {
+                context.ended.push(self.me);
+            }
             if let (Event::Membership, Core::Running(replica)) = (&event, &self.core) {
                 let members = replica.membership().clone();
                 context.members_seen(&members);
