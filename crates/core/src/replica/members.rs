@@ -102,6 +102,14 @@ impl Replica {
         if !self.membership.apply(entry.index, &change) {
             return;
         }
+        // A leader that takes itself out is gone with this: the others must know the commit, or they would count by
+        // the members of before, one of whom has left for good.
+        let me = self.settings.identity.peer;
+        if !self.membership.is_voter(me) {
+            for peer in before.voters().into_iter().filter(|peer| *peer != me) {
+                self.consensus.announce_commit(peer, entry.index);
+            }
+        }
         #[cfg(feature = "bugs")]
         if self.has(Bug::OneMajorityInJoint) {
             self.membership.skip_joint();

@@ -25,6 +25,8 @@ pub enum Relief {
     Restart(Vec<PeerId>),
     /// Another sequel: these directions are blocked for a while.
     Cut(Vec<(PeerId, PeerId)>),
+    /// The process of a node that was removed ends, as its driver ends it at its next tick.
+    End(PeerId),
     /// These directions are as fast as others.
     NoLag(Vec<(PeerId, PeerId)>),
 }
@@ -327,6 +329,7 @@ impl World {
             }
             Relief::Cut(directions) if self.phase == Phase::Faults => self.block(directions),
             Relief::Restart(_) | Relief::Cut(_) => {}
+            Relief::End(node) => self.crash(node, false),
             Relief::NoLag(directions) => {
                 for (from, to) in directions {
                     self.context.network.set_lag(from, to, 0);

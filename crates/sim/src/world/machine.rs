@@ -8,9 +8,12 @@ use repligo_core::contract::{Durability, PeerId};
 use repligo_core::membership::Membership;
 use repligo_core::origin::{OriginEvent, OriginMap};
 
+use repligo_core::limits::TICK_US;
+
 use super::arrival::Arrival;
 use super::clock::Clock;
 use super::disk::Disk;
+use super::faults::Relief;
 use super::network::Frame;
 use super::plan::Plan;
 use super::process::Process;
@@ -151,7 +154,8 @@ impl World {
             self.judge_promotions();
         }
         for node in std::mem::take(&mut self.context.ended) {
-            self.crash(node, false);
+            let relief = Event::Relief(Relief::End(node));
+            self.context.queue.after(TICK_US, relief);
         }
     }
 
