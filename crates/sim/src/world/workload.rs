@@ -3,7 +3,7 @@
 //! Each class of keys is used in one way only, because each judge needs that. Values are unique tokens;
 //! keys that a search must judge are left after a while for fresh ones, so that it stays small.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use repligo_core::contract::PeerId;
 use repligo_proto::resp::{OwnedRequest, Value};
@@ -38,8 +38,8 @@ pub enum Expected {
     Echo(String),
     /// Something about a key that only this client uses.
     Own(OwnStep),
-    /// WATCH before a compare-and-set.
-    Watch,
+    /// WATCH before a compare-and-set whose read is this operation.
+    Watch(usize),
     /// GET after WATCH.
     WatchedRead {
         /// The operation that it is.
@@ -78,6 +78,8 @@ pub struct Workload {
     pub history: Vec<Operation>,
     /// Reads at level eventual.
     pub eventual: Vec<EventualRead>,
+    /// Reads whose WATCH was refused.
+    unwatched: BTreeSet<usize>,
     next_token: Token,
     /// Classes in use.
     classes: Vec<Class>,
@@ -102,6 +104,7 @@ impl Workload {
     pub fn new(plan: &Plan) -> Self {
         Self {
             history: Vec::new(),
+            unwatched: BTreeSet::new(),
             eventual: Vec::new(),
             next_token: 1,
             classes: classes(plan),
@@ -227,7 +230,7 @@ impl Workload {
             if self
                 .thought
                 .iter()
-                .any(|(_, expected)| matches!(expected, Expected::Watch))
+                .any(|(_, expected)| matches!(expected, Expected::Watch(_)))
             {
                 return;
             }
@@ -314,7 +317,7 @@ impl Workload {
             _ if !mapped => {
                 let operation = self.record(client, key, Action::Read, now);
                 self.thought
-                    .push((Ask::Watch(request(&["WATCH", &wire])), Expected::Watch));
+                    .push((Ask::Watch(request(&["WATCH", &wire])), Expected::Watch(operation)));
                 self.ask(request(&["GET", &wire]), Expected::WatchedRead { operation, key });
             }
             _ => self.read(client, key, now),
@@ -404,7 +407,13 @@ impl Workload {
     ) -> Result<bool, String> {
         let error = value.as_error();
         match expected {
-            Expected::Accepted | Expected::Watch => Ok(error.is_some()),
+            Expected::Accepted => Ok(error.is_some()),
+            Expected::Watch(operation) => {
+                if error.is_some() {
+                    self.unwatched.insert(*operation);
+                }
+                Ok(error.is_some())
+            }
             Expected::Lasting(look) => self.lasting.judge(*look, value, now),
             Expected::Own(_) => unreachable!("judged by the client"),
             Expected::Echo(text) if value.as_bytes() == Some(text.as_bytes()) => Ok(false),
@@ -412,7 +421,11 @@ impl Workload {
             Expected::Operation(index) => self.conclude(*index, value, now),
             Expected::WatchedRead { operation, key } => {
                 let refused = self.conclude(*operation, value, now)?;
-                if let Outcome::Value(seen) = self.history[*operation].outcome {
+                // Without the WATCH nothing would protect the write.
+                let is_watched = !self.unwatched.remove(operation);
+                if let Outcome::Value(seen) = self.history[*operation].outcome
+                    && is_watched
+                {
                     *watched = Some((*key, seen));
                 }
                 Ok(refused)
@@ -436,7 +449,7 @@ impl Workload {
     /// When the request was made whose answer is expected.
     pub fn asked_at(&self, expected: &Expected) -> Micros {
         match expected {
-            Expected::Accepted | Expected::Watch | Expected::Echo(_) | Expected::Own(_) => 0,
+            Expected::Accepted | Expected::Watch(_) | Expected::Echo(_) | Expected::Own(_) => 0,
             Expected::Lasting(look) => look.asked_at(),
             Expected::Operation(index) => self.history[*index].invoked,
             Expected::WatchedRead { operation, .. } => self.history[*operation].invoked,
