@@ -235,6 +235,8 @@ impl Arena {
     /// The value of a handle in use, to be changed in place.
     pub(super) fn value_mut(&mut self, handle: u32) -> &mut [u8] {
         if handle & LARGE != 0 {
+            // A snapshot may share it: the copy has no room behind the value, which counts.
+            self.change_large(handle, |entry, _| _ = Arc::make_mut(&mut entry.value));
             return Arc::make_mut(&mut self.large_mut(handle).value).as_mut_slice();
         }
         let slot = self.pages.slot_mut(handle);
