@@ -9,6 +9,7 @@ mod floors;
 mod install;
 mod instructions;
 mod lanes;
+mod processes;
 mod run;
 mod soak;
 mod steps;

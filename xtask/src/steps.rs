@@ -3,9 +3,9 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::install::{install, python};
+use crate::install::install;
 use crate::run::{Counts, Failure, Outcome, root, run, run_counted};
-use crate::{audit, instructions, soak, tidy};
+use crate::{audit, instructions, processes, soak, tidy};
 
 /// Seeds that every run of the tests simulates.
 const SEEDS: u64 = 2000;
@@ -51,7 +51,7 @@ const STEPS: [Step; 9] = [
     ("instructions", instructions::check),
     ("simulate", simulate),
     ("bugs", planted_bugs),
-    ("processes", processes),
+    ("processes", processes::test),
     ("soak", soak_canary),
 ];
 
@@ -216,13 +216,6 @@ fn planted_bugs(counts: &mut Counts) -> Outcome {
 
 fn simulator() -> Command {
     Command::new(root().join("target/release/repligo-sim"))
-}
-
-fn processes(counts: &mut Counts) -> Outcome {
-    let mut command = Command::new(python());
-    command.args(["-m", "pytest", "-q", "-rs", "--durations=15", "tests"]);
-    command.env("REPLIGO_BINARY", root().join("target/release/repligo"));
-    count(counts, &mut command)
 }
 
 fn soak_canary(counts: &mut Counts) -> Outcome {

@@ -1,0 +1,78 @@
+//! Tests of real processes, in pytest. Most of their time is waiting: for elections, deadlines, restarts. Areas
+//! that judge what is right run beside each other in two lanes; areas that judge how long something takes, or
+//! how much memory it needs, run alone afterwards.
+//!
+//! An area is a folder of `tests/` with tests in it. One that no lane names runs alone, so that none is forgotten.
+
+use std::process::Command;
+
+use crate::install::python;
+use crate::run::{Counts, Failure, Outcome, root, run_counted};
+
+/// Areas that run beside each other, in two lanes of about the same length. What uses the ports that documents
+/// name is in one lane.
+const LANES: [&[&str]; 2] = [
+    &["documents", "distribution", "demo", "transfer"],
+    &[
+        "differential",
+        "clients",
+        "security",
+        "membership",
+        "feed",
+        "origin",
+    ],
+];
+
+/// The two lanes, then the rest.
+pub fn test(counts: &mut Counts) -> Outcome {
+    let rest = rest()?;
+    let outcomes = std::thread::scope(|scope| {
+        let lanes = LANES.map(|areas| scope.spawn(move || run_counted(&mut pytest(areas))));
+        lanes.map(|lane| lane.join().expect("a lane only runs a program"))
+    });
+    let alone: Vec<&str> = rest.iter().map(String::as_str).collect();
+    let (counted, outcome) = run_counted(&mut pytest(&alone));
+    counts.add(counted);
+    for (counted, _) in &outcomes {
+        counts.add(*counted);
+    }
+    for (_, outcome) in outcomes {
+        outcome?;
+    }
+    outcome
+}
+
+/// Areas that no lane names. Fails if a lane names one that does not exist.
+fn rest() -> Outcome<Vec<String>> {
+    let unreadable = |error: std::io::Error| Failure::new(format!("tests/ cannot be read: {error}"));
+    let mut areas = Vec::new();
+    for folder in std::fs::read_dir(root().join("tests")).map_err(unreadable)? {
+        let folder = folder.map_err(unreadable)?;
+        let Ok(files) = std::fs::read_dir(folder.path()) else {
+            continue;
+        };
+        let has_tests = files.flatten().any(|file| {
+            let name = file.file_name();
+            name.to_string_lossy().starts_with("test_")
+        });
+        if has_tests {
+            areas.push(folder.file_name().to_string_lossy().into_owned());
+        }
+    }
+    areas.sort();
+    for area in LANES.iter().copied().flatten() {
+        if !areas.iter().any(|known| known == area) {
+            return Err(Failure::new(format!("no area tests/{area}, which a lane names")));
+        }
+    }
+    areas.retain(|area| !LANES.iter().any(|lane| lane.contains(&area.as_str())));
+    Ok(areas)
+}
+
+fn pytest(areas: &[&str]) -> Command {
+    let mut command = Command::new(python());
+    command.args(["-m", "pytest", "-q", "-rs", "--durations=15"]);
+    command.args(areas.iter().map(|area| format!("tests/{area}")));
+    command.env("REPLIGO_BINARY", root().join("target/release/repligo"));
+    command
+}
