@@ -253,11 +253,11 @@ impl Consensus {
             planted: None,
         };
         if membership.decides_alone(me) {
-            // Nobody else can be the leader: do not make a lone node wait for its own timeout.
+            // Nobody else can be the leader: do not make a single voter wait for its own timeout.
             consensus
                 .node
                 .campaign()
-                .expect("a lone voter may always campaign");
+                .expect("a single voter may always campaign");
         }
         consensus
     }

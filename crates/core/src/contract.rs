@@ -349,7 +349,7 @@ pub struct Outputs {
     pub origin: Vec<crate::origin::OriginRequest>,
     /// For the operator.
     pub events: Vec<Event>,
-    /// Set by each turn: ops wait for company, and the next turn is due at this time, in microseconds of
+    /// Set by each turn: ops wait out the batching delay, and the next turn is due at this time, in microseconds of
     /// [`crate::time::Now::mono_us`], should none come before. A driver without so fine a clock gives it with the
     /// next tick.
     pub turn_at_us: Option<u64>,

@@ -10,13 +10,13 @@ pub enum EvictionPolicy {
     /// Nothing but copies of origin rows goes; what would add memory is refused.
     #[default]
     NoEviction,
-    /// Any key, by chance.
+    /// Any key, at random.
     AllKeysRandom,
     /// The key that was used least recently, by samples.
     AllKeysLru,
     /// The key that is used least often, by samples.
     AllKeysLfu,
-    /// A key with a deadline, by chance.
+    /// A key with a deadline, at random.
     VolatileRandom,
     /// Of the keys with a deadline the one that was used least recently, by samples.
     VolatileLru,
@@ -51,7 +51,7 @@ impl EvictionPolicy {
         ("noeviction", Self::NoEviction),
     ];
 
-    /// The policy of this name, in any letters.
+    /// The policy of this name, case-insensitive.
     pub fn named(name: &str) -> Option<Self> {
         let known = Self::ALL
             .iter()
@@ -92,7 +92,7 @@ impl EvictionPolicy {
 pub struct MemoryLimit {
     /// Bytes; 0: no limit.
     pub bytes_max: u64,
-    /// What goes when they are used up.
+    /// Which keys are evicted when they are used up.
     pub policy: EvictionPolicy,
 }
 

@@ -163,7 +163,7 @@ impl Forming {
         self.peers.remove(&peer);
     }
 
-    /// A peer announced its state; also to be called with a lone node at start.
+    /// A peer announced its state; also to be called at the start of a single node.
     pub fn announced(&mut self, from: PeerId, state: FormingState) -> FormingOutput {
         if from != self.me {
             self.peers.insert(from, state);

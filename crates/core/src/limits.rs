@@ -36,7 +36,7 @@ pub const FORWARDED_BYTES_MAX: usize = HELD_BYTES_MAX + RESERVED_BYTES_MAX + REP
 /// Bytes of ops in one entry; a turn that gathers more is cut into several entries.
 pub const ENTRY_BYTES_MAX: usize = 4 << 20;
 /// Bytes of one op in a cluster; a larger request is refused before anything is proposed. It has to reach
-/// every follower, in one frame, well within an election timeout on a link of 1 Gbit/s. A lone voter sends
+/// every follower, in one frame, well within an election timeout on a link of 1 Gbit/s. A single voter sends
 /// nothing to anybody and takes all that the protocol allows.
 pub const REPLICATED_OP_BYTES_MAX: usize = 32 << 20;
 /// Bytes of entries per append message.
@@ -45,14 +45,14 @@ pub const APPEND_BYTES_MAX: u64 = 1 << 20;
 pub const INFLIGHT_APPENDS_MAX: usize = 256;
 /// Bytes proposed by this leader and not yet committed; above it proposals wait in the node.
 pub const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
-/// The gap between two entries of few ops, in microseconds per op of the first: what an entry costs beside
+/// The batching delay between two entries of few ops, in microseconds per op of the first: what an entry costs beside
 /// its ops, spread over them.
-pub const GAP_PER_OP_US: u64 = 20;
-/// The longest such gap, in microseconds; so long an op may wait for company.
-pub const GAP_US_MAX: u64 = 500;
-/// After an entry with fewer ops there is no gap: nobody would come.
-pub const CROWD_OPS_MIN: u64 = 4;
-/// So many ops leave at once, whatever the gap.
+pub const BATCHING_DELAY_PER_OP_US: u64 = 20;
+/// The longest batching delay, in microseconds.
+pub const BATCHING_DELAY_US_MAX: u64 = 500;
+/// After an entry with fewer ops there is no batching delay: there would be nothing to batch.
+pub const BATCHING_OPS_MIN: u64 = 4;
+/// So many ops leave at once, whatever the delay.
 pub const GATHERED_OPS_MAX: u64 = 64;
 /// The same in bytes.
 pub const GATHERED_BYTES_MAX: usize = 64 << 10;
@@ -100,12 +100,12 @@ pub const DISK_LOG_BYTES_MIN: u64 = 32 << 20;
 /// What an entry takes on disk beside its payload, at most: headers of its records, padding, and the hard states that
 /// are written with it and for its commit (`docs/storage-format.md`).
 pub const DISK_ENTRY_BYTES: u64 = 160;
-/// Bytes of log in memory of a lone voter, which needs it for nobody.
+/// Bytes of log in memory of a single voter, which needs it for nobody.
 pub const LONE_LOG_BYTES_MAX: u64 = 1 << 20;
 /// Expired keys that one entry removes at most: about a millisecond of work. More that are due at once are
 /// absent all the same and are removed by the entries that follow; while there are any the leader makes
 /// such entries itself.
-/// Small for the simulator, so that a few keys make a crowd.
+/// Small for the simulator, so that a few keys are many.
 pub const RECLAIMED_PER_ENTRY: usize = if cfg!(feature = "bugs") { 3 } else { 512 };
 /// Keys that one turn looks at or writes at most, reads and writes each: a millisecond of work or two
 /// where nothing is in a cache. What is longer goes on in the next turn, so that heartbeats, ticks and
@@ -213,13 +213,13 @@ const _: () = {
     assert!(GATHERED_BYTES_MAX <= ENTRY_BYTES_MAX);
     // Gathering must be nothing against what decides about leaders, or against a tick, which ends it where
     // the driver has no finer clock.
-    assert!(10 * GAP_US_MAX < TICK_US);
+    assert!(10 * BATCHING_DELAY_US_MAX < TICK_US);
     // What a machine under load does is no stall, and a stall is noticed about as soon as a dead leader.
     assert!(500_000 < DISK_STALL_TICKS as u64 * TICK_US && (DISK_STALL_TICKS as usize) < ELECTION_TICKS);
     // A lost answer must not make a clock unknown; others get their chance at an election before.
     assert!(CLOCK_SAMPLE_US_MAX > 2 * CLOCK_ASK_US);
     assert!(CLOCK_PATIENCE_US > 2 * ELECTION_TICKS as u64 * TICK_US);
-    assert!(CROWD_OPS_MIN * GAP_PER_OP_US < GAP_US_MAX);
+    assert!(BATCHING_OPS_MIN * BATCHING_DELAY_PER_OP_US < BATCHING_DELAY_US_MAX);
     assert!(PROMPT_OPS_MAX < GATHERED_OPS_MAX);
     // A held request must outlive an election and the lease wait after it.
     assert!(FORWARD_HOLD_US > 2 * ELECTION_TICKS as u64 * TICK_US + LEASE_US);

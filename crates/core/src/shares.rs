@@ -223,11 +223,11 @@ mod tests {
         assert_eq!(full.room_for(demand(0, 100)), Some(Part::Reserved));
         assert_eq!(full.room_for(demand(limits::SHARE_BYTES_MIN, 1)), None);
         assert_eq!(full.room_for(demand(0, MIB)), None);
-        let crowded = Held {
+        let full = Held {
             reserved: limits::RESERVED_BYTES_MAX,
             common: 0,
         };
-        assert_eq!(crowded.room_for(demand(0, 100)), Some(Part::Common));
+        assert_eq!(full.room_for(demand(0, 100)), Some(Part::Common));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The memory limit on a lone replica: how eviction keeps up, and that refusals end.
+//! The memory limit on a single replica: how eviction keeps up, and that refusals end.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use repligo_core::replica::Replica;
 use repligo_core::shares::Demand;
 use repligo_core::time::Now;
 
-struct Lone {
+struct Single {
     now: Now,
     replica: Replica,
     outputs: Outputs,
     refused: u64,
 }
 
-impl Lone {
+impl Single {
     fn new(bytes_max: u64, policy: EvictionPolicy) -> Self {
         let now = Now {
             mono_us: 1_000_000,
@@ -40,21 +40,21 @@ impl Lone {
             origin: Arc::new(OriginMap::new(Vec::new()).expect("an empty map")),
             log_bytes_max: 64 << 20,
         };
-        let mut lone = Self {
+        let mut single = Self {
             now,
             replica: Replica::new(settings, Boot::default(), now),
             outputs: Outputs::default(),
             refused: 0,
         };
         for _ in 0..200 {
-            lone.tick();
+            single.tick();
         }
         let limit = MemoryLimit { bytes_max, policy };
-        lone.step(Input::Memory(MemoryInput {
+        single.step(Input::Memory(MemoryInput {
             limit,
             outside_bytes: 0,
         }));
-        lone
+        single
     }
 
     fn step(&mut self, input: Input<'_>) {
@@ -121,11 +121,11 @@ fn eviction_keeps_up_and_memory_is_used() {
     ] {
         for per_turn in [1, 50, 500] {
             let bytes_max = 2 << 20;
-            let mut lone = Lone::new(bytes_max, policy);
-            lone.fill(0..40_000, per_turn, |_| 100);
-            let memory = lone.replica.memory();
-            let keys = lone.replica.keyspace().summary(0).keys;
-            assert_eq!(lone.refused, 0, "{policy:?} {per_turn} {memory:?} {keys}");
+            let mut single = Single::new(bytes_max, policy);
+            single.fill(0..40_000, per_turn, |_| 100);
+            let memory = single.replica.memory();
+            let keys = single.replica.keyspace().summary(0).keys;
+            assert_eq!(single.refused, 0, "{policy:?} {per_turn} {memory:?} {keys}");
             assert_eq!(keys + memory.evicted_keys, 40_000);
             assert!(memory.used_bytes <= bytes_max + bytes_max / 32, "{memory:?}");
             assert!(
@@ -139,25 +139,25 @@ fn eviction_keeps_up_and_memory_is_used() {
 #[test]
 fn memory_moves_on_when_sizes_change() {
     let bytes_max = 4 << 20;
-    let mut lone = Lone::new(bytes_max, EvictionPolicy::AllKeysLru);
+    let mut single = Single::new(bytes_max, EvictionPolicy::AllKeysLru);
     let mut next = 0;
     for value_bytes in [30, 3_000, 200, 20_000, 60] {
         let count = 12 * (bytes_max as u32 / (value_bytes + 60)) / 4;
         let per_turn = (150_000 / value_bytes).clamp(1, 100) as usize;
-        lone.fill(next..next + count, per_turn, |number| {
+        single.fill(next..next + count, per_turn, |number| {
             (value_bytes + number % 7) as usize
         });
         next += count;
-        let memory = lone.replica.memory();
+        let memory = single.replica.memory();
         assert!(
             memory.used_bytes <= bytes_max + bytes_max / 16,
             "{value_bytes}: {memory:?}"
         );
-        let keys = lone.replica.keyspace().summary(0).keys;
+        let keys = single.replica.keyspace().summary(0).keys;
         assert!(
             keys * u64::from(value_bytes + 60) > bytes_max / 3,
             "{value_bytes}: {keys} are left, {memory:?}"
         );
-        assert_eq!(lone.refused, 0, "{value_bytes}: {memory:?}");
+        assert_eq!(single.refused, 0, "{value_bytes}: {memory:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What a connection may give in behind its unanswered requests, so that they take effect in the order
+//! What a connection may submit behind its unanswered requests, so that they take effect in the order
 //! in which the client sent them.
 //!
 //! The replica applies writes of a node in the order in which they were given in, and lets a read ride

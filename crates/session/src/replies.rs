@@ -349,7 +349,7 @@ impl BufferPool {
     const KEPT_BYTES_MAX: usize = 64 << 10;
     /// Buffers kept at most.
     const KEPT_COUNT_MAX: usize = 128;
-    /// A crowd of idle clients that come at once takes one each until its replies are sent, and what an allocator got
+    /// Many idle clients that come at once take one each until its replies are sent, and what an allocator got
     /// for them it rarely gives back. Those that are kept have grown to what replies need.
     const FRESH_BYTES: usize = 1 << 10;
 

@@ -205,12 +205,12 @@ mod tests {
     use crate::contract::Boot;
     use crate::driven::Driven;
 
-    /// What the library puts into the log for a change that a lone voter proposes.
+    /// What the library puts into the log for a change that a single voter proposes.
     fn logged(consensus: &mut Consensus, membership: &Membership, change: &Change) -> Bytes {
         consensus.propose_change(membership, change).expect("it leads");
         let mut driven = Driven::default();
         consensus.drive(&mut driven);
-        let entry = driven.committed.pop().expect("a lone voter commits at once");
+        let entry = driven.committed.pop().expect("a single voter commits at once");
         assert_eq!(entry.kind, 2);
         consensus.applied(entry.index);
         entry.data

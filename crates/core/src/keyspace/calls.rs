@@ -30,7 +30,7 @@ impl CallTask {
     /// The call, decoded from `source`.
     ///
     /// # Panics
-    /// If its handler is none of a long command.
+    /// If its handler is not one of a long command.
     pub fn new(call: &Call<'_>, source: &Bytes) -> Self {
         let handler = handlers::of(call.spec.id).filter(|handler| handler.weigh.is_some());
         let (count, bytes) = call.arguments.encoded();

@@ -188,7 +188,7 @@ impl Chooser {
             (std::cmp::Reverse(rank), entry.version)
         };
         if wish.policy.tracking() == Tracking::Off {
-            // By chance: an order that has nothing to do with the entries' age.
+            // At random: an order that has nothing to do with the entries' age.
             chosen.sort_by_key(|choice| mixed(choice.candidate.entry.version));
         } else {
             chosen.sort_unstable_by_key(order);

@@ -235,7 +235,7 @@ impl Keyspace {
     /// `source`, as a task.
     ///
     /// # Panics
-    /// If the command does not borrow from `source`, or is none of these.
+    /// If the command does not borrow from `source`, or is not one of these.
     pub fn begin(command: &Command<'_>, source: &Bytes) -> Task {
         let list = |keys: crate::command::Keys<'_>| List::new(source, keys.encoded());
         let keys = |db, each, keys| Kind::Keys {

@@ -20,7 +20,7 @@ impl Replica {
         if self.consensus.role() != Role::Leader {
             return;
         }
-        while let Some(entry) = self.flight.landed(commit) {
+        while let Some(entry) = self.flight.committed(commit) {
             expected += 1;
             if entry.concerns_all() {
                 self.await_commit(None, entry.index);

@@ -150,8 +150,8 @@ impl Replica {
     /// How long this replica has not heard of its leader, if that is too long for an eventual read.
     pub(super) fn too_stale_ms(&self, now: Now) -> Option<u64> {
         let age_us = now.mono_us.saturating_sub(self.leader_heard_us);
-        let lone = self.membership.is_alone();
-        (!lone && age_us > limits::STALENESS_US_MAX).then_some(age_us / 1000)
+        let is_single = self.membership.is_alone();
+        (!is_single && age_us > limits::STALENESS_US_MAX).then_some(age_us / 1000)
     }
 
     fn answer_read(

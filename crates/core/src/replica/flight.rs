@@ -1,5 +1,5 @@
-//! What a leader has proposed and does not know to be committed: how much company a write has on its way,
-//! and who waits to hear that it has arrived.
+//! Entries in flight: what a leader has proposed and does not know to be committed, how long the next one is held back
+//! to gather more ops, and who waits for the commit.
 //!
 //! Invariants: indexes grow; empty without leadership.
 
@@ -8,13 +8,13 @@ use std::collections::VecDeque;
 use crate::contract::PeerId;
 use crate::limits;
 
-/// One entry on its way.
+/// One entry in flight.
 #[derive(Debug)]
-pub struct Flying {
+pub struct InFlight {
     /// Its index.
     pub index: u64,
     /// When it was proposed, in microseconds.
-    pub left_us: u64,
+    pub proposed_us: u64,
     /// Ops in it.
     pub ops: u64,
     /// Nodes whose clients wait for it, this one left out.
@@ -23,41 +23,41 @@ pub struct Flying {
     pub system: bool,
 }
 
-impl Flying {
+impl InFlight {
     /// Whether every follower is to hear at once that it is committed.
     pub fn concerns_all(&self) -> bool {
         self.system || self.ops <= limits::PROMPT_OPS_MAX
     }
 }
 
-/// All entries on their way.
+/// All entries in flight.
 #[derive(Debug, Default)]
 pub struct Flight {
-    entries: VecDeque<Flying>,
-    /// When the last one left and how many ops it held, also when it has landed.
+    entries: VecDeque<InFlight>,
+    /// When the last one was proposed and how many ops it held, also when it is committed by now.
     last: (u64, u64),
 }
 
 impl Flight {
     /// An entry was proposed.
-    pub fn left(&mut self, entry: Flying) {
+    pub fn proposed(&mut self, entry: InFlight) {
         debug_assert!(self.entries.back().is_none_or(|last| last.index < entry.index));
-        self.last = (entry.left_us, entry.ops);
+        self.last = (entry.proposed_us, entry.ops);
         self.entries.push_back(entry);
     }
 
     /// The next entry that is committed when everything up to `index` is.
-    pub fn landed(&mut self, index: u64) -> Option<Flying> {
+    pub fn committed(&mut self, index: u64) -> Option<InFlight> {
         self.entries.pop_front_if(|entry| entry.index <= index)
     }
 
-    /// The next entry with few ops is not to leave before.
+    /// The next entry with few ops is not to be proposed before.
     pub fn next_us(&self) -> u64 {
-        let (left_us, ops) = self.last;
-        if ops < limits::CROWD_OPS_MIN {
+        let (proposed_us, ops) = self.last;
+        if ops < limits::BATCHING_OPS_MIN {
             return 0;
         }
-        left_us + limits::GAP_US_MAX.min(ops * limits::GAP_PER_OP_US)
+        proposed_us + limits::BATCHING_DELAY_US_MAX.min(ops * limits::BATCHING_DELAY_PER_OP_US)
     }
 
     /// Leadership is over: what becomes of the entries is for others to say.
@@ -72,31 +72,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_fly_from_proposal_to_commit() {
+    fn entries_are_in_flight_from_proposal_to_commit() {
         let mut flight = Flight::default();
-        let entry = |index, ops| Flying {
+        let entry = |index, ops| InFlight {
             index,
-            left_us: 1000,
+            proposed_us: 1000,
             ops,
             waiting: Vec::new(),
             system: false,
         };
-        flight.left(entry(5, 3));
-        flight.left(entry(6, 4));
-        assert!(flight.landed(4).is_none());
-        assert_eq!(flight.landed(5).map(|entry| entry.ops), Some(3));
-        assert!(flight.landed(5).is_none());
+        flight.proposed(entry(5, 3));
+        flight.proposed(entry(6, 4));
+        assert!(flight.committed(4).is_none());
+        assert_eq!(flight.committed(5).map(|entry| entry.ops), Some(3));
+        assert!(flight.committed(5).is_none());
         flight.clear();
-        assert!(flight.landed(u64::MAX).is_none());
+        assert!(flight.committed(u64::MAX).is_none());
     }
 
     #[test]
-    fn the_gap_grows_with_the_crowd_up_to_a_limit() {
+    fn the_batching_delay_grows_with_the_load_up_to_a_limit() {
         let mut flight = Flight::default();
         let mut next_after = |ops| {
-            flight.left(Flying {
+            flight.proposed(InFlight {
                 index: ops,
-                left_us: 1000,
+                proposed_us: 1000,
                 ops,
                 waiting: Vec::new(),
                 system: false,
@@ -104,11 +104,11 @@ mod tests {
             flight.next_us()
         };
         assert_eq!(
-            next_after(limits::CROWD_OPS_MIN - 1),
+            next_after(limits::BATCHING_OPS_MIN - 1),
             0,
-            "no company is to be expected"
+            "no other op is to be expected"
         );
-        assert_eq!(next_after(10), 1000 + 10 * limits::GAP_PER_OP_US);
-        assert_eq!(next_after(1_000_000), 1000 + limits::GAP_US_MAX);
+        assert_eq!(next_after(10), 1000 + 10 * limits::BATCHING_DELAY_PER_OP_US);
+        assert_eq!(next_after(1_000_000), 1000 + limits::BATCHING_DELAY_US_MAX);
     }
 }

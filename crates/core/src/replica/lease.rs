@@ -24,8 +24,8 @@ struct Round {
 /// Lease, rounds and the new leader's wait.
 #[derive(Debug)]
 pub struct Lease {
-    /// A lone voter needs no lease: nobody else can lead.
-    lone: bool,
+    /// A single voter needs no lease: nobody else can lead.
+    single_voter: bool,
     term: u64,
     leading: bool,
     serving: bool,
@@ -42,9 +42,9 @@ const ROUNDS_MAX: usize = 1024;
 
 impl Lease {
     /// No lease, no leadership.
-    pub fn new(lone: bool) -> Self {
+    pub fn new(single_voter: bool) -> Self {
         Self {
-            lone,
+            single_voter,
             term: 0,
             leading: false,
             serving: false,
@@ -57,8 +57,8 @@ impl Lease {
     }
 
     /// Whether this replica decides alone from now on.
-    pub fn set_lone(&mut self, lone: bool) {
-        self.lone = lone;
+    pub fn set_single_voter(&mut self, single_voter: bool) {
+        self.single_voter = single_voter;
     }
 
     /// This replica was elected in `term`.
@@ -70,7 +70,8 @@ impl Lease {
         self.released = false;
         self.valid_until_us = 0;
         self.rounds.clear();
-        self.hold_until_us = (!self.lone).then_some(now_us + limits::LEASE_US + limits::LEASE_DRIFT_US);
+        self.hold_until_us =
+            (!self.single_voter).then_some(now_us + limits::LEASE_US + limits::LEASE_DRIFT_US);
     }
 
     /// This replica no longer leads.
@@ -118,13 +119,13 @@ impl Lease {
     /// True when a linearizable read may be served from the applied state, judged by a clock sample that
     /// was taken after the read's bytes had arrived.
     pub fn valid(&self, now_us: u64) -> bool {
-        self.serving && !self.released && (self.lone || now_us < self.valid_until_us)
+        self.serving && !self.released && (self.single_voter || now_us < self.valid_until_us)
     }
 
     /// Time for the next periodic round.
     pub fn round_due(&self, now_us: u64) -> bool {
         let period_us = limits::HEARTBEAT_TICKS as u64 * limits::TICK_US;
-        self.leading && !self.lone && now_us >= self.last_round_us + period_us
+        self.leading && !self.single_voter && now_us >= self.last_round_us + period_us
     }
 
     /// Starts a round with a context that was never used before.

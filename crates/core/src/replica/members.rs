@@ -132,7 +132,7 @@ impl Replica {
             return;
         }
         let me = self.settings.identity.peer;
-        self.lease.set_lone(self.membership.decides_alone(me));
+        self.lease.set_single_voter(self.membership.decides_alone(me));
         for (number, _) in self.membership.iter().filter(|(number, _)| *number != me) {
             self.peers.entry(number).or_default();
         }

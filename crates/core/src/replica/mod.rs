@@ -174,7 +174,7 @@ impl Replica {
         let volatile = settings.durability == Durability::None;
         let membership = members::at_start(&settings, &boot);
         let consensus = Consensus::new(me, &membership, &boot, volatile);
-        let lone = membership.decides_alone(me);
+        let single_voter = membership.decides_alone(me);
         let others = membership.iter().filter(|(peer, _)| *peer != me);
         let peers = others.map(|(peer, _)| (peer, Peer::default())).collect();
         let mut replica = Self {
@@ -205,7 +205,7 @@ impl Replica {
             system: VecDeque::new(),
             flight: Flight::default(),
             commit_seen: 0,
-            lease: Lease::new(lone),
+            lease: Lease::new(single_voter),
             reads: Reads::default(),
             snapshots: Snapshots::default(),
             lanes: Lanes::new(settings.origin.clone()),

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::Replica;
-use super::flight::Flying;
+use super::flight::InFlight;
 use super::inbound::Forwarded;
 use super::reads::{Question, WaitingRead};
 use crate::acl::Actor;
@@ -93,12 +93,12 @@ impl Replica {
     }
 
     /// Group commit: an entry costs its messages and its log writes whatever is in it, so when many clients
-    /// write, an entry does not follow the last one at once but after a gap that grows with the crowd.
-    /// Until when ops wait for company, or `None` if what waits is to leave now.
+    /// write, an entry does not follow the last one at once but after a batching delay that grows with the load.
+    /// Until when ops are held back, or `None` if what waits is to leave now.
     fn gathers_until(&self, now: Now) -> Option<u64> {
-        let lone = self.membership.is_alone();
+        let is_single = self.membership.is_alone();
         let until_us = self.flight.next_us();
-        if lone || !self.system.is_empty() || now.mono_us >= until_us {
+        if is_single || !self.system.is_empty() || now.mono_us >= until_us {
             return None;
         }
         let (mut ops, mut bytes) = self.outbox.waiting();
@@ -142,11 +142,11 @@ impl Replica {
         let queues = self.inbound.queues().zip(&taken.inbound);
         let served = queues.filter(|(_, count)| **count > 0);
         let waiting: Vec<PeerId> = served.map(|((node, _), _)| node).collect();
-        self.flight.left(Flying {
+        self.flight.proposed(InFlight {
             index: self.consensus.last_index(),
             ops: taken.ops,
             waiting,
-            left_us: now.mono_us,
+            proposed_us: now.mono_us,
             system: taken.system > 0,
         });
     }

@@ -19,7 +19,7 @@ impl Replica {
         self.outbox.set_actor(request.actor);
         // A driver that asks first is not refused for its clients' load; only what waits for an origin has no
         // other bound.
-        let crowded = self.reads.len() + self.waits.len() >= limits::READS_WAITING_MAX;
+        let is_full = self.reads.len() + self.waits.len() >= limits::READS_WAITING_MAX;
         let mut since = now;
         if let Some(leaderless_us) = self.leaderless_us {
             since.mono_us = hold_begins_us(now, request.demand.stood_us, leaderless_us);
@@ -28,7 +28,7 @@ impl Replica {
             }
         }
         match self.held().room_for(request.demand) {
-            Some(part) if !crowded => {
+            Some(part) if !is_full => {
                 let before = self.outbox.held().common;
                 self.take_in(since, request, part, outputs);
                 if part == Part::Reserved {

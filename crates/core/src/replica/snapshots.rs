@@ -343,7 +343,7 @@ impl Replica {
         }
     }
 
-    /// Forgets the oldest entries beyond the bound: what is within it is for followers that lag. A lone voter
+    /// Forgets the oldest entries beyond the bound: what is within it is for followers that lag. A single voter
     /// has none, and forgets all.
     pub(super) fn compact_log(&mut self) {
         let trigger = self.log_trigger_bytes();

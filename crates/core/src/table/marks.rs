@@ -6,7 +6,7 @@
 //! - Recency: the epoch of the last access. One passes when a 64th of the table's entries has come, so that
 //!   marks tell apart what is evicted however fast that goes, and at the end of each second, so that they
 //!   tell how long ago something was (`timeline.rs`).
-//! - Frequency, in one of the bytes: in the low half the binary logarithm of the number of accesses, counted up by chance
+//! - Frequency, in one of the bytes: in the low half the binary logarithm of the number of accesses, counted up at random
 //!   (Morris 1978), in the upper half the time from which on it will be halved. Here time is counted in
 //!   evicted entries that had been used: a frequency is halved when as many of those have gone as there
 //!   are entries, so scans, which go unused, age nothing. An entry starts at zero, or with what its ghost

@@ -1,4 +1,4 @@
-//! What the choice of victims asks of a table: entries by chance or by deadline, how they were used,
+//! What the choice of victims asks of a table: entries at random or by deadline, how they were used,
 //! and what of the memory is free.
 
 use super::hash::split_mix;
@@ -34,7 +34,7 @@ impl Table {
         }
     }
 
-    /// A few entries that have a deadline, by chance; none if there are none.
+    /// A few entries that have a deadline, at random; none if there are none.
     pub fn sample_volatile<'a>(&'a self, seed: u64, on_candidate: &mut dyn FnMut(Candidate<'a>)) {
         for &handle in self.deadlines.sample(split_mix(&mut { seed })) {
             on_candidate(self.candidate(handle));

@@ -1,4 +1,4 @@
-//! Messages' contents by chance: numbers near and far from what is plausible, and ops of every kind.
+//! Messages' contents at random: numbers near and far from what is plausible, and ops of every kind.
 
 use std::borrow::Cow;
 

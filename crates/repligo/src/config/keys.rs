@@ -287,7 +287,7 @@ pub static KEYS: &[Key] = &[
                 "volatile-ttl",
             ]),
             "POLICY",
-            "What goes at maxmemory: noeviction refuses writes, allkeys-lfu suits a cache",
+            "What is evicted at maxmemory: noeviction refuses writes, allkeys-lfu suits a cache",
         ),
         "noeviction",
     ),

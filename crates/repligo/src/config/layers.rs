@@ -223,7 +223,7 @@ impl Environment {
             None => "`repligo config show` lists all keys".to_string(),
         };
         self.warnings.push(format!(
-            "the environment variable {name} is none of ours and is ignored; {remedy}"
+            "the environment variable {name} is not one of ours and is ignored; {remedy}"
         ));
     }
 }

@@ -78,7 +78,7 @@ pub struct NodeSettings {
     pub durability: Durability,
     /// All nodes, sorted by name; empty for a single node.
     pub members: Vec<Member>,
-    /// What data and buffers may use, and what goes then.
+    /// What data and buffers may use, and what is evicted then.
     pub memory: MemoryLimit,
     /// Client connections at most.
     pub maxclients: usize,

@@ -204,7 +204,7 @@ impl Settler<'_> {
             );
             self.problem(
                 *line,
-                format!("{key} = \"{text}\" is none of {}", words.join(", ")),
+                format!("{key} = \"{text}\" is not one of {}", words.join(", ")),
                 remedy,
             );
         }

@@ -150,7 +150,7 @@ fn parse_choice(text: &str, words: &[&str]) -> Result<Value, BadValue> {
         return Ok(Value::Text(text.to_string()));
     }
     Err(BadValue::new(
-        format!("`{text}` is none of {}", words.join(", ")),
+        format!("`{text}` is not one of {}", words.join(", ")),
         super::suggest::remedy(text, words.iter().copied(), "write one of these words"),
     ))
 }

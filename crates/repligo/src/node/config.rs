@@ -89,7 +89,7 @@ pub struct NodeConfig {
     pub peer_source: Option<PeerSource>,
     /// True if a cluster may do without, with plain peer links.
     pub insecure_peers: bool,
-    /// What data and buffers may use, and what goes then; CONFIG SET changes it.
+    /// What data and buffers may use, and what is evicted then; CONFIG SET changes it.
     pub memory: MemoryLimit,
     /// Most client connections at once.
     pub maxclients: usize,

@@ -16,7 +16,7 @@ use crate::telemetry::{Facts, Shared, for_all_commands};
 use crate::worker::Worker;
 use crate::worker::gather::Gathering;
 
-/// A worker with a lone replica that serves, and no runtime around it.
+/// A worker with a single replica that serves, and no runtime around it.
 struct Bench {
     worker: Worker,
     gathering: Gathering,
@@ -52,7 +52,7 @@ impl Bench {
                 return bench;
             }
         }
-        panic!("a lone node serves at once");
+        panic!("a single node serves at once");
     }
 
     fn forming(config: NodeConfig) -> Self {

@@ -45,7 +45,7 @@ impl Tracking {
         }
         let tracked = self.requests.remove(&ticket);
         if self.requests.is_empty() && self.requests.capacity() > KEPT_COUNT {
-            // A crowd that waited at once must not cost memory for ever.
+            // Many that waited at once must not cost memory for ever.
             self.requests = HashMap::new();
         }
         tracked

@@ -59,7 +59,7 @@ impl NodeVerifier {
     /// The node that a certificate names.
     ///
     /// # Errors
-    /// It is none of this cluster, or not valid now.
+    /// It is not one of this cluster, or not valid now.
     pub fn judge(
         &self,
         certificate: &CertificateDer<'_>,

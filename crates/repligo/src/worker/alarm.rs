@@ -1,6 +1,6 @@
 //! A timer that is finer than the runtime's, which counts milliseconds.
 //!
-//! It rings for the turn at which ops stop waiting for company, a fraction of a millisecond ahead, and for
+//! It rings for the turn at which the batching delay of ops is over, a fraction of a millisecond ahead, and for
 //! the ticks: any timer of the runtime's costs every wait for sockets two looks at the clock.
 
 use std::cell::Cell;

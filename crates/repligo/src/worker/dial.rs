@@ -35,7 +35,7 @@ const BACKOFF_MOST: Duration = Duration::from_millis(500);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(2);
 /// Between two lines about connections that made way for others.
-const CROWD_TOLD_EVERY: Duration = Duration::from_secs(5);
+const FULL_TOLD_EVERY: Duration = Duration::from_secs(5);
 
 impl Host for Thread {
     fn keys(&self) -> Option<Arc<KeyStore>> {
@@ -85,7 +85,7 @@ pub async fn accept_peers(thread: Rc<Thread>, listener: TcpListener) {
                 tokio::time::sleep(BACKOFF_MOST).await;
             }
         }
-        if told.is_none_or(|at| at.elapsed() >= CROWD_TOLD_EVERY) {
+        if told.is_none_or(|at| at.elapsed() >= FULL_TOLD_EVERY) {
             let dropped = half_open.take_dropped();
             if dropped > 0 {
                 told = Some(Instant::now());

@@ -334,7 +334,7 @@ impl World {
         }
     }
 
-    /// The connection of a client chosen by chance, if it has one.
+    /// The connection of a client chosen at random, if it has one.
     pub(super) fn some_connection(&mut self) -> Option<(u32, u64)> {
         let count = self.clients.len() as u64;
         let client = &self.clients[self.context.random.below(count) as usize];

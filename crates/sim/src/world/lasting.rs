@@ -146,8 +146,8 @@ impl Workload {
         true
     }
 
-    /// A crowd of keys that expire together, which nobody judges but the comparison of replicas.
-    pub(super) fn use_crowd(&mut self, random: &mut Random) {
+    /// Many keys that expire together, which nobody judges but the comparison of replicas.
+    pub(super) fn use_many(&mut self, random: &mut Random) {
         let lifetime = random.skewed(1, 500).to_string();
         let first = random.below(1000);
         let names: Vec<String> = (first..first + 20)

@@ -215,7 +215,7 @@ impl Process {
             Core::Forming(forming) => {
                 let state = forming.state();
                 self.announce(state);
-                // A lone node, or one that heard everything it needs, decides without another message.
+                // A single node, or one that heard everything it needs, decides without another message.
                 if let Core::Forming(forming) = &mut self.core {
                     let output = forming.announced(self.me, state);
                     self.forming_output(output, context);

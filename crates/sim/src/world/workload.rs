@@ -200,7 +200,7 @@ impl Workload {
             return;
         }
         if random.chance(10) {
-            return self.use_crowd(random);
+            return self.use_many(random);
         }
         if random.chance(60) && self.use_pipeline(client, random, now) {
             return;

@@ -44,7 +44,7 @@ enum Unit {
 ///
 /// # Errors
 /// The error that the client gets, also for a number of arguments that does not fit and for a command
-/// that is none of the keyspace.
+/// that is not one of the keyspace.
 #[inline]
 pub fn parse<'a>(spec: &'static Spec, db: u8, args: ArgSlice<'a>) -> Result<Command<'a>, CommandError> {
     if !spec.check_arity(args.len()) {

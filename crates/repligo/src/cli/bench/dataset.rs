@@ -188,7 +188,7 @@ impl Dataset {
             let (writer, version) = (stamp.0 >> VERSION_BITS, stamp.0 & ((1 << VERSION_BITS) - 1));
             format!("from byte {at} on it is not what writer {writer} wrote to this key as version {version}")
         } else {
-            "its stamp is none of ours".to_string()
+            "its stamp is not one of ours".to_string()
         };
         format!("GET {} gave {shown:?}: {why}", self.key_text(key))
     }

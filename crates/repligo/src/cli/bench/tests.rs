@@ -155,7 +155,7 @@ fn lies_are_found() {
     check(
         "GET",
         "$32\r\n~~~~~~~~89abcdef0123456789abcdef\r\n",
-        "its stamp is none of ours",
+        "its stamp is not one of ours",
     );
     check("GET", "$32\r\n0123456789abcdef0123456789abcdefXY", "not RESP");
     check("SET", ":1\r\n", "gave Integer(1)");
