@@ -14,6 +14,7 @@ mod run;
 mod soak;
 mod steps;
 mod tidy;
+mod upstream;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench [ARGUMENTS…]          the goals table against installed peers, into docs/benchmarks.md
   instructions [--record [DECISION]]  instructions per GET and SET, against tests/instruction-counts.tsv
   dist [--out DIR] [--binary FILE]  tarball, Debian package, bill of materials and checksums, into target/dist
+  upstream --suite DIR [--unit NAME…]  Redis' own test suite, unpacked in DIR, against redis-server and one node
   asan                        tests of core and codec under the address sanitizer
   install                     only install what the tests need";
 
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Some("bench") => bench::bench(rest),
         Some(bench::CONSTANT_SERVER) => bench::constant_server(rest),
         Some("dist") => dist::dist(rest),
+        Some("upstream") => upstream::command(rest),
         Some("asan") => lanes::address(),
         Some("instructions") => instructions::command(rest),
         Some("install") => install::install(),
