@@ -69,6 +69,10 @@ pub const SNAPSHOT_PIECE_BYTES_MAX: usize = 8 << 20;
 pub const PEER_HANDSHAKES_MAX: usize = 64;
 /// Connections of clients over TLS whose handshake is not over.
 pub const CLIENT_HANDSHAKES_MAX: usize = 128;
+/// Connections to admin HTTP.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// Bytes that connections may hold together which have not logged in although they have to.
+pub const STRANGERS_BYTES_MAX: usize = 8 << 20;
 /// Snapshot chunks sent to a follower and not yet acknowledged.
 pub const SNAPSHOT_CHUNKS_IN_FLIGHT: usize = 16;
 /// Reads that may wait for a confirmed index on one node.

@@ -381,6 +381,11 @@ pub fn config_set_failed(name: &[u8], why: &str) -> Vec<u8> {
     .concat()
 }
 
+/// Why CONFIG SET maxclients takes no more than so many.
+pub fn too_many_descriptors(fitting: usize) -> String {
+    format!("The operating system is not able to handle the specified number of clients, try with {fitting}")
+}
+
 /// A subcommand that the container does not have.
 pub fn unknown_subcommand(container: &str, word: &[u8]) -> Vec<u8> {
     let quoted = quoted_part(word, QUOTED_BYTES_MAX);

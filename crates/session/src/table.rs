@@ -104,6 +104,11 @@ impl<C: HasSession> Connections<C> {
         self.slots.get_mut(slot as usize)?.connection.as_deref_mut()
     }
 
+    /// The same, to look at.
+    pub fn get(&self, slot: u32) -> Option<&C> {
+        self.slots.get(slot as usize)?.connection.as_deref()
+    }
+
     /// All connections that are not taken out.
     pub fn iter(&self) -> impl Iterator<Item = &C> {
         self.slots.iter().filter_map(|slot| slot.connection.as_deref())

@@ -6,8 +6,8 @@
 pub mod metrics;
 
 mod host;
+mod serve;
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,40 +18,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use repligo_core::limits::FORWARD_HOLD_US;
 
+pub use serve::start;
+
 use crate::telemetry::report::Report;
 use crate::telemetry::{NodeStatus, Phase, Shared};
 
 /// A worker that has not ticked for this long is stalled. Its tick is 25 ms; the rest is for a busy machine.
 const STALLED_AFTER: Duration = Duration::from_secs(2);
-
-/// Serves until the process ends. A failure to start is logged; the node itself goes on.
-pub fn start(listener: TcpListener, shared: Arc<Shared>) {
-    let spawned = std::thread::Builder::new()
-        .name("admin".into())
-        .spawn(move || serve(listener, shared));
-    if let Err(error) = spawned {
-        tracing::error!(%error, "admin HTTP has no thread: health and metrics are not served");
-    }
-}
-
-fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let served = listener.set_nonblocking(true).and_then(|()| {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?
-            .block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                let mut pages = router(shared);
-                if listener.local_addr()?.ip().is_loopback() {
-                    pages = pages.layer(axum::middleware::from_fn(host::check));
-                }
-                axum::serve(listener, pages).await
-            })
-    });
-    if let Err(error) = served {
-        tracing::error!(%error, "admin HTTP stopped: health and metrics are not served");
-    }
-}
 
 /// The routes, over a node's shared state.
 pub fn router(shared: Arc<Shared>) -> Router {

@@ -118,6 +118,7 @@ fn node_config(settings: NodeSettings) -> NodeConfig {
         insecure_peers: settings.insecure_peers,
         memory: settings.memory,
         maxclients: settings.maxclients,
+        clients: settings.clients,
         output_bytes_max: settings.output_bytes_max,
         output_stall_seconds: settings.output_stall_seconds,
         proto_max_bulk_bytes: settings.proto_max_bulk_bytes,

@@ -23,6 +23,8 @@ pub enum Kind {
     Mode,
     /// Bytes with a unit, such as `2GiB`.
     Size,
+    /// The same, or a percentage.
+    SizeOrPercent,
     /// A whole number within bounds, both included.
     Count {
         /// Smallest.
@@ -302,6 +304,24 @@ pub static KEYS: &[Key] = &[
             "Client connections at most; further ones are refused with an error",
         ),
         "10000",
+    ),
+    with_default(
+        key(
+            "maxmemory-clients",
+            Kind::SizeOrPercent,
+            "SIZE",
+            "Memory of all clients, beside the data: bytes or a part of maxmemory; above it the largest are closed",
+        ),
+        "25%",
+    ),
+    with_default(
+        key(
+            "login-seconds",
+            Kind::Count { min: 0, max: 86_400 },
+            "SECONDS",
+            "A connection that has to log in and has not is closed after so long; 0: never",
+        ),
+        "30",
     ),
     with_default(
         key(

@@ -3,6 +3,7 @@
 //! The layers ([`layers`]) know where each value came from; the refusals ([`refusals`]) know which
 //! values must not stand together. Nothing here opens a socket or touches the data directory.
 
+mod clients;
 pub mod cluster;
 pub mod error;
 pub mod file;
@@ -36,6 +37,7 @@ use origin::Origins;
 use crate::tls::clients::ClientTls;
 use crate::tls::keys::PeerSource;
 
+pub use clients::{ClientLimits, ClientMemory};
 pub use unix_socket::{PATH_BYTES_MAX, UnixSocket};
 
 /// How log lines look.
@@ -82,6 +84,8 @@ pub struct NodeSettings {
     pub memory: MemoryLimit,
     /// Client connections at most.
     pub maxclients: usize,
+    /// What clients may take together.
+    pub clients: ClientLimits,
     /// Form of log lines.
     pub log_format: LogFormat,
     /// Least important level that is logged: error, warn, info, debug or trace.

@@ -13,7 +13,7 @@ use super::cluster::Member;
 use super::error::{Origin, Problem, Problems};
 use super::layers::{Layered, Setting};
 use super::value::Value;
-use super::{LogFormat, NodeSettings, origin, peers, secret, tls};
+use super::{LogFormat, NodeSettings, clients, origin, peers, secret, tls};
 use super::{PATH_BYTES_MAX, UnixSocket};
 
 /// Distance of the peer port from the RESP port where it is not given.
@@ -63,6 +63,7 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
                 .expect("it has a default, and other words are refused"),
         },
         maxclients: number(layered, "maxclients") as usize,
+        clients: clients::settle(layered),
         log_format: match text(layered, "log-format").as_deref() {
             Some("json") => LogFormat::Json,
             _ => LogFormat::Text,
@@ -100,7 +101,7 @@ pub(super) fn text(layered: &Layered, name: &str) -> Option<String> {
     }
 }
 
-fn number(layered: &Layered, name: &str) -> u64 {
+pub(super) fn number(layered: &Layered, name: &str) -> u64 {
     match layered.get(name).value {
         Some(Value::Number(number)) => number,
         _ => 0,

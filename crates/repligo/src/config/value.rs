@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use super::clients;
 use super::cluster::{self, Member};
 use super::keys::Kind;
 use super::units;
@@ -65,6 +66,7 @@ pub fn parse(kind: Kind, text: &str) -> Result<Value, BadValue> {
         Kind::Size => units::parse_size(text)
             .map(Value::Number)
             .map_err(|what| BadValue::new(what, "write it with a unit")),
+        Kind::SizeOrPercent => clients::parse(text).map(Value::Text),
         Kind::Count { min, max } => parse_count(text, min, max),
         Kind::Choice(words) => parse_choice(text, words),
         Kind::Cluster => cluster::parse(text).map(Value::Members),

@@ -1,4 +1,4 @@
-//! What is logged about peer links: anybody who reaches the port can make lines, so they are few and plain.
+//! What is logged about connections: anybody who reaches a port can make lines, so they are few and plain.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ impl LinkLog {
             .is_none_or(|begin| now.duration_since(begin) >= WINDOW);
         if is_new {
             if self.dropped > 0 {
-                tracing::warn!(dropped = self.dropped, "lines about peer links were not logged");
+                tracing::warn!(dropped = self.dropped, "lines about connections were not logged");
             }
             *self = Self {
                 window: Some(now),

@@ -9,7 +9,7 @@ use repligo_core::contract::Durability;
 use repligo_core::eviction::MemoryLimit;
 use repligo_core::origin::OriginMap;
 
-use crate::config::UnixSocket;
+use crate::config::{ClientLimits, UnixSocket};
 use crate::origin::OriginConfig;
 use crate::telemetry::Shared;
 use crate::tls::clients::ClientTls;
@@ -93,6 +93,8 @@ pub struct NodeConfig {
     pub memory: MemoryLimit,
     /// Most client connections at once.
     pub maxclients: usize,
+    /// What clients may take together.
+    pub clients: ClientLimits,
     /// Unsent reply bytes above which a client is disconnected; 0 for no limit.
     pub output_bytes_max: usize,
     /// Seconds after which a client that reads none of its replies is disconnected; 0: never.
@@ -134,6 +136,7 @@ impl Default for NodeConfig {
             insecure_peers: false,
             memory: MemoryLimit::default(),
             maxclients: 10_000,
+            clients: ClientLimits::default(),
             output_bytes_max: 256 << 20,
             output_stall_seconds: 20,
             proto_max_bulk_bytes: 512 << 20,

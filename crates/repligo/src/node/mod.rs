@@ -4,6 +4,7 @@
 //! configuration have been turned into a [`NodeConfig`]; it reads no flag, file or environment itself.
 
 mod config;
+mod descriptors;
 mod journal;
 mod keys;
 mod listeners;

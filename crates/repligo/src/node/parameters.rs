@@ -13,6 +13,7 @@ pub fn parameters(config: &NodeConfig, port: u16) -> Parameters {
         output_bytes_max: config.output_bytes_max,
         output_stall_seconds: config.output_stall_seconds,
         maxclients: config.maxclients,
+        login_seconds: config.clients.login_seconds,
         proto_max_bulk_bytes: config.proto_max_bulk_bytes,
         memory: config.memory,
     };
@@ -39,6 +40,7 @@ fn given_value(name: &str, config: &NodeConfig, port: u16) -> Option<String> {
         "dir" => config.data_dir.display().to_string(),
         "maxclients" => config.maxclients.to_string(),
         "maxmemory" => config.memory.bytes_max.to_string(),
+        "maxmemory-clients" => config.clients.memory.shown(),
         "maxmemory-policy" => config.memory.policy.name().to_owned(),
         "port" => port.to_string(),
         "proto-max-bulk-len" => config.proto_max_bulk_bytes.to_string(),

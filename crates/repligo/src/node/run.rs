@@ -19,7 +19,7 @@ use super::listeners::{Bound, Listeners};
 use super::parameters::parameters;
 use super::shutdown::Shutdown;
 use super::topology::Topology;
-use super::{NodeConfig, NodeError, Ready, keys};
+use super::{NodeConfig, NodeError, Ready, descriptors, keys};
 use crate::disk::{DirectoryLock, Disk, Forming, OpenOptions};
 use crate::net::hello::{FEATURE_LEVEL, Hello};
 use crate::net::links::Links;
@@ -33,9 +33,6 @@ use crate::worker::alarm::Alarm;
 use crate::worker::drivers::{Report, Reports};
 use crate::worker::formation::{Formation, Rejoin, Start};
 use crate::worker::{Thread, Worker, dial, join, listener};
-
-/// Open files that a node needs besides its clients'.
-const OWN_FILES: u64 = 128 + limits::PEER_HANDSHAKES_MAX as u64 + limits::CLIENT_HANDSHAKES_MAX as u64;
 
 /// What the directory gave: the disk to write to, or only its lock.
 enum Directory {
@@ -117,7 +114,7 @@ pub fn run(mut config: NodeConfig) -> Result<(), NodeError> {
     let client_keys = keys::open_for_clients(&config)?;
     let peer_keys = keys::open(&config, topology.is_cluster())?;
     let listeners = Listeners::bind(&config, topology.is_cluster())?;
-    process::raise_open_files(config.maxclients as u64 + OWN_FILES);
+    config.maxclients = descriptors::fit(config.maxclients)?;
     let shared = Arc::new(Shared::new(for_all_commands()));
     let ready = listeners.ready(&config.name);
     log_start(&config, &ready);

@@ -138,6 +138,7 @@ fn memory(local: &Local<'_>, _status: &Status, text: &mut String) {
     };
     let mut clients = 0;
     for_each_client(local, &mut |client| clients += client.memory_bytes());
+    clients += local.node.log_bytes();
     let overhead = startup + clients as u64;
     let share = if peak == 0 {
         100.0
@@ -167,7 +168,7 @@ fn memory(local: &Local<'_>, _status: &Status, text: &mut String) {
     line(text, "maxmemory_policy", policy);
     line(text, "mem_fragmentation_ratio", format_args!("{ratio:.2}"));
     line(text, "mem_fragmentation_bytes", resident as i64 - used as i64);
-    line(text, "mem_not_counted_for_evict", 0);
+    line(text, "mem_not_counted_for_evict", clients);
     line(text, "mem_clients_normal", clients);
     line(text, "mem_allocator", "libc");
     line(text, "active_defrag_running", 0);
@@ -240,7 +241,8 @@ fn stats(local: &Local<'_>, status: &Status, text: &mut String) {
     line(text, "expired_keys", metrics.expired_keys.get());
     line(text, "expired_stale_perc", "0.00");
     line(text, "evicted_keys", metrics.evicted_keys.get());
-    line(text, "evicted_clients", 0);
+    line(text, "evicted_clients", metrics.evicted_clients.get());
+    line(text, "login_timeouts", metrics.login_timeouts.get());
     line(
         text,
         "expired_reclaim_lag_p99_ms",

@@ -23,6 +23,14 @@ struct Entry {
     client_name: Vec<u8>,
 }
 
+impl Entry {
+    fn bytes(&self) -> usize {
+        let arguments = self.arguments.iter().map(Vec::capacity).sum::<usize>();
+        let places = self.arguments.capacity() * size_of::<Vec<u8>>();
+        size_of::<Self>() + arguments + places + self.client_address.capacity() + self.client_name.capacity()
+    }
+}
+
 /// Who sent a slow command and how long it took.
 #[derive(Clone, Copy, Debug)]
 pub struct Slow<'a> {
@@ -43,7 +51,10 @@ pub struct Slowlog {
     pub threshold_us: i64,
     /// Entries kept at most.
     pub entries_max: usize,
+    /// Bytes of entries kept at most; the oldest go, but for the last one.
+    pub bytes_max: usize,
     entries: VecDeque<Entry>,
+    bytes: usize,
     next_id: u64,
 }
 
@@ -53,7 +64,9 @@ impl Slowlog {
         Self {
             threshold_us,
             entries_max,
+            bytes_max: usize::MAX,
             entries: VecDeque::new(),
+            bytes: 0,
             next_id: 0,
         }
     }
@@ -66,16 +79,26 @@ impl Slowlog {
 
     /// Keeps a command; call it if [`Self::takes`] says so.
     pub fn record(&mut self, slow: Slow<'_>, arguments: Vec<Vec<u8>>) {
-        self.entries.push_front(Entry {
+        let entry = Entry {
             id: self.next_id,
             wall_seconds: slow.wall_seconds,
             microseconds: slow.microseconds,
             arguments,
             client_address: slow.client_address.to_owned(),
             client_name: slow.client_name.to_vec(),
-        });
+        };
+        self.bytes += entry.bytes();
+        self.entries.push_front(entry);
         self.next_id += 1;
-        self.entries.truncate(self.entries_max);
+        while self.entries.len() > self.entries_max || (self.bytes > self.bytes_max && self.entries.len() > 1)
+        {
+            self.bytes -= self.entries.pop_back().map_or(0, |entry| entry.bytes());
+        }
+    }
+
+    /// Memory of all entries.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Entries kept now.
@@ -90,7 +113,8 @@ impl Slowlog {
 
     /// Forgets all entries; numbers go on.
     pub fn reset(&mut self) {
-        self.entries.clear();
+        self.entries = VecDeque::new();
+        self.bytes = 0;
     }
 
     /// The newest `count` entries as SLOWLOG GET returns them; negative: all.
@@ -178,7 +202,12 @@ mod tests {
         assert_eq!(log.len(), 2);
         assert_eq!(log.entries[0].id, 2);
         assert_eq!(log.entries[0].arguments[1], b"(redacted)");
+        let each = log.bytes() / 2;
+        log.bytes_max = each + each / 2;
+        log.record(slow(11), vec![b"GET".to_vec()]);
+        assert!(log.len() == 1 && log.bytes() < each, "the oldest make room");
         log.reset();
+        assert_eq!(log.bytes(), 0);
         assert!(log.is_empty());
     }
 }

@@ -69,7 +69,7 @@ pub trait NodeView {
     /// All users as this node has them.
     fn users(&self) -> &Users;
     /// Makes a session that of somebody who has just connected.
-    fn begin_session(&self, session: &mut Session);
+    fn begin_session(&mut self, session: &mut Session);
     /// Who this node is; zeroes before forming.
     fn identity(&self) -> Identity;
     /// True while data commands are refused, because the node has not formed its cluster yet.
@@ -108,6 +108,8 @@ pub trait NodeView {
     fn errors(&self) -> &ErrorStats;
     /// CONFIG RESETSTAT.
     fn reset_statistics(&mut self);
+    /// Memory of what logs keep of requests of clients, bytes.
+    fn log_bytes(&self) -> usize;
     /// The slow log.
     fn slowlog(&mut self) -> &mut Slowlog;
     /// Parameters of CONFIG.

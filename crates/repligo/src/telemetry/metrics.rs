@@ -118,6 +118,12 @@ pub struct Metrics {
     pub clients_waiting: Counter,
     /// Clients disconnected because they did not read their replies.
     pub output_limit_disconnections: Counter,
+    /// Clients disconnected because all of them together held too much.
+    pub evicted_clients: Counter,
+    /// Connections closed because they had not logged in in time, or made way for others.
+    pub login_timeouts: Counter,
+    /// Bytes that clients hold, as last counted.
+    pub client_memory_bytes: Counter,
     /// Bytes read from clients.
     pub bytes_in: Counter,
     /// Bytes written to clients.
@@ -191,6 +197,8 @@ impl Metrics {
             &self.connections_received,
             &self.connections_rejected,
             &self.output_limit_disconnections,
+            &self.evicted_clients,
+            &self.login_timeouts,
             &self.bytes_in,
             &self.bytes_out,
             &self.keyspace_hits,

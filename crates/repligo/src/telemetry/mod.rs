@@ -5,6 +5,7 @@
 //! worker, and nothing here changes what a client is answered.
 
 pub mod clock;
+pub mod descriptors;
 pub mod facts;
 pub mod metrics;
 pub mod problems;

@@ -30,11 +30,12 @@ impl Worker {
     }
 
     /// Makes a session that of somebody who has just connected.
-    pub fn begin_session(&self, session: &mut Session) {
+    pub fn begin_session(&mut self, session: &mut Session) {
         let users = self.users();
         if is_open(users.default_user(), &self.parameters) {
             session.log_in(users, users.default_user());
         } else {
+            self.expect_login(session);
             session.set_authenticated(false);
         }
     }

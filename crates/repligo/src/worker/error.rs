@@ -29,6 +29,17 @@ pub enum NodeError {
     /// The origin cannot be used as configured.
     #[error("{0}")]
     Origin(String),
+    /// The system lets the process open too few files for a single client.
+    #[error(
+        "the process may open {granted} files, and a node needs {needed}; raise the limit (ulimit -n, LimitNOFILE= \
+         of systemd), then start the node again"
+    )]
+    Descriptors {
+        /// Files that it may open.
+        granted: u64,
+        /// Files that a node needs at least.
+        needed: u64,
+    },
     /// The system refuses a thread, a runtime or a signal handler.
     #[error("{what}: {source}; {}", system_remedy(source))]
     System {

@@ -60,7 +60,7 @@ pub fn admission(thread: &Rc<Thread>) -> Admit {
 
 fn admit(thread: &Rc<Thread>, mut stream: ClientStream, endpoints: Endpoints) {
     let mut worker = thread.worker.borrow_mut();
-    if worker.connections.len() >= worker.parameters.maxclients() {
+    if worker.connections.len() >= worker.parameters.maxclients() && !worker.make_way() {
         worker.shared.metrics.connections_rejected.add(1);
         refuse(&mut stream);
         return;

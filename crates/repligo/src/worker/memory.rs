@@ -1,5 +1,7 @@
 //! Memory as the shell sees it: what its buffers hold, and giving freed memory back to the system.
 //!
+//! Clients have a budget of their own ([`super::admission`]): what they hold is no part of the limit for data.
+//!
 //! The core judges and evicts; it is told here what it cannot see. The allocator keeps freed memory for
 //! itself, which the operating system still counts, so it is asked to return it while memory is limited.
 
@@ -8,7 +10,6 @@ use repligo_core::replica::Replica;
 use repligo_core::time::Now;
 
 use super::Worker;
-use super::connection::Connection;
 
 /// Distance between two counts of the buffers.
 const COUNT_EVERY_US: u64 = 100_000;
@@ -29,7 +30,10 @@ const TRIM_SHARE: u64 = 20;
 /// What is too much by less than this part of the limit is not worth a look, which breaks huge pages up.
 const TRIM_DIVISOR: u64 = 256;
 
-/// Buffers of connections, links and disk, as last counted.
+/// Ticks in which memory that clients have given up mostly counts as theirs: the allocator gives it back when asked.
+const CLIENTS_FORGETTING_STEPS: u64 = 40;
+
+/// Buffers of links and disk, as last counted.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     bytes: u64,
@@ -38,6 +42,8 @@ pub(super) struct Buffers {
     /// What the process takes beyond the limit, as far as nothing else explains it: see
     /// [`Worker::correct`].
     correction_bytes: u64,
+    /// What clients have held lately.
+    clients_bytes: u64,
     counted_us: u64,
     /// When the allocator may be asked again to return memory.
     trim_at_us: u64,
@@ -75,6 +81,8 @@ impl Worker {
             self.buffers.counted_us = now.mono_us;
             self.buffers.bytes = self.buffer_bytes();
         }
+        let (held, lately) = (self.client_memory_bytes(), self.buffers.clients_bytes);
+        self.buffers.clients_bytes = held.max(lately - lately.div_ceil(CLIENTS_FORGETTING_STEPS));
         self.correct(now);
         self.tell_memory();
     }
@@ -91,14 +99,16 @@ impl Worker {
             return;
         }
         let tolerance = (limit / TOLERANCE_DIVISOR).max(TOLERANCE_BYTES_MIN);
-        let over =
-            crate::telemetry::process::anonymous_bytes().saturating_sub(limit.saturating_add(tolerance));
+        let anonymous = crate::telemetry::process::anonymous_bytes();
+        let allowed = limit.saturating_add(tolerance);
+        let over = anonymous.saturating_sub(allowed.saturating_add(self.buffers.clients_bytes));
         self.buffers.correction_bytes = if over > 0 {
             (correction + over / CORRECTION_STEPS).min(limit / CORRECTION_DIVISOR)
         } else {
             correction - correction / FORGETTING_STEPS
         };
-        if over > limit / TRIM_DIVISOR && now.mono_us >= self.buffers.trim_at_us {
+        let kept = anonymous.saturating_sub(allowed.saturating_add(self.client_memory_bytes()));
+        if kept > limit / TRIM_DIVISOR && now.mono_us >= self.buffers.trim_at_us {
             self.heap.give_back();
             let took_us = self.clock.now().mono_us.saturating_sub(now.mono_us);
             self.buffers.trim_at_us = now.mono_us + TRIM_EVERY_US.max(took_us * TRIM_SHARE);
@@ -111,9 +121,8 @@ impl Worker {
     }
 
     fn buffer_bytes(&self) -> u64 {
-        let connections = self.connections.iter().map(Connection::memory_bytes);
         let disk = self.drivers.disk.as_ref();
         let disk = disk.map_or(0, crate::disk::DiskHandle::snapshot_backlog_bytes);
-        connections.sum::<usize>() as u64 + self.links.queued_bytes() as u64 + disk
+        self.links.queued_bytes() as u64 + disk
     }
 }

@@ -5,6 +5,7 @@
 //! It knows the sockets and sessions below it and nothing of the node that starts and stops it.
 
 mod access;
+mod admission;
 pub mod alarm;
 pub mod allowance;
 pub mod connection;
@@ -40,6 +41,7 @@ use repligo_session::table::Connections;
 use repligo_session::tracked::Words;
 
 use self::access::Access;
+use self::admission::Admission;
 use self::allowance::Allowance;
 use self::connection::Connection;
 use self::drivers::{Drivers, Report};
@@ -90,6 +92,8 @@ pub struct Worker {
     pub parameters: Parameters,
     /// The users, as far as this node's connections have followed them.
     pub(super) access: Access,
+    /// Memory of clients, and who has not logged in.
+    admission: Admission,
     pub slowlog: Slowlog,
     pub errors: ErrorStats,
     pub batch: Batch,
@@ -160,6 +164,7 @@ impl Worker {
             pool: BufferPool::default(),
             parameters,
             access: Access::default(),
+            admission: Admission::default(),
             slowlog,
             errors: ErrorStats::default(),
             batch: Batch::default(),

@@ -200,9 +200,9 @@ impl Worker {
         }
     }
 
-    /// What counts against `maxmemory`, as of now.
+    /// What counts against `maxmemory`, as of now, and what clients hold.
     pub fn used_memory_bytes(&self) -> u64 {
-        self.replica.as_ref().map_or(0, Replica::count_memory)
+        self.replica.as_ref().map_or(0, Replica::count_memory) + self.client_memory_bytes()
     }
 
     /// Most of it since start.
@@ -237,6 +237,7 @@ impl Worker {
         self.busy.begin(began_ns);
         let now = self.clock.at(began_ns / 1000);
         self.step(now, Input::Tick);
+        self.look_after_clients(now);
         self.look_after_memory(now);
         self.rates.sample(now.mono_us, &self.shared.metrics);
         self.links.tick(now);

@@ -1,6 +1,7 @@
 //! The node as commands see it that it answers of itself.
 
 use repligo_core::acl::Users;
+use repligo_core::command::parse_i64;
 use repligo_core::contract::{Identity, OriginsStatus, Role, Status};
 use repligo_core::membership::Refusal;
 use repligo_core::replica::MemberRequest;
@@ -11,8 +12,31 @@ use repligo_session::Session;
 
 use super::Worker;
 use crate::session::{Client, ErrorStats, MemoryUse, NodeView, Parameters, Slowlog};
+use crate::telemetry::descriptors;
 use crate::telemetry::rates::Rates;
 use crate::telemetry::{DatabaseStatus, Facts, Metrics, NodeStatus, PeerStatus};
+
+/// More clients need more open files, and the system may refuse them.
+fn check_maxclients(pairs: ArgSlice<'_>) -> Result<(), Vec<u8>> {
+    const NAME: &[u8] = b"maxclients";
+    let mut names = pairs.iter().step_by(2);
+    let asked = names.position(|name| name.eq_ignore_ascii_case(NAME));
+    let asked = asked.and_then(|position| parse_i64(pairs.get(2 * position + 1)));
+    // What is no such number is refused with the others' words.
+    let Some(asked) = asked
+        .and_then(|asked| u32::try_from(asked).ok())
+        .filter(|asked| *asked > 0)
+    else {
+        return Ok(());
+    };
+    match descriptors::fit(asked as usize) {
+        Ok(fit) if fit >= asked as usize => Ok(()),
+        fit => {
+            let text = words::too_many_descriptors(fit.unwrap_or(0));
+            Err(words::config_set_failed(NAME, &text))
+        }
+    }
+}
 
 /// A worker while one of its sessions runs, whose connection has been taken out.
 pub struct WorkerView<'a> {
@@ -39,7 +63,7 @@ impl NodeView for WorkerView<'_> {
         self.worker.users()
     }
 
-    fn begin_session(&self, session: &mut Session) {
+    fn begin_session(&mut self, session: &mut Session) {
         self.worker.begin_session(session);
     }
 
@@ -116,6 +140,10 @@ impl NodeView for WorkerView<'_> {
         self.worker.reset_statistics();
     }
 
+    fn log_bytes(&self) -> usize {
+        self.worker.slowlog.bytes()
+    }
+
     fn slowlog(&mut self) -> &mut Slowlog {
         &mut self.worker.slowlog
     }
@@ -130,6 +158,7 @@ impl NodeView for WorkerView<'_> {
         if let Some(name) = asked.filter(|_| self.worker.users().default_user().is_told()) {
             return Err(words::config_set_failed(name, words::acl::PASSWORDS_IN_LOG));
         }
+        check_maxclients(pairs)?;
         self.worker.parameters.set(pairs)?;
         self.worker.parameters_changed();
         Ok(())

@@ -278,7 +278,22 @@ fn cluster(page: &mut Page, status: &NodeStatus) {
 }
 
 fn counters(page: &mut Page, metrics: &Metrics) {
+    page.gauges(&[(
+        "repligo_client_memory_bytes",
+        metrics.client_memory_bytes.get(),
+        "Bytes that clients hold, bounded by maxmemory-clients",
+    )]);
     page.counters(&[
+        (
+            "repligo_evicted_clients_total",
+            metrics.evicted_clients.get(),
+            "Clients closed because all of them together held too much",
+        ),
+        (
+            "repligo_login_timeouts_total",
+            metrics.login_timeouts.get(),
+            "Connections closed because they had not logged in",
+        ),
         (
             "repligo_elections_total",
             metrics.elections.get(),

@@ -16,12 +16,16 @@ use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use super::Local;
+use crate::config::ClientMemory;
 use form::Form;
 use rows::{Effect, ROWS, Row};
 
 /// Why the password cannot be taken away.
 const PASSWORD_NEEDED: &str = "clients of other machines or users can connect: set another password, or listen on \
                                127.0.0.1 only, or give --insecure at start";
+
+/// The budget of clients.
+const CLIENT_MEMORY: &str = "maxmemory-clients";
 
 /// A name that CONFIG takes; several may name one parameter.
 #[derive(Clone, Debug)]
@@ -44,6 +48,8 @@ pub struct Parameters {
     output_bytes_max: usize,
     output_stall_seconds: u64,
     maxclients: usize,
+    client_memory: ClientMemory,
+    login_seconds: u64,
     timeout_seconds: u64,
     proto_max_bulk_bytes: usize,
     memory: MemoryLimit,
@@ -60,6 +66,8 @@ pub struct Limits {
     pub output_stall_seconds: u64,
     /// Most clients at once.
     pub maxclients: usize,
+    /// Seconds in which a connection must have logged in where that is needed; 0: any time.
+    pub login_seconds: u64,
     /// Longest bulk string of a request.
     pub proto_max_bulk_bytes: usize,
     /// Memory limit and policy.
@@ -81,6 +89,10 @@ impl Parameters {
             output_bytes_max: if hard == 0 { usize::MAX } else { hard },
             output_stall_seconds: limits.output_stall_seconds,
             maxclients: limits.maxclients,
+            client_memory: given(CLIENT_MEMORY)
+                .and_then(|text| ClientMemory::read(&text))
+                .unwrap_or(ClientMemory::Bytes(0)),
+            login_seconds: limits.login_seconds,
             timeout_seconds: 0,
             proto_max_bulk_bytes: limits.proto_max_bulk_bytes,
             memory: limits.memory,
@@ -115,6 +127,16 @@ impl Parameters {
     /// Most clients at once.
     pub fn maxclients(&self) -> usize {
         self.maxclients
+    }
+
+    /// What all clients together may take.
+    pub fn client_memory(&self) -> ClientMemory {
+        self.client_memory
+    }
+
+    /// Seconds in which a connection must have logged in where that is needed; 0: any time.
+    pub fn login_seconds(&self) -> u64 {
+        self.login_seconds
     }
 
     /// Seconds after which an idle client is disconnected; 0: never.
@@ -166,6 +188,9 @@ impl Parameters {
         match ROWS[place].name {
             "requirepass" => self.password = (!value.is_empty()).then(|| value.clone().into_bytes()),
             "maxclients" => self.maxclients = number as usize,
+            CLIENT_MEMORY => {
+                self.client_memory = ClientMemory::read(&value).unwrap_or(ClientMemory::Bytes(0));
+            }
             "timeout" => self.timeout_seconds = number,
             "proto-max-bulk-len" => self.proto_max_bulk_bytes = number as usize,
             "maxmemory" => self.memory.bytes_max = number,

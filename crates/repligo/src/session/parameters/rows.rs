@@ -262,12 +262,7 @@ pub(super) const ROWS: &[Row] = &[
     given(words::LEADER_USER_PARAMETER, Form::Text, "", ONE_LOG),
     live("maxclients", Form::Integer(1, u32::MAX as i64), ""),
     live("maxmemory", ANY_BYTES, ""),
-    given(
-        "maxmemory-clients",
-        Form::MemoryOrPercent,
-        "0",
-        "what clients hold is bounded by --maxclients and --output-buffer-limit",
-    ),
+    live("maxmemory-clients", Form::MemoryOrPercent, "0"),
     kept("maxmemory-eviction-tenacity", Form::Integer(0, 100), "10"),
     live("maxmemory-policy", Form::Policy, ""),
     kept("maxmemory-samples", POSITIVE_32, "5"),
