@@ -318,3 +318,33 @@ fn records_that_are_damaged_are_refused_or_another_list() {
         assert!(ListRef::judge(record).is_err(), "{record:?}");
     }
 }
+
+#[test]
+fn a_queue_of_numbers_keeps_its_order() {
+    for seed in 0..40 {
+        let longest = [40, 4_000][seed as usize % 2];
+        let mut random = Random(seed * 2 + 1);
+        let (mut list, mut model, mut next) = (List::default(), VecDeque::new(), 240);
+        let mut clones = Vec::new();
+        for _ in 0..400 {
+            if random.below(3) < 2 {
+                for _ in 0..=random.below(longest) {
+                    next += 1;
+                    list.push(End::Tail, next.to_string().as_bytes());
+                    model.push_back(next.to_string().into_bytes());
+                }
+            } else {
+                for _ in 0..=random.below(longest * 3 / 4) {
+                    let seen = list.pop(End::Head, |item| item.to_vec());
+                    assert_eq!(seen, model.pop_front(), "seed {seed}");
+                }
+            }
+            if random.below(10) == 0 {
+                clones.push(list.clone());
+            }
+            if random.below(20) == 0 {
+                clones.clear();
+            }
+        }
+    }
+}

@@ -84,9 +84,16 @@ impl<B: Block> Tree<B> {
 
     /// Puts a block behind all others.
     pub fn push_back(&mut self, block: B) {
-        self.edit(Last, |_, _| Edited {
-            result: (),
-            follower: Some(block),
+        self.edit(Last, |last, _| {
+            // The block of a tree without elements stays in front of no other.
+            if last.is_empty() {
+                *last = block;
+                return Edited::alone(());
+            }
+            Edited {
+                result: (),
+                follower: Some(block),
+            }
         });
     }
 
