@@ -15,7 +15,7 @@ use super::{Keyspace, kind};
 use crate::command::{CommandError, Expiry};
 use crate::table::{EntryRef, HashSeed, KeyHasher};
 
-const WRONG_TYPE: CommandError = CommandError::fixed(words::WRONG_TYPE);
+pub(super) const WRONG_TYPE: CommandError = CommandError::fixed(words::WRONG_TYPE);
 
 /// Whether a write changed anything. A handler says so, and debug builds compare it with the digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,8 +128,8 @@ pub(super) struct WriteContext<'a> {
     keyspace: &'a mut Keyspace,
     db: u8,
     steps: usize,
-    /// The collection that was changed last, and its version.
-    version: Option<(Box<[u8]>, u64)>,
+    /// The hash of the collection that was changed last, and its version.
+    version: Option<(u64, u64)>,
 }
 
 impl<'a> WriteContext<'a> {
@@ -143,12 +143,12 @@ impl<'a> WriteContext<'a> {
     }
 
     /// A context that goes on after another one of the same command.
-    pub(super) fn with_version(self, version: Option<(Box<[u8]>, u64)>) -> Self {
+    pub(super) fn with_version(self, version: Option<(u64, u64)>) -> Self {
         Self { version, ..self }
     }
 
     /// For the context that goes on.
-    pub(super) fn into_version(self) -> Option<(Box<[u8]>, u64)> {
+    pub(super) fn into_version(self) -> Option<(u64, u64)> {
         self.version
     }
 
@@ -190,31 +190,28 @@ impl<'a> WriteContext<'a> {
         key: &[u8],
         change: impl FnOnce(&mut T, HashSeed, &mut usize) -> (R, Changed),
     ) -> Result<R, CommandError> {
-        let entry = self.keyspace.find(self.db, key);
-        if entry.is_some_and(|entry| entry.kind != T::KIND && entry.kind != T::KIND + kind::LARGE) {
-            return Err(WRONG_TYPE);
-        }
-        // A command that goes over several slices is one write with one version, however it is cut.
         let (time_ms, latest) = (self.keyspace.time_ms, self.keyspace.version);
-        let kept = self.version.as_ref().filter(|(written, _)| **written == *key);
-        let kept = kept.map(|(_, version)| *version);
-        let version = kept.unwrap_or(latest + 1);
-        let mut is_written = false;
         let steps = &mut self.steps;
         let database = self.keyspace.database_mut(self.db);
+        let hash = database.table().hash(key);
+        // A command that goes over several slices is one write with one version, however it is cut. Two keys of
+        // one command that share a hash share the version, too, which is as good.
+        let kept = self.version.filter(|(written, _)| *written == hash);
+        let version = kept.map_or(latest + 1, |(_, version)| version);
+        let mut is_written = false;
         let result = database.change(
-            (key, time_ms),
+            (key, hash, time_ms),
             || {
                 is_written = true;
                 version
             },
             |collection, seed| change(collection, seed, steps),
-        );
+        )?;
         let is_releasing = database.is_releasing();
         self.keyspace.is_releasing |= is_releasing;
         if is_written && kept.is_none() {
             self.keyspace.version = version;
-            self.version = Some((key.into(), version));
+            self.version = Some((hash, version));
         }
         Ok(result)
     }

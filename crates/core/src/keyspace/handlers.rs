@@ -50,8 +50,8 @@ pub(super) struct Kept {
     pub tally: i64,
     /// What the handler itself keeps.
     pub state: Option<Box<dyn Any + Send>>,
-    /// The collection that the command has changed, and the version that it gave it.
-    pub version: Option<(Box<[u8]>, u64)>,
+    /// The hash of the collection that the command has changed, and the version that it gave it.
+    pub version: Option<(u64, u64)>,
     /// It does not look at the keyspace any more: others may write past it, and be answered in between.
     pub is_detached: bool,
 }

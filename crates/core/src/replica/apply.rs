@@ -24,6 +24,7 @@ use crate::keyspace::{Keyspace, Task, steps_of};
 use crate::limits;
 use crate::op::Op;
 use crate::origin::{OriginOp, Requester};
+use crate::packed::Corrupt;
 use crate::pieces::Pieces;
 use crate::time::Now;
 
@@ -339,7 +340,8 @@ impl Replica {
             } => (Some((ticket, resp3)), locals),
             Waiter::Silent | Waiter::Read { .. } => (None, Vec::new()),
         };
-        if let Some(task) = self.task_of(ops, op, client.is_some()) {
+        let decoded = Op::decode(&mut { op });
+        if let Some(task) = self.task_of(ops, (op, &decoded), client.is_some()) {
             let locals = locals.into_iter();
             let reply = Pieces::default();
             open.running = Some(Running {
@@ -349,29 +351,33 @@ impl Replica {
                 reply,
             });
         } else if let Some(client) = client {
-            self.apply_for_client(op, client, &locals, outputs);
+            self.apply_for_client(decoded, client, &locals, outputs);
         } else {
-            self.apply_op(op, &[], &mut ReplyWriter::discard());
+            self.apply_op(decoded, &[], &mut ReplyWriter::discard());
         }
     }
 
     /// The op as a task, if it is too long to be executed at once.
-    fn task_of(&self, ops: &Bytes, op: &[u8], replies: bool) -> Option<Task> {
-        let mut rest = op;
+    fn task_of(
+        &self,
+        ops: &Bytes,
+        (op, decoded): (&[u8], &Result<Op<'_>, Corrupt>),
+        replies: bool,
+    ) -> Option<Task> {
         let is_block = op.first() == Some(&Op::TRANSACTION_TAG);
         let may_be_long = matches!(op.first(), Some(&SET_RANGE_TAG | &CALL_TAG));
         if !is_block && !may_be_long && op.len() < crate::limits::SLICE_STEPS {
             return None;
         }
-        match Op::decode(&mut rest).ok()? {
+        match decoded.as_ref().ok()? {
             // What is refused is answered at once.
-            Op::Command(command) if self.refuses_command(&command) => None,
-            Op::Transaction(block) if self.refuses_transaction(&block) => None,
-            Op::Command(command) if self.keyspace.is_wide(&command) && command.is_write() => {
-                Some(Keyspace::begin(&command, ops))
+            Op::Command(command) if self.refuses_command(command) => None,
+            Op::Transaction(block) if self.refuses_transaction(block) => None,
+            Op::Command(command) if self.keyspace.is_wide(command) && command.is_write() => {
+                Some(Keyspace::begin(command, ops))
             }
-            Op::Transaction(block) if self.keyspace.is_wide_block(&block, op.len(), replies) => {
-                self.keyspace.begin_block(&block, ops)
+            Op::Transaction(block) if self.keyspace.is_wide_block(block, op.len(), replies) => {
+                self.keyspace.begin_block(block, ops)
             }
             _ => None,
         }
@@ -397,7 +403,7 @@ impl Replica {
 
     fn apply_for_client(
         &mut self,
-        op: &[u8],
+        op: Result<Op<'_>, Corrupt>,
         client: (Ticket, bool),
         locals: &[bytes::Bytes],
         outputs: &mut Outputs,
@@ -406,9 +412,13 @@ impl Replica {
         answer(outputs, ticket, resp3, |writer| self.apply_op(op, locals, writer));
     }
 
-    fn apply_op(&mut self, op: &[u8], locals: &[bytes::Bytes], writer: &mut ReplyWriter<'_>) {
-        let mut rest = op;
-        match Op::decode(&mut rest) {
+    fn apply_op(
+        &mut self,
+        op: Result<Op<'_>, Corrupt>,
+        locals: &[bytes::Bytes],
+        writer: &mut ReplyWriter<'_>,
+    ) {
+        match op {
             Ok(Op::Command(command)) if self.refuses_command(&command) => writer.error(words::OUT_OF_MEMORY),
             Ok(Op::Command(command)) => {
                 self.keyspace.apply(&command, writer);

@@ -87,6 +87,10 @@ impl Store {
     }
 }
 
+/// Where an entry is, see [`Table::prepare`].
+#[derive(Clone, Copy, Debug)]
+pub struct Prepared(Place);
+
 /// One database.
 #[derive(Debug)]
 pub struct Table {
@@ -181,6 +185,27 @@ impl Table {
             is_wanted
         });
         found
+    }
+
+    /// The entry of a key whose deadline, version or kind are to be changed next, and its place for
+    /// [`Table::set_meta_at`]. The place is good until the table is changed.
+    #[inline]
+    pub fn prepare(&mut self, hash: u64, key: &[u8]) -> Option<(Prepared, EntryRef<'_>)> {
+        self.before_change(hash);
+        let place = self.store.find(hash, key)?;
+        let entry = self.store.arena.entry(self.store.index.handle(place));
+        Some((Prepared(place), entry))
+    }
+
+    /// As [`Table::set_meta`], for an entry that was just [prepared](Table::prepare).
+    ///
+    /// # Panics
+    /// If version or kind are larger than [`VERSION_MAX`] and [`KIND_MAX`].
+    #[inline]
+    pub fn set_meta_at(&mut self, Prepared(place): Prepared, key: &[u8], meta: Meta) {
+        self.change(place, key, meta.deadline_ms, |arena, handle| {
+            arena.set_meta(handle, meta)
+        });
     }
 
     /// Sets a key to a value; true if that replaced an entry.

@@ -1,38 +1,43 @@
 //! Large collections in a database: changed, handed out to snapshots, taken in, counted.
 
 use super::super::collections::{Large, Reference};
-use super::super::contexts::Changed;
+use super::super::contexts::{Changed, WRONG_TYPE};
 use super::super::digest::KeyDigest;
 use super::super::kind;
 use super::super::typed::{Parts, Typed};
 use super::Database;
-use crate::table::{EntryRef, HashSeed, Meta};
+use crate::command::CommandError;
+use crate::table::{EntryRef, HashSeed, Meta, Prepared};
 
 impl Database {
-    /// Changes the collection of a key, an empty one where there is no such key; an empty one afterwards removes the
-    /// key. `version` is asked for if anything changes. At `time_ms` the key holds a collection of this type or is absent.
+    /// Changes the collection of a key with this hash, an empty one where at `time_ms` there is no such key; an empty
+    /// one afterwards removes the key. `version` is asked for if anything changes.
+    ///
+    /// # Errors
+    /// If the key holds another type; nothing is called then.
     pub fn change<T: Typed, R>(
         &mut self,
-        (key, time_ms): (&[u8], u64),
+        (key, hash, time_ms): (&[u8], u64, u64),
         version: impl FnOnce() -> u64,
         change: impl FnOnce(&mut T, HashSeed) -> (R, Changed),
-    ) -> R {
+    ) -> Result<R, CommandError> {
         let seed = self.hash_seed;
-        let hash = self.table.hash(key);
-        let old = self.table.get(hash, key).filter(|old| {
+        let old = self.table.prepare(hash, key).filter(|(_, old)| {
             old.kind != kind::NEGATIVE && old.deadline_ms.is_none_or(|deadline_ms| deadline_ms > time_ms)
         });
-        if let Some((reference, meta)) = old
-            .as_ref()
-            .and_then(|old| Some((Reference::of(old)?, old.meta())))
-        {
-            return self.change_large(key, (reference, meta), (version, change));
-        }
-        let deadline_ms = old.and_then(|old| old.deadline_ms);
-        let mut collection = old.map_or_else(T::default, |old| T::from_record(old.value.to_vec()));
+        let (mut collection, deadline_ms) = match old {
+            None => (T::default(), None),
+            Some((_, old)) if old.kind == T::KIND => (T::from_record(old.value.to_vec()), old.deadline_ms),
+            Some((place, old)) if old.kind == T::KIND + kind::LARGE => {
+                let reference = Reference::of(&old).expect("what is large is referred to");
+                let old = (place, reference, old.meta());
+                return Ok(self.change_large(key, old, (version, change)));
+            }
+            Some(_) => return Err(WRONG_TYPE),
+        };
         let (result, changed) = change(&mut collection, seed);
         if changed == Changed::Nothing {
-            return result;
+            return Ok(result);
         }
         let meta = |kind| Meta {
             deadline_ms,
@@ -41,7 +46,7 @@ impl Database {
         };
         if collection.count() == 0 {
             self.remove_if(key, |_| true);
-            return result;
+            return Ok(result);
         }
         match collection.into_parts() {
             Parts::Record(record) => self.put(key, &record, meta(T::KIND)),
@@ -51,13 +56,13 @@ impl Database {
                 self.put(key, &reference.to_bytes(), meta(kind));
             }
         }
-        result
+        Ok(result)
     }
 
     fn change_large<T: Typed, R>(
         &mut self,
         key: &[u8],
-        (reference, old_meta): (Reference, Meta),
+        (place, reference, old_meta): (Prepared, Reference, Meta),
         (version, change): (
             impl FnOnce() -> u64,
             impl FnOnce(&mut T, HashSeed) -> (R, Changed),
@@ -96,7 +101,7 @@ impl Database {
         };
         let after = of(self.collections.get(reference).digest(), meta);
         self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
-        self.table.set_meta(self.table.hash(key), key, meta);
+        self.table.set_meta_at(place, key, meta);
         result
     }
 

@@ -118,7 +118,10 @@ pub(super) fn check_rpop(arguments: Arguments<'_>) -> Result<(), CommandError> {
 
 /// About how many elements LPOP and RPOP take.
 pub(super) fn weigh_pop(context: &ReadContext<'_>, arguments: Arguments<'_>) -> usize {
-    let count = pop_count(arguments, "").ok().flatten().unwrap_or(1);
+    // One element is copied at once, however long it is.
+    let Some(count) = pop_count(arguments, "").ok().flatten() else {
+        return 1;
+    };
     weigh_copies(context, arguments.peek(), count)
 }
 
@@ -149,15 +152,37 @@ fn pop_of_one(
     reply: &mut ReplyWriter<'_>,
 ) -> Result<Option<Changed>, CommandError> {
     let key = slice.all.peek();
+    let Some(count) = count else {
+        return pop_alone(context, (key, end), reply).map(Some);
+    };
     if !slice.kept.begun {
-        match (list_len(context, key)?, count) {
-            (None, None) => reply.null(),
-            (None, Some(_)) => reply.null_array(),
-            (Some(len), Some(count)) => reply.array(count.min(len) as usize),
-            (Some(_), None) => (),
+        match list_len(context, key)? {
+            None => reply.null_array(),
+            Some(len) => reply.array(count.min(len) as usize),
         }
     }
-    pop(context, slice, (key, end, count.unwrap_or(1)), reply)
+    pop(context, slice, (key, end, count), reply)
+}
+
+/// Takes one element out, or tells null.
+fn pop_alone(
+    context: &mut WriteContext<'_>,
+    (key, end): (&[u8], End),
+    reply: &mut ReplyWriter<'_>,
+) -> Result<Changed, CommandError> {
+    context.change(key, |list: &mut List, _, steps| {
+        let popped = list.pop(end, |element| {
+            element.with(|element| {
+                reply.bulk(element);
+                *steps = steps.saturating_sub(steps_of(element.len()));
+            })
+        });
+        let changed = Changed::from(popped.is_some());
+        if popped.is_none() {
+            reply.null();
+        }
+        (changed, changed)
+    })
 }
 
 /// Takes up to `count` elements out; `None` if the steps are spent before.
