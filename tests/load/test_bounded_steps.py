@@ -246,3 +246,88 @@ def test_what_becomes_of_a_value_of_hundreds_of_megabytes_holds_no_turn(request,
             step(connection)
             time.sleep(1.0)
         assert absent(connection, "huge")
+
+
+def read_long(connection, words, header, length):
+    """Asks, and reads a reply of this header and so many bytes without keeping or parsing it: what it takes here would
+    hold up the others, too."""
+    connection.send(encode(words))
+    room = bytearray(1 << 20)
+    rest = len(header) + length + 2
+    read = connection.socket.recv_into(room)
+    assert room[:read].startswith(header[:read]), bytes(room[:80])
+    while True:
+        rest -= read
+        if rest == 0:
+            return
+        read = connection.socket.recv_into(room, min(rest, len(room)))
+        assert read > 0, f"closed, {rest} bytes are missing"
+
+
+READ_BYTES = 128 << 20
+
+
+def bulk(length):
+    return b"$%d\r\n" % length
+
+
+def read_whole(connection):
+    read_long(connection, ("GET", "huge"), bulk(READ_BYTES), READ_BYTES)
+
+
+def read_half(connection):
+    half = READ_BYTES // 2
+    read_long(connection, ("GETRANGE", "huge", 0, half - 1), bulk(half), half)
+
+
+def read_and_delete(connection):
+    read_long(connection, ("GETDEL", "huge"), bulk(READ_BYTES), READ_BYTES)
+
+
+def read_and_keep(connection):
+    read_long(connection, ("GETEX", "huge", "PX", 100_000), bulk(READ_BYTES), READ_BYTES)
+
+
+def read_and_overwrite(connection):
+    read_long(connection, ("SET", "huge", "v", "GET"), bulk(READ_BYTES), READ_BYTES)
+
+
+def read_among_others(connection):
+    header = b"*2\r\n$1\r\nv\r\n" + bulk(READ_BYTES)
+    read_long(connection, ("MGET", "short", "huge"), header, READ_BYTES)
+
+
+def read_in_a_block(connection):
+    connection.send(encode(("MULTI",)) + encode(("GET", "huge")))
+    assert [connection.read().value.plain() for _ in range(2)] == [b"OK", b"QUEUED"]
+    read_long(connection, ("EXEC",), b"*1\r\n" + bulk(READ_BYTES), READ_BYTES)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        read_whole,
+        read_half,
+        read_and_delete,
+        read_and_keep,
+        read_and_overwrite,
+        read_among_others,
+        read_in_a_block,
+    ],
+)
+def test_a_read_of_hundreds_of_megabytes_holds_no_turn(cluster, step):
+    with cluster.leader().connect(60.0) as connection:
+        connection.ask("SET", "short", "v")
+        assert connection.ask("SETRANGE", "huge", str(READ_BYTES - 1), "x") == READ_BYTES
+        with beside_others(cluster, LONGEST_WAIT_SECONDS):
+            step(connection)
+        connection.ask("DEL", "huge")
+
+
+def test_a_follower_reads_hundreds_of_megabytes_without_holding_a_turn(cluster):
+    follower = next(node for node in cluster.nodes if node.role() == "follower")
+    with cluster.leader().connect(60.0) as leader, follower.connect(60.0) as connection:
+        assert leader.ask("SETRANGE", "huge", str(READ_BYTES - 1), "x") == READ_BYTES
+        with longest_turns_below(cluster, LONGEST_TURN_US / 1000):
+            read_whole(connection)
+        leader.ask("DEL", "huge")

@@ -126,6 +126,10 @@ pub const STEP_BYTES: usize = 1024;
 pub const WORK_PER_STEP: usize = if cfg!(feature = "bugs") { 4 } else { 256 };
 /// Bytes of values that a read copies at once; one that comes to more goes on in slices.
 pub const READ_AT_ONCE_BYTES: usize = 1 << 20;
+/// Bytes of one string that are copied at once; what is longer is read and written in slices. Not below 999, which a
+/// GET does not compare.
+/// Small for the simulator, whose values are short.
+pub const VALUE_AT_ONCE_BYTES: usize = if cfg!(feature = "bugs") { 999 } else { 1 << 20 };
 /// Bytes of one reply. A key can be named many times in one command, so that nothing else bounds it.
 pub const REPLY_BYTES_MAX: usize = 1 << 30;
 /// Keys that one REPLIGO.INVALIDATE names at most: it is applied at once.

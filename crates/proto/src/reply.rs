@@ -103,6 +103,31 @@ impl<'a> ReplyWriter<'a> {
         out.extend_from_slice(b"\r\n");
     }
 
+    /// A bulk string, unless it is longer than `bytes_max`, 999 or more: then nothing is written, and false returned.
+    /// For a value of three digits or fewer it does what [`ReplyWriter::bulk`] does, without a comparison more.
+    #[inline]
+    pub fn bulk_up_to(&mut self, value: &[u8], bytes_max: usize) -> bool {
+        debug_assert!(bytes_max >= 999, "what is shorter is not compared");
+        let Some(out) = &mut self.out else { return true };
+        let before = out.len();
+        out.reserve(value.len() + INTEGER_LINE_BYTES_MAX + 2);
+        if !integer_line_if(out, b'$', value.len() as i64, |length| {
+            length as usize <= bytes_max
+        }) {
+            // No memory is held for what is not written.
+            out.shrink_to(before);
+            return false;
+        }
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+        true
+    }
+
+    /// Header of a bulk string that the caller writes in parts, with [`ReplyWriter::raw`]: so many bytes, then CRLF.
+    pub fn bulk_header(&mut self, bytes: usize) {
+        self.header(b'$', bytes);
+    }
+
     /// A bulk string from text.
     #[inline]
     pub fn bulk_str(&mut self, value: &str) {
@@ -218,13 +243,22 @@ impl<'a> ReplyWriter<'a> {
 /// one or two stores, where one of variable size is a call.
 #[inline]
 pub(crate) fn integer_line(out: &mut Vec<u8>, mark: u8, value: i64) {
+    integer_line_if(out, mark, value, |_| true);
+}
+
+/// As [`integer_line`], but a number of four digits or more has to be accepted; false, and nothing is written, if it
+/// is not.
+#[inline(always)]
+fn integer_line_if(out: &mut Vec<u8>, mark: u8, value: i64, accepts: impl FnOnce(i64) -> bool) -> bool {
     let digit = |power: i64| b'0' + (value / power % 10) as u8;
     match value {
         0..10 => out.extend_from_slice(&[mark, digit(1), b'\r', b'\n']),
         10..100 => out.extend_from_slice(&[mark, digit(10), digit(1), b'\r', b'\n']),
         100..1000 => out.extend_from_slice(&[mark, digit(100), digit(10), digit(1), b'\r', b'\n']),
+        _ if !accepts(value) => return false,
         _ => long_integer_line(out, mark, value),
     }
+    true
 }
 
 fn long_integer_line(out: &mut Vec<u8>, mark: u8, value: i64) {

@@ -6,7 +6,7 @@
 //!
 //! Invariant: the connection gives in nothing else until such a block is answered.
 
-use repligo_core::pieces::Pieces;
+use repligo_core::pieces::{PIECE_BYTES, Pieces};
 use repligo_proto::command::{CommandId, Spec};
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::resp::{OwnedRequest, reply_length};
@@ -72,16 +72,21 @@ pub(super) fn finish_exec(
     session: &mut Session,
     host: &mut impl Host,
     (sequence, tracked): (u32, Option<Tracked>),
-    reply: Vec<u8>,
+    reply: Pieces,
 ) {
     let running = session.multi.as_mut().and_then(|multi| multi.running.as_mut());
     let Some(running) = running.filter(|running| running.sequence == sequence) else {
-        host.answered(CommandId::Exec.number(), tracked, &reply);
-        return session.replies.answer(sequence, &reply, host.pool());
+        let first = reply.iter().next().unwrap_or_default();
+        host.answered(CommandId::Exec.number(), tracked, first);
+        if reply.len() < PIECE_BYTES {
+            // A short one goes out together with others.
+            return session.replies.answer(sequence, &reply.join(), host.pool());
+        }
+        return session.replies.answer_long(sequence, reply, host.pool());
     };
     let tracked = tracked.unwrap_or_default();
     running.spent_ns += tracked.spent_ns;
-    running.set_answer(reply, tracked.words);
+    running.set_answer(reply.join(), tracked.words);
 }
 
 impl Session {

@@ -216,7 +216,7 @@ impl Session {
             block::count_executed(host, tracked, reply);
         }
         if matches!(waiting.shape, Shape::Transaction) {
-            return block::finish_exec(self, host, (sequence, tracked), reply.to_vec());
+            return block::finish_exec(self, host, (sequence, tracked), reply.to_vec().into());
         }
         host.answered(waiting.command, tracked, reply);
         match waiting.shape {
@@ -244,7 +244,7 @@ impl Session {
             }
         }
         if matches!(waiting.shape, Shape::Transaction) {
-            return block::finish_exec(self, host, (sequence, tracked), pieces.join());
+            return block::finish_exec(self, host, (sequence, tracked), pieces);
         }
         host.answered(waiting.command, tracked, pieces.iter().next().unwrap_or_default());
         match waiting.shape {

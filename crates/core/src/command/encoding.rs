@@ -24,11 +24,25 @@ mod fields;
 /// Tags from here on are ops of other kinds than a command.
 pub const FIRST_OP_TAG: u8 = 0x80;
 
-/// The first byte of an encoded SETRANGE: a short op that can take long.
-pub const SET_RANGE_TAG: u8 = tag::SET_RANGE;
-
 /// The first byte of every [`Call`]: the escape from one tag for each command.
 pub const CALL_TAG: u8 = tag::CALL;
+
+/// True for an op that may take long although it is short. A SET is none that answers no old value.
+#[inline]
+pub fn is_short_and_long(op: &[u8]) -> bool {
+    match op.first() {
+        Some(&(tag::GET_DEL | tag::GET_EX | tag::SET_RANGE | tag::CALL)) => true,
+        Some(&tag::SET) => answers_old(op),
+        _ => false,
+    }
+}
+
+/// Of a SET with options; to decode it once more would be dear where it is the ordinary way to write.
+fn answers_old(op: &[u8]) -> bool {
+    let mut rest = op.get(2..).unwrap_or_default();
+    let is_behind_value = take_bytes(&mut rest).is_ok() && take_bytes(&mut rest).is_ok();
+    is_behind_value && take_set_options(&mut rest).is_ok_and(|(_, _, reply)| reply == SetReply::Old)
+}
 
 /// The first byte of an encoded command. 0x13 and 0x1a are spent: commands had them that are calls now.
 mod tag {

@@ -24,7 +24,7 @@ use repligo_proto::command::flag;
 
 pub use argument::{Arguments, Keys, Pairs};
 pub use call::Call;
-pub use encoding::{CALL_TAG, FIRST_OP_TAG, SET_RANGE_TAG};
+pub use encoding::{CALL_TAG, FIRST_OP_TAG, is_short_and_long};
 pub use error::CommandError;
 pub use number::parse_i64;
 pub use options::{

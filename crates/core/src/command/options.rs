@@ -60,6 +60,18 @@ pub enum SetCondition {
     IfPresent = 2,
 }
 
+impl SetCondition {
+    /// Whether it holds for a key that is there or not.
+    #[inline]
+    pub fn holds(self, exists: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::IfAbsent => !exists,
+            Self::IfPresent => exists,
+        }
+    }
+}
+
 /// What SET answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum SetReply {

@@ -164,6 +164,11 @@ impl Database {
         *sum = sum.wrapping_sub(removed).wrapping_add(added);
     }
 
+    /// Makes room for a value of so many bytes behind what there is of a long one.
+    pub fn reserve(&mut self, key: &[u8], length: usize) {
+        self.table.reserve(self.table.hash(key), key, length);
+    }
+
     /// Continues the value of a string that exists by zeros to `length` bytes, more than [`WHOLE_BYTES_MAX`]. The work
     /// depends on what is there, not on the zeros.
     pub fn stretch(&mut self, key: &[u8], length: usize, meta: Meta) {

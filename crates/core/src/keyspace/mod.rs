@@ -28,6 +28,7 @@ mod kind;
 mod known;
 mod lag;
 mod list;
+mod long_strings;
 mod multiple;
 mod natural;
 mod random;
@@ -277,6 +278,7 @@ impl Keyspace {
             return ReadOutcome::NeedsTime;
         }
         match *command {
+            Command::Get { db, key } => return self.get_at_once(db, key, reply),
             Command::MGet { db, keys } => return self.get_many_at_once(db, keys, reply),
             Command::Keys { .. } | Command::Scan { .. } => return self.walk_at_once(command, reply),
             Command::Call(ref call) => return self.read_call_at_once(call, reply),

@@ -14,12 +14,13 @@ use repligo_proto::reply::ReplyWriter;
 
 use super::Keyspace;
 use super::calls::CallTask;
+use super::long_strings::{Copying, LongString};
 use super::stretch::{Stretch, may_stretch};
 use super::walk::Walk;
 use super::write::NewValue;
 use crate::command::Command;
 use crate::contract::Failure;
-use crate::limits::{SLICE_STEPS, STEP_BYTES};
+use crate::limits::{SLICE_STEPS, STEP_BYTES, VALUE_AT_ONCE_BYTES};
 use crate::op::{Item, Transaction};
 use crate::packed::take_bytes;
 use crate::pieces::Pieces;
@@ -69,6 +70,8 @@ enum Kind {
         each: Each,
         keys: List,
         tally: i64,
+        /// The value that MGET is in the middle of.
+        copying: Option<Copying>,
     },
     /// With `looking`: first none of the keys may exist.
     Set {
@@ -83,6 +86,7 @@ enum Kind {
         alone: bool,
     },
     Stretch(Box<Stretch>),
+    Long(Box<LongString>),
     Call(Box<CallTask>),
     Block(Box<Block>),
 }
@@ -137,6 +141,7 @@ impl Task {
             Kind::Keys { each, .. } => !matches!(each, Each::Delete),
             Kind::Walk { .. } => true,
             Kind::Call(call) => call.is_read(),
+            Kind::Long(long) => long.is_read(),
             Kind::Set { .. } | Kind::Stretch(_) | Kind::Block(_) => false,
         }
     }
@@ -186,7 +191,12 @@ impl Keyspace {
     #[inline]
     pub fn is_wide(&self, command: &Command<'_>) -> bool {
         match command {
-            Command::Get { .. } | Command::Set { .. } => false,
+            // Whether it is long is found out when it is read.
+            Command::Get { .. } => false,
+            Command::Set { .. }
+            | Command::GetDel { .. }
+            | Command::GetEx { .. }
+            | Command::GetRange { .. } => self.is_long(command),
             Command::Del { keys, .. }
             | Command::MGet { keys, .. }
             | Command::Exists { keys, .. }
@@ -206,8 +216,8 @@ impl Keyspace {
     /// True for a part of a block that is to be executed in slices: it is wide, or what it reads may be long.
     fn may_be_long(&self, command: &Command<'_>) -> bool {
         match command {
-            Command::MGet { keys, .. } => keys.len() > 1,
-            Command::Keys { .. } | Command::Scan { .. } => true,
+            Command::Get { .. } => self.is_long(command),
+            Command::MGet { .. } | Command::Keys { .. } | Command::Scan { .. } => true,
             Command::Call(call) => Self::may_be_long_call(call),
             _ => self.is_wide(command),
         }
@@ -217,6 +227,8 @@ impl Keyspace {
     /// SETRANGE writes is known only when its turn comes: what is before it may delete the key.
     pub fn is_wide_block(&self, transaction: &Transaction<'_>, bytes: usize, replies: bool) -> bool {
         let wide = |item| match item {
+            // It may be read by its other name.
+            Item::Command(Command::Rename { db, from, .. }) => self.has_long_string(db, from),
             Item::Command(command) if replies || command.is_write() => {
                 may_stretch(&command) || self.may_be_long(&command)
             }
@@ -243,6 +255,7 @@ impl Keyspace {
             each,
             keys: list(keys),
             tally: 0,
+            copying: None,
         };
         Task(match *command {
             Command::MGet { db, keys: names } => keys(db, Each::Get, names),
@@ -276,6 +289,13 @@ impl Keyspace {
                 Stretch::new(command, source).expect("only SETRANGE and APPEND stretch"),
             )),
             Command::Call(ref call) => Kind::Call(Box::new(CallTask::new(call, source))),
+            Command::Get { .. }
+            | Command::Set { .. }
+            | Command::GetDel { .. }
+            | Command::GetEx { .. }
+            | Command::GetRange { .. } => Kind::Long(Box::new(
+                LongString::new(command, source).expect("these work on one string"),
+            )),
             _ => panic!("{} is never executed in slices", command.name()),
         })
     }
@@ -320,6 +340,7 @@ impl Keyspace {
             }
             Kind::Stretch(stretch) => stretch.advance(self, steps, reply),
             Kind::Call(call) => call.advance(self, steps, reply),
+            Kind::Long(long) => long.advance(self, steps, reply),
             Kind::Set { .. } => self.advance_set(&mut task.0, steps, reply),
             Kind::Keys { .. } => self.advance_keys(&mut task.0, steps, reply),
         }
@@ -331,6 +352,7 @@ impl Keyspace {
             each,
             keys,
             tally,
+            copying,
         } = kind
         else {
             unreachable!("dispatched by kind")
@@ -339,6 +361,12 @@ impl Keyspace {
             reply.array(keys.rest);
         }
         while *steps > 0 {
+            if let Some(copied) = copying {
+                if copied.advance(self, steps, reply) {
+                    *copying = None;
+                }
+                continue;
+            }
             let Some(key) = keys.next() else {
                 match each {
                     Each::Delete | Each::Count => reply.integer(*tally),
@@ -353,8 +381,12 @@ impl Keyspace {
                 Each::Version => reply.raw(&self.version_of(*db, &key).to_le_bytes()),
                 Each::Get => match self.find_counted(*db, &key) {
                     Some(entry) if super::kind::is_string(entry.kind) => {
-                        cost = steps_of(entry.value.len());
-                        reply.bulk(entry.value);
+                        if reply.bulk_up_to(entry.value, VALUE_AT_ONCE_BYTES) {
+                            cost = steps_of(entry.value.len());
+                        } else {
+                            let whole = 0..entry.value.len();
+                            *copying = Some(Copying::begin(*db, key.clone(), whole, reply));
+                        }
                     }
                     _ => reply.null(),
                 },

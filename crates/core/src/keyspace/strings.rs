@@ -7,7 +7,7 @@ use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
 use crate::command::{DeadlineError, Expiry, GetExpiry, Pairs, SetCondition, SetReply, parse_i64};
-use crate::limits::{READ_AT_ONCE_BYTES, STRING_BYTES_MAX};
+use crate::limits::{READ_AT_ONCE_BYTES, STRING_BYTES_MAX, VALUE_AT_ONCE_BYTES};
 use crate::table::EntryRef;
 
 mod lcs;
@@ -15,6 +15,7 @@ mod msetex;
 
 use super::extended::Extended;
 use super::handlers::{Handler, by_arguments, long_read, long_write};
+use super::long_strings::{answer_set, range_of};
 use super::write::{BuiltMeta, NewValue};
 use super::{Keyspace, ReadOutcome, kind};
 
@@ -58,17 +59,23 @@ impl Keyspace {
         }
     }
 
-    /// As [`Keyspace::get`], for MGET: what is no string is answered like what is not there.
-    pub(super) fn get_if_string(&self, db: u8, key: &[u8], reply: &mut ReplyWriter<'_>) {
+    /// As [`Keyspace::get`], for MGET: what is no string is answered like what is not there. False, and nothing is
+    /// written, if the value is longer than `bytes_max`.
+    fn get_if_string(&self, (db, key): (u8, &[u8]), bytes_max: usize, reply: &mut ReplyWriter<'_>) -> bool {
         match self.find_counted(db, key) {
-            Some(entry) if kind::is_string(entry.kind) => reply.bulk(entry.value),
-            _ => reply.null(),
+            Some(entry) if kind::is_string(entry.kind) => reply.bulk_up_to(entry.value, bytes_max),
+            _ => {
+                reply.null();
+                true
+            }
         }
     }
 
     pub(super) fn get_many(&self, db: u8, keys: crate::command::Keys<'_>, reply: &mut ReplyWriter<'_>) {
         reply.array(keys.len());
-        keys.iter().for_each(|key| self.get_if_string(db, key, reply));
+        for key in keys.iter() {
+            self.get_if_string((db, key), usize::MAX, reply);
+        }
     }
 
     /// A string to be changed, unless there is none.
@@ -89,8 +96,9 @@ impl Keyspace {
         let begin = reply.position();
         reply.array(keys.len());
         for (number, key) in keys.iter().enumerate() {
-            self.get_if_string(db, key, reply);
-            if reply.position() - begin > READ_AT_ONCE_BYTES && number + 1 < keys.len() {
+            let is_short = self.get_if_string((db, key), VALUE_AT_ONCE_BYTES, reply);
+            let is_much = reply.position() - begin > READ_AT_ONCE_BYTES && number + 1 < keys.len();
+            if !is_short || is_much {
                 reply.rewind(begin);
                 return ReadOutcome::Long;
             }
@@ -126,25 +134,22 @@ impl Keyspace {
                 None => reply.null(),
             }
         }
-        let writes = match set.condition {
-            SetCondition::Always => true,
-            SetCondition::IfAbsent => !exists,
-            SetCondition::IfPresent => exists,
-        };
+        let writes = set.condition.holds(exists);
         if writes {
-            let deadline_ms = match set.expiry {
-                Expiry::Never => None,
-                Expiry::In(time) => Some(self.deadline_in(time)),
-                Expiry::At(time) => Some(time),
-                Expiry::Keep => old_deadline,
-            };
+            let deadline_ms = self.deadline_of_set(set.expiry, old_deadline);
             self.put(db, key, NewValue::string(set.value, deadline_ms));
         }
-        match set.form {
-            SetReply::Ok if writes => reply.ok(),
-            SetReply::Ok => reply.null(),
-            SetReply::Old => {}
-            SetReply::Flag => reply.integer(i64::from(writes)),
+        answer_set(set.form, writes, reply);
+    }
+
+    /// The deadline of what SET writes over what had `old_ms`.
+    #[inline]
+    pub(super) fn deadline_of_set(&self, expiry: Expiry, old_ms: Option<u64>) -> Option<u64> {
+        match expiry {
+            Expiry::Never => None,
+            Expiry::In(time) => Some(self.deadline_in(time)),
+            Expiry::At(time) => Some(time),
+            Expiry::Keep => old_ms,
         }
     }
 
@@ -169,6 +174,11 @@ impl Keyspace {
         reply: &mut ReplyWriter<'_>,
     ) {
         self.get_unchanged(db, key, expiry, reply);
+        self.expire_string(db, key, expiry);
+    }
+
+    /// What GETEX changes.
+    pub(super) fn expire_string(&mut self, db: u8, key: &[u8], expiry: GetExpiry) {
         let Ok(Some(entry)) = self.find_string(db, key) else {
             return;
         };
@@ -299,18 +309,7 @@ impl Keyspace {
             Some(entry) => entry.value,
             None => b"",
         };
-        // Negative positions count from the end; what lies before the start means the start.
-        let resolve = |position: i64| match usize::try_from(position) {
-            Ok(position) => position,
-            Err(_) => value.len().saturating_sub(position.unsigned_abs() as usize),
-        };
-        let (first, last) = (resolve(start), resolve(end).min(value.len().saturating_sub(1)));
-        // Redis looks at the order of two negative positions before it clamps them.
-        let reversed = start < 0 && end < 0 && start > end;
-        if reversed || first > last || value.is_empty() {
-            return reply.bulk(b"");
-        }
-        reply.bulk(&value[first..=last]);
+        reply.bulk(&value[range_of(value.len(), (start, end))]);
     }
 
     pub(super) fn set_range(&mut self, db: u8, key: &[u8], range: Range<'_>, reply: &mut ReplyWriter<'_>) {

@@ -194,7 +194,7 @@ impl Keyspace {
     }
 
     #[inline]
-    fn has_passed(&self, deadline_ms: Option<u64>) -> bool {
+    pub(super) fn has_passed(&self, deadline_ms: Option<u64>) -> bool {
         deadline_ms.is_some_and(|deadline| deadline <= self.time_ms)
     }
 

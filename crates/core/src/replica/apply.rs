@@ -17,7 +17,7 @@ use super::outbox::{Sealed, Waiter};
 use super::slow::SlowRead;
 use super::{Replica, answer, fail};
 use crate::bugs::Bug;
-use crate::command::{CALL_TAG, Command, SET_RANGE_TAG};
+use crate::command::{Command, is_short_and_long};
 use crate::contract::{LogEntry, LongReply, Outputs, Spent, Ticket};
 use crate::entry::{Batch, EntryReader, SYSTEM_NODE, next_op};
 use crate::keyspace::{Keyspace, Task, steps_of};
@@ -365,8 +365,7 @@ impl Replica {
         replies: bool,
     ) -> Option<Task> {
         let is_block = op.first() == Some(&Op::TRANSACTION_TAG);
-        let may_be_long = matches!(op.first(), Some(&SET_RANGE_TAG | &CALL_TAG));
-        if !is_block && !may_be_long && op.len() < crate::limits::SLICE_STEPS {
+        if !is_block && op.len() < limits::SLICE_STEPS && !is_short_and_long(op) {
             return None;
         }
         match decoded.as_ref().ok()? {

@@ -51,7 +51,7 @@ use self::loads::OriginWaits;
 pub use self::members::MemberRequest;
 use self::memory::Memory;
 pub use self::memory::MemoryStatus;
-use self::outbox::Outbox;
+use self::outbox::{LENGTH_ROOM_BYTES, Outbox};
 use self::reads::Reads;
 use self::reply::{answer, fail};
 use self::slow::SlowReads;
@@ -223,7 +223,7 @@ impl Replica {
             // Distinct from those of this node's earlier lives.
             next_context: settings.identity.incarnation << 32,
             leader_heard_us: now.mono_us,
-            scratch: Vec::new(),
+            scratch: vec![0; LENGTH_ROOM_BYTES],
             driven: Driven::default(),
             #[cfg(feature = "bugs")]
             planted: None,

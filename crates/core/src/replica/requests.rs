@@ -2,17 +2,20 @@
 
 use repligo_proto::words;
 
-use super::outbox::{Sealed, Waiter};
+use super::outbox::{LENGTH_ROOM_BYTES, Sealed, Waiter};
 use super::reads::WaitingRead;
 use super::{Replica, answer, fail};
 use crate::command::Command;
 use crate::contract::{Body, Outputs, ReadLevel, Request, Ticket};
 use crate::keyspace::Keyspace;
-use crate::limits;
+use crate::limits::{self, ENTRY_BYTES_MAX};
 use crate::op::Op;
 use crate::origin::Route;
 use crate::shares::{ConnectionId, Demand, Held, Part};
 use crate::time::Now;
+
+/// Room that is kept for the next op; one large value must not hold its size forever.
+const KEPT_BYTES_MAX: usize = 64 << 10;
 
 impl Replica {
     pub(super) fn on_request(&mut self, now: Now, request: Request<'_>, outputs: &mut Outputs) {
@@ -166,17 +169,31 @@ impl Replica {
     }
 
     pub(super) fn submit(&mut self, since: Now, op: &Op<'_>, waiter: Waiter, outputs: &mut Outputs) {
-        /// Room that is kept for the next op; one large value must not hold its size forever.
-        const KEPT_BYTES_MAX: usize = 64 << 10;
-        self.scratch.clear();
+        self.scratch.truncate(LENGTH_ROOM_BYTES);
         op.encode(&mut self.scratch);
+        if self.scratch.capacity() > KEPT_BYTES_MAX {
+            return self.submit_long(since, waiter, outputs);
+        }
         match waiter {
             Waiter::Write { ticket, resp3, .. }
-                if !self.may_replicate(self.scratch.len(), (ticket, resp3), outputs) => {}
-            waiter => self.outbox.push_op(&self.scratch, waiter, since.mono_us),
+                if !self.may_replicate(self.scratch.len() - LENGTH_ROOM_BYTES, (ticket, resp3), outputs) => {}
+            waiter => {
+                let op = &self.scratch[LENGTH_ROOM_BYTES..];
+                self.outbox.push_op(op, waiter, since.mono_us);
+            }
         }
-        if self.scratch.capacity() > KEPT_BYTES_MAX {
-            self.scratch = Vec::new();
+    }
+
+    /// Submits what is in the scratch buffer; a long op takes the buffer with it.
+    #[cold]
+    fn submit_long(&mut self, since: Now, waiter: Waiter, outputs: &mut Outputs) {
+        let buffer = std::mem::replace(&mut self.scratch, vec![0; LENGTH_ROOM_BYTES]);
+        let op = &buffer[LENGTH_ROOM_BYTES..];
+        match waiter {
+            Waiter::Write { ticket, resp3, .. }
+                if !self.may_replicate(op.len(), (ticket, resp3), outputs) => {}
+            waiter if op.len() > ENTRY_BYTES_MAX => self.outbox.push_long(buffer, waiter, since.mono_us),
+            waiter => self.outbox.push_op(op, waiter, since.mono_us),
         }
     }
 

@@ -57,6 +57,14 @@ impl Table {
         });
     }
 
+    /// Makes room for `length` bytes of the value of a key, which is to grow so far; no effect on a short one.
+    pub fn reserve(&mut self, hash: u64, key: &[u8], length: usize) {
+        if let Some(place) = self.store.find(hash, key) {
+            let handle = self.store.index.handle(place);
+            self.store.arena.reserve(handle, length);
+        }
+    }
+
     /// Moves the value of a key to another one, over what is there, and gives it other meta data; false if there
     /// is no such entry. A long value is not copied; its note goes with it.
     ///

@@ -3,6 +3,7 @@
 
 mod eviction;
 mod handlers;
+mod long_strings;
 mod origin_rows;
 mod replicas;
 mod shard_time;

@@ -13,7 +13,7 @@ use crate::keyspace::{ReadClock, ReadOutcome, Task};
 use crate::limits::{SLICE_STEPS, STEP_BYTES, WORK_PER_STEP};
 use crate::op::{Op, Transaction, TransactionBuffer};
 
-fn encoded(script: &str) -> Bytes {
+pub(super) fn encoded(script: &str) -> Bytes {
     let request = requests(script).remove(0);
     let spec = resolve(request.view()).expect("a command");
     let command = parse(spec, 0, request.view()).expect("well-formed");
@@ -28,7 +28,11 @@ fn run_sliced(keyspace: &mut Keyspace, task: Task, steps_per_slice: usize) -> Ve
 }
 
 /// The same, and how many slices it took.
-fn run_counted(keyspace: &mut Keyspace, mut task: Task, steps_per_slice: usize) -> (Vec<u8>, usize) {
+pub(super) fn run_counted(
+    keyspace: &mut Keyspace,
+    mut task: Task,
+    steps_per_slice: usize,
+) -> (Vec<u8>, usize) {
     let mut reply = Vec::new();
     let mut slices = 0;
     loop {
@@ -288,7 +292,7 @@ fn short_ops_that_write_much_are_counted_one_by_one_and_in_blocks() {
 }
 
 /// The block of these commands, encoded as an op.
-fn block_of(scripts: &[String]) -> Bytes {
+pub(super) fn block_of(scripts: &[String]) -> Bytes {
     let mut buffer = TransactionBuffer::default();
     for script in scripts {
         let source = encoded(script);
@@ -299,7 +303,7 @@ fn block_of(scripts: &[String]) -> Bytes {
     Bytes::from(out)
 }
 
-fn decoded(source: &Bytes) -> Transaction<'_> {
+pub(super) fn decoded(source: &Bytes) -> Transaction<'_> {
     match Op::decode(&mut &source[..]) {
         Ok(Op::Transaction(block)) => block,
         _ => panic!("a block was encoded"),

@@ -112,6 +112,16 @@ impl Arena {
         })
     }
 
+    /// Makes room for a value of `length` bytes in a large entry; no effect on a small one.
+    pub(in crate::table) fn reserve(&mut self, handle: u32, length: usize) {
+        if handle & LARGE != 0 {
+            self.change_large(handle, |entry, _| {
+                let value = Arc::make_mut(&mut entry.value);
+                value.reserve_exact(length.saturating_sub(value.len()));
+            });
+        }
+    }
+
     /// A copy of a large entry.
     ///
     /// # Panics
