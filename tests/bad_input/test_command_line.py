@@ -9,7 +9,7 @@ import sqlite3
 
 import pytest
 
-from support.nodes import binary
+from support.nodes import Cluster, binary
 from support.processes import Process, run_tool
 from support.redis_server import free_port
 
@@ -105,10 +105,12 @@ def test_a_directory_that_cannot_be_made_is_told_as_that(tmp_path):
         assert "acknowledged" not in said, said
 
 
+@pytest.mark.timeout(240)
 def test_five_thousand_keyspaces_are_checked_in_seconds_of_cpu(tmp_path):
     """Wall time would be that of the machine. An idle one needs about as long."""
     text = '[origin.main]\nurl = "sqlite:app.db"\n'
     with contextlib.closing(sqlite3.connect(tmp_path / "app.db")) as database:
+        database.execute("BEGIN")
         for number in range(5000):
             text += f'[[keyspace]]\nname = "k{number}"\npattern = "k{number}:{{id:int}}"\norigin = "main"\n'
             text += f'table = "t{number}"\nvalue = "raw"\nvalue_column = "body"\n'
@@ -168,3 +170,21 @@ def test_an_import_looks_at_its_file_before_it_asks_a_server(tmp_path):
     (tmp_path / "empty").write_text("")
     code, said = run("import", tmp_path / "empty", "--to", "127.0.0.1:1", "--patience", "1")
     assert code == 1 and said.count("127.0.0.1:1") == 1 and "imported" not in said, said
+
+
+def test_every_tool_that_talks_to_a_node_takes_the_password_from_a_file(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("hush\n")
+    wrong = tmp_path / "wrong"
+    wrong.write_text("hash\n")
+    short = ("--requests", "100", "--warmup", "0")
+    tools = [("status",), ("cluster", "nodes"), ("cluster", "transfer", "n1"), ("bench", *short)]
+    with Cluster(tmp_path / "node", nodes=1, extra=("--requirepass", "hush"), password="hush") as cluster:
+        address = cluster.nodes[0].address
+        for words in tools:
+            for more in ((), ("--password-file", wrong)):
+                code, said = run(*words, "--addr", address, *more)
+                assert code != 0 and "--password-file" in said, (words, said)
+            code, said = run(*words, "--addr", address, "--password-file", secret)
+            assert "AUTH" not in said and "WRONGPASS" not in said, (words, said)
+            assert code == 0 or words[1] == "transfer", (words, said)

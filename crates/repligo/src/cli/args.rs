@@ -207,12 +207,7 @@ fn status() -> Command {
     Command::new("status")
         .about("Show nodes, roles, lag and health, and what to do; exit 0 healthy, 1 degraded, 2 unavailable")
         .after_help(super::status::LEGEND)
-        .arg(
-            Arg::new("password-file")
-                .long("password-file")
-                .value_name("FILE")
-                .help("File with the password of the node; it wins over --password"),
-        )
+        .args(super::login::arguments())
         .arg(flags::json())
         .arg(
             Arg::new("addr")
@@ -220,14 +215,6 @@ fn status() -> Command {
                 .value_name("HOST:PORT")
                 .default_value("127.0.0.1:6379")
                 .help("RESP address of any node"),
-        )
-        .arg(
-            Arg::new("password")
-                .long("password")
-                .value_name("PASSWORD")
-                .env("REPLIGO_REQUIREPASS")
-                .hide_env_values(true)
-                .help("Password of the node; other users of the machine can read it there, unlike in the variable"),
         )
 }
 

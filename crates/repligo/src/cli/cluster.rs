@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use clap::{Arg, ArgMatches, Command};
 use serde_json::Value;
 
-use super::wire::{Connection, WireError};
+use super::login::{self, Login};
+use super::wire::WireError;
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,15 +32,7 @@ pub fn command() -> Command {
                 .default_value("127.0.0.1:6379")
                 .help("RESP address of any node"),
         )
-        .arg(
-            Arg::new("password")
-                .long("password")
-                .global(true)
-                .value_name("PASSWORD")
-                .env("REPLIGO_REQUIREPASS")
-                .hide_env_values(true)
-                .help("Password of the node"),
-        )
+        .args(login::arguments().map(|argument| argument.global(true)))
         .subcommand(
             Command::new("nodes")
                 .about("List the members")
@@ -71,8 +64,11 @@ pub fn command() -> Command {
 /// `repligo cluster …`.
 pub fn run(matches: &ArgMatches) -> ExitCode {
     let address = matches.get_one::<String>("addr").expect("clap has a default");
-    let password = matches.get_one::<String>("password").map(String::as_str);
-    match carry_out(matches, address, password) {
+    let login = match login::of_node(matches) {
+        Ok(login) => login,
+        Err(failure) => return super::fail(1, failure),
+    };
+    match carry_out(matches, address, &login) {
         Ok(text) => {
             super::print(text);
             ExitCode::SUCCESS
@@ -81,7 +77,7 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     }
 }
 
-fn carry_out(matches: &ArgMatches, address: &str, password: Option<&str>) -> Result<String, String> {
+fn carry_out(matches: &ArgMatches, address: &str, login: &Login) -> Result<String, String> {
     let (verb, arguments) = matches.subcommand().expect("clap demands one");
     let word = |id: &str| arguments.get_one::<String>(id).expect("clap demands it").clone();
     let member = || {
@@ -93,7 +89,7 @@ fn carry_out(matches: &ArgMatches, address: &str, password: Option<&str>) -> Res
     };
     let asked = match verb {
         "nodes" => {
-            let text = ask(address, password, &["NODES".to_owned()])?;
+            let text = ask(address, login, &["NODES".to_owned()])?;
             return match arguments.get_flag("json") {
                 true => Ok(format!("{text}\n")),
                 false => table(&text),
@@ -109,7 +105,7 @@ fn carry_out(matches: &ArgMatches, address: &str, password: Option<&str>) -> Res
         }
         _ => vec![verb.to_ascii_uppercase(), word("name")],
     };
-    ask(address, password, &asked)?;
+    ask(address, login, &asked)?;
     Ok(format!("{}\n", told(verb, &asked[1..])))
 }
 
@@ -131,16 +127,16 @@ fn told(verb: &str, names: &[String]) -> String {
 }
 
 /// Asks, goes to the leader where that is another node, and waits for what passes by itself.
-fn ask(address: &str, password: Option<&str>, words: &[String]) -> Result<String, String> {
+fn ask(address: &str, login: &Login, words: &[String]) -> Result<String, String> {
     let deadline = Instant::now() + PATIENCE;
     let mut at = address.to_owned();
     loop {
-        let failed = match ask_once(&at, password, words) {
+        let failed = match ask_once(&at, login, words) {
             Ok(text) => return Ok(text),
             Err(WireError::Refused(text)) => {
                 if let Some((_, leader)) = text.split_once("ask the leader at ") {
                     leader.clone_into(&mut at);
-                } else if text.contains("AUTH") {
+                } else if text.contains("AUTH") || text.starts_with("WRONGPASS") {
                     return Err(super::status::explain(&at, &WireError::Refused(text), &[]));
                 } else if !text.starts_with("TRYAGAIN") {
                     return Err(text.trim_start_matches("ERR ").to_owned());
@@ -160,11 +156,8 @@ fn ask(address: &str, password: Option<&str>, words: &[String]) -> Result<String
     }
 }
 
-fn ask_once(address: &str, password: Option<&str>, words: &[String]) -> Result<String, WireError> {
-    let mut connection = Connection::open(address, TIMEOUT)?;
-    if let Some(password) = password {
-        connection.expect(&["AUTH", password])?;
-    }
+fn ask_once(address: &str, login: &Login, words: &[String]) -> Result<String, WireError> {
+    let mut connection = login.open(address, TIMEOUT)?;
     let mut request = vec!["REPLIGO.CLUSTER".to_owned()];
     request.extend_from_slice(words);
     let reply = connection.expect(&request)?;

@@ -5,6 +5,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
+use clap::{Arg, ArgMatches};
+
 use super::failure::Failure;
 use super::wire::{Connection, WireError};
 
@@ -78,6 +80,35 @@ impl Login {
             (_, None) => {}
         }
         Ok(connection)
+    }
+}
+
+/// The arguments of a tool that talks to a node, for [`of_node`].
+pub fn arguments() -> [Arg; 2] {
+    [
+        Arg::new("password-file")
+            .long("password-file")
+            .value_name("FILE")
+            .help("File with the password of the node; it wins over --password"),
+        Arg::new("password")
+            .long("password")
+            .value_name("PASSWORD")
+            .env("REPLIGO_REQUIREPASS")
+            .hide_env_values(true)
+            .help(
+                "Password of the node; other users of the machine can read it there, unlike in the variable",
+            ),
+    ]
+}
+
+/// The password of the node: from a file, else from the option or the variable.
+///
+/// # Errors
+/// The file cannot be read or is empty.
+pub fn of_node(matches: &ArgMatches) -> Result<Login, Failure> {
+    match matches.get_one::<String>("password-file") {
+        Some(file) => Login::find(None, Some(file), &[]),
+        None => Ok(Login::of(matches.get_one::<String>("password").cloned())),
     }
 }
 

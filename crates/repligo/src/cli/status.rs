@@ -11,8 +11,7 @@ use repligo_proto::resp::Value;
 use serde_json::json;
 
 use super::dev::layout::{CLUSTER_FILE, ClusterFile};
-use super::failure::Failure;
-use super::login::Login;
+use super::login;
 use super::wire::{Connection, WireError};
 use crate::telemetry::problems::SILENT_MS;
 use crate::telemetry::report::{Health, NodeReport, Report};
@@ -25,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 pub fn run(matches: &ArgMatches) -> ExitCode {
     let address = matches.get_one::<String>("addr").expect("clap has a default");
     let json = matches.get_flag("json");
-    let login = match login(matches) {
+    let login = match login::of_node(matches) {
         Ok(login) => login,
         Err(failure) => return super::fail(UNAVAILABLE, failure),
     };
@@ -109,7 +108,7 @@ pub(super) fn explain(address: &str, error: &WireError, here: &[(PathBuf, String
     let remedy = match error {
         WireError::Connect { .. } => "start the node, or give its RESP address with --addr HOST:PORT",
         WireError::Refused(text) if text.starts_with("NOAUTH") || text.starts_with("WRONGPASS") => {
-            "give the password in REPLIGO_REQUIREPASS, or by file where there is --password-file"
+            "give the password with --password-file FILE, or in REPLIGO_REQUIREPASS"
         }
         WireError::Refused(_) | WireError::Protocol(_) => {
             "check that --addr is the RESP port of a repligo node"
@@ -226,14 +225,6 @@ fn duration(ms: u64) -> String {
         seconds @ ..120 => format!("{seconds} s"),
         seconds @ ..7200 => format!("{} min", seconds / 60),
         seconds => format!("{} h", seconds / 3600),
-    }
-}
-
-/// The password of the node: from a file, else from the option or the variable.
-fn login(matches: &ArgMatches) -> Result<Login, Failure> {
-    match matches.get_one::<String>("password-file") {
-        Some(file) => Login::find(None, Some(file), &[]),
-        None => Ok(Login::of(matches.get_one::<String>("password").cloned())),
     }
 }
 

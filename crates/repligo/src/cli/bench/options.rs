@@ -51,6 +51,7 @@ fn target_flags() -> Vec<Arg> {
         switch("readonly", "Send READONLY on every connection, so that followers serve reads"),
         addresses("compare", "Run the same load against this server too, in alternation, and print ratios"),
         value("compare-password", "PASSWORD", "Password of the other server [default: the same]").requires("compare"),
+        value("compare-password-file", "FILE", "File with that password; it wins over --compare-password").requires("compare"),
         value("compare-cpu-pid", "PID[,…]", "Processes of the other server")
             .value_delimiter(',')
             .value_parser(pids())
@@ -184,11 +185,7 @@ impl Settings {
     /// # Errors
     /// What contradicts itself, with the flag and a remedy.
     pub fn from_matches(matches: &ArgMatches) -> Result<Settings, String> {
-        let mut target = target(matches, "addr", "password", "cpu-pid")?;
-        if let Some(file) = matches.get_one::<String>("password-file") {
-            let password = login::read_text(file).map_err(|failure| failure.to_string())?;
-            target.password = Some(password);
-        }
+        let target = target(matches, "addr", ["password", "password-file"], "cpu-pid")?;
         let compare = match matches.contains_id("compare") {
             true => Some(target_of_compare(matches, &target)?),
             false => None,
@@ -281,7 +278,12 @@ fn workload(matches: &ArgMatches) -> Result<Workload, String> {
     })
 }
 
-fn target(matches: &ArgMatches, addr: &str, password: &str, pids: &str) -> Result<Target, String> {
+fn target(
+    matches: &ArgMatches,
+    addr: &str,
+    [password, file]: [&str; 2],
+    pids: &str,
+) -> Result<Target, String> {
     let addresses: Vec<String> = matches
         .get_many::<String>(addr)
         .unwrap_or_default()
@@ -298,9 +300,13 @@ fn target(matches: &ArgMatches, addr: &str, password: &str, pids: &str) -> Resul
             ));
         }
     }
+    let password = match matches.get_one::<String>(file) {
+        Some(file) => Some(login::read_text(file).map_err(|failure| failure.to_string())?),
+        None => matches.get_one(password).cloned(),
+    };
     Ok(Target {
         addresses,
-        password: matches.get_one(password).cloned(),
+        password,
         cpu_pids: matches
             .get_many::<u32>(pids)
             .unwrap_or_default()
@@ -310,7 +316,12 @@ fn target(matches: &ArgMatches, addr: &str, password: &str, pids: &str) -> Resul
 }
 
 fn target_of_compare(matches: &ArgMatches, first: &Target) -> Result<Target, String> {
-    let mut other = target(matches, "compare", "compare-password", "compare-cpu-pid")?;
+    let mut other = target(
+        matches,
+        "compare",
+        ["compare-password", "compare-password-file"],
+        "compare-cpu-pid",
+    )?;
     if other.password.is_none() {
         other.password.clone_from(&first.password);
     }

@@ -55,9 +55,9 @@ pub fn explain(address: &str, error: &WireError) -> BenchError {
         }
         WireError::Connect { .. } => "start the server, or give its RESP address with --addr HOST:PORT",
         WireError::Refused(text) if text.starts_with("NOAUTH") || text.starts_with("WRONGPASS") => {
-            "give the right password with --password or REPLIGO_REQUIREPASS"
+            "give the right password with --password-file FILE, --password or REPLIGO_REQUIREPASS"
         }
-        WireError::Refused(text) if text.contains("AUTH") => "leave out --password: the server has none",
+        WireError::Refused(text) if text.contains("AUTH") => "leave out the password: the server has none",
         WireError::Refused(text) if text.contains("max number of clients") => {
             "raise maxclients of the server, or use fewer --clients"
         }
