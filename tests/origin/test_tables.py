@@ -7,6 +7,7 @@ import pytest
 
 from support.nodes import Cluster, binary
 from support.processes import run_tool
+from support.waiting import wait_until
 
 CONFIGURATION = """
 [origin.main]
@@ -47,6 +48,39 @@ def test_a_column_that_is_gone_is_never_read_as_the_text_of_its_name(change, tmp
                 reply = connection.call("GET", key).raw
                 assert reply.startswith(b"-ORIGINDOWN the mapping of keyspace users does not fit"), reply
                 assert b"no column email" in reply, reply
+
+
+@pytest.mark.timeout(90)
+def test_a_column_that_is_renamed_while_the_node_is_down_is_missed_before_anything_is_read(tmp_path):
+    config = mapped(tmp_path, then="INSERT INTO users VALUES (1, 'ada', 'a@example.org'), (2, 'eve', 'e@example.org');")
+    ada, eve = b'{"name":"ada","email":"a@example.org"}', b'{"name":"eve","email":"e@example.org"}'
+    with Cluster(tmp_path, nodes=1, options=("--config", config)) as cluster:
+        node = cluster.nodes[0]
+        with node.connect(20) as connection:
+            assert connection.ask("GET", "user:1") == ada
+        node.kill()
+        execute(tmp_path, "ALTER TABLE users RENAME COLUMN email TO mail;")
+        # With the database at hand the start ends, and says why.
+        node.start(tmp_path / "refused.log")
+        assert wait_until("the start ends", lambda: not node.started.is_running(), 20)
+        said = (tmp_path / "refused.log").read_text()
+        assert "table users has no column email" in said and "do: add it or change the mapping" in said, said
+        # Without it the node starts, and the table is looked at when the database is there.
+        away = (tmp_path / "app.db").rename(tmp_path / "away.db")
+        node.start(tmp_path / "again.log")
+        cluster.leader()
+        with node.connect(30) as connection:
+            away.rename(tmp_path / "app.db")
+
+            def missed():
+                reply = connection.call("GET", "user:2").raw
+                assert reply.startswith(b"-ORIGINDOWN"), reply
+                return b"the mapping of keyspace users does not fit" in reply and b"no column email" in reply
+
+            wait_until("the column is missed", missed, 20, pause=0.1)
+            assert connection.ask("GET", "user:1") == ada, "what was cached is what it was"
+            execute(tmp_path, "ALTER TABLE users RENAME COLUMN mail TO email;")
+            wait_until("it is used again", lambda: connection.call("GET", "user:2").value.plain() == eve, 10, pause=0.1)
 
 
 @pytest.mark.parametrize(
