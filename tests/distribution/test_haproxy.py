@@ -1,5 +1,6 @@
 """`packaging/haproxy/haproxy.cfg` before a cluster: one address that stays while nodes die and hang."""
 
+import contextlib
 import threading
 import time
 
@@ -51,11 +52,12 @@ class Client(threading.Thread):
         assert not self.is_alive()
 
 
-@pytest.fixture
-def balanced(tmp_path):
+@contextlib.contextmanager
+def balance(tmp_path, text):
+    """HAProxy with this configuration before a cluster of its own, and the address of both."""
     with Cluster(tmp_path / "cluster") as cluster:
         port = free_port()
-        text = CONFIG.read_text().replace("127.0.0.1:6380", f"127.0.0.1:{port}")
+        text = text.replace("127.0.0.1:6380", f"127.0.0.1:{port}")
         for number, node in enumerate(cluster.nodes, 1):
             admin = node.admin.rpartition(":")[2]
             text = text.replace(f"127.0.0.1:700{number} check port 800{number}", f"{node.address} check port {admin}")
@@ -69,6 +71,22 @@ def balanced(tmp_path):
         process.wait_for("haproxy answers", lambda: ask(address), 10)
         yield cluster, address
         process.stop()
+
+
+@pytest.fixture
+def balanced(tmp_path):
+    with balance(tmp_path, CONFIG.read_text()) as pair:
+        yield pair
+
+
+@pytest.fixture
+def hastily_balanced(tmp_path):
+    """Two failed checks within less than an election cut what stands; a slow answer is none that failed."""
+    text = CONFIG.read_text().replace("inter 1s fall 6", "inter 200ms fall 2")
+    text = text.replace("mode tcp", "mode tcp\n    timeout check 5s")
+    assert "inter 200ms fall 2" in text and "timeout check 5s" in text
+    with balance(tmp_path, text) as pair:
+        yield pair
 
 
 def ask(address):
@@ -108,6 +126,22 @@ def test_connections_to_other_nodes_are_held_while_a_leader_is_elected(balanced)
         assert not client.refusals, client.refusals[:3]
         assert client.longest < 6, "an election, not a timeout of the balancer"
     assert sum(client.acked for client in clients) > 100
+
+
+@pytest.mark.timeout(120)
+def test_an_election_cuts_nothing_even_where_two_quick_checks_decide(hastily_balanced):
+    cluster, address = hastily_balanced
+    leader = cluster.leader()
+
+    def harm():
+        leader.kill()
+        time.sleep(3)
+
+    clients = under_load(address, harm)
+    # One cut for whoever was at the node that died; nobody else is cut.
+    cuts = sorted(client.cuts for client in clients)
+    assert cuts[: CLIENTS // 2] == [0] * (CLIENTS // 2) and cuts[-1] <= 2, cuts
+    assert not any(client.refusals for client in clients)
 
 
 @pytest.mark.timeout(120)
