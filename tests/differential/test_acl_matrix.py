@@ -10,6 +10,8 @@ from .conftest import modes
 
 USER = "matrix"
 RIGHTS = ("%R~", "%W~", "~", None)
+# Commands that name channels.
+CHANNELS = ("subscribe", "psubscribe", "ssubscribe", "unsubscribe", "publish", "spublish")
 # Words whose options change what a command does with its keys.
 MORE = [
     ["SET", "a1", "v", "GET"],
@@ -63,6 +65,13 @@ def rows(redis, name, words):
     keys = [] if reply.raw.startswith(b"-") else sorted({key.decode() for key in redis.ask("COMMAND", "GETKEYS", *words)})
     yield ["allkeys", f"-{name}"]
     yield ["allkeys", f"+{name}"]
+    if name in CHANNELS:
+        names = sorted(set(words[1:]))
+        for right in ("&*", "&a*", "&a?", *(f"&{one}" for one in names)):
+            yield ["allkeys", f"+{name}", right]
+        yield ["allkeys", f"+{name}", *(f"&{one}" for one in names)]
+        # Half of the channels in each of two selectors are not all.
+        yield [f"(&{one} +{name})" for one in names] or [f"+{name}"]
     for key in keys:
         others = [f"~{other}" for other in keys if other != key]
         for right in RIGHTS:

@@ -61,6 +61,10 @@ impl Kind {
     pub const JOIN: Kind = Kind(10);
     /// Answer to `JOIN`.
     pub const JOIN_REPLY: Kind = Kind(11);
+    /// Messages that clients of the sender have published, for subscribers of the receiver.
+    pub const PUBLISHED: Kind = Kind(12);
+    /// How many of the sender's clients subscribe to which channels.
+    pub const SUBSCRIBED: Kind = Kind(13);
 }
 
 /// Everything in a frame but its payload.

@@ -8,6 +8,7 @@ use crate::command::{Spec, Unresolved, is_known_elsewhere};
 use crate::resp::ArgSlice;
 
 pub mod acl;
+pub mod pubsub;
 
 // Values and types.
 /// The key holds another type.

@@ -12,7 +12,7 @@ use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use crate::execute::reject;
-use crate::{Call, Flow, Host, Session};
+use crate::{Call, Flow, Host, Session, pubsub};
 
 /// As whom a connection is logged in.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +46,8 @@ impl Session {
         self.set_authenticated(true);
     }
 
-    /// The users have changed. False if the user of this connection is gone, which then may do nothing any more.
+    /// The users have changed. False if the connection is to end: its user is gone, and it may do nothing any more,
+    /// or it listens to a channel that is its user's no longer, and may have missed a message.
     pub fn refresh(&mut self, users: &Users) -> bool {
         let user = match &self.access.user {
             None => Some(users.default_user()),
@@ -60,7 +61,7 @@ impl Session {
         if self.is_authenticated() {
             self.log_in(users, &user);
         }
-        true
+        self.may_listen(&user)
     }
 
     /// Whether its user may run this command with these words.
@@ -81,13 +82,16 @@ impl Session {
 #[cold]
 pub(crate) fn admit(session: &mut Session, host: &mut impl Host, call: Call<'_>) -> Option<Flow> {
     let Call { spec, request } = call;
+    let restricted = session.is_restricted() && !pubsub::is_for_subscribers(spec.id);
+    let only = || words::pubsub::only_for_subscribers(spec.name);
     if spec.has(flag::NO_AUTH) {
-        return None;
+        return restricted.then(|| reject(session, host, Some(spec), only().as_bytes()));
     }
     let text = if !session.is_authenticated() {
         words::NO_AUTH.as_bytes().to_vec()
     } else {
         match session.judge(spec, request) {
+            Ok(()) if restricted => only().into_bytes(),
             Ok(()) => return None,
             Err(denied) => {
                 host.denied(session, call, denied);
@@ -115,6 +119,7 @@ fn refusal(spec: &Spec, denied: Denied) -> Vec<u8> {
     match denied {
         Denied::Command => words::acl::no_command_permission(spec.name).into_bytes(),
         Denied::Key(_) => words::acl::NO_KEY_PERMISSION.as_bytes().to_vec(),
+        Denied::Channel(_) => words::pubsub::NO_CHANNEL_PERMISSION.as_bytes().to_vec(),
     }
 }
 
@@ -123,6 +128,7 @@ pub(crate) fn late_refusal(denied: Denied) -> Vec<u8> {
     let reason = match denied {
         Denied::Command => words::acl::NO_LONGER_COMMAND,
         Denied::Key(_) => words::acl::NO_LONGER_KEY,
+        Denied::Channel(_) => words::acl::NO_LONGER_CHANNEL,
     };
     words::acl::no_longer_allowed(reason).into_bytes()
 }

@@ -8,7 +8,7 @@ use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use crate::window::Resolved;
-use crate::{Flow, Host, Session, access, data, transaction, users};
+use crate::{Flow, Host, Session, access, data, pubsub, transaction, users};
 
 /// A request with its row in the command table.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +79,8 @@ fn is_too_long(call: Call<'_>) -> bool {
         call.spec.id,
         Id::Watch | Id::CommandGetKeys | Id::CommandGetKeysAndFlags
     );
-    call.request.len() > LOCAL_ARGUMENTS_MAX && !names_keys
+    // Who connects again subscribes to everything at once; that has a limit of its own.
+    call.request.len() > LOCAL_ARGUMENTS_MAX && !names_keys && !pubsub::confirms(call.spec.id)
 }
 
 fn execute_local(session: &mut Session, host: &mut impl Host, call: Call<'_>) -> Flow {
@@ -88,12 +89,16 @@ fn execute_local(session: &mut Session, host: &mut impl Host, call: Call<'_>) ->
         let text = words::too_many_arguments(spec.name, LOCAL_ARGUMENTS_MAX);
         return reject(session, host, Some(spec), text.as_bytes());
     }
+    if pubsub::publishes(spec.id) && session.replies.waiting() > 0 {
+        // Whoever hears of it must find what the client has written before.
+        return Flow::Wait;
+    }
     let began_ns = host.begin(spec, call.request.len());
     let mut out = host.pool().take_rendering();
     let flow = dispatch(session, host, call, &mut out);
     if !flow.is_later() {
         host.replied(spec.id, &out);
-        if !session.is_silent() {
+        if !session.is_silent() || pubsub::confirms(spec.id) {
             session.replies.push(&out, host.pool());
         }
         if flow != Flow::Given {
@@ -129,6 +134,11 @@ pub(crate) fn dispatch(
         Id::Unwatch => transaction::unwatch(session, out),
         Id::Watch => return transaction::watch(session, host, call, out),
         Id::Exec => return transaction::exec(session, host, call, out),
+        Id::Reset => {
+            session.leave(host.subscriptions());
+            return host.local(session, call, out);
+        }
+        id if pubsub::answers(id) => pubsub::execute(session, host, call, out),
         id if users::changes_users(id) => return users::change(session, host, call, out),
         _ => return host.local(session, call, out),
     }
@@ -138,6 +148,12 @@ pub(crate) fn dispatch(
 /// PING [message] and ECHO message.
 fn ping(session: &Session, call: Call<'_>, out: &mut Vec<u8>) {
     let mut reply = session.reply(out);
+    if session.is_restricted() && call.request.len() <= 2 {
+        // In the form of a message.
+        reply.array(2);
+        reply.bulk_str("pong");
+        return reply.bulk(call.request.try_get(1).unwrap_or_default());
+    }
     match (call.request.try_get(1), call.request.len()) {
         (None, _) => reply.simple("PONG"),
         (Some(message), 2) => reply.bulk(message),

@@ -11,6 +11,7 @@
 //! 6. Whenever something of the session may have changed (an answer, a call, sent bytes), the host asks
 //!    [`Session::may_go_on`], and gives what is left of the input in again if so; while
 //!    [`Session::is_block_ready`] it calls [`Session::run_block`] first.
+//! 7. Before it removes a session, it lets it [leave](Session::leave) its [`Host::subscriptions`].
 //!
 //! The session owes: it submits nothing that was not admitted, submits in the order of its requests, and after a
 //! refusal gives nothing more in until it is called.
@@ -26,6 +27,7 @@ use repligo_proto::command::{CommandId, Spec};
 use repligo_proto::resp::ProtocolError;
 
 use crate::replies::BufferPool;
+use crate::subscriptions::Subscriptions;
 use crate::tracked::{Tracked, Words};
 use crate::{Call, Flow, Session};
 
@@ -69,6 +71,13 @@ pub trait Host: Telemetry {
 
     /// Gives a request to the replica.
     fn submit(&mut self, request: Request<'_>);
+
+    /// Who subscribes to what.
+    fn subscriptions(&mut self) -> &mut Subscriptions;
+
+    /// Something was published, or subscriptions have changed: the host [delivers](Subscriptions::deliver) it and tells
+    /// the other nodes when no session runs, before it sends what this turn's requests are answered.
+    fn posted(&mut self);
 
     /// True when no further command that may take long is to be begun before the next turn.
     fn is_used_up(&self) -> bool;

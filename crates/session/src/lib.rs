@@ -2,7 +2,7 @@
 //!
 //! What a request means to its connection before it goes to the core, and in which order it may go there:
 //! decoding ahead ([`window`]), what may overtake what ([`order`]), the order of replies ([`replies`]), MULTI and
-//! WATCH, read levels, silenced replies. Commands that the node answers of itself (INFO, CLIENT, CONFIG, …) are
+//! WATCH, read levels, silenced replies, publish and subscribe ([`subscriptions`]). Commands that the node answers of itself (INFO, CLIENT, CONFIG, …) are
 //! its host's. Nothing here reads a clock, opens a socket or knows a thread, so that whoever is a [`host::Host`] can
 //! drive it: the shell and the simulator both do.
 //!
@@ -19,8 +19,11 @@ mod execute;
 pub mod host;
 mod input;
 pub mod order;
+mod pubsub;
 pub mod replies;
 mod session;
+mod subscriber;
+pub mod subscriptions;
 pub mod table;
 pub mod tracked;
 mod transaction;

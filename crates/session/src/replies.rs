@@ -4,13 +4,17 @@
 //! memory at once, writes when their turn is applied. The queue keeps a slot per unanswered request and
 //! lets bytes out only up to the first hole.
 //!
+//! What nobody asked for, a message to a subscriber, comes behind the last reply that is known and before those that
+//! are not: never inside a reply, and never before one that it could have come after.
+//!
 //! Invariants: while nothing waits, replies are rendered straight into the bytes to be sent (the fast
 //! path: no slot, no copy); the front slot is never an answered one; while anything is unsent, the first
-//! buffer is not sent as a whole; a sequence number names one slot and
+//! buffer is not sent as a whole, unless a shared one is next; a sequence number names one slot and
 //! is never reused while an answer to it can still come.
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use repligo_core::limits::REPLY_BUFFER_KEPT_BYTES_MAX;
 use repligo_core::pieces::Pieces;
 
@@ -48,13 +52,43 @@ pub struct Waiting {
     pub command: u16,
 }
 
+/// A message from here on is not copied for each of its receivers.
+const SHARED_BYTES_MIN: usize = 4 << 10;
+
+/// A buffer that is sent behind another one.
+#[derive(Debug)]
+enum Buffer {
+    Own(Vec<u8>),
+    /// A message that others are sent, too.
+    Shared(Bytes),
+}
+
+impl Buffer {
+    fn len(&self) -> usize {
+        match self {
+            Self::Own(bytes) => bytes.len(),
+            Self::Shared(bytes) => bytes.len(),
+        }
+    }
+
+    /// What it takes; of what is shared, as if it were not.
+    fn capacity(&self) -> usize {
+        match self {
+            Self::Own(bytes) => bytes.capacity(),
+            Self::Shared(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// Replies of one connection; see the module.
 #[derive(Debug, Default)]
 pub struct ReplyQueue {
     out: Vec<u8>,
     sent: usize,
     /// What is to be sent behind `out`: long replies as they came, and what followed them.
-    further: VecDeque<Vec<u8>>,
+    further: VecDeque<Buffer>,
+    /// Bytes of the first of `further` that were sent, if it is a shared one and `out` is empty.
+    shared_sent: usize,
     slots: VecDeque<Slot>,
     /// Sequence number of the front slot.
     front: u32,
@@ -113,14 +147,17 @@ impl ReplyQueue {
     /// Bytes that can be sent now.
     #[inline]
     pub fn sendable(&self) -> &[u8] {
-        &self.out[self.sent..]
+        match self.further.front() {
+            Some(Buffer::Shared(bytes)) if self.out.is_empty() => &bytes[self.shared_sent..],
+            _ => &self.out[self.sent..],
+        }
     }
 
     /// Bytes held for this connection, sendable or behind a hole.
     #[inline]
     pub fn pending_bytes(&self) -> usize {
-        let further: usize = self.further.iter().map(Vec::len).sum();
-        self.out.len() - self.sent + further + self.parked_bytes
+        let further: usize = self.further.iter().map(Buffer::len).sum();
+        self.out.len() - self.sent + further - self.shared_sent + self.parked_bytes
     }
 
     /// What it takes.
@@ -129,7 +166,7 @@ impl ReplyQueue {
             .slots
             .iter()
             .filter(|slot| !matches!(slot, Slot::Waiting { .. }));
-        let further: usize = self.further.iter().map(Vec::capacity).sum();
+        let further: usize = self.further.iter().map(Buffer::capacity).sum();
         let places = self.slots.capacity() * size_of::<Slot>();
         ReplyMemory {
             buffer_bytes: self.out.capacity(),
@@ -162,13 +199,42 @@ impl ReplyQueue {
     /// Where bytes to be sent are appended.
     #[inline]
     fn tail(&mut self, pool: &mut BufferPool) -> &mut Vec<u8> {
-        if let Some(last) = self.further.back_mut() {
-            return last;
+        if !self.further.is_empty() {
+            return self.tail_behind(pool);
         }
         if self.out.capacity() == 0 {
             self.out = pool.take();
         }
         &mut self.out
+    }
+
+    fn tail_behind(&mut self, pool: &mut BufferPool) -> &mut Vec<u8> {
+        if let Some(Buffer::Shared(_)) = self.further.back() {
+            self.further.push_back(Buffer::Own(pool.take()));
+        }
+        match self.further.back_mut() {
+            Some(Buffer::Own(last)) => last,
+            Some(Buffer::Shared(_)) | None => unreachable!("an own buffer is the last one"),
+        }
+    }
+
+    /// Appends what nobody asked for, see the module.
+    pub fn push_message(&mut self, message: &Bytes, pool: &mut BufferPool) {
+        let is_known = |slot: &Slot| !matches!(slot, Slot::Waiting { .. });
+        if self.slots.len() > self.waiting
+            && let Some(last) = self.slots.iter().rposition(is_known)
+        {
+            self.parked_bytes += message.len();
+            match &mut self.slots[last] {
+                Slot::Ready(bytes) => bytes.extend_from_slice(message),
+                Slot::Long(pieces) => pieces.push(message.to_vec()),
+                Slot::Waiting { .. } => {}
+            }
+        } else if message.len() < SHARED_BYTES_MIN {
+            self.tail(pool).extend_from_slice(message);
+        } else {
+            self.further.push_back(Buffer::Shared(message.clone()));
+        }
     }
 
     /// Appends a reply that is known now; it leaves after the replies to everything asked before.
@@ -268,8 +334,8 @@ impl ReplyQueue {
     }
 
     fn append_long(&mut self, pieces: Pieces, pool: &mut BufferPool) {
-        self.further
-            .extend(pieces.into_iter().filter(|piece| !piece.is_empty()));
+        let pieces = pieces.into_iter().filter(|piece| !piece.is_empty());
+        self.further.extend(pieces.map(Buffer::Own));
         self.next_buffer(pool);
     }
 
@@ -306,16 +372,31 @@ impl ReplyQueue {
     #[inline]
     fn next_buffer(&mut self, pool: &mut BufferPool) {
         if self.sent == self.out.len()
-            && let Some(next) = self.further.pop_front()
+            && let Some(Buffer::Own(next)) = self.further.front_mut()
         {
-            pool.give(std::mem::replace(&mut self.out, next));
+            pool.give(std::mem::replace(&mut self.out, std::mem::take(next)));
+            self.further.pop_front();
             self.sent = 0;
+        }
+    }
+
+    fn consume_shared(&mut self, count: usize, pool: &mut BufferPool) {
+        self.shared_sent += count;
+        let length = self.further.front().map_or(0, Buffer::len);
+        debug_assert!(self.shared_sent <= length);
+        if self.shared_sent == length {
+            self.shared_sent = 0;
+            self.further.pop_front();
+            self.next_buffer(pool);
         }
     }
 
     /// So many of [`Self::sendable`] have been sent; gives the buffer back once all are.
     #[inline]
     pub fn consume(&mut self, count: usize, pool: &mut BufferPool) {
+        if self.out.is_empty() {
+            return self.consume_shared(count, pool);
+        }
         self.sent += count;
         self.peaks[0] = self.peaks[0].max(self.out.len());
         debug_assert!(self.sent <= self.out.len());
@@ -394,107 +475,5 @@ impl BufferPool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn say(queue: &mut ReplyQueue, pool: &mut BufferPool, text: &str) {
-        queue.push(text.as_bytes(), pool);
-    }
-
-    #[test]
-    fn replies_leave_in_request_order_whatever_the_order_of_answers() {
-        let (mut queue, mut pool) = (ReplyQueue::starting_at(u32::MAX - 1), BufferPool::default());
-        say(&mut queue, &mut pool, "a");
-        let second = queue.expect(Shape::Plain, 0, 10);
-        say(&mut queue, &mut pool, "c");
-        say(&mut queue, &mut pool, "d");
-        let fifth = queue.expect(Shape::Plain, 0, 10);
-        let sixth = queue.expect(Shape::Plain, 0, 10);
-        assert_eq!((queue.pending_bytes(), queue.held_bytes()), (3, 30));
-        assert!(queue.take_waiting(sixth).is_some());
-        assert_eq!(queue.held_bytes(), 20);
-        queue.answer(sixth, b"f", &mut pool);
-        assert_eq!(queue.sendable(), b"a");
-        queue.answer(second, b"b", &mut pool);
-        assert_eq!(queue.sendable(), b"abcd");
-        assert_eq!(queue.waiting(), 1);
-        queue.answer(fifth, b"e", &mut pool);
-        assert_eq!(queue.sendable(), b"abcdef");
-        assert_eq!(queue.pending_bytes(), 6);
-        assert!(queue.take_waiting(fifth).is_none());
-    }
-
-    #[test]
-    fn a_long_reply_keeps_its_place_and_is_not_copied() {
-        let (mut queue, mut pool) = (ReplyQueue::default(), BufferPool::default());
-        let first = queue.expect(Shape::Plain, 0, 10);
-        let second = queue.expect(Shape::Plain, 0, 10);
-        say(&mut queue, &mut pool, "c");
-        assert!(queue.waits_plainly(second));
-        queue.answer_long(second, long(&[b"sec", b"ond"]), &mut pool);
-        assert_eq!(queue.sendable(), b"");
-        assert_eq!(queue.pending_bytes(), 7);
-        queue.answer_long(first, long(&[b"first"]), &mut pool);
-        assert_eq!(queue.sendable(), b"first");
-        assert_eq!(queue.pending_bytes(), 12);
-        say(&mut queue, &mut pool, "d");
-        for expected in ["first", "sec", "ondcd"] {
-            assert_eq!(queue.sendable(), expected.as_bytes());
-            queue.consume(expected.len(), &mut pool);
-        }
-        assert_eq!(queue.pending_bytes(), 0);
-        let third = queue.expect(Shape::Plain, 0, 10);
-        let bytes = vec![b'x'; 3 << 20];
-        let kept = bytes.as_ptr();
-        queue.answer_long(third, Pieces::from(bytes), &mut pool);
-        assert_eq!(queue.sendable().as_ptr(), kept);
-        queue.consume((2 << 20) + 5, &mut pool);
-        assert_eq!(queue.pending_bytes(), (1 << 20) - 5);
-        queue.consume((1 << 20) - 6, &mut pool);
-        assert_eq!(queue.sendable(), b"x");
-    }
-
-    fn long(pieces: &[&[u8]]) -> Pieces {
-        let mut made = Pieces::default();
-        for piece in pieces {
-            made.push(piece.to_vec());
-        }
-        made
-    }
-
-    #[test]
-    fn a_late_answer_of_a_closed_connection_matches_nothing() {
-        let mut queue = ReplyQueue::default();
-        let old = queue.expect(Shape::Plain, 0, 10);
-        let mut next = ReplyQueue::starting_at(queue.next_sequence());
-        assert!(next.take_waiting(old).is_none());
-        next.expect(Shape::Plain, 0, 10);
-        assert!(next.take_waiting(old).is_none());
-    }
-
-    #[test]
-    fn the_buffer_of_a_long_reply_is_let_go() {
-        let mut pool = BufferPool::default();
-        pool.give_rendering(Vec::with_capacity(REPLY_BUFFER_KEPT_BYTES_MAX + 1));
-        assert_eq!(pool.take_rendering().capacity(), 0);
-        pool.give_rendering(b"short".to_vec());
-        let kept = pool.take_rendering();
-        assert!(kept.capacity() > 0 && kept.is_empty());
-    }
-
-    #[test]
-    fn an_idle_queue_holds_no_buffer() {
-        let (mut queue, mut pool) = (ReplyQueue::default(), BufferPool::default());
-        say(&mut queue, &mut pool, "hello");
-        queue.consume(2, &mut pool);
-        assert_eq!(queue.sendable(), b"llo");
-        queue.consume(3, &mut pool);
-        assert_eq!(queue.pending_bytes(), 0);
-        assert_eq!(queue.out.capacity(), 0);
-        assert_eq!(pool.free.len(), 1);
-        assert_eq!(queue.memory().buffer_peak_bytes, 5);
-        queue.age_peak();
-        queue.age_peak();
-        assert_eq!(queue.memory(), ReplyMemory::default());
-    }
-}
+#[path = "replies_tests.rs"]
+mod tests;

@@ -12,6 +12,7 @@ use crate::access::Access;
 use crate::bugs::Bug;
 use crate::order::Unanswered;
 use crate::replies::ReplyQueue;
+use crate::subscriber::Subscriber;
 use crate::transaction::Multi;
 
 /// What becomes of the connection after a request.
@@ -66,11 +67,12 @@ pub struct Session {
     pub active_us: u64,
     /// Selected database.
     pub database: u8,
-    /// RESP3 was agreed.
+    /// RESP3 was agreed; changed by [`Session::speak`].
     pub resp3: bool,
     /// No password is needed, or it was given.
     authenticated: bool,
-    /// The same, and nothing that it asks has to be judged: it is the default user as every cluster begins with it.
+    /// The same, and nothing that it asks has to be judged: it is the default user as every cluster begins with it,
+    /// and may send whatever it likes.
     is_free: bool,
     /// As whom it is logged in.
     pub(crate) access: Access,
@@ -86,6 +88,8 @@ pub struct Session {
     pub last_command: Option<CommandId>,
     /// MULTI and WATCH.
     pub multi: Option<Box<Multi>>,
+    /// What it subscribes to, if anything.
+    pub(crate) subscriber: Option<Box<Subscriber>>,
     /// Replies in request order.
     pub replies: ReplyQueue,
     /// Nothing more is executed; the connection ends when everything asked is answered and sent.
@@ -155,8 +159,23 @@ impl Session {
     /// Lets the connection send requests of any size, or only what a handshake needs.
     pub fn set_authenticated(&mut self, authenticated: bool) {
         self.authenticated = authenticated;
-        self.is_free = authenticated && self.actor().is_plain();
+        self.update_free();
         self.decoder.set_authenticated(authenticated);
+    }
+
+    /// Answers in this version of the protocol from now on.
+    pub fn speak(&mut self, resp3: bool) {
+        self.resp3 = resp3;
+        self.update_free();
+    }
+
+    /// A subscriber in RESP2, which may send little else.
+    pub(crate) fn is_restricted(&self) -> bool {
+        self.is_subscribed() && !self.resp3
+    }
+
+    pub(crate) fn update_free(&mut self) {
+        self.is_free = self.authenticated && self.actor().is_plain() && !self.is_restricted();
     }
 
     /// What is given in next came so many microseconds ago and was held back; 0 for what comes just now.
@@ -202,7 +221,8 @@ impl Session {
         let multi = self.multi.as_deref().map_or(0, Multi::bytes);
         let replies = self.replies.memory();
         let buffers = replies.buffer_bytes + replies.list_bytes + replies.places_bytes;
-        self.arguments_bytes() + multi + self.names_bytes() + buffers
+        let names = self.subscriber.as_deref().map_or(0, Subscriber::memory_bytes);
+        self.arguments_bytes() + multi + self.names_bytes() + names + buffers
     }
 
     /// Level of this session's reads.

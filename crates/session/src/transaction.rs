@@ -343,6 +343,10 @@ pub(super) fn exec(session: &mut Session, host: &mut impl Host, call: Call<'_>, 
     let (is_all_local, has_locals) = (multi.is_all_local(), !multi.locals.is_empty());
     let bytes = multi.bytes();
     if is_all_local {
+        if session.replies.waiting() > 0 {
+            // It may publish, and whoever hears of it must find what was written before.
+            return Flow::Wait;
+        }
         let Some(multi) = session.multi.take() else {
             return Flow::Done;
         };

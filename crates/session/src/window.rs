@@ -22,10 +22,11 @@ const KEYS_MAX: usize = 16;
 /// A command with more arguments than this may take long.
 const ARGUMENTS_FEW: usize = 64;
 
-/// Commands whose running time grows with their arguments or with the keyspace.
+/// Commands whose running time grows with their arguments, with the keyspace or with those who listen.
 #[inline]
 pub fn may_stand_out(spec: &Spec, argument_count: usize) -> bool {
-    argument_count > ARGUMENTS_FEW || spec.flags & (flag::FAST | flag::DENYOOM) == 0
+    let is_short = spec.flags & (flag::FAST | flag::DENYOOM) != 0 && !spec.has(flag::PUBSUB);
+    argument_count > ARGUMENTS_FEW || !is_short
 }
 
 /// A request and its row in the command table.

@@ -112,7 +112,9 @@ impl Selector {
             put_bytes(out, &pattern.text);
         }
         put_varint(out, self.channels.len() as u64);
-        self.channels.iter().for_each(|channel| put_bytes(out, channel));
+        for channel in &self.channels {
+            put_bytes(out, &channel.text);
+        }
         put_varint(out, self.rules.len() as u64);
         for rule in &self.rules {
             out.push(u8::from(rule.allow));
@@ -130,7 +132,9 @@ impl Selector {
         for (access, text) in take_list(input, pair)? {
             selector.put_key_pattern(access & READ != 0, access & WRITE != 0, &text);
         }
-        selector.channels = take_list(input, |input| take_bytes(input).map(Box::from))?;
+        for text in take_list(input, take_bytes)? {
+            selector.put_channel(text);
+        }
         for (allow, name) in take_list(input, pair)? {
             selector.put_command_rule(allow != 0, &name);
         }

@@ -17,16 +17,8 @@ pub enum Denied {
     Command,
     /// The key in this argument.
     Key(usize),
-}
-
-impl Denied {
-    /// The argument with the key that decided.
-    pub fn key(self) -> Option<usize> {
-        match self {
-            Self::Command => None,
-            Self::Key(position) => Some(position),
-        }
-    }
+    /// The channel in this argument.
+    Channel(usize),
 }
 
 /// What may be done with keys that fit.
@@ -34,6 +26,13 @@ impl Denied {
 pub(super) struct KeyPattern {
     pub(super) read: bool,
     pub(super) write: bool,
+    pub(super) text: Box<[u8]>,
+    glob: Glob,
+}
+
+/// A channel, or all that a pattern fits.
+#[derive(Clone, Debug)]
+pub(super) struct ChannelPattern {
     pub(super) text: Box<[u8]>,
     glob: Glob,
 }
@@ -52,7 +51,7 @@ pub struct Selector {
     pub(super) all_keys: bool,
     pub(super) keys: Vec<KeyPattern>,
     pub(super) all_channels: bool,
-    pub(super) channels: Vec<Box<[u8]>>,
+    pub(super) channels: Vec<ChannelPattern>,
     /// `+@all` is what the rules begin with, else `-@all`.
     pub(super) starts_with_all: bool,
     pub(super) rules: Vec<CommandRule>,
@@ -89,9 +88,9 @@ impl Selector {
         selector
     }
 
-    /// True if it refuses no command and no key.
+    /// True if it refuses no command, no key and no channel.
     pub(super) fn is_unrestricted(&self) -> bool {
-        self.all_keys && self.starts_with_all && self.rules.iter().all(|rule| rule.allow)
+        self.all_keys && self.all_channels && self.starts_with_all && self.rules.iter().all(|rule| rule.allow)
     }
 
     /// Applies one rule; whether it may take something away.
@@ -179,10 +178,17 @@ impl Selector {
         if !is_plain(pattern) {
             return Err(RuleError::Syntax);
         }
-        if !self.channels.iter().any(|known| **known == *pattern) {
-            self.channels.push(pattern.into());
+        if !self.channels.iter().any(|known| *known.text == *pattern) {
+            self.put_channel(pattern);
         }
         Ok(())
+    }
+
+    pub(super) fn put_channel(&mut self, text: &[u8]) {
+        self.channels.push(ChannelPattern {
+            text: text.into(),
+            glob: Glob::new(text),
+        });
     }
 
     pub(super) fn allow_all(&mut self, allow: bool) {
@@ -263,6 +269,15 @@ impl Selector {
             (pattern.read || !reads) && (pattern.write || !writes) && pattern.glob.matches(key)
         };
         self.all_keys || self.keys.iter().any(fits)
+    }
+
+    /// Whether a channel may be used. A pattern of channels must be allowed as it is written.
+    pub(super) fn allows_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
+        let fits = |known: &ChannelPattern| match is_pattern {
+            true => *known.text == *channel,
+            false => known.glob.matches(channel),
+        };
+        self.all_channels || self.channels.iter().any(fits)
     }
 }
 

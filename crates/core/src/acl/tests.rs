@@ -41,6 +41,7 @@ fn judged(users: &Users, name: &str, request: &str) -> String {
         Ok(()) => "ok".to_owned(),
         Err(Denied::Command) => "command".to_owned(),
         Err(Denied::Key(position)) => format!("key {position}"),
+        Err(Denied::Channel(position)) => format!("channel {position}"),
     }
 }
 
@@ -80,6 +81,30 @@ fn rules_are_shown_as_they_were_said() {
         "(~a +get) (%R~b) clearselectors (~c)",
         "off resetchannels -@all (~c resetchannels -@all)",
     );
+}
+
+#[test]
+fn channels_are_judged_where_they_are_published_or_subscribed_to() {
+    let mut users = Users::default();
+    assert_eq!(set(&mut users, "u", "on +@all &news.* &jobs"), "+OK");
+    for (request, expect) in [
+        ("publish news.a hi", "ok"),
+        ("publish news hi", "channel 1"),
+        ("subscribe jobs news.b other", "channel 3"),
+        ("spublish jobs hi", "ok"),
+        ("ssubscribe jobs other", "channel 2"),
+        // A pattern could fit more than the one that is allowed, so it must be that one.
+        ("psubscribe news.*", "ok"),
+        ("psubscribe news.a", "channel 1"),
+        ("unsubscribe other", "ok"),
+        ("sunsubscribe other", "ok"),
+    ] {
+        assert_eq!(judged(&users, "u", request), expect, "{request}");
+    }
+    assert_eq!(set(&mut users, "u", "allchannels"), "+OK");
+    assert_eq!(judged(&users, "u", "psubscribe *"), "ok");
+    let user = users.get(b"u").expect("there is such a user");
+    assert!(!user.is_unrestricted(), "it may touch no key");
 }
 
 #[test]

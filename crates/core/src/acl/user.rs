@@ -77,7 +77,7 @@ impl User {
         self.is_told
     }
 
-    /// True if it may run every command on every key.
+    /// True if it may run every command on every key and channel.
     pub fn is_unrestricted(&self) -> bool {
         self.selectors[0].is_unrestricted()
     }
@@ -163,6 +163,12 @@ impl User {
         Err(furthest)
     }
 
+    /// Whether it may use this channel, or this pattern of channels.
+    pub fn allows_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
+        let allows = |selector: &Selector| selector.allows_channel(channel, is_pattern);
+        self.selectors.iter().any(allows)
+    }
+
     /// As a line of ACL LIST, without the word `user` and the name, with these hashes and without a password if the
     /// node says so instead of the log.
     pub fn describe(&self, own: Option<&PasswordHash>) -> Vec<u8> {
@@ -203,10 +209,22 @@ fn judge_by(selector: &Selector, spec: &Spec, request: ArgSlice<'_>) -> Result<(
     if !spec.has(flag::NO_AUTH) && !selector.allows_command(spec, request) {
         return Err(Denied::Command);
     }
-    if selector.all_keys {
+    if !selector.all_keys {
+        judge_keys(selector, spec, request)?;
+    }
+    if selector.all_channels {
         return Ok(());
     }
-    for key_use in spec.key_uses {
+    for position in spec.channels.positions.positions(request.len()) {
+        if !selector.allows_channel(request.get(position), spec.channels.are_patterns) {
+            return Err(Denied::Channel(position));
+        }
+    }
+    Ok(())
+}
+
+fn judge_keys(selector: &Selector, spec: &Spec, request: ArgSlice<'_>) -> Result<(), Denied> {
+    for key_use in spec.key_uses.iter().filter(|key_use| key_use.is_key()) {
         let access = key_use.access_of(spec, request);
         for position in key_use.positions(request.len(), |index| request.try_get(index)) {
             if !selector.allows_key(request.get(position), access) {
@@ -230,7 +248,7 @@ impl Selector {
             out.extend_from_slice(b"resetchannels ");
             for channel in &self.channels {
                 out.push(b'&');
-                out.extend_from_slice(channel);
+                out.extend_from_slice(&channel.text);
                 out.push(b' ');
             }
         }
@@ -266,7 +284,7 @@ impl Selector {
         let shown: Vec<_> = self
             .channels
             .iter()
-            .map(|channel| [b"&", &**channel].concat())
+            .map(|channel| [b"&", &*channel.text].concat())
             .collect();
         shown.join(&b' ')
     }

@@ -5,6 +5,11 @@ use super::spec::{KeyUse, Spec};
 use crate::resp::ArgSlice;
 
 impl KeyUse {
+    /// False for what is routed like a key and is none: a channel of SPUBLISH and its relatives.
+    pub fn is_key(&self) -> bool {
+        self.flags != ["not_key"]
+    }
+
     /// What a request does with the keys of this use; for SET that depends on its options.
     pub fn flags_in(&self, spec: &Spec, request: ArgSlice<'_>) -> &'static [&'static str] {
         if spec.id != CommandId::Set {

@@ -189,7 +189,7 @@ fn write_keys(request: ArgSlice<'_>, and_flags: bool, writer: &mut ReplyWriter<'
         Err(Unresolved::Arity(_)) => return writer.error(words::INVALID_ARGUMENT_COUNT),
         Err(_) => return writer.error(words::INVALID_COMMAND),
     };
-    if spec.key_uses.is_empty() {
+    if !spec.key_uses.iter().any(KeyUse::is_key) {
         return writer.error(words::NO_KEY_ARGUMENTS);
     }
     let found: Vec<_> = (spec.key_uses.iter())

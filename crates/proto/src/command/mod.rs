@@ -6,6 +6,7 @@
 //! on [`CommandId`].
 
 mod access;
+mod channels;
 mod docs;
 mod elsewhere;
 mod id;
@@ -16,6 +17,7 @@ mod spec;
 mod syntax;
 mod table;
 
+pub use channels::ChannelUse;
 pub use elsewhere::is_known_elsewhere;
 pub use id::CommandId;
 pub use introspect::{named, with_subcommands, write_introspection};

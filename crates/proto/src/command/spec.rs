@@ -7,6 +7,7 @@ use std::iter::StepBy;
 use std::ops::Range;
 
 use super::CommandId;
+use super::channels::ChannelUse;
 
 /// A set of command flags, combined with `|` of [`flag`] constants.
 pub type Flags = u32;
@@ -43,6 +44,8 @@ pub mod flag {
     pub const MOVABLE_KEYS: Flags = 1 << 12;
     /// May name no key at all.
     pub const NO_MANDATORY_KEYS: Flags = 1 << 13;
+    /// Publishes, subscribes, or tells of it.
+    pub const PUBSUB: Flags = 1 << 20;
 
     /// Every flag with the name that Redis reports, in its order.
     pub(crate) const NAMES: &[(Flags, &str)] = &[
@@ -50,6 +53,7 @@ pub mod flag {
         (READONLY, "readonly"),
         (DENYOOM, "denyoom"),
         (ADMIN, "admin"),
+        (PUBSUB, "pubsub"),
         (NOSCRIPT, "noscript"),
         (BLOCKING, "blocking"),
         (LOADING, "loading"),
@@ -169,6 +173,8 @@ pub enum Group {
     Set,
     /// Sorted sets.
     SortedSet,
+    /// Publish and subscribe.
+    PubSub,
     /// MULTI and its relatives.
     Transactions,
     /// The connection itself.
@@ -191,6 +197,7 @@ impl Group {
             Group::List => "list",
             Group::Set => "set",
             Group::SortedSet => "sorted-set",
+            Group::PubSub => "pubsub",
             Group::Transactions => "transactions",
             Group::Connection => "connection",
             Group::Server => "server",
@@ -310,6 +317,8 @@ pub struct Spec {
     pub keys: KeySpec,
     /// Its keys by use.
     pub key_uses: &'static [KeyUse],
+    /// The channels that its user must be allowed to use.
+    pub channels: ChannelUse,
     /// Hints for clients of many nodes.
     pub tips: &'static [&'static str],
     /// Chapter of the documentation.

@@ -10,6 +10,9 @@ pub const RIGHTS_CHANGED: &str = "NOPERM the rights of this user were reduced wh
     not applied; send it again if it is still allowed";
 /// Why EXEC does not run an item any more: its command.
 pub const NO_LONGER_COMMAND: &str = "no permission to execute the command or subcommand";
+/// Why EXEC does not run an item any more: one of its channels.
+pub const NO_LONGER_CHANNEL: &str =
+    "no permission to access one of the channels used as arguments to the command";
 /// Why EXEC does not run an item any more: one of its keys.
 pub const NO_LONGER_KEY: &str = "no permission to touch the specified keys";
 /// ACL SETUSER of a name that no user can have.
@@ -49,17 +52,15 @@ pub fn command_not_found(name: &[u8]) -> Vec<u8> {
     [b"ERR Command '", until_zero(name), b"' not found"].concat()
 }
 
-/// What ACL DRYRUN answers of a command, or of a key of it, that the user may not use.
-pub fn dry_run_denied(name: &str, key: Option<&[u8]>) -> Vec<u8> {
-    match key {
-        None => format!("This user has no permissions to run the '{name}' command").into_bytes(),
-        Some(key) => [
-            b"This user has no permissions to access the '",
-            until_zero(key),
-            b"' key",
-        ]
-        .concat(),
-    }
+/// What ACL DRYRUN answers of a command that the user may not use.
+pub fn dry_run_denied(name: &str) -> Vec<u8> {
+    format!("This user has no permissions to run the '{name}' command").into_bytes()
+}
+
+/// What ACL DRYRUN answers of a `key` or `channel` that the user may not use.
+pub fn dry_run_denied_argument(argument: &[u8], kind: &str) -> Vec<u8> {
+    let before: &[u8] = b"This user has no permissions to access the '";
+    [before, until_zero(argument), b"' ", kind.as_bytes()].concat()
 }
 
 /// A command that its user may not run.

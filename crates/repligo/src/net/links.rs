@@ -24,6 +24,7 @@ use super::socket::Socket;
 use crate::telemetry::{Metrics, PeerStatus};
 
 mod members;
+mod published;
 
 /// Ticks between two reports of the own status to the others.
 const REPORT_TICKS: u64 = 8;

@@ -6,6 +6,9 @@ use repligo_proto::words;
 use super::NodeConfig;
 use crate::session::{Limits, Parameters};
 
+/// What subscribers may leave unread, as in Redis: 32 MiB, or 8 MiB for a minute.
+const SUBSCRIBERS: &str = "33554432 8388608 60";
+
 /// Parameters of a node that was started with this configuration and listens on this port.
 pub fn parameters(config: &NodeConfig, port: u16) -> Parameters {
     let limits = Limits {
@@ -34,7 +37,7 @@ fn given_value(name: &str, config: &NodeConfig, port: u16) -> Option<String> {
         }
         "client-output-buffer-limit" => {
             let (hard, follower) = (config.output_bytes_max, words::FOLLOWER_ROLE);
-            format!("normal {hard} 0 0 {follower} 0 0 0 pubsub 0 0 0")
+            format!("normal {hard} 0 0 {follower} 0 0 0 pubsub {SUBSCRIBERS}")
         }
         "databases" => repligo_core::limits::DATABASES.to_string(),
         "dir" => config.data_dir.display().to_string(),

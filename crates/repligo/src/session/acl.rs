@@ -2,7 +2,7 @@
 //!
 //! Changes go through the log, see `crates/session/src/users.rs`.
 
-use repligo_core::acl::{DEFAULT_USER, PasswordHash, Selector, User, digits_of};
+use repligo_core::acl::{DEFAULT_USER, Denied, PasswordHash, Selector, User, digits_of};
 use repligo_core::command::parse_i64;
 use repligo_proto::command::{CommandId, Unresolved, category, resolve, with_subcommands};
 use repligo_proto::resp::ArgSlice;
@@ -198,9 +198,10 @@ fn dry_run(local: &Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
     };
     match user.judge(spec, asked) {
         Ok(()) => reply.ok(),
-        Err(denied) => reply.bulk(&words::acl::dry_run_denied(
-            spec.name,
-            denied.key().map(|at| asked.get(at)),
-        )),
+        Err(Denied::Command) => reply.bulk(&words::acl::dry_run_denied(spec.name)),
+        Err(Denied::Key(at)) => reply.bulk(&words::acl::dry_run_denied_argument(asked.get(at), "key")),
+        Err(Denied::Channel(at)) => {
+            reply.bulk(&words::acl::dry_run_denied_argument(asked.get(at), "channel"));
+        }
     }
 }

@@ -9,6 +9,7 @@ use repligo_core::time::Now;
 use repligo_proto::command::{CommandId, with_subcommands};
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
+use repligo_session::subscriptions::Kind;
 use repligo_session::{Flow, Multi, Session};
 
 use super::{Client, Local, handshake};
@@ -92,32 +93,52 @@ fn set_info(local: &mut Local<'_>, attribute: &[u8], value: &[u8], out: &mut Vec
     local.reply(out).ok();
 }
 
-/// Which clients a type selects: normal ones are all there are, since nodes talk on another port and
-/// there is no publish and subscribe.
-fn selects_clients(name: &[u8]) -> Option<bool> {
-    let others = ["replica", words::FOLLOWER_ROLE, "pubsub", words::LEADER_ROLE];
-    if name.eq_ignore_ascii_case(b"normal") {
-        return Some(true);
+/// The clients of a type. Nodes talk on another port, so there are two that have any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClientType {
+    Normal,
+    /// Subscribers.
+    PubSub,
+    /// Nodes.
+    Nobody,
+}
+
+impl ClientType {
+    fn named(name: &[u8]) -> Option<Self> {
+        let named = [
+            ("normal", Self::Normal),
+            ("pubsub", Self::PubSub),
+            ("replica", Self::Nobody),
+            (words::FOLLOWER_ROLE, Self::Nobody),
+            (words::LEADER_ROLE, Self::Nobody),
+        ];
+        let found = named
+            .iter()
+            .find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()));
+        found.map(|(_, client_type)| *client_type)
     }
-    let known = others
-        .iter()
-        .any(|other| name.eq_ignore_ascii_case(other.as_bytes()));
-    known.then_some(false)
+
+    fn of(session: &Session) -> Self {
+        match session.is_subscribed() {
+            true => Self::PubSub,
+            false => Self::Normal,
+        }
+    }
 }
 
 fn list(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
     let options = request.skip(2);
     let mut chosen: Option<Vec<u64>> = None;
-    let mut all = true;
+    let mut wanted: Option<ClientType> = None;
     match options.try_get(0) {
         None => {}
         Some(word) if word.eq_ignore_ascii_case(b"TYPE") && options.len() == 2 => {
-            let Some(selects) = selects_clients(options.get(1)) else {
+            let Some(named) = ClientType::named(options.get(1)) else {
                 return local
                     .reply(out)
                     .error_bytes(&words::unknown_client_type(options.get(1)));
             };
-            all = selects;
+            wanted = Some(named);
         }
         Some(word) if word.eq_ignore_ascii_case(b"ID") && options.len() > 1 => {
             let ids: Option<Vec<i64>> = options.skip(1).iter().map(parse_i64).collect();
@@ -133,7 +154,8 @@ fn list(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
     let mut lines: Vec<(u64, String)> = Vec::new();
     let mut see = |client: Client<'_>, arguments| {
         let id = client.session.id;
-        if all && chosen.as_ref().is_none_or(|ids| ids.contains(&id)) {
+        let is_wanted = wanted.is_none_or(|wanted| wanted == ClientType::of(client.session));
+        if is_wanted && chosen.as_ref().is_none_or(|ids| ids.contains(&id)) {
             let mut line = String::new();
             describe_one(&mut line, client, arguments, now);
             lines.push((id, line));
@@ -160,6 +182,7 @@ fn describe_one(line: &mut String, client: Client<'_>, arguments: usize, now: No
     let Client { session, socket } = client;
     let seconds = |since_us: u64| now.mono_us.saturating_sub(since_us) / 1_000_000;
     let flags = match session.multi.as_deref() {
+        _ if session.is_subscribed() => "P",
         Some(multi) if multi.is_open() => "x",
         _ if session.closing => "c",
         _ if socket.endpoints.is_unix() => "U",
@@ -177,7 +200,7 @@ fn describe_one(line: &mut String, client: Client<'_>, arguments: usize, now: No
     let _ = writeln!(
         line,
         "id={id} addr={peer} laddr={own} fd={fd} name={name} age={age} idle={idle} flags={flags} db={db} \
-         sub=0 psub=0 ssub=0 multi={queued} qbuf={held} qbuf-free={free} argv-mem={arguments} \
+         sub={sub} psub={psub} ssub={ssub} multi={queued} qbuf={held} qbuf-free={free} argv-mem={arguments} \
          multi-mem={multi_bytes} rbs={rbs} rbp={rbp} obl={obl} oll={oll} omem={omem} tot-mem={total} \
          events=r cmd={command} user={user} redir=-1 resp={resp} lib-name={library} lib-ver={version}",
         id = session.id,
@@ -188,6 +211,9 @@ fn describe_one(line: &mut String, client: Client<'_>, arguments: usize, now: No
         age = seconds(session.connected_us),
         idle = seconds(session.active_us),
         db = session.database,
+        sub = session.subscription_count(Kind::Channel),
+        psub = session.subscription_count(Kind::Pattern),
+        ssub = session.subscription_count(Kind::Shard),
         rbs = replies.buffer_bytes,
         rbp = replies.buffer_peak_bytes,
         obl = replies.sendable_bytes,
@@ -219,7 +245,7 @@ struct Selection {
     user: Option<Vec<u8>>,
     peer: Option<Vec<u8>>,
     local: Option<Vec<u8>>,
-    nobody: bool,
+    client_type: Option<ClientType>,
     skip_own: bool,
 }
 
@@ -230,7 +256,8 @@ impl Selection {
             Some(wanted) => has.as_bytes() == wanted.as_slice(),
         };
         let endpoints = client.socket.endpoints;
-        !self.nobody
+        self.client_type
+            .is_none_or(|wanted| wanted == ClientType::of(client.session))
             && self.id.is_none_or(|id| id == client.session.id)
             && self
                 .user
@@ -255,8 +282,8 @@ impl Selection {
                     selection.id = Some(id.ok_or(words::CLIENT_ID_NOT_POSITIVE.as_bytes())?);
                 }
                 b"TYPE" => {
-                    let selects = selects_clients(value).ok_or_else(|| words::unknown_client_type(value))?;
-                    selection.nobody |= !selects;
+                    let named = ClientType::named(value).ok_or_else(|| words::unknown_client_type(value))?;
+                    selection.client_type = Some(named);
                 }
                 b"ADDR" => selection.peer = Some(value.to_vec()),
                 b"LADDR" => selection.local = Some(value.to_vec()),

@@ -53,7 +53,7 @@ pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<
         local.session.name = name.into();
     }
     if let Some(version) = version {
-        local.session.resp3 = version == 3;
+        local.session.speak(version == 3);
     }
     greet(local, out);
 }

@@ -265,8 +265,10 @@ fn stats(local: &Local<'_>, status: &Status, text: &mut String) {
     );
     line(text, "keyspace_hits", metrics.keyspace_hits.get());
     line(text, "keyspace_misses", metrics.keyspace_misses.get());
-    line(text, "pubsub_channels", 0);
-    line(text, "pubsub_patterns", 0);
+    let subscriptions = local.node.subscriptions();
+    line(text, "pubsub_channels", subscriptions.channel_count());
+    line(text, "pubsub_patterns", subscriptions.pattern_count());
+    line(text, "pubsubshard_channels", subscriptions.shard_count());
     line(text, "latest_fork_usec", 0);
     line(text, "total_forks", 0);
     line(text, "unexpected_error_replies", 0);

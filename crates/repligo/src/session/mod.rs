@@ -24,7 +24,7 @@ use repligo_session::{Call, Flow, Session};
 pub use acl::{is_open, password_hash};
 pub use endpoints::Endpoints;
 pub use errors::ErrorStats;
-pub use parameters::{Limits, Parameters};
+pub use parameters::{Limits, OutputLimit, Parameters};
 pub use slowlog::{Slow, Slowlog, kept_arguments};
 pub use view::{Client, MemoryUse, NodeView, Socket};
 

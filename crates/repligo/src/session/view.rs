@@ -6,6 +6,7 @@ use repligo_core::membership::Refusal;
 use repligo_core::replica::MemberRequest;
 use repligo_core::time::Now;
 use repligo_session::Session;
+use repligo_session::subscriptions::Subscriptions;
 
 use super::{Endpoints, ErrorStats, Parameters, Slowlog};
 use crate::telemetry::rates::Rates;
@@ -68,6 +69,8 @@ pub trait NodeView {
     fn facts(&self) -> &Facts;
     /// All users as this node has them.
     fn users(&self) -> &Users;
+    /// Who subscribes to what.
+    fn subscriptions(&self) -> &Subscriptions;
     /// Makes a session that of somebody who has just connected.
     fn begin_session(&mut self, session: &mut Session);
     /// Who this node is; zeroes before forming.

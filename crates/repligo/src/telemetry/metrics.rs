@@ -124,6 +124,8 @@ pub struct Metrics {
     pub login_timeouts: Counter,
     /// Bytes that clients hold, as last counted.
     pub client_memory_bytes: Counter,
+    /// Frames of published messages that another node did not get because too much was on its way to it.
+    pub published_missed: Counter,
     /// Bytes read from clients.
     pub bytes_in: Counter,
     /// Bytes written to clients.

@@ -63,6 +63,7 @@ impl Worker {
             if connection.session.refresh(users) {
                 continue;
             }
+            connection.session.leave(&mut self.subscriptions);
             // Who has asked something gets the answer first: perhaps it has deleted itself.
             if connection.session.replies.waiting() > 0 {
                 connection.close_gently();

@@ -21,7 +21,7 @@ use super::progress::{Progress, Sent, not_read};
 use super::standing::Standing;
 use crate::net::options;
 use crate::net::stream::ClientStream;
-use crate::session::{Client, Endpoints, Socket};
+use crate::session::{Client, Endpoints, OutputLimit, Socket};
 use crate::telemetry::clock::boottime_ns;
 use crate::worker::Worker;
 use crate::worker::host::WorkerHost;
@@ -65,6 +65,8 @@ pub struct Io {
     has_sent: bool,
     /// Looks in a row at which there was something to send and nothing had been.
     stalled_looks: u64,
+    /// Since when, by the clock in microseconds, a subscriber has left more unread than the soft limit.
+    over_soft_since_us: Option<u64>,
     /// Bytes that the system held for the client at the last look.
     in_flight: usize,
     waker: Option<Waker>,
@@ -119,6 +121,7 @@ impl Connection {
             write_blocked: false,
             has_sent: false,
             stalled_looks: 0,
+            over_soft_since_us: None,
             in_flight: 0,
             waker: None,
         };
@@ -197,6 +200,16 @@ impl Connection {
         }
     }
 
+    /// True when more than a subscriber may leave unread has been so for too long.
+    pub fn is_over_soft_limit(&mut self, limit: OutputLimit, now_us: u64) -> bool {
+        if !self.session.is_subscribed() || self.session.replies.pending_bytes() <= limit.soft_bytes {
+            self.io.over_soft_since_us = None;
+            return false;
+        }
+        let since_us = *self.io.over_soft_since_us.get_or_insert(now_us);
+        now_us.saturating_sub(since_us) > limit.soft_seconds * 1_000_000
+    }
+
     /// True when the client has read nothing although there was something to send, at more than
     /// `looks_max` looks in a row.
     pub fn has_stalled(&mut self, looks_max: u64) -> bool {
@@ -214,7 +227,7 @@ impl Connection {
     }
 
     fn send(&mut self, worker: &mut Worker) -> Sent {
-        if self.session.replies.pending_bytes() > worker.parameters.output_bytes_max() {
+        if self.session.replies.pending_bytes() > worker.unsent_bytes_max(&self.session) {
             worker.shared.metrics.output_limit_disconnections.add(1);
             tracing::warn!(
                 client = %self.io.endpoints.peer(),

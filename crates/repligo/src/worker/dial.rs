@@ -262,6 +262,7 @@ impl Worker {
     }
 
     fn lost(&mut self, peer: PeerId) {
+        self.subscriptions.forget(peer);
         self.forming_lost(peer);
         if self.links.close(peer) {
             let now = self.clock.now();
@@ -329,6 +330,8 @@ impl Worker {
                     Some(reason) => Err(format!("no correct node says this: {reason}")),
                 }
             }
+            Kind::PUBLISHED if socket.open => self.take_published(payload),
+            Kind::SUBSCRIBED if socket.open => self.take_subscribed(peer, payload),
             Kind::STATUS_REPLY => {
                 let taken = self.links.take_report(now, peer, payload);
                 taken.map_err(|_| "a status report cannot be read".to_owned())
@@ -356,6 +359,7 @@ impl Worker {
 
     fn opened(&mut self, peer: PeerId) {
         self.links.mark_open(peer);
+        self.untold.insert(peer);
         let now = self.clock.now();
         self.step(now, Input::PeerConnected { peer });
     }

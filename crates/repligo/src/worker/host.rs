@@ -11,6 +11,7 @@ use repligo_core::time::Now;
 use repligo_proto::command::{CommandId, Spec};
 use repligo_proto::resp::ProtocolError;
 use repligo_session::replies::BufferPool;
+use repligo_session::subscriptions::Subscriptions;
 use repligo_session::tracked::{Tracked, Words};
 use repligo_session::{Call, Flow, Host, Session, Telemetry};
 
@@ -93,6 +94,14 @@ impl Host for WorkerHost<'_> {
     #[inline]
     fn submit(&mut self, request: Request<'_>) {
         self.worker.submit(self.now, request);
+    }
+
+    fn subscriptions(&mut self) -> &mut Subscriptions {
+        &mut self.worker.subscriptions
+    }
+
+    fn posted(&mut self) {
+        self.worker.turn.request();
     }
 
     #[inline]

@@ -123,6 +123,6 @@ impl Worker {
     fn buffer_bytes(&self) -> u64 {
         let disk = self.drivers.disk.as_ref();
         let disk = disk.map_or(0, crate::disk::DiskHandle::snapshot_backlog_bytes);
-        self.links.queued_bytes() as u64 + disk
+        self.links.queued_bytes() as u64 + self.subscriptions.memory_bytes() as u64 + disk
     }
 }

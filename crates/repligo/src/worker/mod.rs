@@ -23,20 +23,23 @@ mod members;
 mod memory;
 mod origins;
 mod progress;
+mod publish;
 mod standing;
 mod statistics;
 pub mod turn;
 mod view;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use repligo_core::contract::{Identity, Input, OriginsStatus, Outputs, Request, Role, Status};
+use repligo_core::contract::{Identity, Input, OriginsStatus, Outputs, PeerId, Request, Role, Status};
 use repligo_core::replica::Replica;
 use repligo_core::shares::Demand;
 use repligo_core::time::Now;
 use repligo_session::Session;
 use repligo_session::replies::BufferPool;
+use repligo_session::subscriptions::Subscriptions;
 use repligo_session::table::Connections;
 use repligo_session::tracked::Words;
 
@@ -87,6 +90,10 @@ pub struct Worker {
     pub heap: Heap,
     pub shared: Arc<Shared>,
     pub connections: Connections<Connection>,
+    /// Who subscribes to what, and what was published since the last turn.
+    pub subscriptions: Subscriptions,
+    /// Nodes that do not know all of what this node's clients subscribe to.
+    untold: BTreeSet<PeerId>,
     pub links: Links,
     pub pool: BufferPool,
     pub parameters: Parameters,
@@ -160,6 +167,8 @@ impl Worker {
             heap: Heap::new(),
             shared,
             connections: Connections::default(),
+            subscriptions: Subscriptions::default(),
+            untold: BTreeSet::new(),
             links,
             pool: BufferPool::default(),
             parameters,
@@ -347,7 +356,8 @@ impl Worker {
     }
 
     /// A connection that was taken out is over.
-    pub fn close_connection(&mut self, connection: Box<Connection>) {
+    pub fn close_connection(&mut self, mut connection: Box<Connection>) {
+        connection.session.leave(&mut self.subscriptions);
         if connection.session.waits_for_room()
             && let Some(replica) = &mut self.replica
         {

@@ -295,6 +295,15 @@ impl Worker {
             {
                 connection.kill();
             }
+            if connection.is_over_soft_limit(self.parameters.subscriber_output(), now.mono_us) {
+                self.shared.metrics.output_limit_disconnections.add(1);
+                tracing::warn!(
+                    client = %connection.io.endpoints.peer(),
+                    bytes = connection.session.replies.pending_bytes(),
+                    "subscriber does not read its messages: disconnected (soft output limit)"
+                );
+                connection.kill();
+            }
             if connection.has_stalled(stalls_max) {
                 self.shared.metrics.output_limit_disconnections.add(1);
                 tracing::warn!(

@@ -95,6 +95,7 @@ impl Worker {
             self.end_turn(began_ns);
             self.call_waiting();
         }
+        self.deliver_posts();
         self.links.flush(&self.shared.metrics);
         self.flush_connections();
         self.busy.end_now("turn", began_ns, &self.shared.metrics);

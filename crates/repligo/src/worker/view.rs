@@ -9,6 +9,7 @@ use repligo_core::time::Now;
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 use repligo_session::Session;
+use repligo_session::subscriptions::Subscriptions;
 
 use super::Worker;
 use crate::session::{Client, ErrorStats, MemoryUse, NodeView, Parameters, Slowlog};
@@ -61,6 +62,10 @@ impl NodeView for WorkerView<'_> {
 
     fn users(&self) -> &Users {
         self.worker.users()
+    }
+
+    fn subscriptions(&self) -> &Subscriptions {
+        &self.worker.subscriptions
     }
 
     fn begin_session(&mut self, session: &mut Session) {

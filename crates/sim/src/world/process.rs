@@ -16,6 +16,7 @@ use repligo_core::origin::OriginRequest;
 use repligo_core::replica::Replica;
 use repligo_core::time::Now;
 use repligo_session::replies::BufferPool;
+use repligo_session::subscriptions::Subscriptions;
 use repligo_session::table::Connections;
 
 use super::Context;
@@ -80,6 +81,7 @@ pub struct Process {
     due: VecDeque<u32>,
     /// How many requests under a ticket are unanswered.
     tickets: BTreeMap<Ticket, usize>,
+    subscriptions: Subscriptions,
     pool: BufferPool,
     tools: Tools,
     turn: u64,
@@ -110,6 +112,7 @@ impl Process {
             slots: BTreeMap::new(),
             due: VecDeque::new(),
             tickets: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
             pool: BufferPool::default(),
             tools: Tools::default(),
             turn: 0,

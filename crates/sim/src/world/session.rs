@@ -14,6 +14,7 @@ use repligo_core::shares::Demand;
 use repligo_core::time::Now;
 use repligo_proto::resp::OwnedRequest;
 use repligo_session::replies::BufferPool;
+use repligo_session::subscriptions::Subscriptions;
 use repligo_session::table::HasSession;
 use repligo_session::{Call, Flow, Host, Session, Telemetry};
 
@@ -138,6 +139,8 @@ pub struct ProcessHost<'a> {
     pub replica: &'a mut Replica,
     /// What came of its steps.
     pub outputs: &'a mut Outputs,
+    /// Who subscribes to what.
+    pub subscriptions: &'a mut Subscriptions,
     /// Buffers.
     pub pool: &'a mut BufferPool,
     /// Keys with an origin.
@@ -204,6 +207,12 @@ impl Host for ProcessHost<'_> {
         self.replica.step(self.now, Input::Request(request), self.outputs);
         self.replica.invariants();
     }
+
+    fn subscriptions(&mut self) -> &mut Subscriptions {
+        self.subscriptions
+    }
+
+    fn posted(&mut self) {}
 
     fn is_used_up(&self) -> bool {
         false

@@ -9,6 +9,7 @@ mod hash;
 mod introspection;
 mod keys;
 mod list;
+mod pubsub;
 mod repligo;
 mod server;
 mod set;
@@ -20,11 +21,13 @@ mod transactions;
 mod users;
 
 use super::CommandId;
+use super::channels::ChannelUse;
 use super::spec::{Argument, ArgumentKind, Group, KeySpec, KeyUse, Spec};
 
 /// What every chapter needs to write its rows.
 mod prelude {
     pub(super) use super::super::CommandId;
+    pub(super) use super::super::channels::ChannelUse;
     pub(super) use super::super::spec::ArgumentKind::*;
     pub(super) use super::super::spec::category;
     pub(super) use super::super::spec::category::{CONNECTION, DANGEROUS, KEYSPACE, STRING, TRANSACTION};
@@ -69,7 +72,7 @@ const PAIRS: KeySpec = KeySpec {
 /// The argument `key`.
 const KEY: Argument = value("key", ArgumentKind::Key(0));
 
-const CHAPTERS: [&[Spec]; 15] = [
+const CHAPTERS: [&[Spec]; 16] = [
     connection::COMMANDS,
     server::COMMANDS,
     introspection::COMMANDS,
@@ -83,6 +86,7 @@ const CHAPTERS: [&[Spec]; 15] = [
     sorted_set::COMMANDS,
     sorted_set_ranges::COMMANDS,
     sorted_set_algebra::COMMANDS,
+    pubsub::COMMANDS,
     transactions::COMMANDS,
     repligo::COMMANDS,
 ];
@@ -184,6 +188,7 @@ const fn row(group: Group) -> Spec {
         extra_categories: 0,
         keys: KeySpec::NONE,
         key_uses: &[],
+        channels: ChannelUse::NONE,
         tips: &[],
         group,
         since: "",

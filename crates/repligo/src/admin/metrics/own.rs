@@ -339,6 +339,11 @@ fn counters(page: &mut Page, metrics: &Metrics) {
             metrics.output_limit_disconnections.get(),
             "Clients disconnected because they did not read their replies",
         ),
+        (
+            "repligo_published_missed_total",
+            metrics.published_missed.get(),
+            "Frames of published messages that another node did not get, too much being on its way to it",
+        ),
         ("repligo_turns_total", metrics.turns.get(), "Turns of the worker"),
     ]);
 }

@@ -55,7 +55,7 @@ fn takes(form: Form) -> String {
         Form::Choice(names) => names.join(", "),
         Form::Policy => "an eviction policy".to_owned(),
         Form::Save => "seconds and changes in turn".to_owned(),
-        Form::OutputLimits => "class, hard, soft, seconds".to_owned(),
+        Form::OutputLimits => "class, hard, soft, seconds; only the class pubsub can change".to_owned(),
         Form::Events => "letters of classes of events".to_owned(),
         Form::Percentiles => "numbers from 0 to 100".to_owned(),
         Form::OomScores => "three integers from -2000 to 2000".to_owned(),

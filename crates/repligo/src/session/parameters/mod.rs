@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod document;
 mod form;
+mod output;
 mod rows;
 
 use repligo_core::contract::Role;
@@ -18,6 +19,7 @@ use repligo_proto::words;
 use super::Local;
 use crate::config::ClientMemory;
 use form::Form;
+pub use output::OutputLimit;
 use rows::{Effect, ROWS, Row};
 
 /// Why the password cannot be taken away.
@@ -47,6 +49,7 @@ pub struct Parameters {
     needs_password: bool,
     output_bytes_max: usize,
     output_stall_seconds: u64,
+    subscriber_output: OutputLimit,
     maxclients: usize,
     client_memory: ClientMemory,
     login_seconds: u64,
@@ -79,9 +82,13 @@ impl Parameters {
     pub fn new(given: impl Fn(&str) -> Option<String>, limits: Limits) -> Self {
         let value = |row: &Row| given(row.name).unwrap_or_else(|| row.value.to_owned());
         let hard = limits.output_bytes_max;
+        let values: Vec<String> = ROWS.iter().map(value).collect();
+        let output = ROWS.iter().position(|row| row.form == Form::OutputLimits);
+        let output = output.map_or("", |place| values[place].as_str());
         Self {
             names: names(),
-            values: ROWS.iter().map(value).collect(),
+            subscriber_output: OutputLimit::of_subscribers(output),
+            values,
             password: given("requirepass")
                 .map(String::into_bytes)
                 .filter(|secret| !secret.is_empty()),
@@ -122,6 +129,11 @@ impl Parameters {
     /// Seconds after which a client that reads none of its replies is disconnected; 0: never.
     pub fn output_stall_seconds(&self) -> u64 {
         self.output_stall_seconds
+    }
+
+    /// What subscribers may leave unread.
+    pub fn subscriber_output(&self) -> OutputLimit {
+        self.subscriber_output
     }
 
     /// Most clients at once.
@@ -176,6 +188,9 @@ impl Parameters {
         if row.name == "requirepass" && value.is_empty() && self.needs_password {
             return Err(PASSWORD_NEEDED.to_owned());
         }
+        if row.form == Form::OutputLimits {
+            return output::merged(self.shown(position), &value).ok_or_else(|| rows::OUTPUT.to_owned());
+        }
         match row.effect {
             Effect::Given(remedy) if value != self.shown(position) => Err(remedy.to_owned()),
             _ => Ok(value),
@@ -187,6 +202,7 @@ impl Parameters {
         let place = self.names[position].place;
         match ROWS[place].name {
             "requirepass" => self.password = (!value.is_empty()).then(|| value.clone().into_bytes()),
+            "client-output-buffer-limit" => self.subscriber_output = OutputLimit::of_subscribers(&value),
             "maxclients" => self.maxclients = number as usize,
             CLIENT_MEMORY => {
                 self.client_memory = ClientMemory::read(&value).unwrap_or(ClientMemory::Bytes(0));

@@ -106,7 +106,8 @@ const TLS_AT_START: &str =
 const NO_COUNTERPART: &str = "nothing corresponds to it here; leave it at the value that CONFIG GET shows";
 const ONE_LOG: &str = "followers copy the leader's log, and no parameter changes how; see docs/operations.md";
 const STOP: &str = "SIGTERM hands leadership over, answers what is in flight and syncs; stop a node with it";
-const OUTPUT: &str = "it is chosen at start with --output-buffer-limit";
+/// Of the limits of clients that are no subscribers.
+pub(super) const OUTPUT: &str = "but for the class pubsub it is chosen at start with --output-buffer-limit";
 
 /// All of them, in alphabetical order.
 pub(super) const ROWS: &[Row] = &[
@@ -159,7 +160,7 @@ pub(super) const ROWS: &[Row] = &[
     given("bind-source-addr", Form::Text, "", NO_COUNTERPART),
     immutable("bio_cpulist", ""),
     kept("busy-reply-threshold", NATURAL, "5000").or("lua-time-limit"),
-    given("client-output-buffer-limit", Form::OutputLimits, "", OUTPUT),
+    live("client-output-buffer-limit", Form::OutputLimits, ""),
     given(
         "client-query-buffer-limit",
         BYTES_FROM_1_MIB,

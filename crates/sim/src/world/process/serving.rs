@@ -53,6 +53,7 @@ impl Process {
         let mut host = ProcessHost {
             replica,
             outputs: &mut self.outputs,
+            subscriptions: &mut self.subscriptions,
             pool: &mut self.pool,
             origin: &self.starter.origin,
             now: self.now,
@@ -106,9 +107,10 @@ impl Process {
 
     pub(super) fn close(&mut self, id: (u32, u64)) {
         let slot = self.slots.remove(&id);
-        let Some(connection) = slot.and_then(|slot| self.connections.take(slot)) else {
+        let Some(mut connection) = slot.and_then(|slot| self.connections.take(slot)) else {
             return;
         };
+        connection.session.leave(&mut self.subscriptions);
         if let Core::Running(replica) = &mut self.core
             && connection.session.waits_for_room()
         {
