@@ -17,7 +17,7 @@ use super::outbox::{Sealed, Waiter};
 use super::slow::SlowRead;
 use super::{Replica, answer, fail};
 use crate::bugs::Bug;
-use crate::command::{Command, is_short_and_long};
+use crate::command::Command;
 use crate::contract::{LogEntry, LongReply, Outputs, Spent, Ticket};
 use crate::entry::{Batch, EntryReader, SYSTEM_NODE, next_op};
 use crate::keyspace::{Keyspace, Task, steps_of};
@@ -354,31 +354,6 @@ impl Replica {
             self.apply_for_client(decoded, client, &locals, outputs);
         } else {
             self.apply_op(decoded, &[], &mut ReplyWriter::discard());
-        }
-    }
-
-    /// The op as a task, if it is too long to be executed at once.
-    fn task_of(
-        &self,
-        ops: &Bytes,
-        (op, decoded): (&[u8], &Result<Op<'_>, Corrupt>),
-        replies: bool,
-    ) -> Option<Task> {
-        let is_block = op.first() == Some(&Op::TRANSACTION_TAG);
-        if !is_block && op.len() < limits::SLICE_STEPS && !is_short_and_long(op) {
-            return None;
-        }
-        match decoded.as_ref().ok()? {
-            // What is refused is answered at once.
-            Op::Command(command) if self.refuses_command(command) => None,
-            Op::Transaction(block) if self.refuses_transaction(block) => None,
-            Op::Command(command) if self.keyspace.is_wide(command) && command.is_write() => {
-                Some(Keyspace::begin(command, ops))
-            }
-            Op::Transaction(block) if self.keyspace.is_wide_block(block, op.len(), replies) => {
-                self.keyspace.begin_block(block, ops)
-            }
-            _ => None,
         }
     }
 

@@ -1,6 +1,6 @@
-//! Reads that take several turns: KEYS, and others with thousands of keys.
+//! What takes several turns: reads such as KEYS, others with thousands of keys or a long value, and which ops do.
 //!
-//! They are executed one after the other, a slice per turn; a walk in the middle of one key that takes long
+//! Reads are executed one after the other, a slice per turn; a walk in the middle of one key that takes long
 //! gives way to the others. While one that must see one state is under way
 //! nothing is applied: the log goes on, is written and acknowledged, and only what becomes of it waits. A
 //! walk does not hold apply up.
@@ -15,10 +15,12 @@ use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
 use super::{Replica, fail};
-use crate::command::Command;
+use crate::command::{Command, is_short_and_long};
 use crate::contract::{LongReply, Outputs, Spent, Ticket};
 use crate::keyspace::{Keyspace, Task};
 use crate::limits;
+use crate::op::Op;
+use crate::packed::Corrupt;
 use crate::pieces::Pieces;
 use crate::shares::Held;
 
@@ -137,6 +139,31 @@ impl Replica {
                 pieces: read.task.into_found().unwrap_or(read.reply),
                 failures: Vec::new(),
             });
+        }
+    }
+
+    /// The op as a task, if it is too long to be executed at once.
+    pub(super) fn task_of(
+        &self,
+        ops: &Bytes,
+        (op, decoded): (&[u8], &Result<Op<'_>, Corrupt>),
+        replies: bool,
+    ) -> Option<Task> {
+        let is_block = op.first() == Some(&Op::TRANSACTION_TAG);
+        if !is_block && op.len() < limits::SLICE_STEPS && !is_short_and_long(op) {
+            return None;
+        }
+        match decoded.as_ref().ok()? {
+            // What is refused is answered at once.
+            Op::Command(command) if self.refuses_command(command) => None,
+            Op::Transaction(block) if self.refuses_transaction(block) => None,
+            Op::Command(command) if self.keyspace.is_wide(command) && command.is_write() => {
+                Some(Keyspace::begin(command, ops))
+            }
+            Op::Transaction(block) if self.keyspace.is_wide_block(block, op.len(), replies) => {
+                self.keyspace.begin_block(block, ops)
+            }
+            _ => None,
         }
     }
 
