@@ -77,6 +77,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/repligo/src/cli/demo/terminal.rs",
     "crates/repligo/src/cli/process.rs",
     "crates/repligo/src/disk/storage.rs",
+    "crates/repligo/src/net/io/ring.rs",
     "crates/repligo/src/net/options.rs",
     "crates/repligo/src/net/socket.rs",
     "crates/repligo/src/net/unix.rs",

@@ -119,6 +119,8 @@ fn node_config(settings: NodeSettings) -> NodeConfig {
         memory: settings.memory,
         maxclients: settings.maxclients,
         clients: settings.clients,
+        workers: settings.workers,
+        workers_busy_percent: settings.workers_busy_percent,
         output_bytes_max: settings.output_bytes_max,
         output_stall_seconds: settings.output_stall_seconds,
         proto_max_bulk_bytes: settings.proto_max_bulk_bytes,

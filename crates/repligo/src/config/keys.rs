@@ -326,11 +326,20 @@ pub static KEYS: &[Key] = &[
     with_default(
         key(
             "workers",
-            Kind::Count { min: 1, max: 1024 },
+            Kind::Count { min: 1, max: 32 },
             "N",
-            "Worker threads; 1 until sharding exists",
+            "Threads: one executes requests, the others read and write for it and do TLS",
         ),
         "1",
+    ),
+    with_default(
+        key(
+            "workers-busy-percent",
+            Kind::Count { min: 0, max: 100 },
+            "PERCENT",
+            "From this load of the executing thread on connections move to the other workers; 0: all are there",
+        ),
+        "50",
     ),
     with_default(
         key(

@@ -86,6 +86,10 @@ pub struct NodeSettings {
     pub maxclients: usize,
     /// What clients may take together.
     pub clients: ClientLimits,
+    /// Threads that serve clients: the one that executes, and I/O threads beside it.
+    pub workers: usize,
+    /// Load of the executing thread, percent of a core, from which on connections move to others.
+    pub workers_busy_percent: u64,
     /// Form of log lines.
     pub log_format: LogFormat,
     /// Least important level that is logged: error, warn, info, debug or trace.

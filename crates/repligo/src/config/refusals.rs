@@ -64,6 +64,8 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
         },
         maxclients: number(layered, "maxclients") as usize,
         clients: clients::settle(layered),
+        workers: number(layered, "workers") as usize,
+        workers_busy_percent: number(layered, "workers-busy-percent"),
         log_format: match text(layered, "log-format").as_deref() {
             Some("json") => LogFormat::Json,
             _ => LogFormat::Text,
@@ -332,16 +334,6 @@ fn check_cluster(layered: &Layered, settings: &NodeSettings, problems: &mut Vec<
 }
 
 fn check_limits(layered: &Layered, settings: &NodeSettings, problems: &mut Vec<Problem>) {
-    if number(layered, "workers") != 1 {
-        problems.push(Problem::new(
-            place(layered, "workers"),
-            format!(
-                "{} workers are not possible yet: all data is one shard, and one thread owns it",
-                number(layered, "workers")
-            ),
-            "leave --workers at 1 until sharding exists",
-        ));
-    }
     let limit = settings.memory.bytes_max;
     if (1..2 << 20).contains(&limit) {
         problems.push(Problem::new(
@@ -485,7 +477,6 @@ mod tests {
             &[("maxmemory", "100")],
             &["maxmemory is 100 bytes", "--maxmemory", "100MiB"],
         );
-        check(&[("workers", "2")], &["one shard", "--workers at 1"]);
         check(&[("proto-max-bulk-len", "1kb")], &["between 1MiB and 512MiB"]);
     }
 }

@@ -3,6 +3,7 @@
 pub mod greeting;
 pub mod half_open;
 pub mod hello;
+pub mod io;
 pub mod join;
 pub mod link_log;
 pub mod links;

@@ -1,4 +1,4 @@
-//! The byte stream of one client: TCP, TLS over TCP, or a Unix domain socket.
+//! The byte stream of one client: TCP, TLS over TCP, a Unix domain socket, or one of these on an I/O thread.
 //!
 //! One enum and not a trait object: the hot path reads and writes through it, and a branch costs less than
 //! an indirect call.
@@ -11,7 +11,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::tls::stream::TlsStream;
+use super::io::remote::RemoteStream;
+use crate::tls::stream::{TlsStream, UnboundTls};
 
 /// The socket of one client.
 #[derive(Debug)]
@@ -22,6 +23,33 @@ pub enum ClientStream {
     Unix(UnixStream),
     /// Over the network, encrypted.
     Tls(Box<TlsStream>),
+    /// The socket is on an I/O thread.
+    Remote(Box<RemoteStream>),
+}
+
+/// The socket of a client on its way from one thread to another, without a runtime.
+#[derive(Debug)]
+pub enum Unbound {
+    /// See [`ClientStream::Tcp`].
+    Tcp(std::net::TcpStream),
+    /// See [`ClientStream::Unix`].
+    Unix(std::os::unix::net::UnixStream),
+    /// See [`ClientStream::Tls`].
+    Tls(Box<UnboundTls>),
+}
+
+impl Unbound {
+    /// The stream on this thread. Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// The system does not let the socket be waited for.
+    pub fn bind(self) -> io::Result<ClientStream> {
+        Ok(match self {
+            Self::Tcp(stream) => ClientStream::Tcp(TcpStream::from_std(stream)?),
+            Self::Unix(stream) => ClientStream::Unix(UnixStream::from_std(stream)?),
+            Self::Tls(stream) => ClientStream::Tls(Box::new(stream.bind()?)),
+        })
+    }
 }
 
 impl ClientStream {
@@ -32,6 +60,7 @@ impl ClientStream {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => stream.poll_read(cx, buffer),
+            Self::Remote(stream) => stream.poll_read(buffer),
         }
     }
 
@@ -42,6 +71,7 @@ impl ClientStream {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Unix(stream) => stream.try_write(bytes),
             Self::Tls(stream) => stream.try_write(bytes),
+            Self::Remote(stream) => stream.try_write(bytes),
         }
     }
 
@@ -49,7 +79,7 @@ impl ClientStream {
     #[inline]
     pub fn has_unsent(&self) -> bool {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => false,
+            Self::Tcp(_) | Self::Unix(_) | Self::Remote(_) => false,
             Self::Tls(stream) => stream.has_unsent(),
         }
     }
@@ -71,6 +101,7 @@ impl ClientStream {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
             Self::Tls(stream) => stream.poll_read_ready(cx),
+            Self::Remote(stream) => stream.poll_read_ready(),
         }
     }
 
@@ -80,6 +111,45 @@ impl ClientStream {
             Self::Tcp(stream) => stream.poll_write_ready(cx),
             Self::Unix(stream) => stream.poll_write_ready(cx),
             Self::Tls(stream) => stream.poll_write_ready(cx),
+            Self::Remote(stream) => stream.poll_write_ready(),
+        }
+    }
+
+    /// Takes the socket out of this thread's runtime.
+    ///
+    /// # Errors
+    /// The system refuses; the socket is closed then. Nor can one be taken that is on an I/O thread.
+    pub fn unbind(self) -> io::Result<Unbound> {
+        Ok(match self {
+            Self::Tcp(stream) => Unbound::Tcp(stream.into_std()?),
+            Self::Unix(stream) => Unbound::Unix(stream.into_std()?),
+            Self::Tls(stream) => Unbound::Tls(Box::new(stream.unbind()?)),
+            Self::Remote(_) => return Err(io::ErrorKind::Unsupported.into()),
+        })
+    }
+
+    /// What this thread knows of the socket if it is on an I/O thread.
+    pub fn remote(&self) -> Option<&RemoteStream> {
+        match self {
+            Self::Remote(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// As [`Self::remote`].
+    pub fn remote_mut(&mut self) -> Option<&mut RemoteStream> {
+        match self {
+            Self::Remote(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// Whether it is encrypted.
+    pub fn is_tls(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => false,
+            Self::Tls(_) => true,
+            Self::Remote(stream) => stream.is_tls(),
         }
     }
 }
@@ -90,6 +160,7 @@ impl AsRawFd for ClientStream {
             Self::Tcp(stream) => stream.as_raw_fd(),
             Self::Unix(stream) => stream.as_raw_fd(),
             Self::Tls(stream) => stream.as_raw_fd(),
+            Self::Remote(stream) => stream.as_raw_fd(),
         }
     }
 }

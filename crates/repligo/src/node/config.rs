@@ -95,6 +95,10 @@ pub struct NodeConfig {
     pub maxclients: usize,
     /// What clients may take together.
     pub clients: ClientLimits,
+    /// Threads that serve clients: the one that executes, and I/O threads beside it.
+    pub workers: usize,
+    /// Load of the executing thread, percent of a core, from which on connections move to the others; 0: all are there.
+    pub workers_busy_percent: u64,
     /// Unsent reply bytes above which a client is disconnected; 0 for no limit.
     pub output_bytes_max: usize,
     /// Seconds after which a client that reads none of its replies is disconnected; 0: never.
@@ -137,6 +141,8 @@ impl Default for NodeConfig {
             memory: MemoryLimit::default(),
             maxclients: 10_000,
             clients: ClientLimits::default(),
+            workers: 1,
+            workers_busy_percent: 50,
             output_bytes_max: 256 << 20,
             output_stall_seconds: 20,
             proto_max_bulk_bytes: 512 << 20,

@@ -40,6 +40,8 @@ fn given_value(name: &str, config: &NodeConfig, port: u16) -> Option<String> {
             format!("normal {hard} 0 0 {follower} 0 0 0 pubsub {SUBSCRIBERS}")
         }
         "databases" => repligo_core::limits::DATABASES.to_string(),
+        "io-threads" => config.workers.to_string(),
+        "io-threads-do-reads" if config.workers > 1 => "yes".to_owned(),
         "dir" => config.data_dir.display().to_string(),
         "maxclients" => config.maxclients.to_string(),
         "maxmemory" => config.memory.bytes_max.to_string(),

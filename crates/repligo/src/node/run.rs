@@ -26,13 +26,15 @@ use crate::net::links::Links;
 use crate::net::tls_listener;
 use crate::origin;
 use crate::telemetry::metrics::for_all_commands;
-use crate::telemetry::{Facts, Phase, Shared, clock, process};
+use crate::telemetry::threads::for_workers;
+use crate::telemetry::{Facts, Metrics, Phase, Shared, clock, process};
 use crate::tls::clients::ClientKeyStore;
 use crate::tls::keys::KeyStore;
 use crate::worker::alarm::Alarm;
 use crate::worker::drivers::{Report, Reports};
 use crate::worker::formation::{Formation, Rejoin, Start};
-use crate::worker::{Thread, Worker, dial, join, listener};
+use crate::worker::placement::Placement;
+use crate::worker::{Thread, Worker, arrivals, dial, join, listener};
 
 /// What the directory gave: the disk to write to, or only its lock.
 enum Directory {
@@ -115,7 +117,11 @@ pub fn run(mut config: NodeConfig) -> Result<(), NodeError> {
     let peer_keys = keys::open(&config, topology.is_cluster())?;
     let listeners = Listeners::bind(&config, topology.is_cluster())?;
     config.maxclients = descriptors::fit(config.maxclients)?;
-    let shared = Arc::new(Shared::new(for_all_commands()));
+    let metrics = Metrics {
+        threads: for_workers(config.workers),
+        ..for_all_commands()
+    };
+    let shared = Arc::new(Shared::new(metrics));
     let ready = listeners.ready(&config.name);
     log_start(&config, &ready);
     if let (Some(hook), Some((listener, _))) = (config.admin_hook.take(), &listeners.admin) {
@@ -261,7 +267,13 @@ fn build(setup: &mut Setup, reports: Reports) -> (Worker, Option<DirectoryLock>)
 
 async fn serve(mut setup: Setup) -> Result<Option<DirectoryLock>, NodeError> {
     let (reports, done) = mpsc::unbounded_channel();
-    let (worker, lock) = build(&mut setup, reports);
+    let (mut worker, lock) = build(&mut setup, reports);
+    let (workers, busy_percent) = (setup.config.workers, setup.config.workers_busy_percent);
+    worker.placement =
+        Placement::start(workers, busy_percent, &setup.shared).map_err(|source| NodeError::System {
+            what: "cannot start the I/O threads",
+            source,
+        })?;
     let thread = Rc::new(Thread {
         worker: RefCell::new(worker),
         gathering: RefCell::default(),
@@ -282,6 +294,9 @@ async fn serve(mut setup: Setup) -> Result<Option<DirectoryLock>, NodeError> {
     tokio::task::spawn_local(ring_for_turns(thread.clone(), alarm));
     tokio::task::spawn_local(take_reports(thread.clone(), done));
     tokio::task::spawn_local(keys::reload_on_hangup(thread.clone()));
+    if setup.config.workers > 1 {
+        tokio::task::spawn_local(arrivals::exchange_with_io_threads(thread.clone()));
+    }
     let accepting = spawn_network(&thread, &setup)?;
     let stop = Stop::new(&mut setup.config)?;
     main_loop(&thread, setup, stop, accepting).await?;
@@ -375,7 +390,9 @@ async fn take_reports(thread: Rc<Thread>, mut done: mpsc::UnboundedReceiver<Repo
         while let Ok(report) = done.try_recv() {
             worker.take_report(report);
         }
-        worker.busy.end_now("reports", began_ns, &worker.shared.metrics);
+        worker
+            .busy
+            .end_now("reports", began_ns, &worker.shared.metrics.busy);
     }
 }
 

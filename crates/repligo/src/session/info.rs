@@ -109,7 +109,18 @@ fn server(local: &Local<'_>, _status: &Status, text: &mut String) {
         std::env::current_exe().unwrap_or_default().display(),
     );
     line(text, "config_file", &facts.config_file);
-    line(text, "io_threads_active", 0);
+    let threads = &local.node.metrics().threads;
+    line(text, "io_threads_active", u8::from(threads.len() > 1));
+    line(text, "workers", threads.len());
+    for (number, thread) in threads.iter().enumerate() {
+        let (connections, busy) = (thread.connections.get(), thread.busy_permille.get() as f64 / 1e3);
+        let milliseconds = thread.cpu_nanoseconds.get() / 1_000_000;
+        line(
+            text,
+            &format!("worker{number}"),
+            format_args!("connections={connections},busy={busy:.3},cpu_ms={milliseconds}"),
+        );
+    }
 }
 
 fn clients(local: &Local<'_>, _status: &Status, text: &mut String) {
@@ -256,12 +267,12 @@ fn stats(local: &Local<'_>, status: &Status, text: &mut String) {
     line(
         text,
         "worker_busy_cpu_max_usec",
-        metrics.busy_cpu_nanoseconds_max.get() / 1000,
+        metrics.longest_turn_ns().1 / 1000,
     );
     line(
         text,
         "worker_busy_wall_max_usec",
-        metrics.busy_nanoseconds_max.get() / 1000,
+        metrics.longest_turn_ns().0 / 1000,
     );
     line(text, "keyspace_hits", metrics.keyspace_hits.get());
     line(text, "keyspace_misses", metrics.keyspace_misses.get());

@@ -1,14 +1,16 @@
 //! Counters of one node: written by the worker alone, read by admin HTTP and INFO.
 //!
 //! One writer is what makes them cheap: an increment is a plain load and store, never a locked
-//! instruction. Whoever adds a second writing thread must give it counters of its own.
+//! instruction. I/O threads have counters of their own ([`ThreadStat`]), which are summed when they are read; bytes of
+//! clients are counted by the host, through which all of them go.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use repligo_core::keyspace::LAG_BOUNDS_MS;
 use repligo_proto::command::with_subcommands;
 
-use super::stalls::BUSY_BOUNDS_NS;
+use super::stalls::BusyStat;
+use super::threads::ThreadStat;
 
 /// Buckets of a latency histogram; bucket `i` counts calls of at most `2^i` microseconds that no
 /// smaller bucket counts, the last one everything longer.
@@ -152,14 +154,10 @@ pub struct Metrics {
     pub peer_refusals: Counter,
     /// Turns of the worker.
     pub turns: Counter,
-    /// Longest time that the worker was busy without a break, nanoseconds of the wall clock.
-    pub busy_nanoseconds_max: Counter,
-    /// The same, nanoseconds of CPU time.
-    pub busy_cpu_nanoseconds_max: Counter,
-    /// How often the worker was busy for longer than each of [`BUSY_BOUNDS_NS`] by the wall clock.
-    pub busy_longer: [Counter; BUSY_BOUNDS_NS.len()],
-    /// The same by CPU time.
-    pub busy_cpu_longer: [Counter; BUSY_BOUNDS_NS.len()],
+    /// How long the host is busy without a break.
+    pub busy: BusyStat,
+    /// Each worker thread, the host first; empty where nobody looks at them.
+    pub threads: Box<[ThreadStat]>,
     /// Expired keys removed, by how late that was; see [`repligo_core::keyspace::LAG_BOUNDS_MS`].
     pub reclaim_lag: [Counter; LAG_BOUNDS_MS.len() + 1],
     /// Sum of it in milliseconds.
@@ -189,7 +187,18 @@ impl Metrics {
         }
     }
 
-    /// What `CONFIG RESETSTAT` clears.
+    /// Longest turn of any worker thread since the last reset, nanoseconds: by the wall clock, and by CPU time.
+    pub fn longest_turn_ns(&self) -> (u64, u64) {
+        let threads = self.threads.iter().map(|thread| &thread.busy);
+        threads.chain([&self.busy]).fold((0, 0), |(wall, cpu), stat| {
+            (
+                wall.max(stat.nanoseconds_max.get()),
+                cpu.max(stat.cpu_nanoseconds_max.get()),
+            )
+        })
+    }
+
+    /// What `CONFIG RESETSTAT` clears. Counters of other threads may count something that came before.
     pub fn reset(&self) {
         for command in &self.commands {
             command.reset();
@@ -208,14 +217,11 @@ impl Metrics {
             &self.expired_keys,
             &self.evicted_keys,
             &self.error_replies,
-            &self.busy_nanoseconds_max,
-            &self.busy_cpu_nanoseconds_max,
         ] {
             counter.set(0);
         }
-        for counter in self.busy_longer.iter().chain(&self.busy_cpu_longer) {
-            counter.set(0);
-        }
+        self.busy.reset();
+        self.threads.iter().for_each(|thread| thread.busy.reset());
     }
 }
 

@@ -14,6 +14,7 @@ pub mod rates;
 pub mod report;
 pub mod stalls;
 pub mod status;
+pub mod threads;
 pub mod timing;
 pub mod tracked;
 

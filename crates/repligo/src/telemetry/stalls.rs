@@ -10,7 +10,7 @@
 //! Invariant: stretches do not overlap.
 
 use super::clock::{boottime_ns, thread_cpu_ns};
-use super::metrics::Metrics;
+use super::metrics::Counter;
 
 /// No stretch should take more CPU time than this, nanoseconds.
 const BUSY_GOAL_NS: u64 = 10_000_000;
@@ -26,6 +26,29 @@ pub const BUSY_BOUNDS_NS: [u64; 7] = [
 ];
 /// A reading of the CPU clock serves the stretches that begin within this time after it.
 const READING_AGE_NS: u64 = 1_000_000;
+
+/// How long the stretches of one thread were, since the last reset.
+#[derive(Debug, Default)]
+pub struct BusyStat {
+    /// Longest one, nanoseconds of the wall clock.
+    pub nanoseconds_max: Counter,
+    /// The same, nanoseconds of CPU time.
+    pub cpu_nanoseconds_max: Counter,
+    /// How many were longer than each of [`BUSY_BOUNDS_NS`] by the wall clock.
+    pub longer: [Counter; BUSY_BOUNDS_NS.len()],
+    /// The same by CPU time.
+    pub cpu_longer: [Counter; BUSY_BOUNDS_NS.len()],
+}
+
+impl BusyStat {
+    /// What `CONFIG RESETSTAT` clears.
+    pub fn reset(&self) {
+        let most = [&self.nanoseconds_max, &self.cpu_nanoseconds_max];
+        for counter in self.longer.iter().chain(&self.cpu_longer).chain(most) {
+            counter.set(0);
+        }
+    }
+}
 
 /// Measures stretches; see the module.
 #[derive(Debug, Default)]
@@ -48,21 +71,21 @@ impl Busy {
     /// A stretch that began at `began_ns` ends at `ended_ns`.
     /// `what` it was is for the log.
     #[inline]
-    pub fn end(&mut self, what: &'static str, (began_ns, ended_ns): (u64, u64), metrics: &Metrics) {
+    pub fn end(&mut self, what: &'static str, (began_ns, ended_ns): (u64, u64), stat: &BusyStat) {
         let wall_ns = ended_ns.saturating_sub(began_ns);
-        if wall_ns > metrics.busy_nanoseconds_max.get() || wall_ns > BUSY_BOUNDS_NS[0] {
-            self.end_long(what, (wall_ns, ended_ns), metrics);
+        if wall_ns > stat.nanoseconds_max.get() || wall_ns > BUSY_BOUNDS_NS[0] {
+            self.end_long(what, (wall_ns, ended_ns), stat);
         }
     }
 
     /// As [`Busy::end`], now.
     #[inline]
-    pub fn end_now(&mut self, what: &'static str, began_ns: u64, metrics: &Metrics) {
-        self.end(what, (began_ns, boottime_ns()), metrics);
+    pub fn end_now(&mut self, what: &'static str, began_ns: u64, stat: &BusyStat) {
+        self.end(what, (began_ns, boottime_ns()), stat);
     }
 
     #[cold]
-    fn end_long(&mut self, what: &'static str, (wall_ns, ended_ns): (u64, u64), metrics: &Metrics) {
+    fn end_long(&mut self, what: &'static str, (wall_ns, ended_ns): (u64, u64), stat: &BusyStat) {
         let before_ns = std::mem::replace(&mut self.cpu_ns, thread_cpu_ns());
         self.read_ns = ended_ns;
         let cpu_ns = (self.cpu_ns - before_ns).min(wall_ns);
@@ -74,11 +97,11 @@ impl Busy {
                 "a long turn"
             );
         }
-        metrics.busy_nanoseconds_max.raise(wall_ns);
-        metrics.busy_cpu_nanoseconds_max.raise(cpu_ns);
+        stat.nanoseconds_max.raise(wall_ns);
+        stat.cpu_nanoseconds_max.raise(cpu_ns);
         for (bound, bound_ns) in BUSY_BOUNDS_NS.into_iter().enumerate() {
-            metrics.busy_longer[bound].add(u64::from(wall_ns > bound_ns));
-            metrics.busy_cpu_longer[bound].add(u64::from(cpu_ns > bound_ns));
+            stat.longer[bound].add(u64::from(wall_ns > bound_ns));
+            stat.cpu_longer[bound].add(u64::from(cpu_ns > bound_ns));
         }
     }
 }
@@ -91,35 +114,32 @@ mod tests {
 
     #[test]
     fn waiting_counts_as_wall_time_and_work_as_both() {
-        let (mut busy, metrics) = (Busy::default(), Metrics::default());
+        let (mut busy, stat) = (Busy::default(), BusyStat::default());
         let began_ns = boottime_ns();
         busy.begin(began_ns);
         std::thread::sleep(Duration::from_millis(30));
-        busy.end_now("test", began_ns, &metrics);
-        assert!(metrics.busy_nanoseconds_max.get() >= 30_000_000);
-        assert!(metrics.busy_cpu_nanoseconds_max.get() < 10_000_000);
-        assert_eq!(
-            (metrics.busy_longer[2].get(), metrics.busy_cpu_longer[2].get()),
-            (1, 0)
-        );
+        busy.end_now("test", began_ns, &stat);
+        assert!(stat.nanoseconds_max.get() >= 30_000_000);
+        assert!(stat.cpu_nanoseconds_max.get() < 10_000_000);
+        assert_eq!((stat.longer[2].get(), stat.cpu_longer[2].get()), (1, 0));
 
         let began_ns = boottime_ns();
         busy.begin(began_ns);
         let cpu_ns = thread_cpu_ns();
         let patience = Instant::now();
         while thread_cpu_ns() - cpu_ns < 11_000_000 && patience.elapsed() < Duration::from_secs(30) {}
-        busy.end_now("test", began_ns, &metrics);
-        assert!(metrics.busy_cpu_nanoseconds_max.get() >= 11_000_000);
-        assert_eq!(metrics.busy_cpu_longer[2].get(), 1);
+        busy.end_now("test", began_ns, &stat);
+        assert!(stat.cpu_nanoseconds_max.get() >= 11_000_000);
+        assert_eq!(stat.cpu_longer[2].get(), 1);
     }
 
     #[test]
     fn a_short_stretch_reads_no_cpu_clock() {
-        let (mut busy, metrics) = (Busy::default(), Metrics::default());
+        let (mut busy, stat) = (Busy::default(), BusyStat::default());
         busy.begin(5_000_000_000);
-        metrics.busy_nanoseconds_max.set(1_000_000);
+        stat.nanoseconds_max.set(1_000_000);
         let read = busy.cpu_ns;
-        busy.end("test", (5_000_000_000, 5_000_900_000), &metrics);
+        busy.end("test", (5_000_000_000, 5_000_900_000), &stat);
         busy.begin(5_000_900_000);
         assert_eq!(busy.cpu_ns, read);
     }

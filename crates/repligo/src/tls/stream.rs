@@ -39,6 +39,39 @@ pub struct TlsStream {
     is_over: bool,
 }
 
+/// A connection on its way from one thread to another; see [`TlsStream::unbind`].
+pub struct UnboundTls {
+    tcp: std::net::TcpStream,
+    session: Connection,
+    unread: Vec<u8>,
+    is_full: bool,
+    is_over: bool,
+}
+
+impl std::fmt::Debug for UnboundTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UnboundTls")
+            .field("tcp", &self.tcp)
+            .finish_non_exhaustive()
+    }
+}
+
+impl UnboundTls {
+    /// The connection on this thread, with all that it had read and not given out. Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// The system does not let the socket be waited for.
+    pub fn bind(self) -> io::Result<TlsStream> {
+        Ok(TlsStream {
+            tcp: TcpStream::from_std(self.tcp)?,
+            session: self.session,
+            unread: self.unread,
+            is_full: self.is_full,
+            is_over: self.is_over,
+        })
+    }
+}
+
 impl std::fmt::Debug for TlsStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TlsStream")
@@ -214,6 +247,20 @@ impl TlsStream {
     /// The same.
     pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.try_write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    /// Takes the socket out of this thread's runtime; the state of the encryption goes with it.
+    ///
+    /// # Errors
+    /// The system refuses; the connection is closed then.
+    pub fn unbind(self) -> io::Result<UnboundTls> {
+        Ok(UnboundTls {
+            tcp: self.tcp.into_std()?,
+            session: self.session,
+            unread: self.unread,
+            is_full: self.is_full,
+            is_over: self.is_over,
+        })
     }
 
     /// Whether encrypted bytes wait for the socket.

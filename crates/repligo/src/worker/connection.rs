@@ -7,6 +7,7 @@
 //! Invariants: nothing more is read while the session stalls; an idle connection holds no buffer.
 
 mod execute;
+mod remote;
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -19,6 +20,7 @@ use tokio::io::ReadBuf;
 use super::gather::{Gathering, READ_BYTES_MAX};
 use super::progress::{Progress, Sent, not_read};
 use super::standing::Standing;
+use crate::net::io::remote::RemoteStream;
 use crate::net::options;
 use crate::net::stream::ClientStream;
 use crate::session::{Client, Endpoints, OutputLimit, Socket};
@@ -84,7 +86,7 @@ impl Io {
     fn came(&mut self, count: usize, full: bool) -> Option<u64> {
         let standing = self.standing.as_mut()?;
         // What arrives encrypted is longer than what is read: it cannot be counted.
-        let countable = !matches!(self.stream, Some(ClientStream::Tls(_)));
+        let countable = self.stream.as_ref().is_some_and(|stream| !stream.is_tls());
         let came_us = standing.read(countable.then_some(count));
         if !full && standing.ends_with_a_read() {
             self.standing = None;
@@ -94,13 +96,15 @@ impl Io {
 
     /// What others may see of it.
     pub fn socket(&self) -> Socket<'_> {
+        let remote = self.stream.as_ref().and_then(ClientStream::remote);
         Socket {
             endpoints: &self.endpoints,
             descriptor: self.stream.as_ref().map_or(-1, AsRawFd::as_raw_fd),
             // While it is being executed, the input is elsewhere.
-            input_bytes: self.input.len().saturating_sub(self.input_start),
+            input_bytes: self.input.len().saturating_sub(self.input_start)
+                + remote.map_or(0, RemoteStream::inbox_bytes),
             free_bytes: self.input.capacity() - self.input.len(),
-            fixed_bytes: size_of::<Connection>(),
+            fixed_bytes: size_of::<Connection>() + remote.map_or(0, RemoteStream::memory_bytes),
         }
     }
 }
@@ -150,13 +154,15 @@ impl Connection {
 
     /// Looks at what has come to the socket while nobody leads and the session stalls, see [`Standing`].
     pub fn look_at_socket(&mut self, now_us: u64) {
-        let io = &mut self.io;
-        let Some(stream) = &io.stream else { return };
+        if self.io.stream.is_none() {
+            return;
+        }
         if self.session.is_stalled() {
-            let standing = io.standing.get_or_insert_default();
-            standing.look(options::bytes_unread(stream), now_us);
-        } else if io.standing.is_some() && io.input.is_empty() && options::bytes_unread(stream) == 0 {
-            io.standing = None;
+            let bytes = self.bytes_before_session();
+            let standing = self.io.standing.get_or_insert_default();
+            standing.look(bytes, now_us);
+        } else if self.io.standing.is_some() && self.io.input.is_empty() && self.bytes_before_session() == 0 {
+            self.io.standing = None;
         }
     }
 
@@ -214,7 +220,8 @@ impl Connection {
     /// `looks_max` looks in a row.
     pub fn has_stalled(&mut self, looks_max: u64) -> bool {
         let has_sent = std::mem::take(&mut self.io.has_sent);
-        if !self.io.write_blocked {
+        let remote = self.io.stream.as_ref().and_then(ClientStream::remote);
+        if !self.io.write_blocked && !remote.is_some_and(RemoteStream::is_stuck) {
             self.io.stalled_looks = 0;
             return false;
         }
@@ -308,6 +315,7 @@ impl Connection {
             if self.session.closing {
                 let replies = &self.session.replies;
                 let over = replies.waiting() == 0 && replies.pending_bytes() == 0 && !self.io.write_blocked;
+                let over = over && self.is_sent_off();
                 return if over { Poll::Ready(()) } else { Poll::Pending };
             }
             if self.session.is_stalled() {

@@ -186,7 +186,7 @@ impl Future for LinkTask {
         worker.busy.begin(began_ns);
         let polled = self.poll_link(cx, &mut worker);
         let worker = &mut *worker;
-        worker.busy.end_now("peer", began_ns, &worker.shared.metrics);
+        worker.busy.end_now("peer", began_ns, &worker.shared.metrics.busy);
         polled
     }
 }

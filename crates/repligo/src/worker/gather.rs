@@ -70,6 +70,11 @@ impl Gathering {
         self.buffer.len() - self.used < ROOM_BYTES_MIN || self.chunks.len() >= CHUNKS_MAX
     }
 
+    /// Whether so many bytes that were read elsewhere find room before the turn that is due.
+    pub fn takes(&self, bytes: usize) -> bool {
+        self.chunks.len() < CHUNKS_MAX && self.used + bytes <= self.buffer.len()
+    }
+
     /// Where a connection reads into.
     #[inline]
     pub fn room(&mut self) -> &mut [u8] {

@@ -66,6 +66,7 @@ fn admit(thread: &Rc<Thread>, mut stream: ClientStream, endpoints: Endpoints) {
         return;
     }
     let slot = worker.open_connection(Some(stream), endpoints);
+    worker.place(slot);
     drop(worker);
     tokio::task::spawn_local(ConnectionTask {
         thread: thread.clone(),

@@ -8,6 +8,7 @@ mod access;
 mod admission;
 pub mod alarm;
 pub mod allowance;
+pub mod arrivals;
 pub mod connection;
 pub mod dial;
 pub mod drivers;
@@ -22,6 +23,7 @@ pub mod listener;
 mod members;
 mod memory;
 mod origins;
+pub mod placement;
 mod progress;
 mod publish;
 mod standing;
@@ -55,6 +57,7 @@ use self::heap::Heap;
 use self::journal::WaitingTold;
 use self::memory::Buffers;
 use self::origins::OriginWatch;
+use self::placement::Placement;
 use self::turn::TurnSignal;
 use crate::disk::DiskDone;
 use crate::net::links::Links;
@@ -94,6 +97,8 @@ pub struct Worker {
     pub subscriptions: Subscriptions,
     /// Nodes that do not know all of what this node's clients subscribe to.
     untold: BTreeSet<PeerId>,
+    /// I/O threads, and whose sockets they have.
+    pub placement: Placement,
     pub links: Links,
     pub pool: BufferPool,
     pub parameters: Parameters,
@@ -169,6 +174,7 @@ impl Worker {
             connections: Connections::default(),
             subscriptions: Subscriptions::default(),
             untold: BTreeSet::new(),
+            placement: Placement::default(),
             links,
             pool: BufferPool::default(),
             parameters,

@@ -55,7 +55,7 @@ impl Worker {
     pub fn end_batch(&mut self, began_ns: u64) -> u64 {
         let ended_ns = boottime_ns();
         self.busy
-            .end("requests", (began_ns, ended_ns), &self.shared.metrics);
+            .end("requests", (began_ns, ended_ns), &self.shared.metrics.busy);
         if !self.batch.is_empty() {
             self.batch
                 .end(ended_ns.saturating_sub(began_ns), &self.shared.metrics);
@@ -244,9 +244,10 @@ impl Worker {
         self.heal_addresses(now);
         self.close_idle(now);
         self.look_at_sockets(now);
+        self.look_after_placement(now.mono_us);
         self.publish(now);
         self.tell_waiting(now);
-        self.busy.end_now("tick", began_ns, &self.shared.metrics);
+        self.busy.end_now("tick", began_ns, &self.shared.metrics.busy);
     }
 
     /// While nobody leads, looks how much stands in the sockets from which nothing is read: what came when decides

@@ -97,8 +97,12 @@ impl Worker {
         }
         self.deliver_posts();
         self.links.flush(&self.shared.metrics);
-        self.flush_connections();
-        self.busy.end_now("turn", began_ns, &self.shared.metrics);
+        if self.placement.is_empty() {
+            self.flush_connections();
+        } else {
+            self.flush_to_io_threads();
+        }
+        self.busy.end_now("turn", began_ns, &self.shared.metrics.busy);
         self.outputs.turn_at_us.take()
     }
 
@@ -254,7 +258,7 @@ impl Worker {
         }
     }
 
-    fn flush_connections(&mut self) {
+    pub(super) fn flush_connections(&mut self) {
         while let Some(slot) = self.flush.pop() {
             if let Some(mut connection) = self.connections.take(slot) {
                 connection.flush_after_turn(self);

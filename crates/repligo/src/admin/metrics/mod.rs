@@ -38,7 +38,10 @@ mod tests {
         });
         status.replica.followers.push((2, 10, 5));
         status.errors.push(("WRONGTYPE".into(), 4));
-        let metrics = Metrics::new(["get", "client|list"].into_iter());
+        let metrics = Metrics {
+            threads: crate::telemetry::threads::for_workers(2),
+            ..Metrics::new(["get", "client|list"].into_iter())
+        };
         metrics.commands[0].record(3, 1500);
         let text = render(&status, &metrics, 1000);
         let mut heads = std::collections::BTreeSet::new();

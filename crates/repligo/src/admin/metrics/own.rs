@@ -6,6 +6,7 @@ use repligo_core::keyspace::LAG_BOUNDS_MS;
 
 use super::page::Page;
 use crate::telemetry::stalls::BUSY_BOUNDS_NS;
+use crate::telemetry::threads::ThreadStat;
 use crate::telemetry::{Metrics, NodeStatus};
 
 /// All of them. `tick_age_us` is the age of the worker's last tick.
@@ -21,6 +22,7 @@ pub(super) fn render(page: &mut Page, status: &NodeStatus, metrics: &Metrics, ti
     );
     page.sample("repligo_tick_age_seconds", &[], tick_age_us as f64 / 1e6);
     busy(page, metrics);
+    threads(page, metrics);
     reclaim_lag(page, metrics);
 }
 
@@ -56,12 +58,12 @@ fn busy(page: &mut Page, metrics: &Metrics) {
     for (name, counter, help) in [
         (
             "repligo_turn_seconds_max",
-            &metrics.busy_nanoseconds_max,
+            &metrics.busy.nanoseconds_max,
             "Longest turn of the worker by the wall clock",
         ),
         (
             "repligo_turn_cpu_seconds_max",
-            &metrics.busy_cpu_nanoseconds_max,
+            &metrics.busy.cpu_nanoseconds_max,
             "Longest turn of the worker by CPU time",
         ),
     ] {
@@ -71,12 +73,12 @@ fn busy(page: &mut Page, metrics: &Metrics) {
     for (name, counters, help) in [
         (
             "repligo_long_turns_total",
-            &metrics.busy_longer,
+            &metrics.busy.longer,
             "Turns of the worker that took longer by the wall clock",
         ),
         (
             "repligo_long_turns_cpu_total",
-            &metrics.busy_cpu_longer,
+            &metrics.busy.cpu_longer,
             "Turns of the worker that took more CPU time",
         ),
     ] {
@@ -84,6 +86,43 @@ fn busy(page: &mut Page, metrics: &Metrics) {
         for (counter, bound_ns) in counters.iter().zip(BUSY_BOUNDS_NS) {
             let bound = format!("{}", bound_ns as f64 / 1e9);
             page.sample(name, &[("than", &bound)], counter.get());
+        }
+    }
+}
+
+/// Each worker thread by its number; 0 is the host, which executes.
+fn threads(page: &mut Page, metrics: &Metrics) {
+    type Figure = fn(&ThreadStat) -> f64;
+    let rows: [(&str, &str, &str, Figure); 4] = [
+        (
+            "repligo_worker_connections",
+            "gauge",
+            "Clients whose sockets the worker has",
+            |thread| thread.connections.get() as f64,
+        ),
+        (
+            "repligo_worker_cpu_seconds_total",
+            "counter",
+            "CPU time of the worker",
+            |thread| thread.cpu_nanoseconds.get() as f64 / 1e9,
+        ),
+        (
+            "repligo_worker_busy_ratio",
+            "gauge",
+            "Part of the last moments that the worker was busy",
+            |thread| thread.busy_permille.get() as f64 / 1e3,
+        ),
+        (
+            "repligo_worker_io_turn_cpu_seconds_max",
+            "gauge",
+            "Longest turn of an I/O thread by CPU time",
+            |thread| thread.busy.cpu_nanoseconds_max.get() as f64 / 1e9,
+        ),
+    ];
+    for (name, kind, help, figure) in rows {
+        page.head(name, kind, help);
+        for (number, thread) in metrics.threads.iter().enumerate() {
+            page.sample(name, &[("worker", &number.to_string())], figure(thread));
         }
     }
 }
