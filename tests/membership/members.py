@@ -23,6 +23,8 @@ class Fleet:
         self.durability = durability
         self.ports = {}
         self.nodes = {}
+        # Added to the environment of every process from here on.
+        self.env = {}
         self.secret = directory / "secret"
         code, out, error = run_tool([binary(), "secret", "new", self.secret])
         assert code == 0, out + error
@@ -54,11 +56,11 @@ class Fleet:
             facts = {"name": name, "resp": f"127.0.0.1:{client}", "admin": f"127.0.0.1:{admin}", "pid": 0}
             facts |= {"peer": f"127.0.0.1:{peer}", "data_dir": str(self.directory / name), "argv": argv}
             node = self.nodes[name] = Node(facts)
-            node.started = Process(argv, self.directory / f"{name}.log", env={})
+            node.started = Process(argv, self.directory / f"{name}.log", env=dict(self.env))
 
     def restart(self, name):
         node = self.nodes[name]
-        node.started = Process(node.argv, self.directory / f"{name}.log", env={})
+        node.started = Process(node.argv, self.directory / f"{name}.log", env=dict(self.env))
 
     def stop(self, name):
         self.nodes[name].started.stop(20)

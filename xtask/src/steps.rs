@@ -15,7 +15,7 @@ const BUG_SEEDS: u64 = 10_000;
 const SIMULATOR_FOUND: i32 = 1;
 /// What `crates/core/src/bugs.rs`, `crates/session/src/bugs.rs` and the origin's plan can plant, each with
 /// the seeds within which it must be found; but for those that take thousands: too long for every run.
-const PLANTED_BUGS: [(&str, u64); 22] = [
+const PLANTED_BUGS: [(&str, u64); 23] = [
     ("ack-before-durability", BUG_SEEDS),
     ("missing-noop", BUG_SEEDS),
     ("lease-without-quorum", BUG_SEEDS),
@@ -30,6 +30,7 @@ const PLANTED_BUGS: [(&str, u64); 22] = [
     ("tenth-of-the-lifetime", BUG_SEEDS),
     ("outvoted-clock-leads", BUG_SEEDS),
     ("stalled-disk-leads", BUG_SEEDS),
+    ("refused-though-proposed", 300),
     ("learner-counts", BUG_SEEDS),
     ("promote-at-once", BUG_SEEDS),
     ("forgetful-voter", BUG_SEEDS),

@@ -45,11 +45,13 @@ pub enum Bug {
     VoteBeforeDurability,
     /// A leader whose disk is stalled goes on to lead.
     StalledDiskLeads,
+    /// When the disk is full, writes that have been proposed already are refused like new ones.
+    RefusedThoughProposed,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 20] = [
+    pub const ALL: [(&'static str, Self); 21] = [
         ("ack-before-durability", Self::AckBeforeDurability),
         ("missing-noop", Self::MissingNoop),
         ("lease-without-quorum", Self::LeaseWithoutQuorum),
@@ -70,5 +72,6 @@ impl Bug {
         ("commit-shown-in-wait", Self::CommitShownInWait),
         ("vote-before-durability", Self::VoteBeforeDurability),
         ("stalled-disk-leads", Self::StalledDiskLeads),
+        ("refused-though-proposed", Self::RefusedThoughProposed),
     ];
 }

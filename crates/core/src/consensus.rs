@@ -40,6 +40,7 @@ mod members;
 pub use encoding::snapshot_of;
 use encoding::{Encoder, decode_message, from_raft_entry, from_raft_kind, to_raft_entry};
 pub use judge::Implausible;
+pub(crate) use members::{change_of, encode_removal};
 
 /// Why a proposal was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +162,8 @@ pub struct Consensus {
     told: BTreeMap<PeerId, u64>,
     /// This replica does not ask for votes, see [`Consensus::set_barred`].
     barred: bool,
+    /// The disk takes nothing but a little, see [`Consensus::set_confined`].
+    confined: bool,
     encoder: Encoder,
     #[cfg(feature = "bugs")]
     planted: Option<crate::bugs::Bug>,
@@ -248,6 +251,7 @@ impl Consensus {
             commit_unwritten: false,
             told: BTreeMap::new(),
             barred: false,
+            confined: false,
             encoder: Encoder::default(),
             #[cfg(feature = "bugs")]
             planted: None,
@@ -342,6 +346,12 @@ impl Consensus {
         self.barred = barred;
     }
 
+    /// While confined, because the disk is full, this replica takes no entries but a few small ones. Others it does not
+    /// hear: the leader sends them again, and counts it like one that is cut off.
+    pub fn set_confined(&mut self, confined: bool) {
+        self.confined = confined;
+    }
+
     /// Takes a message of a peer; `latest_ms` is the highest time stamp that its entries may have.
     ///
     /// # Errors
@@ -350,6 +360,9 @@ impl Consensus {
         let message = decode_message(from, self.me, message).map_err(|_| "bytes that do not decode")?;
         self.judge(&message, latest_ms)?;
         if (self.is_installing() || self.barred) && message.get_msg_type() == MessageType::MsgTimeoutNow {
+            return Ok(());
+        }
+        if self.confined && judge::is_too_much(&message) {
             return Ok(());
         }
         #[cfg(feature = "bugs")]

@@ -149,6 +149,15 @@ pub enum Input<'a> {
         /// As in [`SnapshotIo::Begin`].
         index: u64,
     },
+    /// The disk has no room for the log but a reserve, or has room again. What was given out before is written all
+    /// the same, later if need be; the driver says so again only when it changes.
+    DiskFull {
+        /// No room.
+        full: bool,
+    },
+    /// There is no room for the snapshot that is being written: an unfinished one of this replica's own state, or one
+    /// that was not taken in yet, is to be given up. One that was taken in is written when there is room.
+    SnapshotFailed,
     /// The memory limit, and what the driver holds itself. Given at the start, whenever the limit changes,
     /// and now and then for the rest; without it there is no limit.
     Memory(MemoryInput),
@@ -437,6 +446,10 @@ pub struct Status {
     pub lag_ms: u64,
     /// The disk has finished nothing for so long that this node does not lead: milliseconds, 0 if it is well.
     pub disk_stalled_ms: u64,
+    /// The disk has no room: this node takes no writes.
+    pub disk_full: bool,
+    /// So many nodes say so that no majority could store a write.
+    pub quorum_full: bool,
     /// The wall clock disagrees with that of a majority, so that this node does not lead.
     pub clock_outvoted: bool,
     /// Requests waiting for a leader or for commit.

@@ -29,6 +29,7 @@ pub mod op;
 pub mod origin;
 pub mod packed;
 pub mod pieces;
+pub mod recovery;
 pub mod replica;
 pub mod shares;
 pub mod table;

@@ -75,6 +75,22 @@ pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 pub const STRANGERS_BYTES_MAX: usize = 8 << 20;
 /// Snapshot chunks sent to a follower and not yet acknowledged.
 pub const SNAPSHOT_CHUNKS_IN_FLIGHT: usize = 16;
+/// A snapshot that found no room on the disk is tried again after this, in microseconds.
+pub const SNAPSHOT_RETRY_US: u64 = 30_000_000;
+/// On a full disk a snapshot is taken in the place of at least so much log.
+pub const SNAPSHOT_GAIN_BYTES_MIN: u64 = 1 << 20;
+/// A transfer of a snapshot ends when its follower has said nothing at all for so long, in microseconds: meanwhile the
+/// log behind the snapshot is held in memory.
+pub const SNAPSHOT_SILENT_US_MAX: u64 = 5_000_000;
+/// The same for a follower that is heard and acknowledges nothing.
+pub const SNAPSHOT_ACK_US_MAX: u64 = 30_000_000;
+/// So long a follower may take to write what it has received, in microseconds, before the log behind it may go.
+pub const SNAPSHOT_WRITE_US_MAX: u64 = 600_000_000;
+/// Transfers of snapshots hold the log in memory until it has so many times what it may have otherwise, which is taken
+/// for this much at least, in bytes.
+pub const SNAPSHOT_PIN_FACTOR: u64 = 4;
+/// See [`SNAPSHOT_PIN_FACTOR`].
+pub const SNAPSHOT_PIN_BYTES_MIN: u64 = 8 << 20;
 /// Reads that may wait for a confirmed index on one node.
 pub const READS_WAITING_MAX: usize = 1 << 20;
 /// Shard time is slewed towards wall time by at most this part of the time that passes, in both directions.

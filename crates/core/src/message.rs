@@ -22,6 +22,7 @@ const TAG_LOAD_FAILED: u8 = 8;
 const TAG_CLOCK: u8 = 9;
 const TAG_CLOCK_REPLY: u8 = 10;
 const TAG_REMOVED: u8 = 11;
+const TAG_DISK_FULL: u8 = 12;
 
 /// A message between two replicas of a shard.
 #[derive(Clone, Debug)]
@@ -79,6 +80,11 @@ pub enum Message {
     Removed {
         /// Log index of the last change that the sender knows.
         index: u64,
+    },
+    /// Whether the sender's disk has room. Who has not said anything on the present stream has.
+    DiskFull {
+        /// It has none.
+        full: bool,
     },
     /// The sender's clients wait for this row: load it and propose a Fill.
     Load {
@@ -157,6 +163,7 @@ impl Message {
                 out.push(TAG_REMOVED);
                 put_varint(&mut out, *index);
             }
+            Self::DiskFull { full } => out.extend_from_slice(&[TAG_DISK_FULL, u8::from(*full)]),
             Self::Load { index, keyspace, key } => {
                 out.push(TAG_LOAD);
                 put_varint(&mut out, *index);
@@ -227,6 +234,9 @@ impl Message {
             },
             TAG_REMOVED => Self::Removed {
                 index: reader.varint()?,
+            },
+            TAG_DISK_FULL => Self::DiskFull {
+                full: reader.u8()? != 0,
             },
             TAG_LOAD => Self::Load {
                 index: reader.varint()?,

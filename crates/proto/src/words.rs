@@ -252,6 +252,12 @@ pub const OVERLOADED: &str = "OVERLOADED this node holds as many waiting request
 /// No leader took the request within the hold time; no copy of it can be in any log.
 pub const NO_LEADER_IN_TIME: &str = "NOLEADER no leader took the request in time; not applied; retry, and check that a \
     majority of the nodes is up";
+/// A full disk: this node's, or those of so many that no majority could store the write.
+pub const DISK_FULL: &str = "DISKFULL the disk of this node, or of too many nodes, is full; not applied; free space \
+    there (writes go on by themselves then), or write at another node";
+/// A read that needs what this node's full disk cannot take.
+pub const DISK_FULL_READ: &str = "DISKFULL the disk of this node is full, so that its copy does not follow the others; \
+    nothing was read; ask another node, or read here at level eventual (READONLY), or free space";
 /// A later request of the node was applied before this one, which therefore never will be.
 pub const OVERTAKEN: &str = "NOLEADER the request was lost on its way to the leader; not applied; retry";
 /// The request was proposed and its commit was not seen in time.

@@ -61,6 +61,8 @@ fn own_words() -> Vec<(String, Outcome, &'static str)> {
         own(OVERLOADED, NotApplied, "retry after a pause"),
         own(NO_LEADER_IN_TIME, NotApplied, "retry"),
         own(OVERTAKEN, NotApplied, "retry"),
+        own(DISK_FULL, NotApplied, "free space"),
+        own(DISK_FULL_READ, NotApplied, "ask another node"),
         own(UNKNOWN_IN_TIME, Unknown, "read before you retry"),
         own(UNKNOWN_SKIPPED, Unknown, "read before you retry"),
         own(REPLY_TOO_LONG, NotApplied, "ask for less"),

@@ -5,15 +5,42 @@
 //! number is judged here before the library sees it. What is refused has changed nothing. This is no authentication:
 //! what a correct peer could have said is believed.
 
-use raft::eraftpb::{Message, MessageType};
+use raft::eraftpb::{Entry, EntryType, Message, MessageType};
 
 use super::Consensus;
 use crate::contract::{PeerId, Role};
-use crate::entry;
+use crate::entry::{self, EntryReader};
 use crate::limits::{CONTEXT_BYTES_MAX, POSITION_MAX, TERM_LEAP_MAX};
+use crate::op::holds_bookkeeping;
 
 /// What no correct peer says; for the log.
 pub type Implausible = &'static str;
+
+/// Entries of one message that a node with a full disk looks at; a leader that keeps time makes few.
+const CONFINED_ENTRIES_MAX: usize = 256;
+
+/// Whether a message brings more than what keeps the cluster going: changes of members, the empty entry of a new leader,
+/// and time.
+pub(super) fn is_too_much(message: &Message) -> bool {
+    if message.get_msg_type() != MessageType::MsgAppend {
+        return message.get_msg_type() == MessageType::MsgSnapshot;
+    }
+    let is_small = |entry: &Entry| {
+        if entry.get_entry_type() != EntryType::EntryNormal || entry.data.is_empty() {
+            return true;
+        }
+        let Ok(mut reader) = EntryReader::new(entry.data.clone()) else {
+            return false;
+        };
+        while let Ok(Some(batch)) = reader.next_batch() {
+            if !holds_bookkeeping(&batch.ops) {
+                return false;
+            }
+        }
+        true
+    };
+    message.entries.len() > CONFINED_ENTRIES_MAX || !message.entries.iter().all(is_small)
+}
 
 fn ensure(holds: bool, reason: Implausible) -> Result<(), Implausible> {
     if holds { Ok(()) } else { Err(reason) }

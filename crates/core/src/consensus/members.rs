@@ -12,7 +12,7 @@ use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
 use raft::eraftpb::{Message, MessageType};
 
 use super::{Consensus, ProposeError, election_ticks};
-use crate::codec::{Malformed, Reader};
+use crate::codec::{Malformed, Reader, put_bytes, put_varint};
 use crate::contract::{PeerId, Role};
 use crate::membership::{Change, MemberRole, Membership};
 
@@ -28,7 +28,7 @@ pub(super) fn conf_state(membership: &Membership) -> ConfState {
 }
 
 /// The change that an entry of the library holds: it leaves a joint configuration with an empty one.
-pub(super) fn change_of(data: &Bytes) -> Result<Change, Malformed> {
+pub(crate) fn change_of(data: &Bytes) -> Result<Change, Malformed> {
     if data.is_empty() {
         return Ok(Change::Leave);
     }
@@ -44,6 +44,27 @@ pub(super) fn change_of(data: &Bytes) -> Result<Change, Malformed> {
         }
     }
     Change::decode(context.ok_or(Malformed)?)
+}
+
+/// The bytes of an entry by which a member goes, or a joint configuration is left, as [`change_of`] reads them: for a log
+/// that nobody leads.
+///
+/// # Panics
+/// On any other change.
+pub(crate) fn encode_removal(change: &Change) -> Bytes {
+    let number = match change {
+        Change::Leave => return Bytes::new(),
+        Change::Remove { number } => *number,
+        other => panic!("{other:?} is no removal"),
+    };
+    let (mut single, mut context, mut out) = (vec![0x08, 0x01, 0x10], Vec::new(), Vec::new());
+    put_varint(&mut single, number);
+    change.encode(&mut context);
+    for (field, bytes) in [(0x12, single), (0x1a, context)] {
+        out.push(field);
+        put_bytes(&mut out, &bytes);
+    }
+    Bytes::from(out)
 }
 
 fn single(number: PeerId, kind: ConfChangeType) -> ConfChangeSingle {
@@ -245,5 +266,30 @@ mod tests {
             consensus.apply_change(&before, &change, &membership);
         }
         assert_eq!(change_of(&Bytes::new()), Ok(Change::Leave));
+    }
+
+    #[test]
+    fn a_removal_has_the_bytes_that_the_library_would_give_it() {
+        let mut membership = Membership::of_count(1);
+        let mut consensus = Consensus::new(1, &membership, &Boot::default(), true);
+        consensus.drive(&mut Driven::default());
+        consensus.applied(1);
+        let add = Change::Add {
+            number: 2,
+            name: "n2".to_owned(),
+            address: "h:1".to_owned(),
+            key: 3,
+            replaces: None,
+        };
+        logged(&mut consensus, &membership, &add);
+        let before = membership.clone();
+        assert!(membership.apply(2, &add));
+        consensus.apply_change(&before, &add, &membership);
+        let remove = Change::Remove { number: 2 };
+        assert_eq!(
+            logged(&mut consensus, &membership, &remove),
+            encode_removal(&remove)
+        );
+        assert_eq!(encode_removal(&Change::Leave), Bytes::new());
     }
 }

@@ -153,7 +153,8 @@ impl Replica {
             false => 0,
         };
         let stalled = self.disk_stalled_ms() > 0 && !self.has(Bug::StalledDiskLeads);
-        self.consensus.set_barred(stalled || self.barred_by_clock);
+        self.consensus
+            .set_barred(stalled || self.barred_by_clock || self.space.bars);
         let alone = self.membership.voters().len() == 1;
         if !stalled || alone || self.consensus.role() != Role::Leader {
             return;

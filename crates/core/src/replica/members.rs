@@ -71,10 +71,14 @@ pub enum MemberRequest {
 
 /// The latest membership that a starting node knows.
 pub fn at_start(settings: &Settings, boot: &Boot) -> Membership {
-    let given = settings.membership.clone();
+    snapshot_membership(&settings.membership, boot, settings.identity.peer)
+}
+
+/// The later of what `me` has kept and what its snapshot holds.
+pub(crate) fn snapshot_membership(kept: &Membership, boot: &Boot, me: PeerId) -> Membership {
+    let given = kept.clone();
     let snapshot = boot.snapshot.as_ref();
     let saved = snapshot.map(|(_, _, chunks)| Header::of_chunks(chunks).membership);
-    let me = settings.identity.peer;
     // A snapshot that does not know this node is older than its joining.
     match saved.filter(|saved| saved.get(me).is_some() && saved.index() >= given.index()) {
         Some(saved) => saved,

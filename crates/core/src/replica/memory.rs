@@ -29,6 +29,8 @@ use crate::time::Now;
 pub struct MemoryStatus {
     /// Bytes that count against the limit, as of the last turn or tick.
     pub used_bytes: u64,
+    /// Of these, the log in memory.
+    pub log_bytes: u64,
     /// Keys evicted by entries applied since this process started.
     pub evicted_keys: u64,
     /// This leader refuses what would add memory.
@@ -121,6 +123,7 @@ impl Replica {
     pub fn memory(&self) -> MemoryStatus {
         MemoryStatus {
             used_bytes: self.memory.used_bytes,
+            log_bytes: self.consensus.log().bytes(),
             evicted_keys: self.memory.evicted_keys,
             full: self.memory.full,
         }

@@ -6,7 +6,7 @@
 //! `pump` (what leaves at the end of a step), `apply` (entries to state and replies), `snapshots`,
 //! `memory` (the limit, and who goes when it is reached), `transfers` (snapshots to and from peers), `loads` and `origin` (what waits for the origin), `slow` (reads over several turns), `settle`
 //! (consensus and roles after every input), `clock` (the stamp of the next entry), `agreement` (whose wall clock
-//! is right), `handover` (who leads instead), `peers` (what other nodes say).
+//! is right), `handover` (who leads instead), `space` (full disks), `peers` (what other nodes say).
 //!
 //! It knows nothing of sockets, disks, RESP parsing, or how the consensus library works.
 
@@ -32,6 +32,7 @@ mod requests;
 mod settle;
 mod slow;
 mod snapshots;
+mod space;
 mod status;
 mod transfers;
 mod users;
@@ -49,6 +50,7 @@ use self::inbound::Inbound;
 use self::lease::Lease;
 use self::loads::OriginWaits;
 pub use self::members::MemberRequest;
+pub(crate) use self::members::snapshot_membership;
 use self::memory::Memory;
 pub use self::memory::MemoryStatus;
 use self::outbox::{LENGTH_ROOM_BYTES, Outbox};
@@ -56,6 +58,7 @@ use self::reads::Reads;
 use self::reply::{answer, fail};
 use self::slow::SlowReads;
 use self::snapshots::Snapshots;
+use self::space::Space;
 use crate::acl::Users;
 use crate::bugs::Bug;
 use crate::command::Command;
@@ -126,6 +129,11 @@ pub struct Replica {
     outbox: Outbox,
     /// Since when this node knows of no leader, if it knows of none.
     leaderless_us: Option<u64>,
+    /// Requests may have to be refused: nobody leads, or disks are full. One test for both, since it is on the way of
+    /// every write.
+    impeded: bool,
+    /// Which disks are full.
+    space: Space,
     /// Connections that wait for room in it.
     line: Line,
     /// Batches of followers for this leader's term, not yet proposed.
@@ -200,6 +208,8 @@ impl Replica {
             stamped_ms: 0,
             outbox: Outbox::new(me, settings.identity.incarnation),
             leaderless_us: Some(now.mono_us),
+            impeded: true,
+            space: Space::default(),
             inbound: Inbound::default(),
             line: Line::default(),
             system: VecDeque::new(),
@@ -283,6 +293,8 @@ impl Replica {
                 self.consensus.persisted(number);
             }
             Input::SnapshotSaved { index } => self.snapshots.saved(index),
+            Input::DiskFull { full } => self.on_disk_full(now, full, outputs),
+            Input::SnapshotFailed => self.on_snapshot_failed(now, outputs),
             Input::Origin(event) => self.flusher.on_event(now, event, &self.lanes),
         }
         // Every other input was settled when it came.
@@ -440,6 +452,7 @@ impl Replica {
 
     fn on_tick(&mut self, now: Now, outputs: &mut Outputs) {
         self.keep_time(now, outputs);
+        self.judge_space(now);
         self.judge_disk(outputs);
         self.age_versions(now);
         self.keyspace.begin_second((now.mono_us / 1_000_000) as u32);

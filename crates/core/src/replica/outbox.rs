@@ -361,6 +361,17 @@ impl Outbox {
         }
     }
 
+    /// Takes out the last batches as long as no copy of them has left, oldest first.
+    pub fn take_never_sent(&mut self) -> Vec<Sealed> {
+        self.seal();
+        let sent = self.sealed.iter().rposition(Sealed::maybe_applied);
+        let never = self.sealed.split_off(sent.map_or(0, |last| last + 1));
+        for sealed in &never {
+            self.held -= sealed.held;
+        }
+        never.into()
+    }
+
     fn pop_front(&mut self) -> Option<Sealed> {
         let sealed = self.sealed.pop_front()?;
         self.held -= sealed.held;

@@ -45,9 +45,12 @@ impl Replica {
                 chunk,
                 ends,
             } => self.on_snapshot_chunk(from, (index, number), (chunk, ends), outputs),
-            Message::SnapshotAck { index, number } => self.on_snapshot_ack(from, index, number, outputs),
+            Message::SnapshotAck { index, number } => {
+                self.on_snapshot_ack(now, (from, index, number), outputs)
+            }
             Message::Removed { index } => self.on_removed(from, index, outputs),
             Message::Load { index, keyspace, key } => self.on_load(from, index, (keyspace, key)),
+            Message::DiskFull { full } => self.on_peer_disk_full(from, full, outputs),
             Message::Clock { asked_us } => self.on_clock(now, from, asked_us, outputs),
             reply @ Message::ClockReply { .. } => self.on_clock_reply(now, from, &reply),
             Message::LoadFailed { keyspace, key, error } => self.fail_load(&(keyspace, key), &error, outputs),
@@ -62,6 +65,7 @@ impl Replica {
             self.tell_removed(peer, outputs);
         }
         self.ask_clocks(now, Some(peer), outputs);
+        self.tell_disk_full(Some(peer), outputs);
         if peer == self.consensus.leader() {
             self.leader_changed();
         }
@@ -74,6 +78,7 @@ impl Replica {
         self.consensus.peer_lost(peer);
         self.reads.forget_peer(peer);
         self.peer_lost_snapshots(peer);
+        self.forget_disk_of(peer);
         if peer == self.consensus.leader() {
             self.leader_changed();
         }

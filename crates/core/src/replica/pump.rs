@@ -13,9 +13,12 @@ use crate::contract::{Outputs, PeerId, Role, Send};
 use crate::entry::{Batch, EntryBuilder, SYSTEM_NODE};
 use crate::limits;
 use crate::message::Message;
-use crate::op::Op;
+use crate::op::{Op, holds_bookkeeping, is_bookkeeping};
 use crate::shares::Part;
 use crate::time::Now;
+
+/// Batches of one entry while disks are full.
+const CONFINED_BATCHES_MAX: usize = 64;
 
 impl Replica {
     /// Lets everything leave that may.
@@ -164,12 +167,16 @@ impl Replica {
         }
         let own: usize = self.outbox.unsent().map(Batch::encoded_bytes_max).sum();
         let bytes = own + self.inbound.bytes() + 64;
+        let confined = self.impeded && self.refuses_writes();
         let mut builder = EntryBuilder::new(self.stamp(now), bytes.min(limits::ENTRY_BYTES_MAX));
         let mut taken = Taken {
             system: self.system.len(),
             ops: self.system.len() as u64,
             ..Taken::default()
         };
+        if confined {
+            return self.build_confined(builder);
+        }
         let full = waits && self.is_full();
         if let Some((batch, system)) = self.system_batch(full) {
             taken.system = system;
@@ -180,6 +187,37 @@ impl Replica {
         let batches = taken.own + taken.inbound.iter().sum::<usize>();
         let holds = full || taken.system + batches > 0;
         holds.then(|| (builder.finish(), taken))
+    }
+
+    /// The next entry while disks are full: nothing but what keeps time, of which the reserve holds plenty.
+    fn build_confined(&self, mut builder: EntryBuilder) -> Option<(Vec<u8>, Taken)> {
+        let mut taken = Taken::default();
+        let system = self.system.iter().take_while(|op| is_bookkeeping(op));
+        taken.system = system.count();
+        taken.inbound = vec![0; self.inbound.queues().count()];
+        if taken.system > 0 {
+            let mut ops = Vec::new();
+            let system = self.system.iter().take(taken.system);
+            system.for_each(|op| put_bytes(&mut ops, op));
+            builder.push(&Batch {
+                node: SYSTEM_NODE,
+                incarnation: 0,
+                first_sequence: 0,
+                count: taken.system as u64,
+                ops: Bytes::from(ops),
+            });
+        }
+        let own = self
+            .outbox
+            .unsent()
+            .take_while(|batch| holds_bookkeeping(&batch.ops));
+        for batch in own.take(CONFINED_BATCHES_MAX) {
+            builder.push(batch);
+            taken.own += 1;
+            taken.ops += batch.count;
+        }
+        taken.ops += taken.system as u64;
+        (taken.ops > 0).then(|| (builder.finish(), taken))
     }
 
     /// Fills an entry with batches of this node and its followers, one of each in turn, until the next one

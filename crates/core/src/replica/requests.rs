@@ -24,10 +24,14 @@ impl Replica {
         // other bound.
         let is_full = self.reads.len() + self.waits.len() >= limits::READS_WAITING_MAX;
         let mut since = now;
-        if let Some(leaderless_us) = self.leaderless_us {
-            since.mono_us = hold_begins_us(now, request.demand.stood_us, leaderless_us);
-            if is_over(now, since) && self.needs_a_leader(&request) {
-                return fail(outputs, request.ticket, request.resp3, words::NO_LEADER_IN_TIME);
+        if self.impeded {
+            if let Some(leaderless_us) = self.leaderless_us {
+                since.mono_us = hold_begins_us(now, request.demand.stood_us, leaderless_us);
+            }
+            if let Some(text) = self.impediment(now, since, &request) {
+                return answer(outputs, request.ticket, request.resp3, |writer| {
+                    writer.error_bytes(&text);
+                });
             }
         }
         match self.held().room_for(request.demand) {
@@ -86,6 +90,20 @@ impl Replica {
     #[inline]
     pub fn leaderless_us(&self) -> Option<u64> {
         self.leaderless_us
+    }
+
+    /// Why a request is refused at once, if it is.
+    #[cold]
+    fn impediment(&self, now: Now, since: Now, request: &Request<'_>) -> Option<Vec<u8>> {
+        if self.refuses_writes() && is_logged(&request.body) {
+            let text = words::DISK_FULL.as_bytes();
+            return Some(match request.body {
+                Body::Transaction { .. } => words::exec_abort_because(text),
+                _ => text.to_vec(),
+            });
+        }
+        let is_late = self.leaderless_us.is_some() && is_over(now, since);
+        (is_late && self.needs_a_leader(request)).then(|| words::NO_LEADER_IN_TIME.into())
     }
 
     fn needs_a_leader(&self, request: &Request<'_>) -> bool {
@@ -230,7 +248,7 @@ impl Replica {
         }
         for read in self.reads.take_overdue(since_us) {
             match read.ticket {
-                Some(ticket) => fail(outputs, ticket, read.resp3, words::NO_LEADER_IN_TIME),
+                Some(ticket) => fail(outputs, ticket, read.resp3, self.read_overdue()),
                 None => self.confirming = false,
             }
         }
@@ -247,6 +265,14 @@ impl Replica {
                 }
             }
         }
+    }
+}
+
+/// Whether a request becomes an entry of the log whatever it finds.
+fn is_logged(body: &Body<'_>) -> bool {
+    match body {
+        Body::Command(command) => command.is_write(),
+        Body::Transaction { .. } | Body::Users(_) => true,
     }
 }
 

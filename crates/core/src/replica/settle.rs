@@ -50,7 +50,7 @@ impl Replica {
             !driven.committed.is_empty() || !driven.reads.is_empty() || driven.installed.is_some();
         outputs.sends.append(&mut driven.sends);
         for (peer, index, message) in driven.snapshot_sends.drain(..) {
-            self.start_transfer(peer, index, message, outputs);
+            self.start_transfer(now, (peer, index, message), outputs);
         }
         if let Some((index, term)) = driven.installed.take() {
             self.install(now, index, term, outputs);
@@ -126,6 +126,7 @@ impl Replica {
             0 => self.leaderless_us.or(Some(now.mono_us)),
             _ => None,
         };
+        self.note_impediments();
         outputs.events.push(Event::Role { role, term, leader });
     }
 

@@ -39,6 +39,8 @@ pub struct Walk {
     pub to_disk: bool,
     pub keep: bool,
     pub bytes: u64,
+    /// Bytes of log whose place it takes on disk.
+    pub log_bytes: u64,
     pub pieces: Vec<Piece>,
 }
 
@@ -67,6 +69,10 @@ pub struct Transfer {
     pub acknowledged: u64,
     /// The consensus message that tells the follower to take it; leaves after the last chunk.
     pub message: Bytes,
+    /// It has left: the follower writes what it has, and goes on from its end in the log.
+    pub delivered: bool,
+    /// When something of it was acknowledged last, or it was delivered.
+    pub progress_us: u64,
 }
 
 /// A snapshot on its way in.
@@ -112,6 +118,8 @@ pub struct Snapshots {
     /// Snapshots taken in since start.
     pub installed: u64,
     pub(super) saving: bool,
+    /// The end of an own snapshot was given out last, and is not on disk: bytes of log whose place it takes.
+    pub(super) unsaved: Option<u64>,
     /// Chunks that turns have made since the last tick.
     made_since_tick: usize,
     /// When a turn made the last one.
@@ -122,6 +130,7 @@ impl Snapshots {
     /// The disk holds the snapshot.
     pub fn saved(&mut self, _index: u64) {
         self.saving = false;
+        self.unsaved = None;
     }
 }
 
@@ -215,6 +224,7 @@ impl Replica {
     pub(super) fn snapshot_tick(&mut self, now: Now, outputs: &mut Outputs) {
         let wanted = self.consensus.take_snapshot_wanted();
         self.snapshots.wanted.extend(wanted);
+        self.drop_stuck_transfers(now);
         self.drop_unused(now);
         self.start_walk_if_needed(now, outputs);
         let made = std::mem::take(&mut self.snapshots.made_since_tick);
@@ -234,7 +244,7 @@ impl Replica {
         }
     }
 
-    fn start_walk_if_needed(&mut self, _now: Now, outputs: &mut Outputs) {
+    fn start_walk_if_needed(&mut self, now: Now, outputs: &mut Outputs) {
         let snapshots = &self.snapshots;
         if snapshots.walk.is_some() || snapshots.incoming.is_some() || self.applying.is_some() || self.removed
         {
@@ -243,9 +253,7 @@ impl Replica {
         let keep = !self.snapshots.wanted.is_empty()
             && self.snapshots.prepared.is_none()
             && self.consensus.role() == Role::Leader;
-        let durable = self.settings.durability != Durability::None;
-        let to_disk =
-            durable && !self.snapshots.saving && self.snapshots.applied_bytes > self.disk_log_bytes_max();
+        let to_disk = !self.snapshots.saving && self.wants_disk_snapshot(now);
         if !(keep || to_disk) || self.applied == 0 {
             return;
         }
@@ -268,15 +276,28 @@ impl Replica {
             to_disk,
             keep,
             bytes: 0,
+            log_bytes: 0,
             pieces: Vec::new(),
         };
         if to_disk {
-            self.snapshots.applied_bytes = 0;
+            walk.log_bytes = std::mem::take(&mut self.snapshots.applied_bytes);
             self.snapshots.saving = true;
             outputs.snapshot.push(SnapshotIo::Begin { index, term });
         }
         take_chunk(&mut walk, header, outputs);
         self.snapshots.walk = Some(walk);
+    }
+
+    /// A snapshot on disk would take the place of much log; where the disk is full, of more than it takes itself.
+    fn wants_disk_snapshot(&self, now: Now) -> bool {
+        if self.settings.durability == Durability::None || now.mono_us < self.space.snapshot_after_us {
+            return false;
+        }
+        let bytes_max = match self.space.is_full() {
+            true => self.snapshots.disk_bytes.max(limits::SNAPSHOT_GAIN_BYTES_MIN),
+            false => self.disk_log_bytes_max(),
+        };
+        self.snapshots.applied_bytes > bytes_max
     }
 
     /// Bytes of log at which a snapshot takes their place on disk. Writing one costs its size, so the log may grow
@@ -306,6 +327,7 @@ impl Replica {
         let (index, term) = (walk.index, walk.term);
         if walk.to_disk {
             self.snapshots.disk_bytes = walk.bytes;
+            self.snapshots.unsaved = Some(walk.log_bytes);
             outputs.snapshot.push(SnapshotIo::End {
                 index,
                 drop_log_to: index,
@@ -325,16 +347,24 @@ impl Replica {
     }
 
     fn drop_unused(&mut self, now: Now) {
-        let sending = !self.snapshots.transfers.is_empty();
+        let sending = self
+            .snapshots
+            .transfers
+            .values()
+            .any(|transfer| !transfer.delivered);
         // Consensus asks again only if the prepared one is too old for the follower.
         let too_old = !sending && !self.snapshots.wanted.is_empty();
         let Some(prepared) = &mut self.snapshots.prepared else {
             return;
         };
-        if sending {
-            prepared.used_us = now.mono_us;
+        let passed = prepared.index + 1 < self.consensus.log().first_index();
+        if passed {
+            let transfers = std::mem::take(&mut self.snapshots.transfers);
+            let open = transfers.iter().filter(|(_, transfer)| !transfer.delivered);
+            open.for_each(|(peer, _)| self.consensus.snapshot_sent(*peer, false));
         }
         if too_old
+            || passed
             || now.mono_us.saturating_sub(prepared.used_us) > UNUSED_US
             || self.consensus.role() != Role::Leader
         {
@@ -353,12 +383,18 @@ impl Replica {
         let keep = if self.membership.is_alone() { 0 } else { trigger };
         let log = self.consensus.log();
         let mut point = log.compaction_point(keep, limits::ENTRIES_FORGOTTEN_MAX);
+        if log.bytes() > limits::SNAPSHOT_PIN_FACTOR * trigger.max(limits::SNAPSHOT_PIN_BYTES_MIN) {
+            // Whoever receives a snapshot so slowly gets another one.
+            return self.consensus.compact(point);
+        }
         if let Some(walk) = self.snapshots.walk.as_ref().filter(|walk| walk.keep) {
             point = point.min(walk.index);
         }
         if let Some(prepared) = &self.snapshots.prepared {
             point = point.min(prepared.index);
         }
+        let transfers = self.snapshots.transfers.values();
+        point = transfers.fold(point, |point, transfer| point.min(transfer.index));
         self.consensus.compact(point);
     }
 }

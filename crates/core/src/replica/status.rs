@@ -32,6 +32,8 @@ impl Replica {
                 age_ms(heard(leader))
             },
             disk_stalled_ms: self.disk_stalled_ms(),
+            disk_full: self.space.is_full(),
+            quorum_full: self.quorum_is_full(),
             clock_outvoted: self.outvoted,
             requests_waiting: (self.outbox.len() + self.reads.len() + self.slow.len() + self.waits.len())
                 as u64,

@@ -19,13 +19,19 @@ use crate::time::Now;
 
 impl Replica {
     /// Consensus wants a follower to have the prepared snapshot: its chunks go first.
-    pub(super) fn start_transfer(&mut self, peer: PeerId, index: u64, message: Bytes, outputs: &mut Outputs) {
+    pub(super) fn start_transfer(
+        &mut self,
+        now: Now,
+        (peer, index, message): (PeerId, u64, Bytes),
+        outputs: &mut Outputs,
+    ) {
         // Without a stream everything would be lost, and nothing would ever tell that it was.
         let connected = self.peers.get(&peer).is_some_and(|peer| peer.connected);
-        let prepared = self.snapshots.prepared.as_ref();
+        let prepared = self.snapshots.prepared.as_mut();
         let Some(prepared) = prepared.filter(|prepared| connected && prepared.index == index) else {
             return self.consensus.snapshot_sent(peer, false);
         };
+        prepared.used_us = now.mono_us;
         let begin = Message::SnapshotBegin {
             index,
             term: prepared.term,
@@ -41,9 +47,44 @@ impl Replica {
                 next: 0,
                 acknowledged: 0,
                 message,
+                delivered: false,
+                progress_us: now.mono_us,
             },
         );
         self.continue_transfer(peer, outputs);
+    }
+
+    /// Ends transfers whose followers say nothing, or acknowledge nothing, for too long: each of them holds the log.
+    /// A follower that has all of one may take its time to write it, and goes on from there in the log.
+    pub(super) fn drop_stuck_transfers(&mut self, now: Now) {
+        if self.snapshots.transfers.is_empty() {
+            return;
+        }
+        let since = |then_us: u64| now.mono_us.saturating_sub(then_us);
+        let followers = self.consensus.followers();
+        let matched = |peer: PeerId| followers.iter().find(|follower| follower.peer == peer);
+        let (peers, consensus) = (&self.peers, &mut self.consensus);
+        self.snapshots.transfers.retain(|peer, transfer| {
+            let heard_us = peers.get(peer).map_or(0, |peer| peer.heard_us);
+            let patience_us = match transfer.delivered {
+                true => limits::SNAPSHOT_WRITE_US_MAX,
+                false => limits::SNAPSHOT_ACK_US_MAX,
+            };
+            let arrived = transfer.delivered
+                && matched(*peer).is_some_and(|follower| follower.matched >= transfer.index);
+            let is_stuck =
+                since(heard_us) > limits::SNAPSHOT_SILENT_US_MAX || since(transfer.progress_us) > patience_us;
+            if is_stuck && !transfer.delivered {
+                consensus.snapshot_sent(*peer, false);
+            }
+            !(arrived || is_stuck)
+        });
+        if self.snapshots.transfers.is_empty()
+            && let Some(prepared) = &mut self.snapshots.prepared
+        {
+            // Nobody is left for whom to hold the log; who asks again gets a new one.
+            prepared.used_us = 0;
+        }
     }
 
     fn continue_transfer(&mut self, peer: PeerId, outputs: &mut Outputs) {
@@ -68,31 +109,41 @@ impl Replica {
             });
             transfer.next += 1;
         }
-        if transfer.acknowledged < count {
+        if transfer.acknowledged < count || transfer.delivered {
             return;
         }
         outputs.sends.push(Send {
             to: peer,
             message: transfer.message.clone(),
         });
-        snapshots.transfers.remove(&peer);
+        transfer.delivered = true;
         self.consensus.snapshot_sent(peer, true);
     }
 
     /// A follower has taken a chunk.
-    pub(super) fn on_snapshot_ack(&mut self, from: PeerId, index: u64, number: u64, outputs: &mut Outputs) {
+    pub(super) fn on_snapshot_ack(
+        &mut self,
+        now: Now,
+        (from, index, number): (PeerId, u64, u64),
+        outputs: &mut Outputs,
+    ) {
         let Some(transfer) = self.snapshots.transfers.get_mut(&from) else {
             return;
         };
         if transfer.index == index && number < transfer.next {
             transfer.acknowledged = transfer.acknowledged.max(number + 1);
+            transfer.progress_us = now.mono_us;
+            if let Some(prepared) = &mut self.snapshots.prepared {
+                prepared.used_us = now.mono_us;
+            }
             self.continue_transfer(from, outputs);
         }
     }
 
     /// The stream to a peer is gone: transfers in both directions start anew.
     pub(super) fn peer_lost_snapshots(&mut self, peer: PeerId) {
-        if self.snapshots.transfers.remove(&peer).is_some() {
+        let lost = self.snapshots.transfers.remove(&peer);
+        if lost.is_some_and(|transfer| !transfer.delivered) {
             self.consensus.snapshot_sent(peer, false);
         }
     }
@@ -110,10 +161,16 @@ impl Replica {
         if !(1..=limits::POSITION_MAX).contains(&index) || !(1..=limits::POSITION_MAX).contains(&term) {
             return self.refuse_peer(from, "a snapshot of no place in a log", outputs);
         }
+        // One that leads no more must not end what its successor sends. On a full disk there is no place for any: the
+        // leader tries again.
+        if from != self.consensus.leader() || self.space.is_full() {
+            return;
+        }
         self.abandon_file(outputs);
         if self.settings.durability != Durability::None {
             outputs.snapshot.push(SnapshotIo::Begin { index, term });
         }
+        self.snapshots.unsaved = None;
         let keyspace = Keyspace::new(self.settings.hash_seed);
         let incoming = Incoming {
             from,
@@ -135,12 +192,26 @@ impl Replica {
         if walk.is_some() {
             self.keyspace.snapshot_abort();
         }
-        let walking = walk.is_some_and(|walk| walk.to_disk);
-        if walking {
+        let walking = walk.filter(|walk| walk.to_disk).map(|walk| walk.log_bytes);
+        if let Some(log_bytes) = walking {
             self.snapshots.saving = false;
+            self.snapshots.applied_bytes += log_bytes;
         }
+        let walking = walking.is_some();
         let incoming = self.snapshots.incoming.take().is_some();
         if (walking || incoming) && self.settings.durability != Durability::None {
+            outputs.snapshot.push(SnapshotIo::Abort);
+        }
+    }
+
+    /// There is no room for what is being written, unless it has replaced the state: then there must be.
+    pub(super) fn give_up_unaccepted_snapshot(&mut self, outputs: &mut Outputs) {
+        let walks = self.snapshots.walk.as_ref().is_some_and(|walk| walk.to_disk);
+        if walks || self.snapshots.incoming.is_some() {
+            self.abandon_file(outputs);
+        } else if let Some(log_bytes) = self.snapshots.unsaved.take() {
+            self.snapshots.saving = false;
+            self.snapshots.applied_bytes += log_bytes;
             outputs.snapshot.push(SnapshotIo::Abort);
         }
     }

@@ -23,6 +23,7 @@ pub fn message(message: &Bytes, votes: bool) -> Option<String> {
             Message::ReadIndexReply { index, .. } => format!("read-index {index}"),
             Message::SnapshotBegin { index, .. } => format!("snapshot {index}"),
             Message::SnapshotChunk { number, .. } => format!("chunk {number}"),
+            Message::DiskFull { full } => format!("disk {}", if full { "full" } else { "has room" }),
             Message::SnapshotAck { .. } | Message::Clock { .. } | Message::ClockReply { .. } => return None,
             Message::Removed { .. } => "removed".to_owned(),
             Message::Load { key, .. } => format!("load {}", text(&key)),

@@ -162,8 +162,8 @@ fn stalled(shared: &Shared) -> Option<String> {
 
 /// Why this node should get no connections.
 fn not_ready(status: &NodeStatus) -> Option<String> {
-    if let Some(stalled) = disk_stalled(status) {
-        return Some(stalled);
+    if let Some(trouble) = disk_stalled(status).or_else(|| disk_full(status)) {
+        return Some(trouble);
     }
     if status.is_ready() {
         return None;
@@ -194,6 +194,14 @@ fn disk_stalled(status: &NodeStatus) -> Option<String> {
     (stalled_ms > 0).then(|| format!("the disk has finished nothing for {stalled_ms} ms"))
 }
 
+/// Other nodes take writes and answer reads that this one cannot. Where none takes writes, all go on to answer reads.
+fn disk_full(status: &NodeStatus) -> Option<String> {
+    let replica = &status.replica;
+    (replica.disk_full && !replica.quorum_full).then(|| {
+        "the disk is full: this node takes no writes, and its copy does not follow the others".to_owned()
+    })
+}
+
 /// Why this node answers no linearizable request at once.
 fn not_serving(status: &NodeStatus) -> Option<String> {
     match &status.phase {
@@ -204,6 +212,7 @@ fn not_serving(status: &NodeStatus) -> Option<String> {
         Phase::Forming { waiting_for } => Some(format!("forming: waiting for {}", waiting_for.join(", "))),
         Phase::Stopping => Some("stopping".to_string()),
         Phase::Running if disk_stalled(status).is_some() => disk_stalled(status),
+        Phase::Running if disk_full(status).is_some() => disk_full(status),
         Phase::Running if status.replica.serving => None,
         Phase::Running if status.unserved_ms.is_none() => {
             Some("no leader since the start: waiting for a majority of the nodes".to_string())
@@ -272,6 +281,18 @@ mod tests {
         for problem in [not_ready(&stalled), not_serving(&stalled)] {
             check(problem, Some("the disk has finished nothing for 40000 ms"));
         }
+    }
+
+    #[test]
+    fn a_full_disk_is_not_ready_unless_all_are_full() {
+        let mut full = status(Phase::Running, Some(0));
+        full.replica.disk_full = true;
+        for problem in [not_ready(&full), not_serving(&full)] {
+            check(problem, Some("the disk is full"));
+        }
+        full.replica.quorum_full = true;
+        check(not_ready(&full), None);
+        check(not_serving(&full), None);
     }
 
     #[test]

@@ -54,6 +54,7 @@ pub fn command() -> Command {
                 .arg(name("old", "Name of the member that goes"))
                 .arg(name("member", "NAME=HOST:PORT, the peer address of the new node")),
         )
+        .subcommand(super::recover::command())
         .subcommand(
             Command::new("transfer")
                 .about("Let another member lead")
@@ -63,6 +64,9 @@ pub fn command() -> Command {
 
 /// `repligo cluster …`.
 pub fn run(matches: &ArgMatches) -> ExitCode {
+    if let Some(("recover", arguments)) = matches.subcommand() {
+        return super::recover::run(arguments);
+    }
     let address = matches.get_one::<String>("addr").expect("clap has a default");
     let login = match login::of_node(matches) {
         Ok(login) => login,

@@ -20,6 +20,7 @@ pub mod man;
 pub mod ports;
 pub mod process;
 pub mod progress;
+pub mod recover;
 pub mod secret;
 pub mod serve;
 pub mod signals;

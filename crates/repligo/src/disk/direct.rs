@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use repligo_core::contract::{Durability, Persist};
 
+use super::error::DiskError;
 use super::handle::{DiskHandle, Job};
 
 /// More bytes are a matter of a millisecond, with new pages for the kernel's copy.
@@ -80,9 +81,14 @@ impl DiskHandle {
         let written = wal.append(std::slice::from_ref(persist));
         shared.counters.idle();
         direct.note(begun);
-        if let Err(error) = written {
-            shared.fail(error);
-            return false;
+        match written {
+            Ok(()) => {}
+            // The thread takes it from there.
+            Err(DiskError::Full { .. }) => return false,
+            Err(error) => {
+                shared.fail(error);
+                return false;
+            }
         }
         shared.counters.batch(1);
         if room.is_low() {

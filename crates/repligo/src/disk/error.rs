@@ -146,7 +146,8 @@ pub enum DiskError {
         "the machine stopped (or a sync failed) while node {node} was running with durability `os`, so the last \
          second of its log in {} may be gone. A node that has forgotten what it promised must not vote or count: it \
          comes back as a new member that learns everything from the others, as soon as a majority of the cluster \
-         runs. What to do: start the other nodes. Use --durability fsync where machines lose power",
+         runs. What to do: start the other nodes. If no majority of them is left, see `repligo cluster recover --help`. Use \
+         --durability fsync where machines lose power",
         dir.display()
     )]
     UncleanStop {

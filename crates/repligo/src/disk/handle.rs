@@ -20,10 +20,12 @@ use repligo_core::membership::Membership;
 use super::direct::Direct;
 use super::error::DiskError;
 use super::lock::DirectoryLock;
-use super::meta::{self, Forming, Meta};
+use super::meta::{Forming, Meta};
 use super::metrics::Counters;
 use super::open::{self, SYNC_FAILED};
+use super::pieces::{piece_bytes, run_snapshots};
 use super::snapshot::SnapshotWriter;
+use super::space::{Space, unless_full, write_meta};
 use super::storage::Storage;
 use super::wal::{Progress, Wal};
 
@@ -46,6 +48,10 @@ pub enum DiskDone {
         /// Index of the last entry that it contains.
         index: u64,
     },
+    /// The disk has no room for the log but its reserve, or has room again.
+    Full(bool),
+    /// There is no room for the snapshot that is being written: to be aborted, unless it has replaced the state.
+    SnapshotFailed,
     /// The disk failed and does nothing more: log the text and stop the node. Reported once; what was
     /// submitted and not reported persisted stays unanswered.
     Fatal(DiskError),
@@ -61,6 +67,7 @@ pub(super) struct Parts {
     pub meta: Meta,
     pub wal: Wal,
     pub snapshot_index: u64,
+    pub segment_bytes: u64,
 }
 
 impl Parts {
@@ -75,7 +82,7 @@ impl Parts {
 
 /// How a thread is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     Run,
     /// Do what is queued, then end.
     Drain,
@@ -94,13 +101,13 @@ pub(super) enum Job {
 
 pub(super) struct Queues {
     pub(super) jobs: Vec<Job>,
-    pieces: VecDeque<SnapshotIo>,
-    log_mode: Mode,
-    snapshot_mode: Mode,
+    pub(super) pieces: VecDeque<SnapshotIo>,
+    pub(super) log_mode: Mode,
+    pub(super) snapshot_mode: Mode,
     /// Index of the last snapshot whose end was queued.
     snapshot_ended: u64,
     /// Index of the snapshot on disk.
-    snapshot_saved: u64,
+    pub(super) snapshot_saved: u64,
 }
 
 pub(super) struct Shared {
@@ -110,12 +117,13 @@ pub(super) struct Shared {
     pub(super) progress: Arc<Progress>,
     /// The log thread has something to do, or its snapshot is there.
     pub(super) log_work: Condvar,
-    snapshot_work: Condvar,
-    /// Wakes the syncing thread before its period is over: it is to end.
-    end: Condvar,
+    pub(super) snapshot_work: Condvar,
+    /// Wakes who waits for a period to pass before it has: it is to end.
+    pub(super) end: Condvar,
     failed: AtomicBool,
     pub(super) snapshot_backlog: AtomicU64,
-    on_done: OnDone,
+    pub(super) on_done: OnDone,
+    pub(super) space: Space,
     pub(super) counters: Arc<Counters>,
     pub(super) storage: Arc<dyn Storage>,
     /// Changes with the membership only.
@@ -140,7 +148,7 @@ impl Shared {
         if let (DiskError::SyncFailed { .. }, Durability::Os) = (&error, self.durability) {
             // What was acknowledged unsynced may be gone though the machine runs on. If even this cannot
             // be written, the kernel still has the pages more likely than not.
-            let _ = meta::write(
+            let _ = write_meta(
                 &*self.storage,
                 &Meta {
                     boot_id: SYNC_FAILED.into(),
@@ -201,25 +209,6 @@ impl Shared {
         }
         !self.failed()
     }
-
-    fn take_piece(&self) -> Option<SnapshotIo> {
-        let mut queues = self.queues();
-        loop {
-            if self.failed() || queues.snapshot_mode == Mode::Abandon {
-                return None;
-            }
-            if let Some(piece) = queues.pieces.pop_front() {
-                return Some(piece);
-            }
-            if queues.snapshot_mode == Mode::Drain {
-                return None;
-            }
-            queues = self
-                .snapshot_work
-                .wait(queues)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
 }
 
 /// The log thread's own state.
@@ -233,7 +222,7 @@ impl LogThread {
     /// Runs until told to end. Where the worker writes too, it looks every period for something to mark.
     fn run(mut self) {
         let (shared, mut jobs) = (self.shared.clone(), Vec::new());
-        let mut pause = !self.fsync;
+        let mut pause = true;
         while shared.take_jobs(&mut jobs, pause) {
             let mut wal = shared.wal.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(wal) = wal.as_mut() else { break };
@@ -241,14 +230,15 @@ impl LogThread {
             if let Err(error) = self.execute(wal, &mut jobs) {
                 shared.fail(error);
             }
-            pause = !self.fsync || wal.unmarked();
+            pause = !self.fsync || wal.unmarked() || shared.space.is_full();
             shared.counters.idle();
         }
     }
 
     fn execute(&mut self, wal: &mut Wal, jobs: &mut Vec<Job>) -> Result<(), DiskError> {
+        self.shared.regain_space(wal);
         if jobs.is_empty() {
-            return wal.mark_synced();
+            return unless_full(wal.mark_synced());
         }
         for job in jobs.drain(..) {
             match job {
@@ -268,8 +258,11 @@ impl LogThread {
                     self.commit(wal)?;
                     wal.drop_to(index)?;
                 }
-                Job::FillAhead => wal.fill_ahead()?,
-                Job::Members(membership) => self.shared.keep(membership)?,
+                Job::FillAhead => unless_full(wal.fill_ahead())?,
+                Job::Members(membership) => {
+                    let shared = self.shared.clone();
+                    shared.when_there_is_room(wal, |_| shared.keep(membership.clone()))?;
+                }
             }
         }
         self.commit(wal)
@@ -281,7 +274,8 @@ impl LogThread {
             return Ok(());
         };
         let number = last.number;
-        wal.append(&self.group)?;
+        let group = &self.group;
+        self.shared.when_there_is_room(wal, |wal| wal.append(group))?;
         if self.fsync || self.group.iter().any(|persist| persist.must_sync) {
             wal.sync()?;
         }
@@ -303,26 +297,6 @@ impl LogThread {
     }
 }
 
-fn run_snapshots(shared: &Shared, mut writer: SnapshotWriter) {
-    while let Some(piece) = shared.take_piece() {
-        let bytes = piece_bytes(&piece);
-        match writer.execute(piece) {
-            Err(error) => return shared.fail(error),
-            Ok(None) => {}
-            Ok(Some(saved)) => {
-                // Before the log thread learns it, so that the report comes before that of an install.
-                (shared.on_done)(DiskDone::SnapshotSaved { index: saved.index });
-                let mut queues = shared.queues();
-                queues.snapshot_saved = saved.index;
-                queues.jobs.push(Job::DropLog(saved.drop_log_to));
-                drop(queues);
-                shared.log_work.notify_one();
-            }
-        }
-        shared.snapshot_backlog.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
 fn run_syncs(shared: &Shared, progress: &Progress) {
     let mut queues = shared.queues();
     while queues.log_mode == Mode::Run && !shared.failed() {
@@ -332,13 +306,6 @@ fn run_syncs(shared: &Shared, progress: &Progress) {
             return shared.fail(error);
         }
         queues = shared.queues();
-    }
-}
-
-fn piece_bytes(piece: &SnapshotIo) -> u64 {
-    match piece {
-        SnapshotIo::Chunk(chunk) => chunk.len() as u64,
-        _ => 0,
     }
 }
 
@@ -373,11 +340,13 @@ impl DiskHandle {
             failed: AtomicBool::new(false),
             snapshot_backlog: AtomicU64::new(0),
             on_done,
+            space: Space::new(parts.storage.clone(), parts.segment_bytes),
             counters: parts.counters,
             storage: parts.storage,
             durability: parts.meta.durability,
             meta: Mutex::new(parts.meta),
         });
+        shared.begin_space();
         let fsync = shared.durability == Durability::Fsync;
         // Made first: should a thread not start, dropping it ends those that did.
         let mut handle = DiskHandle {

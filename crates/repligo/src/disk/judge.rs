@@ -33,7 +33,7 @@ pub(super) fn judge(
     clustered: bool,
 ) -> Result<Judged, DiskError> {
     let dir = || storage.dir().to_path_buf();
-    let Forming::Formed { cluster_id } = recorded.forming else {
+    let Forming::Formed { .. } = recorded.forming else {
         if !replay::is_unused(storage, names)? {
             let why = "`meta` says that no cluster was formed here, yet there is a log".into();
             return Err(DiskError::LogGap { dir: dir(), why });
@@ -69,6 +69,22 @@ pub(super) fn judge(
                 .into(),
         );
     }
+    let mut judged = read(storage, names, recorded, same_boot)?;
+    notes.append(&mut judged.notes);
+    Ok(Judged { notes, ..judged })
+}
+
+/// Reads what a formed directory holds, whether or not something may be missing at its end.
+pub(super) fn read(
+    storage: &dyn Storage,
+    names: &[String],
+    recorded: &Meta,
+    same_boot: bool,
+) -> Result<Judged, DiskError> {
+    let dir = || storage.dir().to_path_buf();
+    let cluster_id = recorded.forming.cluster_id();
+    let cluster_id = cluster_id.expect("only a formed directory holds a log");
+    let mut notes = Vec::new();
     let snapshot = snapshot::read(storage, cluster_id)?;
     let at = snapshot
         .as_ref()

@@ -7,7 +7,8 @@ use repligo_core::membership::Membership;
 
 use super::error::DiskError;
 use super::handle::{DiskHandle, Job, Shared};
-use super::meta::{self, Meta};
+use super::meta::Meta;
+use super::space::write_meta;
 
 impl Shared {
     pub(super) fn meta(&self) -> Meta {
@@ -20,7 +21,7 @@ impl Shared {
             membership,
             ..self.meta()
         };
-        meta::write(&*self.storage, &meta)?;
+        write_meta(&*self.storage, &meta)?;
         *self.meta.lock().unwrap_or_else(PoisonError::into_inner) = meta;
         Ok(())
     }

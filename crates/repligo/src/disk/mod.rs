@@ -10,7 +10,8 @@
 //! 2. A persist is all or nothing: recovery ends between two persists, never inside one.
 //! 3. Bytes that were known to be synced and changed are never cut off, skipped or overwritten: the
 //!    directory is refused as it is.
-//! 4. After the first failed write or sync nothing more is written; the node has to stop.
+//! 4. After the first failed write or sync nothing more is written; the node has to stop. A write that found no room
+//!    is no failure: it waits ([`space`]).
 //!
 //! The formats are in `docs/storage-format.md`.
 
@@ -25,11 +26,15 @@ mod members;
 mod meta;
 mod metrics;
 mod open;
+mod pieces;
 mod record;
+mod recover;
 mod recycle;
 mod repair;
 mod replay;
+mod segment;
 mod snapshot;
+mod space;
 mod storage;
 mod wal;
 
@@ -40,6 +45,7 @@ pub use lock::{DirectoryLock, LOCK_FILE, PID_FILE};
 pub use meta::{FORMAT, Forming, META_FILE, Meta, NAME_BYTES_MAX};
 pub use metrics::DiskMetrics;
 pub use open::{Admission, BOOT_ID_VARIABLE, Disk, OpenOptions, Recovered, SEGMENT_BYTES};
+pub use recover::Survivor;
 
 #[cfg(test)]
 mod tests;

@@ -19,9 +19,11 @@ use super::meta::{self, Forming, META_FILE, Meta};
 use super::metrics::Counters;
 use super::repair;
 use super::replay::Log;
+use super::segment::NEW_SEGMENT_FILE;
 use super::snapshot::{SNAPSHOT_FILE, SNAPSHOT_TEMPORARY};
+use super::space::{self, SLACK_FILE};
 use super::storage::{Directory, Storage};
-use super::wal::{NEW_SEGMENT_FILE, Wal, parse_segment_name};
+use super::wal::{Wal, parse_segment_name};
 
 /// Bytes of one log segment. A segment goes as a whole, and to make one takes several syncs: small enough to
 /// be little beside the data, large enough to be made rarely.
@@ -176,7 +178,7 @@ impl Disk {
             repair::repair(&*storage, log)?;
         }
         meta.incarnation += 1;
-        meta::write(&*storage, &meta)?;
+        space::write_meta(&*storage, &meta)?;
 
         let counters = Arc::new(Counters::new());
         let snapshot_index = judged.boot.snapshot.as_ref().map_or(0, |(index, ..)| *index);
@@ -296,6 +298,7 @@ impl Disk {
             counters: self.counters,
             meta: self.meta,
             snapshot_index: self.snapshot_index,
+            segment_bytes: self.segment_bytes,
         }
     }
 
@@ -321,7 +324,7 @@ pub(super) fn close(
         end = wal.written();
     }
     meta.clean = Some(end);
-    meta::write(storage, &meta)?;
+    space::write_meta(storage, &meta)?;
     if let Some(lock) = lock {
         lock.release();
     }
@@ -329,7 +332,7 @@ pub(super) fn close(
 }
 
 /// Id of the machine's current boot. Where there is none every restart counts as one of the machine.
-fn boot_id() -> String {
+pub(super) fn boot_id() -> String {
     std::env::var(BOOT_ID_VARIABLE)
         .or_else(|_| fs::read_to_string("/proc/sys/kernel/random/boot_id"))
         .map(|id| id.trim().chars().take(64).collect())
@@ -337,7 +340,7 @@ fn boot_id() -> String {
 }
 
 /// Lists the directory; refuses one that is not ours, or that has data but no `meta`.
-fn refuse_foreign(storage: &dyn Storage) -> Result<Vec<String>, DiskError> {
+pub(super) fn refuse_foreign(storage: &dyn Storage) -> Result<Vec<String>, DiskError> {
     let dir = storage.dir();
     let names = storage
         .list()
@@ -369,7 +372,7 @@ fn refuse_foreign(storage: &dyn Storage) -> Result<Vec<String>, DiskError> {
 }
 
 /// Removes what the last run left unfinished.
-fn clean_up(
+pub(super) fn clean_up(
     storage: &dyn Storage,
     names: &[String],
     formed: bool,
@@ -377,7 +380,7 @@ fn clean_up(
 ) -> Result<(), DiskError> {
     let orphans = log.map_or(&[][..], |log| &log.orphans);
     for name in names {
-        let unfinished = name == SNAPSHOT_TEMPORARY || name == NEW_SEGMENT_FILE;
+        let unfinished = [SNAPSHOT_TEMPORARY, NEW_SEGMENT_FILE, SLACK_FILE].contains(&name.as_str());
         // A first segment that was made before `meta` could say that the cluster is formed.
         let unused = !formed && parse_segment_name(name).is_some();
         if unfinished || unused || orphans.contains(name) {

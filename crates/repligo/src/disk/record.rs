@@ -446,8 +446,11 @@ impl Batch {
         }
         self.payload_crc = crc32c::crc32c_append(self.payload_crc, data);
         self.payload_bytes += data.len();
-        self.pieces.push(Piece::Scratch(self.cut..self.scratch.len()));
-        self.cut = self.scratch.len();
+        // Nothing is left to be added when it is written again.
+        if self.cut < self.scratch.len() {
+            self.pieces.push(Piece::Scratch(self.cut..self.scratch.len()));
+            self.cut = self.scratch.len();
+        }
         self.pieces.push(Piece::Data(data.clone()));
     }
 

@@ -70,7 +70,8 @@ impl SnapshotWriter {
         }
     }
 
-    /// Executes one piece; returns what `End` made durable.
+    /// Executes one piece; returns what `End` made durable. Where there is no room, the same piece may be executed
+    /// again later.
     ///
     /// # Panics
     /// On pieces out of order, or when more of the log would be dropped than the snapshot holds: bugs of
@@ -82,12 +83,13 @@ impl SnapshotWriter {
             SnapshotIo::Begin { index, term } => self.begin(index, term).map_err(failed)?,
             SnapshotIo::Chunk(chunk) => self.chunk(&chunk).map_err(failed)?,
             SnapshotIo::End { index, drop_log_to } => {
-                let draft = self.draft.take().expect("a snapshot ends after it began");
+                let draft = self.draft.as_ref().expect("a snapshot ends after it began");
                 assert!(
                     draft.index == index && drop_log_to <= index,
                     "the snapshot that began ends"
                 );
                 self.end(draft).map_err(failed)?;
+                self.draft = None;
                 return Ok(Some(Saved { index, drop_log_to }));
             }
             SnapshotIo::Abort => {
@@ -134,14 +136,14 @@ impl SnapshotWriter {
         draft.chunk_bytes += chunk.len() as u64;
         draft.crc = crc32c::crc32c_append(draft.crc, chunk);
         if draft.offset - draft.synced >= SYNC_STEP_BYTES {
-            draft.file.sync()?;
+            draft.file.sync().map_err(unsynced)?;
             draft.synced = draft.offset;
         }
         self.counters.snapshot_bytes(bytes);
         Ok(())
     }
 
-    fn end(&mut self, draft: Draft) -> io::Result<()> {
+    fn end(&self, draft: &Draft) -> io::Result<()> {
         let mut footer = [0; FOOTER_BYTES];
         footer[..4].copy_from_slice(&FOOTER_MARK.to_le_bytes());
         footer[8..16].copy_from_slice(&draft.chunk_count.to_le_bytes());
@@ -150,7 +152,7 @@ impl SnapshotWriter {
         let crc = crc32c::crc32c(&footer[8..]);
         footer[4..8].copy_from_slice(&crc.to_le_bytes());
         draft.file.write_at(&mut [IoSlice::new(&footer)], draft.offset)?;
-        draft.file.sync()?;
+        draft.file.sync().map_err(unsynced)?;
         self.storage.rename(SNAPSHOT_TEMPORARY, SNAPSHOT_FILE)?;
         self.storage.sync_dir()?;
         self.counters.snapshot();
@@ -168,6 +170,11 @@ fn encode_header(cluster_id: u128, index: u64, term: u64) -> [u8; HEADER_BYTES] 
     let crc = crc32c::crc32c(&out[16..]);
     out[12..16].copy_from_slice(&crc.to_le_bytes());
     out
+}
+
+/// What a sync could not write may be gone, and no later sync would say so: not even a full disk is waited for then.
+fn unsynced(error: io::Error) -> io::Error {
+    io::Error::other(format!("the sync failed: {error}"))
 }
 
 /// Covers the chunk's place, so that exchanged chunks are found.

@@ -13,7 +13,6 @@
 //!    superfluous, is synced.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,13 +24,9 @@ use super::error::DiskError;
 use super::metrics::Counters;
 use super::record::{Batch, Place, Plan, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::recycle;
+use super::segment::{FILL_BYTES, fill, make_segment};
 use super::storage::{Storage, StorageFile};
 
-/// New files are zero-filled this far ahead at a time.
-const FILL_BYTES: u64 = 1 << 20;
-static ZEROS: [u8; FILL_BYTES as usize] = [0; FILL_BYTES as usize];
-/// A segment in the making.
-pub(super) const NEW_SEGMENT_FILE: &str = "wal.new";
 const SEGMENT_PREFIX: &str = "wal-";
 const FREE_PREFIX: &str = "free-";
 
@@ -158,6 +153,8 @@ pub(super) struct Wal {
     batch: Batch,
     /// Persists were written after the last record that carries a synced position behind them.
     unmarked: bool,
+    /// An append that found no room has taken the persists up to this number: they are in the log or in `batch`.
+    taken: Option<u64>,
 }
 
 impl Wal {
@@ -249,6 +246,7 @@ impl Wal {
             tail,
             batch: Batch::default(),
             unmarked: false,
+            taken: None,
         }
     }
 
@@ -292,13 +290,18 @@ impl Wal {
         Ok(())
     }
 
-    /// Writes persists, in order, with as few calls as segments allow. Does not sync.
+    /// Writes persists, in order, with as few calls as segments allow. Does not sync. Where there is no room, it is to
+    /// be called again with the same persists, or with those that it was not called with, later.
     ///
     /// # Panics
     /// When entries would leave a gap in the log: a bug of the core.
     pub(super) fn append(&mut self, persists: &[Persist]) -> Result<(), DiskError> {
         let synced = self.progress.synced();
+        let before = self.taken;
         for persist in persists {
+            if before.is_some_and(|taken| persist.number <= taken) {
+                continue;
+            }
             let plan = Plan::new(persist, self.tail.next_index);
             if self.tail.end + self.batch.bytes() + plan.bytes > self.tail.header.size {
                 self.flush()?;
@@ -312,9 +315,12 @@ impl Wal {
             };
             self.batch.persist(persist, &plan, place);
             self.note(persist, &plan);
+            self.taken = Some(persist.number);
         }
         self.unmarked |= self.batch.bytes() > 0;
-        self.flush()
+        self.flush()?;
+        self.taken = None;
+        Ok(())
     }
 
     /// Keeps what is known of the log in step with a persist.
@@ -374,7 +380,7 @@ impl Wal {
     /// a pause could not be told from a torn write for as long as the pause lasts.
     pub(super) fn mark_synced(&mut self) -> Result<(), DiskError> {
         let synced = self.progress.synced();
-        if !self.unmarked || synced < self.written() {
+        if !self.unmarked || synced < self.written() || self.batch.bytes() > 0 {
             return Ok(());
         }
         self.unmarked = false;
@@ -403,7 +409,15 @@ impl Wal {
             hard_state: self.tail.hard_state,
             ..self.tail.header
         };
-        let (file, filled) = make_segment(&*self.storage, &header, self.tail.free.pop())?;
+        let free = self.tail.free.pop();
+        let made = make_segment(&*self.storage, &header, free.clone());
+        if made.is_err() {
+            // It is there still unless it has got its new name.
+            self.tail
+                .free
+                .extend(free.filter(|name| self.storage.open(name).is_ok()));
+        }
+        let (file, filled) = made?;
         (self.file, self.filled) = (file, filled);
         self.path = self.storage.path(&segment_name(header.sequence));
         self.tail.header = header;
@@ -424,6 +438,16 @@ impl Wal {
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = active;
         Ok(())
+    }
+
+    /// Removes the files that are kept to be used again: room for what is needed now. True if there were any.
+    pub(super) fn drop_free(&mut self) -> bool {
+        let free = std::mem::take(&mut self.tail.free);
+        // One that cannot be removed is found at the next start.
+        free.iter()
+            .filter(|name| self.storage.remove(name).is_ok())
+            .count()
+            > 0
     }
 
     /// Gives back the segments, from the oldest on, whose entries all have an index up to `index`; a
@@ -448,36 +472,4 @@ impl Wal {
         self.counters.segments(self.tail.segments.len());
         Ok(())
     }
-}
-
-/// Makes a segment file, out of a free one if there is one; returns it with its length.
-fn make_segment(
-    storage: &dyn Storage,
-    header: &SegmentHeader,
-    free: Option<String>,
-) -> Result<(Arc<dyn StorageFile>, u64), DiskError> {
-    let name = segment_name(header.sequence);
-    let make = || {
-        let (file, draft) = match &free {
-            Some(free) => (storage.open(free)?, free.as_str()),
-            None => (storage.create(NEW_SEGMENT_FILE)?, NEW_SEGMENT_FILE),
-        };
-        let filled = fill(&*file, file.len()?, SEGMENT_HEADER_BYTES, header.size)?;
-        file.write_at(&mut [IoSlice::new(&header.encode())], 0)?;
-        file.sync()?;
-        storage.rename(draft, &name)?;
-        storage.sync_dir()?;
-        Ok((file, filled))
-    };
-    make().map_err(|error| DiskError::io("make the log segment", &storage.path(&name), error))
-}
-
-/// Extends a file with zeros to at least `end`, in large steps but not beyond `size`; returns its length.
-fn fill(file: &dyn StorageFile, mut filled: u64, end: u64, size: u64) -> std::io::Result<u64> {
-    while filled < end {
-        let step = FILL_BYTES.min(size.saturating_sub(filled)).max(1);
-        file.write_at(&mut [IoSlice::new(&ZEROS[..step as usize])], filled)?;
-        filled += step;
-    }
-    Ok(filled)
 }

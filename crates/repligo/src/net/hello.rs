@@ -195,11 +195,12 @@ fn judge_cluster(
         }
         if header.generation != identity.generation {
             let text = format!(
-                "{name} is of generation {} of the cluster, {} of {}: the older one missed a recovery and must \
-                 not take part",
+                "{name} is of generation {} of the cluster, {} of {}: the older one missed a recovery. Stop that \
+                 node, move its data directory away and start it again: it comes back as a new member",
                 header.generation, own.name, identity.generation
             );
-            let told = "the generations of the cluster differ: the older one missed a recovery";
+            let told = "the generations of the cluster differ: the node of the older one missed a recovery; stop it, move its \
+                        data directory away and start it again: it comes back as a new member";
             return Err(Refused::new(told, text));
         }
     }

@@ -41,7 +41,7 @@ enum Directory {
     Disk(Box<(Disk, repligo_core::contract::Boot)>),
     Lock(Option<DirectoryLock>),
     /// It may have forgotten something: it is left as it is until the node is admitted as a new member.
-    SetAside(Box<OpenOptions>),
+    SetAside(Box<OpenOptions>, DirectoryLock),
 }
 
 fn open_directory(config: &NodeConfig, topology: &Topology) -> Result<Directory, NodeError> {
@@ -67,7 +67,9 @@ fn open_directory(config: &NodeConfig, topology: &Topology) -> Result<Directory,
         Err(error) if error.is_forgetful() && topology.nodes.len() > 1 => {
             tracing::error!("{error}");
             // What is there stays there until the node is admitted; then the membership comes from the others.
-            return Ok(Directory::SetAside(Box::new(options)));
+            // Nobody else may touch it meanwhile, `cluster recover` least of all.
+            let lock = DirectoryLock::acquire(&config.data_dir).map_err(refused)?;
+            return Ok(Directory::SetAside(Box::new(options), lock));
         }
         Err(error) => return Err(refused(error)),
     };
@@ -90,7 +92,7 @@ fn check_origin(config: &NodeConfig, directory: &Directory) -> Result<(), NodeEr
     }
     let formed = match directory {
         Directory::Disk(disk) => matches!(disk.0.meta().forming, Forming::Formed { .. }),
-        Directory::Lock(_) | Directory::SetAside(_) => false,
+        Directory::Lock(_) | Directory::SetAside(..) => false,
     };
     if formed && !origin::reachable(&config.origins) {
         for finding in &findings {
@@ -226,9 +228,9 @@ fn build(setup: &mut Setup, reports: Reports) -> (Worker, Option<DirectoryLock>)
     let (disk, lock) = match directory {
         Directory::Disk(disk) => (Some(*disk), None),
         Directory::Lock(lock) => (None, lock),
-        Directory::SetAside(options) => {
+        Directory::SetAside(options, lock) => {
             rejoin.key = options.key;
-            rejoin.set_aside = Some(*options);
+            rejoin.set_aside = Some((*options, lock));
             (None, None)
         }
     };

@@ -42,6 +42,7 @@ pub fn of(status: &NodeStatus) -> Vec<Problem> {
     let mut found = Vec::new();
     found.extend(service(status));
     if status.phase == Phase::Running {
+        found.extend(disk(status));
         found.extend(status.nodes.iter().filter_map(|node| of_node(status, node)));
     }
     found.extend(status.origins.troubles.iter().map(|trouble| Problem {
@@ -54,6 +55,29 @@ pub fn of(status: &NodeStatus) -> Vec<Problem> {
             "bring the database back, or change what the reason names; it is asked again every second".into(),
     }));
     found
+}
+
+/// Writes are refused because there is no room for them.
+fn disk(status: &NodeStatus) -> Option<Problem> {
+    let (full, quorum) = (status.replica.disk_full, status.replica.quorum_full);
+    let what = match (full, quorum) {
+        (false, false) => return None,
+        (true, false) => format!(
+            "the disk of {} is full: writes there get DISKFULL, and its copy does not follow the others",
+            status.name
+        ),
+        (_, true) => {
+            "the disks of so many nodes are full that no majority could store a write: writes get DISKFULL, \
+                      reads are answered"
+                .to_owned()
+        }
+    };
+    Some(Problem {
+        what,
+        since_ms: None,
+        remedy: "free space on those file systems, or raise their quota; writes go on within a second or two"
+            .into(),
+    })
 }
 
 /// Why the reporting node serves nobody, if so.

@@ -14,7 +14,7 @@ use repligo_core::replica::Replica;
 use super::NodeError;
 use super::Worker;
 use super::drivers::{Report, Reports};
-use crate::disk::{self, Admission, Disk, OpenOptions};
+use crate::disk::{self, Admission, DirectoryLock, Disk, OpenOptions};
 use crate::origin::{self, DriverIdentity, OriginConfig};
 use crate::telemetry::process;
 
@@ -36,10 +36,10 @@ pub struct Formation {
 }
 
 /// How a node may come into a cluster that has formed without it.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub struct Rejoin {
-    /// To open the directory anew, when it may have forgotten something and is not open; it takes no part in forming.
-    pub set_aside: Option<OpenOptions>,
+    /// To open the directory anew, when it may have forgotten something and is only locked; it takes no part in forming.
+    pub set_aside: Option<(OpenOptions, DirectoryLock)>,
     /// There are other nodes to ask.
     pub possible: bool,
     /// Key of the directory.
@@ -138,10 +138,12 @@ impl Formation {
     /// Makes the directory that of a member, and this that member's start.
     pub(super) fn become_member(&mut self, admission: &Admission) -> Result<(), NodeError> {
         let refused = |error: disk::DiskError| NodeError::Disk(error.to_string());
-        if let Some(options) = self.rejoin.set_aside.take() {
+        if let Some((options, lock)) = self.rejoin.set_aside.take() {
             if let Some(folder) = disk::set_aside(&options.dir).map_err(refused)? {
                 tracing::warn!("what was in the directory was moved to {}", folder.display());
             }
+            // It is locked anew.
+            drop(lock);
             let (disk, recovered) = Disk::open(options).map_err(refused)?;
             self.identity.incarnation = recovered.meta.incarnation;
             self.disk = Some(disk);

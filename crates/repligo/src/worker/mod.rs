@@ -396,6 +396,8 @@ impl Worker {
                 self.step(now, Input::Persisted { number });
             }
             Report::Disk(DiskDone::SnapshotSaved { index }) => self.step(now, Input::SnapshotSaved { index }),
+            Report::Disk(DiskDone::Full(full)) => self.step(now, Input::DiskFull { full }),
+            Report::Disk(DiskDone::SnapshotFailed) => self.step(now, Input::SnapshotFailed),
             Report::Disk(DiskDone::Fatal(error)) => {
                 self.verdict = Some(Err(NodeError::Disk(error.while_running())))
             }

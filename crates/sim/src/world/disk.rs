@@ -16,6 +16,7 @@ use repligo_core::contract::{Boot, HardState, LogEntry, Persist, SnapshotIo};
 use repligo_core::forming::FormingState;
 use repligo_core::membership::Membership;
 
+use super::room::Room;
 use crate::random::Random;
 
 /// One thing that the process asked of its disk.
@@ -40,12 +41,16 @@ pub enum Done {
     SnapshotSaved(u64),
     /// The forming state.
     Forming(FormingState),
+    /// There is no room for the log but a reserve, or there is again.
+    Full(bool),
+    /// There is no room for a snapshot.
+    SnapshotFailed,
 }
 
 /// A snapshot on disk.
 #[derive(Clone, Debug)]
-struct SavedSnapshot {
-    index: u64,
+pub(super) struct SavedSnapshot {
+    pub(super) index: u64,
     term: u64,
     chunks: Vec<Bytes>,
 }
@@ -54,7 +59,7 @@ struct SavedSnapshot {
 #[derive(Debug)]
 pub struct Disk {
     hard_state: HardState,
-    snapshot: Option<SavedSnapshot>,
+    pub(super) snapshot: Option<SavedSnapshot>,
     unfinished: Option<SavedSnapshot>,
     /// Contiguous.
     log: VecDeque<LogEntry>,
@@ -62,8 +67,12 @@ pub struct Disk {
     incarnation: u64,
     /// The members as they were kept last; as the cluster formed if never.
     pub members: Option<Membership>,
-    waiting: VecDeque<Job>,
-    in_flight: VecDeque<Job>,
+    pub(super) waiting: VecDeque<Job>,
+    pub(super) in_flight: VecDeque<Job>,
+    /// Set while there is little.
+    pub room: Option<Room>,
+    /// It was said that the snapshot in work finds none.
+    pub(super) snapshot_failed: bool,
     /// The machine stopped uncleanly in a mode that does not survive it.
     pub unclean: bool,
 }
@@ -80,6 +89,8 @@ impl Default for Disk {
             members: None,
             waiting: VecDeque::new(),
             in_flight: VecDeque::new(),
+            room: None,
+            snapshot_failed: false,
             unclean: false,
         }
     }
@@ -110,11 +121,23 @@ impl Disk {
         })
     }
 
-    /// The batch in flight is durable.
+    /// The batch in flight is durable, but for what finds no room: that stays in flight. Log and snapshots do not wait
+    /// for each other, unless a snapshot is to replace the log.
     pub fn finish_batch(&mut self) -> Vec<Done> {
         let mut done = Vec::new();
-        while let Some(job) = self.in_flight.pop_front() {
-            done.extend(self.write(job));
+        self.drop_aborted();
+        let (mut log_waits, mut pieces_wait) = (false, false);
+        for job in std::mem::take(&mut self.in_flight) {
+            let waits = match &job {
+                Job::Snapshot(_) => &mut pieces_wait,
+                _ => &mut log_waits,
+            };
+            *waits = *waits || !self.fits(&job, &mut done);
+            if *waits {
+                self.in_flight.push_back(job);
+            } else {
+                done.extend(self.write(job));
+            }
         }
         done
     }
@@ -135,8 +158,12 @@ impl Disk {
                 .in_flight
                 .pop_front()
                 .expect("the prefix is no longer than the batch");
+            if !self.fits(&job, &mut Vec::new()) {
+                break;
+            }
             self.write(job);
         }
+        self.snapshot_failed = false;
         self.in_flight.clear();
         self.unfinished = None;
     }

@@ -10,6 +10,7 @@ use repligo_core::limits;
 use super::network::Delays;
 use super::plan::Fault;
 use super::queue::Micros;
+use super::room::Room;
 use super::{Event, Phase, World};
 
 /// How a lasting fault ends.
@@ -29,6 +30,8 @@ pub enum Relief {
     End(PeerId),
     /// These directions are as fast as others.
     NoLag(Vec<(PeerId, PeerId)>),
+    /// There is room on these disks.
+    Room(Vec<PeerId>),
 }
 
 impl World {
@@ -124,6 +127,7 @@ impl World {
                 let until = (now + length).min(self.context.plan.faults_us);
                 self.context.slow_disk_until[node as usize - 1] = until;
             }
+            Fault::DiskFull => self.fill_disks(),
             Fault::ClockJump => self.clock_jump(),
             Fault::ClientReset => {
                 if let Some(connection) = self.some_connection() {
@@ -143,6 +147,30 @@ impl World {
                 self.origin.doubtful_until = now + length;
             }
         }
+    }
+
+    /// One disk is full, or all of them, which is how disks of one size get full. Some have little in reserve.
+    fn fill_disks(&mut self) {
+        let nodes = match self.context.random.chance(300) {
+            true => (1..=self.context.plan.machines() as PeerId).collect(),
+            false => vec![self.victim()],
+        };
+        let reserve = *self.context.random.pick(&[0, 200, 4_000, 100_000]);
+        for node in &nodes {
+            let left = self.context.random.skewed(1, 20_000);
+            let disk = &mut self.machine(*node).disk;
+            if disk.is_formed() && disk.room.is_none() {
+                disk.room = Some(Room {
+                    left,
+                    reserve,
+                    full: false,
+                });
+            }
+        }
+        let length = self.context.random.skewed(100_000, 8_000_000);
+        self.context
+            .queue
+            .after(length, Event::Relief(Relief::Room(nodes)));
     }
 
     /// Clocks that are to be right jump far for a moment at most, and one at a time.
@@ -330,6 +358,7 @@ impl World {
             Relief::Cut(directions) if self.phase == Phase::Faults => self.block(directions),
             Relief::Restart(_) | Relief::Cut(_) => {}
             Relief::End(node) => self.crash(node, false),
+            Relief::Room(nodes) => nodes.into_iter().for_each(|node| self.make_room(node)),
             Relief::NoLag(directions) => {
                 for (from, to) in directions {
                     self.context.network.set_lag(from, to, 0);
@@ -380,6 +409,7 @@ impl World {
             }
             machine.pause_after = None;
             machine.paused_until = machine.paused_until.min(now);
+            self.make_room(node);
             self.context.queue.at(now, Event::Start { node });
             self.wake(node, now);
             for other in (1..=nodes).filter(|other| *other != node) {

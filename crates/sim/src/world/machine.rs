@@ -12,7 +12,7 @@ use repligo_core::limits::TICK_US;
 
 use super::arrival::Arrival;
 use super::clock::Clock;
-use super::disk::Disk;
+use super::disk::{Disk, Done};
 use super::faults::Relief;
 use super::network::Frame;
 use super::plan::Plan;
@@ -23,6 +23,8 @@ use crate::random::Random;
 
 /// Time that a process takes for a turn, microseconds.
 const TURN_US: Micros = 20;
+/// A write that found no room is tried again after this, microseconds.
+const ROOM_US: Micros = 100_000;
 /// Distance between two attempts to get a stream, microseconds.
 const DIAL_US: (Micros, Micros) = (5_000, 120_000);
 
@@ -262,7 +264,11 @@ impl World {
         }
         let machine = &mut self.machines[node as usize - 1];
         let done = machine.disk.finish_batch();
-        self.context.start_disk(node, life, &mut machine.disk);
+        if machine.disk.waits_for_room() {
+            self.context.queue.after(ROOM_US, Event::DiskDone { node, life });
+        } else {
+            self.context.start_disk(node, life, &mut machine.disk);
+        }
         for done in done {
             self.arrive(node, Arrival::Disk(done));
         }
@@ -292,8 +298,19 @@ impl World {
             boot: Some(boot),
         };
         machine.process = Some(Process::new(starter, machine.clock.read(now), state));
+        let full = machine.disk.room.is_some_and(|room| room.full);
         self.context.say(|| format!("n{node} starts"));
         self.wake(node, now);
+        if full {
+            self.arrive(node, Arrival::Disk(Done::Full(true)));
+        }
+    }
+
+    /// Somebody frees space on a disk.
+    pub(super) fn make_room(&mut self, node: PeerId) {
+        if self.machine(node).disk.regain_room() {
+            self.arrive(node, Arrival::Disk(Done::Full(false)));
+        }
     }
 
     /// The process ends at once, between whatever it was doing.

@@ -38,6 +38,7 @@ mod pipelines;
 pub mod plan;
 pub mod process;
 pub mod queue;
+mod room;
 mod session;
 pub mod trace;
 pub mod workload;

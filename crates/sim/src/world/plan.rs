@@ -43,6 +43,8 @@ pub enum Fault {
     SlowDisk,
     /// A disk finishes nothing for a long time.
     DiskStall,
+    /// A disk has no room, or all disks have none.
+    DiskFull,
     /// A wall clock jumps.
     ClockJump,
     /// A client's connection breaks.
@@ -151,7 +153,8 @@ impl Plan {
             Durability::Os
         };
         let enabled = *random.pick(&[100, 250, 500, 800]);
-        let faults = FAULTS.into_iter().filter(|_| random.chance(enabled)).collect();
+        let mut faults: Vec<Fault> = FAULTS.into_iter().filter(|_| random.chance(enabled)).collect();
+        faults.extend(full_disks(seed).then_some(Fault::DiskFull));
         let nodes = *random.pick(&[3, 3, 3, 4, 5]);
         Self {
             seed,
@@ -206,6 +209,11 @@ fn wrong_clocks(seed: u64, nodes: usize) -> Option<Vec<u64>> {
     Some((0..count).map(|step| 1 + (first + step) % nodes as u64).collect())
 }
 
+/// Chance of its own, so that other runs are what they were.
+fn full_disks(seed: u64) -> bool {
+    Random::new(seed ^ 0xF011_D15C).chance(250)
+}
+
 /// Clocks that are right are so within what counts as agreement.
 fn wall_error_ms_max(seed: u64, error_ms: u64) -> u64 {
     wrong_clocks(seed, 1).map_or(error_ms, |_| error_ms.min(200))
@@ -226,13 +234,13 @@ fn memory(seed: u64) -> MemoryLimit {
 
 #[cfg(test)]
 mod tests {
-    use super::{FAULTS, Plan};
+    use super::{FAULTS, Fault, Plan};
 
     #[test]
     fn seeds_enable_different_faults_and_every_fault_is_enabled_by_some() {
         let plans: Vec<Plan> = (0..50).map(Plan::of_seed).collect();
         assert!(plans.windows(2).any(|pair| pair[0].faults != pair[1].faults));
-        for fault in FAULTS {
+        for fault in FAULTS.into_iter().chain([Fault::DiskFull]) {
             assert!(plans.iter().any(|plan| plan.has(fault)), "{fault:?}");
             assert!(plans.iter().any(|plan| !plan.has(fault)), "{fault:?}");
         }

@@ -371,6 +371,8 @@ impl Process {
                 self.step(Input::Persisted { number }, context);
             }
             Done::SnapshotSaved(index) => self.step(Input::SnapshotSaved { index }, context),
+            Done::Full(full) => self.step(Input::DiskFull { full }, context),
+            Done::SnapshotFailed => self.step(Input::SnapshotFailed, context),
             Done::Forming(state) => {
                 if let Core::Forming(forming) = &mut self.core {
                     let output = forming.persisted(state);

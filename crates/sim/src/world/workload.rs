@@ -462,11 +462,12 @@ impl Workload {
         let operation = &mut self.history[index];
         operation.returned = Some(now);
         if let Some(error) = value.as_error() {
-            let own: [&[u8]; 3] = [b"NOLEADER", b"UNKNOWN", b"ORIGINDOWN"];
+            let own: [&[u8]; 4] = [b"NOLEADER", b"UNKNOWN", b"ORIGINDOWN", b"DISKFULL"];
             let of_memory: [&[u8]; 2] = [b"OOM", b"EXECABORT"];
             let code = words::code(error.as_bytes());
             let known = own.contains(&code)
                 || (self.limited && of_memory.contains(&code))
+                || error.ends_with(words::DISK_FULL)
                 || Class::of(operation.key).is_mapped();
             if !known {
                 return Err(format!("unexpected error {error:?} to [{operation}]"));

@@ -194,6 +194,21 @@ fn replica(page: &mut Page, status: &NodeStatus) {
             "1 when this replica can serve",
         ),
         (
+            "repligo_disk_full",
+            u64::from(replica.disk_full),
+            "1 while the disk of this node has no room: it takes no writes",
+        ),
+        (
+            "repligo_quorum_full",
+            u64::from(replica.quorum_full),
+            "1 while so many disks are full that no majority could store a write",
+        ),
+        (
+            "repligo_disk_stalled_milliseconds",
+            replica.disk_stalled_ms,
+            "How long the disk has finished nothing, once that is too long; 0 otherwise",
+        ),
+        (
             "repligo_applied_index",
             replica.applied_index,
             "Last applied entry",

@@ -164,6 +164,16 @@ impl FakeDisk {
         self.state().syncs
     }
 
+    /// Bytes that all files together have.
+    pub fn used(&self) -> u64 {
+        let state = self.state();
+        let lengths = state
+            .names
+            .values()
+            .map(|file| state.files[*file].data.len() as u64);
+        lengths.sum()
+    }
+
     /// The power fails: what was not synced is kept or lost at random.
     pub fn lose_power(&self, random: &mut Random) {
         let mut state = self.state();

@@ -8,6 +8,7 @@ mod directory;
 mod fake;
 mod golden;
 mod recycle;
+mod space;
 mod speed;
 mod threads;
 

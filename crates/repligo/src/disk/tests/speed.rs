@@ -43,6 +43,7 @@ fn measure(durability: Durability, depth: u64, recycled: bool) {
                 DiskDone::Persisted { number, .. } => persisted = number,
                 DiskDone::SnapshotSaved { .. } => {}
                 DiskDone::Fatal(error) => panic!("{error}"),
+                full => panic!("{full:?}"),
             }
             slowest = slowest.max(begun.elapsed());
         }

@@ -10,7 +10,7 @@ use super::fake::{FakeDisk, Faults};
 use super::{Random, append, entry, open, options, single, vote};
 use crate::disk::{DiskDone, DiskError, DiskHandle};
 
-fn start(disk: &FakeDisk, durability: Durability) -> (DiskHandle, Receiver<DiskDone>) {
+pub(super) fn start(disk: &FakeDisk, durability: Durability) -> (DiskHandle, Receiver<DiskDone>) {
     let (opened, _) = open(disk, &single(durability), "boot").unwrap();
     let (sender, receiver) = channel();
     let sender = std::sync::Mutex::new(sender);
@@ -20,7 +20,7 @@ fn start(disk: &FakeDisk, durability: Durability) -> (DiskHandle, Receiver<DiskD
     (handle, receiver)
 }
 
-fn numbered(number: u64, persist: Persist) -> Persist {
+pub(super) fn numbered(number: u64, persist: Persist) -> Persist {
     let send = Send {
         to: 2,
         message: Bytes::copy_from_slice(&number.to_le_bytes()),
@@ -32,13 +32,13 @@ fn numbered(number: u64, persist: Persist) -> Persist {
     }
 }
 
-fn next(done: &Receiver<DiskDone>) -> DiskDone {
+pub(super) fn next(done: &Receiver<DiskDone>) -> DiskDone {
     done.recv_timeout(Duration::from_secs(20))
         .expect("the disk reports")
 }
 
 /// Collects reports up to a number; the sends must be exactly those of the persists, in order.
-fn wait_for(done: &Receiver<DiskDone>, mut first: u64, last: u64) {
+pub(super) fn wait_for(done: &Receiver<DiskDone>, mut first: u64, last: u64) {
     while first <= last {
         match next(done) {
             DiskDone::Persisted { number, sends } => {
@@ -199,11 +199,13 @@ fn after_a_failed_sync_in_os_mode_a_cluster_node_does_not_come_back() {
     let handle = opened
         .start(move |done| drop(sender.lock().unwrap().send(done)))
         .unwrap();
+    handle.submit(numbered(1, vote(1, 1, 0)));
+    wait_for(&done, 1, 1);
     disk.set_faults(Faults {
         fail_sync_in: Some(0),
         ..Faults::default()
     });
-    handle.submit(numbered(1, vote(1, 1, 0)));
+    handle.submit(numbered(2, vote(2, 1, 0)));
     assert!(matches!(
         next(&done),
         DiskDone::Fatal(DiskError::SyncFailed { .. })
@@ -211,40 +213,6 @@ fn after_a_failed_sync_in_os_mode_a_cluster_node_does_not_come_back() {
     drop(handle);
     let again = open(&disk, &cluster, "boot");
     assert!(matches!(again.map(|_| ()), Err(DiskError::UncleanStop { .. })));
-}
-
-#[test]
-fn a_full_disk_is_said_clearly_and_loses_nothing() {
-    let disk = FakeDisk::default();
-    let (handle, done) = start(&disk, Durability::Os);
-    disk.set_faults(Faults {
-        capacity: Some(40 << 10),
-        ..Faults::default()
-    });
-    for number in 1..=100 {
-        handle.submit(numbered(number, append(vec![entry(number, 1, vec![1; 1000])])));
-    }
-    let mut persisted = 0;
-    let error = loop {
-        match next(&done) {
-            DiskDone::Persisted { number, .. } => persisted = number,
-            DiskDone::Fatal(error) => break error,
-            other => panic!("{other:?}"),
-        }
-    };
-    assert!(matches!(error, DiskError::Full { .. }));
-    assert!(
-        error.to_string().contains("Free space on that file system"),
-        "{error}"
-    );
-    drop(handle);
-    // Still full: opening takes no more than it has, or says the same.
-    if let Err(error) = open(&disk, &single(Durability::Os), "boot") {
-        assert!(matches!(error, DiskError::Full { .. }), "{error}");
-    }
-    disk.set_faults(Faults::default());
-    let (_, recovered) = open(&disk, &single(Durability::Os), "boot").unwrap();
-    assert!(recovered.boot.entries.len() as u64 >= persisted);
 }
 
 #[test]
@@ -309,6 +277,7 @@ fn what_the_threads_reported_survives_a_power_loss_at_any_moment() {
                 DiskDone::Persisted { number, .. } => reported = number,
                 DiskDone::SnapshotSaved { index } => saved = index,
                 DiskDone::Fatal(error) => assert!(error.to_string().contains("killed"), "{error}"),
+                full => panic!("there is room for all: {full:?}"),
             }
         }
         disk.set_faults(Faults::default());
