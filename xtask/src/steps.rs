@@ -39,6 +39,7 @@ const PLANTED_BUGS: [(&str, u64); 23] = [
     ("sequence-not-continued", 300),
     ("watch-before-writes", 300),
     ("exec-forgets-watch", 300),
+    ("message-overtakes-reply", 300),
 ];
 
 /// One step of `test`: a name for `--only`, and what it runs.

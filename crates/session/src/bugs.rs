@@ -14,15 +14,18 @@ pub enum Bug {
     WatchBeforeWrites,
     /// EXEC forgets what is watched.
     ExecForgetsWatch,
+    /// A message leaves before replies that are known and wait for an earlier one.
+    MessageOvertakesReply,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 6] = [
         ("ride-behind-earlier-turn", Self::RideBehindEarlierTurn),
         ("read-overtakes-write", Self::ReadOvertakesWrite),
         ("sequence-not-continued", Self::SequenceNotContinued),
         ("watch-before-writes", Self::WatchBeforeWrites),
         ("exec-forgets-watch", Self::ExecForgetsWatch),
+        ("message-overtakes-reply", Self::MessageOvertakesReply),
     ];
 }

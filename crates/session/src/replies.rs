@@ -218,6 +218,12 @@ impl ReplyQueue {
         }
     }
 
+    /// A planted bug: a message takes no notice of replies that wait.
+    #[cfg(feature = "bugs")]
+    pub(crate) fn push_early(&mut self, message: &Bytes, pool: &mut BufferPool) {
+        self.tail(pool).extend_from_slice(message);
+    }
+
     /// Appends what nobody asked for, see the module.
     pub fn push_message(&mut self, message: &Bytes, pool: &mut BufferPool) {
         let is_known = |slot: &Slot| !matches!(slot, Slot::Waiting { .. });

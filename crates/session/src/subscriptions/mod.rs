@@ -357,6 +357,11 @@ impl<F: Fn(&mut ReplyWriter<'_>)> Rendered<F> {
                 (self.render)(&mut ReplyWriter::new(&mut out, session.resp3));
                 Bytes::from(out)
             });
+            #[cfg(feature = "bugs")]
+            if session.has(crate::bugs::Bug::MessageOvertakesReply) {
+                session.replies.push_early(encoded, pool);
+                continue;
+            }
             if session.replies.pending_bytes() <= self.unsent_bytes_max {
                 session.replies.push_message(encoded, pool);
             }

@@ -9,6 +9,7 @@ pub mod append;
 pub mod cache;
 pub mod forward;
 pub mod loss;
+pub mod messages;
 pub mod order;
 pub mod replicas;
 pub mod search;

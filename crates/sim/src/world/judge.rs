@@ -64,7 +64,9 @@ impl World {
                 self.add_auditors();
             }
             Phase::Reading
-                if self.clients.iter().all(super::client::Client::is_done) && self.is_settled() =>
+                if self.clients.iter().all(super::client::Client::is_done)
+                    && self.messengers.are_done()
+                    && self.is_settled() =>
             {
                 self.verdict();
                 self.enter(Phase::Over);
@@ -101,7 +103,9 @@ impl World {
 
     /// Every request is answered and all replicas are at the same index.
     fn is_settled(&self) -> bool {
-        if self.phase == Phase::Draining && self.clients.iter().any(|client| client.open_count() > 0) {
+        let is_asking =
+            !self.messengers.is_idle() || self.clients.iter().any(|client| client.open_count() > 0);
+        if self.phase == Phase::Draining && is_asking {
             return false;
         }
         if !self.removed_are_told() {
@@ -141,7 +145,8 @@ impl World {
                 None => format!("n{node} has not formed"),
             })
             .collect();
-        format!("open per client {open:?}; {}", nodes.join("; "))
+        let heard = self.messengers.progress();
+        format!("open per client {open:?}; {heard}; {}", nodes.join("; "))
     }
 
     fn verdict(&mut self) {

@@ -30,6 +30,7 @@ mod keys;
 mod lasting;
 mod machine;
 mod members;
+mod messengers;
 pub mod network;
 pub mod origin;
 mod outcome;
@@ -282,6 +283,7 @@ pub struct World {
     machines: Vec<Machine>,
     clients: Vec<Client>,
     workload: workload::Workload,
+    messengers: messengers::Messengers,
     origin: origin::Origin,
     phase: Phase,
     phase_began: Micros,
@@ -303,7 +305,8 @@ pub struct Ending {
 impl World {
     /// The world of a plan.
     pub fn new(plan: Plan, verbose: bool) -> Self {
-        let mut random = Random::new(plan.seed);
+        let seed = plan.seed;
+        let mut random = Random::new(seed);
         let network = Network::new(plan.machines(), plan.network);
         let map = Arc::new(origin::map(&plan));
         let machines = (1..=plan.machines() as PeerId)
@@ -344,6 +347,7 @@ impl World {
             machines,
             clients,
             workload,
+            messengers: messengers::Messengers::of_seed(seed),
             origin: origin::Origin::default(),
             phase: Phase::Faults,
             phase_began: 0,
@@ -388,6 +392,9 @@ impl World {
         for client in 0..self.clients.len() as u32 {
             queue.at(self.context.random.below(500_000), Event::Think { client });
         }
+        for client in self.messengers.ids() {
+            queue.at(200_000 + u64::from(client % 7), Event::Think { client });
+        }
         if !self.context.plan.faults.is_empty() {
             queue.at(self.context.random.below(3_000_000), Event::Fault);
         }
@@ -412,6 +419,7 @@ impl World {
             Event::Join(joiner) => self.on_join(joiner),
             Event::Ask(request) => self.on_ask(&request),
             Event::RestoreCopy { node, leader } => self.on_restore_copy(node, leader),
+            Event::Think { client } if client >= messengers::FIRST => self.on_messenger(client),
             Event::Think { client } => self.on_think(client),
             Event::Requests {
                 node,
@@ -420,7 +428,13 @@ impl World {
                 bytes,
             } => self.on_requests(node, connection, (opens, bytes)),
             Event::Hangup { node, connection } => self.on_hangup(node, connection),
+            Event::Reply { connection, bytes } if connection.0 >= messengers::FIRST => {
+                self.on_messenger_reply(connection, &bytes);
+            }
             Event::Reply { connection, bytes } => self.on_reply(connection, &bytes),
+            Event::Disconnected { connection } if connection.0 >= messengers::FIRST => {
+                self.on_messenger_disconnected(connection);
+            }
             Event::Disconnected { connection } => self.on_disconnected(connection),
             Event::Timeout { connection } => self.on_timeout(connection),
             Event::FollowUp { connection } => self.on_follow_up(connection),

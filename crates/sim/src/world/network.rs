@@ -20,6 +20,10 @@ pub enum Frame {
     Forming(bytes::Bytes),
     /// A message of the core.
     Core(bytes::Bytes),
+    /// What clients have published.
+    Published(bytes::Bytes),
+    /// How many clients subscribe to what.
+    Subscribed(bytes::Bytes),
     /// The sender's process ended; everything before it still arrived.
     End,
 }

@@ -34,6 +34,7 @@ mod serving;
 enum Effect {
     Send(Send),
     Forming(PeerId, Bytes),
+    Told(PeerId, Frame),
     Write(Job),
     Reply { connection: (u32, u64), bytes: Bytes },
     Origin(OriginRequest),
@@ -82,6 +83,8 @@ pub struct Process {
     /// How many requests under a ticket are unanswered.
     tickets: BTreeMap<Ticket, usize>,
     subscriptions: Subscriptions,
+    /// Nodes that do not know what clients of this one subscribe to.
+    untold: BTreeSet<PeerId>,
     pool: BufferPool,
     tools: Tools,
     turn: u64,
@@ -113,6 +116,7 @@ impl Process {
             due: VecDeque::new(),
             tickets: BTreeMap::new(),
             subscriptions: Subscriptions::default(),
+            untold: BTreeSet::new(),
             pool: BufferPool::default(),
             tools: Tools::default(),
             turn: 0,
@@ -197,6 +201,7 @@ impl Process {
                     self.turn += 1;
                     self.step(Input::Turn, context);
                     self.call_waiting(context);
+                    self.deliver();
                     self.stage = Stage::Idle;
                     self.observe(context);
                 }
@@ -297,6 +302,7 @@ impl Process {
         match arrival {
             Arrival::StreamUp { peer, stream } => {
                 self.streams.insert(peer, stream);
+                self.untold.insert(peer);
                 match &self.core {
                     Core::Running(_) => self.step(Input::PeerConnected { peer }, context),
                     Core::Forming(forming) => {
@@ -311,6 +317,8 @@ impl Process {
                     return;
                 }
                 self.streams.remove(&peer);
+                self.untold.remove(&peer);
+                self.subscriptions.forget(peer);
                 if let Core::Forming(forming) = &mut self.core {
                     forming.peer_lost(peer);
                 }
@@ -352,6 +360,14 @@ impl Process {
                     }
                     Core::Running(_) | Core::Refused => {}
                 }
+            }
+            Frame::Published(bytes) => {
+                let taken = self.subscriptions.receive(&bytes);
+                taken.expect("frames arrive as they were sent");
+            }
+            Frame::Subscribed(bytes) => {
+                let taken = self.subscriptions.hear(from, &bytes);
+                taken.expect("frames arrive as they were sent");
             }
             Frame::End => unreachable!("the network turns an end into a lost stream"),
         }

@@ -12,6 +12,7 @@ use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 use repligo_core::shares::Demand;
 use repligo_core::time::Now;
+use repligo_proto::command::CommandId;
 use repligo_proto::resp::OwnedRequest;
 use repligo_session::replies::BufferPool;
 use repligo_session::subscriptions::Subscriptions;
@@ -223,6 +224,12 @@ impl Host for ProcessHost<'_> {
     }
 
     fn local(&mut self, session: &mut Session, call: Call<'_>, out: &mut Vec<u8>) -> Flow {
+        if call.spec.id == CommandId::Hello {
+            // What it greets with is the shell's.
+            session.speak(true);
+            session.reply(out).ok();
+            return Flow::Done;
+        }
         let text = format!("ERR a simulated node does not answer {}", call.spec.name);
         session.reply(out).error(&text);
         Flow::Done

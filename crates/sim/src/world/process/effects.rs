@@ -25,6 +25,7 @@ impl Process {
         match effect {
             Effect::Send(send) => context.send(self.me, send.to, Frame::Core(send.message)),
             Effect::Forming(to, bytes) => context.send(self.me, to, Frame::Forming(bytes)),
+            Effect::Told(to, frame) => context.send(self.me, to, frame),
             Effect::Write(job) => {
                 disk.ask(job);
                 context.start_disk(self.me, self.life, disk);

@@ -1,11 +1,33 @@
 //! How a process serves its clients: it hosts their sessions, as the worker of the shell does.
 
+use std::collections::BTreeSet;
+
 use repligo_core::contract::Ticket;
+use repligo_session::Session;
+use repligo_session::replies::BufferPool;
+use repligo_session::subscriptions::Sessions;
+use repligo_session::table::Connections;
 
 use super::super::Context;
+use super::super::network::Frame;
 use super::super::session::{Connection, ProcessHost, Tools};
 use super::{Core, Effect, Process};
 use crate::check::Violation;
+
+/// The connections of a process, and which of them were handed something.
+struct Reached<'a> {
+    connections: &'a mut Connections<Connection>,
+    pool: &'a mut BufferPool,
+    slots: BTreeSet<u32>,
+}
+
+impl Sessions for Reached<'_> {
+    fn reach(&mut self, slot: u32) -> Option<(&mut Session, &mut BufferPool)> {
+        let connection = self.connections.get_mut(slot)?;
+        self.slots.insert(slot);
+        Some((&mut connection.session, self.pool))
+    }
+}
 
 impl Process {
     /// Lets connections go on for whose requests there is room again.
@@ -87,6 +109,40 @@ impl Process {
                 connection: connection.id,
                 bytes,
             });
+        }
+    }
+
+    /// Hands over what was published in this turn, and tells the other nodes, as the worker does.
+    pub(super) fn deliver(&mut self) {
+        if !matches!(self.core, Core::Running(_)) {
+            return;
+        }
+        let mut frames: Vec<Frame> = Vec::new();
+        frames.extend(
+            self.subscriptions
+                .take_changes()
+                .into_iter()
+                .map(Frame::Subscribed),
+        );
+        frames.extend(self.subscriptions.take_frames().into_iter().map(Frame::Published));
+        for peer in std::mem::take(&mut self.untold) {
+            let everything = self.subscriptions.everything().into_iter();
+            let told = everything.map(|frame| Effect::Told(peer, Frame::Subscribed(frame)));
+            self.effects.extend(told);
+        }
+        for frame in frames {
+            let peers = self.streams.keys();
+            self.effects
+                .extend(peers.map(|peer| Effect::Told(*peer, frame.clone())));
+        }
+        let mut reached = Reached {
+            connections: &mut self.connections,
+            pool: &mut self.pool,
+            slots: BTreeSet::new(),
+        };
+        self.subscriptions.deliver(&mut reached, usize::MAX);
+        for slot in reached.slots {
+            self.hand_out(slot);
         }
     }
 
