@@ -205,12 +205,18 @@ fn run_local(session: &mut Session, host: &mut impl Host, item: &LocalItem, out:
         }
         LocalItem::Request(spec, request) => {
             let request = request.view();
+            let call = Call { spec, request };
+            session.runs_item = true;
             match session.judge(spec, request) {
                 Ok(()) => {
-                    dispatch(session, host, Call { spec, request }, out);
+                    dispatch(session, host, call, out);
                 }
-                Err(denied) => session.reply(out).error_bytes(&late_refusal(denied)),
+                Err(denied) => {
+                    host.denied(session, call, denied);
+                    session.reply(out).error_bytes(&late_refusal(denied));
+                }
             }
+            session.runs_item = false;
             spec
         }
     };

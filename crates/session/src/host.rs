@@ -112,6 +112,9 @@ pub trait Telemetry {
     /// A command was refused because its user may not run it so.
     fn denied(&mut self, _session: &Session, _call: Call<'_>, _denied: Denied) {}
 
+    /// A change of the users was submitted.
+    fn changes_users(&mut self, _session: &Session, _call: Call<'_>) {}
+
     /// A command was refused before its execution.
     fn rejected(&mut self, _spec: &Spec) {}
 

@@ -96,6 +96,8 @@ pub struct Session {
     pub closing: bool,
     /// The connection ends at once, whatever is pending.
     pub killed: bool,
+    /// An item of its block runs.
+    pub(crate) runs_item: bool,
     /// What is unanswered, as far as the order of further requests is concerned.
     pub(crate) unanswered: Unanswered,
     /// What the present request asks of the node's queue.
@@ -251,6 +253,11 @@ impl Session {
     #[inline]
     pub(crate) fn is_queueing(&self) -> bool {
         self.multi.as_ref().is_some_and(|multi| multi.is_open())
+    }
+
+    /// Between MULTI and EXEC, or an item of a block runs.
+    pub fn is_in_block(&self) -> bool {
+        self.runs_item || self.is_queueing()
     }
 
     /// What is unanswered now.

@@ -331,7 +331,7 @@ pub(super) fn exec(session: &mut Session, host: &mut impl Host, call: Call<'_>, 
         session.reply(out).error(words::EXEC_ABORT);
         return Flow::Done;
     }
-    if !session.is_free() && !judge_again(session) {
+    if !session.is_free() && !judge_again(session, host) {
         session.multi = None;
         let text = words::exec_abort_because(words::acl::RIGHTS_CHANGED.as_bytes());
         session.reply(out).error_bytes(&text);
@@ -374,7 +374,7 @@ pub(super) fn exec(session: &mut Session, host: &mut impl Host, call: Call<'_>, 
 /// Judges a block by the rights that its connection has now, if they are others than those by which it was queued:
 /// what is not allowed any more becomes an item that answers so. False if nobody remembers what was queued, because it
 /// was not judged then.
-fn judge_again(session: &mut Session) -> bool {
+fn judge_again(session: &mut Session, host: &mut impl Host) -> bool {
     let actor = session.actor();
     let Some(multi) = session.multi.as_mut().filter(|multi| multi.actor != actor) else {
         return true;
@@ -392,6 +392,7 @@ fn judge_again(session: &mut Session) -> bool {
     for watched in before.buffer.transaction().watched() {
         block.buffer.watch(watched);
     }
+    session.runs_item = true;
     for (spec, request, database) in &judged {
         let call = Call {
             spec,
@@ -399,9 +400,13 @@ fn judge_again(session: &mut Session) -> bool {
         };
         match session.judge(spec, call.request) {
             Ok(()) => block.push(call, *database),
-            Err(denied) => block.push_refused(spec, late_refusal(denied)),
+            Err(denied) => {
+                host.denied(session, call, denied);
+                block.push_refused(spec, late_refusal(denied));
+            }
         }
     }
+    session.runs_item = false;
     // As much as before is kept, and nothing is queued any more that could pass the limit.
     block.local_bytes = block.local_bytes.max(before.local_bytes);
     block.judged = judged;

@@ -64,6 +64,7 @@ pub(crate) fn change(session: &mut Session, host: &mut impl Host, call: Call<'_>
         false => Shape::Plain,
     };
     let ticket = data::submit(session, host, Slot::of(call, shape), Body::Users(&change));
+    host.changes_users(session, call);
     host.submitted(ticket, session, call);
     session.hold_back();
     Flow::Given

@@ -183,6 +183,7 @@ numbers! {
     AclDryRun = 1008,
     AclLoad = 1009,
     AclSave = 1010,
+    AclLog = 1020,
     // Publish and subscribe
     Subscribe = 930,
     Unsubscribe = 931,

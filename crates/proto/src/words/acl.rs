@@ -25,6 +25,10 @@ pub const NOT_IN_TRANSACTION: &str = "ERR Command not allowed inside a transacti
 pub const PASSWORDS_IN_LOG: &str =
     "the passwords of the default user are in the log: use ACL SETUSER default";
 
+/// A login of an address of which too many have failed and too many wait.
+pub const TOO_MANY_LOGINS: &str =
+    "ERR too many failed logins from this address; nothing was judged; try again in a second";
+
 /// The users were changed as often as they can be.
 pub const NO_MORE_CHANGES: &str = "ERR the users of this cluster cannot be changed any more";
 

@@ -7,6 +7,7 @@ pub mod metrics;
 
 mod host;
 mod serve;
+mod token;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -15,6 +15,7 @@ use repligo_core::limits::ADMIN_CONNECTIONS_MAX;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::token::Token;
 use crate::net::half_open::{HalfOpen, Place};
 use crate::telemetry::Shared;
 
@@ -27,17 +28,19 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Pause after an error that will not go away at once, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until the process ends. A failure to start is logged; the node itself goes on.
-pub fn start(listener: TcpListener, shared: Arc<Shared>) {
+/// Serves until the process ends, whoever has the token if there is one. A failure to start is logged; the node
+/// itself goes on.
+pub fn start(listener: TcpListener, shared: Arc<Shared>, token: Option<&str>) {
+    let token = token.map(|text| Arc::new(Token::new(text)));
     let spawned = std::thread::Builder::new()
         .name("admin".into())
-        .spawn(move || serve(listener, shared));
+        .spawn(move || serve(listener, shared, token));
     if let Err(error) = spawned {
         tracing::error!(%error, "admin HTTP has no thread: health and metrics are not served");
     }
 }
 
-fn serve(listener: TcpListener, shared: Arc<Shared>) {
+fn serve(listener: TcpListener, shared: Arc<Shared>, token: Option<Arc<Token>>) {
     let served = listener.set_nonblocking(true).and_then(|()| {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -45,6 +48,9 @@ fn serve(listener: TcpListener, shared: Arc<Shared>) {
             .block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 let mut pages = super::router(shared);
+                if let Some(token) = token {
+                    pages = pages.layer(axum::middleware::from_fn_with_state(token, super::token::check));
+                }
                 if listener.local_addr()?.ip().is_loopback() {
                     pages = pages.layer(axum::middleware::from_fn(super::host::check));
                 }

@@ -208,6 +208,7 @@ fn status() -> Command {
         .about("Show nodes, roles, lag and health, and what to do; exit 0 healthy, 1 degraded, 2 unavailable")
         .after_help(super::status::LEGEND)
         .args(super::login::arguments())
+        .args(super::login::secure_arguments())
         .arg(flags::json())
         .arg(
             Arg::new("addr")

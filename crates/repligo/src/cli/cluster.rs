@@ -33,6 +33,7 @@ pub fn command() -> Command {
                 .help("RESP address of any node"),
         )
         .args(login::arguments().map(|argument| argument.global(true)))
+        .args(login::secure_arguments().map(|argument| argument.global(true)))
         .subcommand(
             Command::new("nodes")
                 .about("List the members")

@@ -8,6 +8,8 @@ use std::time::Duration;
 use clap::{Arg, ArgMatches};
 
 use super::failure::Failure;
+use super::flags::value;
+use super::tls::{self, ClientSide};
 use super::wire::{Connection, WireError};
 
 /// A password file holds one line; this bounds what is read of a wrong one.
@@ -18,6 +20,7 @@ const PASSWORD_BYTES_MAX: usize = 4096;
 pub struct Login {
     user: Option<String>,
     password: Option<Vec<u8>>,
+    tls: Option<ClientSide>,
 }
 
 impl fmt::Debug for Login {
@@ -53,14 +56,21 @@ impl Login {
         Ok(Login {
             user: user.map(str::to_string),
             password,
+            tls: None,
         })
     }
 
-    /// Nobody in particular with this password.
-    pub fn of(password: Option<String>) -> Login {
+    /// The same, over TLS if it is said how.
+    pub fn over(self, tls: Option<ClientSide>) -> Login {
+        Login { tls, ..self }
+    }
+
+    /// This user, or nobody in particular, with this password.
+    pub fn of(user: Option<String>, password: Option<String>) -> Login {
         Login {
-            user: None,
+            user,
             password: password.map(String::into_bytes),
+            tls: None,
         }
     }
 
@@ -69,7 +79,7 @@ impl Login {
     /// # Errors
     /// Nobody listens, or the password is refused.
     pub fn open(&self, address: &str, timeout: Duration) -> Result<Connection, WireError> {
-        let mut connection = Connection::open(address, timeout)?;
+        let mut connection = Connection::open_with(address, timeout, self.tls.as_ref())?;
         match (&self.user, &self.password) {
             (Some(user), Some(password)) => {
                 connection.expect(&[b"AUTH".as_slice(), user.as_bytes(), password])?;
@@ -101,15 +111,25 @@ pub fn arguments() -> [Arg; 2] {
     ]
 }
 
-/// The password of the node: from a file, else from the option or the variable.
+/// Further ones of a tool that speaks TLS: the user, and what belongs to TLS.
+pub fn secure_arguments() -> impl Iterator<Item = Arg> {
+    let user = value("user", "NAME", "User to log in as [default: the default user]");
+    std::iter::once(user).chain(tls::flags())
+}
+
+/// User and password of the node, the latter from a file, else from the option or the variable; over TLS if
+/// [`secure_arguments`] say so.
 ///
 /// # Errors
-/// The file cannot be read or is empty.
+/// A file cannot be used, or a user is given without a password.
 pub fn of_node(matches: &ArgMatches) -> Result<Login, Failure> {
-    match matches.get_one::<String>("password-file") {
-        Some(file) => Login::find(None, Some(file), &[]),
-        None => Ok(Login::of(matches.get_one::<String>("password").cloned())),
-    }
+    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let user = text("user");
+    let login = match (text("password-file"), text("password")) {
+        (None, password @ Some(_)) => Login::of(user, password),
+        (file, _) => Login::find(user.as_deref(), file.as_deref(), &["REPLIGO_REQUIREPASS"])?,
+    };
+    Ok(login.over(ClientSide::find(matches)?))
 }
 
 /// The password of a file, as text.

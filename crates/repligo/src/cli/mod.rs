@@ -25,8 +25,9 @@ pub mod secret;
 pub mod serve;
 pub mod signals;
 pub mod status;
+pub mod tls;
 pub mod transfer;
-pub mod usage;
+mod usage;
 pub mod version;
 pub mod wire;
 

@@ -60,6 +60,21 @@ fn warn_about(settings: &NodeSettings) {
             "an even number of nodes survives no more failures than one node less; three or five are usual"
         );
     }
+    let is_exposed = |address: std::net::SocketAddr| !address.ip().is_loopback();
+    if is_exposed(settings.listen) && settings.requirepass.is_none() {
+        tracing::warn!(
+            "--insecure: clients of other machines are served in plain text and without a password; anybody who \
+             reaches {} can read and change everything",
+            settings.listen
+        );
+    }
+    if is_exposed(settings.admin_listen) && settings.admin_token.is_none() {
+        tracing::warn!(
+            "--insecure: anybody who reaches {} can read metrics and the status of the cluster; \
+             --admin-token-file guards them",
+            settings.admin_listen
+        );
+    }
     if settings.memory.bytes_max == 0 && settings.memory.policy != EvictionPolicy::NoEviction {
         tracing::warn!("a maxmemory-policy does nothing without maxmemory");
     }
@@ -118,6 +133,7 @@ fn node_config(settings: NodeSettings) -> NodeConfig {
         insecure_peers: settings.insecure_peers,
         memory: settings.memory,
         maxclients: settings.maxclients,
+        audit_log: settings.audit_log,
         clients: settings.clients,
         workers: settings.workers,
         workers_busy_percent: settings.workers_busy_percent,
@@ -130,7 +146,9 @@ fn node_config(settings: NodeSettings) -> NodeConfig {
             .config_file
             .map(|path| path.display().to_string())
             .unwrap_or_default(),
-        admin_hook: Some(Box::new(admin::start)),
+        admin_hook: Some(Box::new(move |listener, shared| {
+            admin::start(listener, shared, settings.admin_token.as_deref());
+        })),
         ready_hook: Some(Box::new(print_ready)),
         ..NodeConfig::default()
     }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use repligo_proto::resp::{ReplyDecoder, Value, encode_request};
 
+use super::tls::{ClientSide, Stream};
+
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
@@ -34,7 +36,7 @@ pub enum WireError {
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     decoder: ReplyDecoder,
     out: Vec<u8>,
     buffer: Vec<u8>,
@@ -48,6 +50,18 @@ impl Connection {
     /// # Errors
     /// The address cannot be looked up or nobody listens there.
     pub fn open(address: &str, timeout: Duration) -> Result<Connection, WireError> {
+        Self::open_with(address, timeout, None)
+    }
+
+    /// As [`Connection::open`], over TLS if it is said how.
+    ///
+    /// # Errors
+    /// As [`Connection::open`], or the handshake failed.
+    pub fn open_with(
+        address: &str,
+        timeout: Duration,
+        tls: Option<&ClientSide>,
+    ) -> Result<Connection, WireError> {
         let failed = |source| WireError::Connect {
             address: address.to_string(),
             source,
@@ -58,6 +72,11 @@ impl Connection {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     stream.set_write_timeout(Some(timeout))?;
+                    stream.set_read_timeout(Some(timeout))?;
+                    let stream = match tls {
+                        None => Stream::Plain(stream),
+                        Some(tls) => tls.connect(stream, address).map_err(failed)?,
+                    };
                     return Ok(Connection {
                         stream,
                         decoder: ReplyDecoder::new(),
@@ -83,7 +102,10 @@ impl Connection {
     /// # Errors
     /// The connection broke.
     pub fn flush(&mut self) -> Result<(), WireError> {
-        let sent = self.stream.write_all(&self.out);
+        let sent = self
+            .stream
+            .write_all(&self.out)
+            .and_then(|()| self.stream.flush());
         self.out.clear();
         Ok(sent?)
     }
@@ -130,7 +152,8 @@ impl Connection {
 
     /// Whether both ends are on this machine: the system then takes the same address for both.
     pub fn is_local(&self) -> bool {
-        match (self.stream.local_addr(), self.stream.peer_addr()) {
+        let socket = self.stream.socket();
+        match (socket.local_addr(), socket.peer_addr()) {
             (Ok(own), Ok(peer)) => own.ip() == peer.ip(),
             _ => false,
         }
@@ -141,17 +164,18 @@ impl Connection {
     /// # Errors
     /// The connection has broken.
     pub fn peer_addr(&self) -> std::io::Result<SocketAddr> {
-        self.stream.peer_addr()
+        self.stream.socket().peer_addr()
     }
 
     /// The bare connection, for a caller that has received all replies and goes on by itself.
     ///
     /// # Errors
-    /// The system refuses to take the timeouts away.
+    /// The system refuses to take the timeouts away, or the connection is encrypted.
     pub fn into_stream(self) -> std::io::Result<TcpStream> {
-        self.stream.set_read_timeout(None)?;
-        self.stream.set_write_timeout(None)?;
-        Ok(self.stream)
+        let socket = self.stream.into_socket()?;
+        socket.set_read_timeout(None)?;
+        socket.set_write_timeout(None)?;
+        Ok(socket)
     }
 
     fn fill(&mut self, deadline: Instant) -> Result<(), WireError> {
@@ -163,7 +187,7 @@ impl Connection {
         if left.is_zero() {
             return Err(std::io::Error::new(ErrorKind::TimedOut, "no reply in time").into());
         }
-        self.stream.set_read_timeout(Some(left))?;
+        self.stream.socket().set_read_timeout(Some(left))?;
         let mut chunk = [0; 16 << 10];
         match self.stream.read(&mut chunk) {
             Ok(0) => {

@@ -155,6 +155,15 @@ pub static KEYS: &[Key] = &[
         ),
         "required",
     ),
+    with_default(
+        key(
+            "tls-client-user",
+            Kind::Choice(&["off", "cn", "san"]),
+            "FROM",
+            "Which user a client's certificate logs in: the one of its common name (cn), its alternative name (san), or none",
+        ),
+        "off",
+    ),
     per_node(key(
         "unix-socket",
         Kind::Path,
@@ -188,6 +197,12 @@ pub static KEYS: &[Key] = &[
         ),
         "listen, port +1000",
     )),
+    key(
+        "admin-token-file",
+        Kind::Path,
+        "FILE",
+        "File with a token in its one line that admin HTTP asks for, but for /livez and /readyz (mode 600)",
+    ),
     per_node(with_derived(
         key(
             "advertise",
@@ -323,6 +338,12 @@ pub static KEYS: &[Key] = &[
         ),
         "30",
     ),
+    per_node(key(
+        "audit-log",
+        Kind::Path,
+        "FILE",
+        "Logins and changes of users, configuration and members, one JSON object per line, appended",
+    )),
     with_default(
         key(
             "workers",

@@ -64,6 +64,8 @@ pub struct NodeSettings {
     pub peer_listen: SocketAddr,
     /// Admin HTTP listener.
     pub admin_listen: SocketAddr,
+    /// What admin HTTP asks for, if anything.
+    pub admin_token: Option<String>,
     /// Host that clients are told, if it is not the host of `listen`.
     pub advertise: Option<String>,
     /// Password of the default user.
@@ -90,6 +92,8 @@ pub struct NodeSettings {
     pub workers: usize,
     /// Load of the executing thread, percent of a core, from which on connections move to others.
     pub workers_busy_percent: u64,
+    /// Where audit lines go.
+    pub audit_log: Option<PathBuf>,
     /// Form of log lines.
     pub log_format: LogFormat,
     /// Least important level that is logged: error, warn, info, debug or trace.

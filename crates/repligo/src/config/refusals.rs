@@ -44,6 +44,7 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
         tls_listen: tls::settle(layered, &mut problems),
         peer_listen,
         admin_listen,
+        admin_token: secret::of_file(layered, "admin-token-file", &mut problems),
         advertise: text(layered, "advertise"),
         requirepass: secret::settle(layered, &mut problems),
         needs_password: false,
@@ -66,6 +67,7 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
         clients: clients::settle(layered),
         workers: number(layered, "workers") as usize,
         workers_busy_percent: number(layered, "workers-busy-percent"),
+        audit_log: path(layered, "audit-log"),
         log_format: match text(layered, "log-format").as_deref() {
             Some("json") => LogFormat::Json,
             _ => LogFormat::Text,

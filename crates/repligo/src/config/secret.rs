@@ -44,6 +44,16 @@ pub(super) fn settle(layered: &Layered, problems: &mut Vec<Problem>) -> Option<S
     }
 }
 
+/// The secret in the file that this key names, if it is given.
+pub(super) fn of_file(layered: &Layered, key: &str, problems: &mut Vec<Problem>) -> Option<String> {
+    let file = path(layered, key)?;
+    let secret = read(&file).map_err(|(what, remedy)| {
+        let what = format!("{key} {}: {what}", file.display());
+        problems.push(Problem::new(place(layered, key), what, remedy));
+    });
+    secret.ok()
+}
+
 fn layer(origin: &Origin) -> u8 {
     match origin {
         Origin::Flag(_) => 3,
@@ -76,7 +86,7 @@ fn too_open(path: &Path, mode: u32, of_root: bool) -> (String, String) {
 
 /// What the file says, or what is wrong with it and what to do.
 fn read(path: &Path) -> Result<String, (String, String)> {
-    const REMEDY: &str = "write the password into its first line, as plain text";
+    const REMEDY: &str = "write the secret into its first line, as plain text";
     if let Ok(metadata) = std::fs::metadata(path) {
         let mode = metadata.mode() & 0o777;
         // The owner of a process' own page is the user that it runs as; without it nothing is forgiven to root.

@@ -7,11 +7,13 @@ use super::error::Problem;
 use super::layers::Layered;
 use super::refusals::{self, address, path, place, switch, text};
 use crate::tls::clients::{ClientCertificates, ClientTls};
+use crate::tls::subject::UserFrom;
 
 const LISTEN: &str = "tls-listen";
 const CERTIFICATE: &str = "tls-cert";
 const KEY: &str = "tls-key";
 const AUTHORITY: &str = "tls-client-ca";
+const USER: &str = "tls-client-user";
 
 /// Address and files, if TLS is asked for.
 pub(super) fn settle(layered: &Layered, problems: &mut Vec<Problem>) -> Option<(SocketAddr, ClientTls)> {
@@ -42,9 +44,28 @@ pub(super) fn settle(layered: &Layered, problems: &mut Vec<Problem>) -> Option<(
     let tls = ClientTls {
         certificate,
         key,
+        user_from: user_from(layered, authority.is_some(), problems),
         authority: authority.map(|path| (path, which)),
     };
     Some((listen, tls))
+}
+
+/// Where certificates of clients name users: nobody shows one who is not asked.
+fn user_from(layered: &Layered, is_asked: bool, problems: &mut Vec<Problem>) -> UserFrom {
+    let from = match text(layered, USER).as_deref() {
+        Some("cn") => UserFrom::CommonName,
+        Some("san") => UserFrom::AlternativeName,
+        _ => UserFrom::Nowhere,
+    };
+    if from != UserFrom::Nowhere && !is_asked {
+        let what = format!("{USER} is given, and no client is asked for a certificate");
+        problems.push(Problem::new(
+            place(layered, USER),
+            what,
+            "give --tls-client-ca FILE, too",
+        ));
+    }
+    from
 }
 
 /// Whether other machines reach the listener.

@@ -53,6 +53,14 @@ impl Unbound {
 }
 
 impl ClientStream {
+    /// The user that the client's certificate names.
+    pub fn certified_user(&self) -> Option<&[u8]> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) | Self::Remote(_) => None,
+            Self::Tls(stream) => stream.user(),
+        }
+    }
+
     /// Reads once into `buffer`.
     #[inline]
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

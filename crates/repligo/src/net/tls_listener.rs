@@ -61,9 +61,11 @@ async fn open(
 ) -> std::io::Result<()> {
     options::for_client(&stream)?;
     let local = stream.local_addr()?;
-    let session = keys.current().accept().map_err(std::io::Error::other)?;
+    let keys = keys.current();
+    let session = keys.accept().map_err(std::io::Error::other)?;
     let opened = timeout(HANDSHAKE_PATIENCE, TlsStream::open(stream, session)).await;
-    let opened = opened.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+    let mut opened = opened.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+    opened.set_user(keys.user_of(opened.session()));
     drop(place);
     admit(
         ClientStream::Tls(Box::new(opened)),

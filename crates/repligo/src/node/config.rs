@@ -93,6 +93,8 @@ pub struct NodeConfig {
     pub memory: MemoryLimit,
     /// Most client connections at once.
     pub maxclients: usize,
+    /// Where audit lines go; `None` for nowhere.
+    pub audit_log: Option<PathBuf>,
     /// What clients may take together.
     pub clients: ClientLimits,
     /// Threads that serve clients: the one that executes, and I/O threads beside it.
@@ -140,6 +142,7 @@ impl Default for NodeConfig {
             insecure_peers: false,
             memory: MemoryLimit::default(),
             maxclients: 10_000,
+            audit_log: None,
             clients: ClientLimits::default(),
             workers: 1,
             workers_busy_percent: 50,

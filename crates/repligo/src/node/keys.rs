@@ -1,4 +1,4 @@
-//! Keys of the peer links: found before anything else is touched, read again on request.
+//! Keys of the listeners, and the audit log: opened before anything else is touched, again on request.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{NodeConfig, NodeError};
+use crate::telemetry::audit::Audit;
 use crate::tls::clients::ClientTls;
 use crate::tls::keys::{KeyStore, OwnKeys};
 use crate::tls::watched::{FileTrouble, Watched};
@@ -58,9 +59,26 @@ fn refused((path, what, remedy): FileTrouble) -> NodeError {
     NodeError::Keys(format!("{}: {what}\n  do: {remedy}", path.display()))
 }
 
+/// The audit log, if there is to be one.
+///
+/// # Errors
+/// Its file cannot be opened.
+pub fn open_audit(config: &NodeConfig) -> Result<Audit, NodeError> {
+    let Some(path) = &config.audit_log else {
+        return Ok(Audit::default());
+    };
+    Audit::open(path, &config.name).map_err(|error| {
+        NodeError::Keys(format!(
+            "audit-log {}: {error}\n  do: name a file in a folder that this user may write to",
+            path.display()
+        ))
+    })
+}
+
 /// Reads the files again when the operator says so (SIGHUP), beside looking at them every second.
 pub async fn reload_on_hangup(thread: Rc<Thread>) {
-    if thread.peer_keys.is_none() && thread.client_keys.is_none() {
+    let has_audit = thread.worker.borrow().guard.audit.is_on();
+    if thread.peer_keys.is_none() && thread.client_keys.is_none() && !has_audit {
         return;
     }
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
@@ -68,6 +86,7 @@ pub async fn reload_on_hangup(thread: Rc<Thread>) {
         return;
     };
     while hangup.recv().await.is_some() {
+        thread.worker.borrow().guard.audit.reopen();
         if let Some(keys) = &thread.peer_keys {
             keys.look_now();
         }

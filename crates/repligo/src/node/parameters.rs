@@ -5,6 +5,7 @@ use repligo_proto::words;
 
 use super::NodeConfig;
 use crate::session::{Limits, Parameters};
+use crate::tls::clients::ClientCertificates;
 
 /// What subscribers may leave unread, as in Redis: 32 MiB, or 8 MiB for a minute.
 const SUBSCRIBERS: &str = "33554432 8388608 60";
@@ -64,6 +65,24 @@ fn given_value(name: &str, config: &NodeConfig, port: u16) -> Option<String> {
             let mode = config.unix_socket.as_ref().map_or(0, |socket| socket.mode);
             format!("{mode:o}")
         }
+        _ => return tls_value(name, config),
+    })
+}
+
+/// Values of the listener for clients over TLS, if there is one.
+fn tls_value(name: &str, config: &NodeConfig) -> Option<String> {
+    let (address, tls) = config.tls_listen.as_ref()?;
+    let authority = tls.authority.as_ref();
+    Some(match name {
+        "tls-auth-clients" => match authority {
+            None => "no".to_owned(),
+            Some((_, ClientCertificates::Optional)) => "optional".to_owned(),
+            Some((_, ClientCertificates::Required)) => "yes".to_owned(),
+        },
+        "tls-ca-cert-file" => authority?.0.display().to_string(),
+        "tls-cert-file" => tls.certificate.display().to_string(),
+        "tls-key-file" => tls.key.display().to_string(),
+        "tls-port" => address.rsplit_once(':')?.1.to_owned(),
         _ => return None,
     })
 }

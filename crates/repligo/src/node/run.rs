@@ -25,6 +25,7 @@ use crate::net::hello::{FEATURE_LEVEL, Hello};
 use crate::net::links::Links;
 use crate::net::tls_listener;
 use crate::origin;
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::for_all_commands;
 use crate::telemetry::threads::for_workers;
 use crate::telemetry::{Facts, Metrics, Phase, Shared, clock, process};
@@ -117,6 +118,7 @@ pub fn run(mut config: NodeConfig) -> Result<(), NodeError> {
     let topology = Topology::new(&config)?;
     let client_keys = keys::open_for_clients(&config)?;
     let peer_keys = keys::open(&config, topology.is_cluster())?;
+    let audit = keys::open_audit(&config)?;
     let listeners = Listeners::bind(&config, topology.is_cluster())?;
     config.maxclients = descriptors::fit(config.maxclients)?;
     let metrics = Metrics {
@@ -154,6 +156,7 @@ pub fn run(mut config: NodeConfig) -> Result<(), NodeError> {
         shared,
         ready,
         directory,
+        audit,
     }))?;
     if let Some(lock) = lock {
         lock.release();
@@ -171,6 +174,7 @@ struct Setup {
     shared: Arc<Shared>,
     ready: Ready,
     directory: Directory,
+    audit: Audit,
 }
 
 /// The host that clients are told. An address that stands for all interfaces is none that a client can
@@ -262,6 +266,7 @@ fn build(setup: &mut Setup, reports: Reports) -> (Worker, Option<DirectoryLock>)
     let links = Links::new(hello, formation.identity(), own_address, others);
     let parameters = parameters(config, facts.client_port);
     let mut worker = Worker::new(facts, parameters, setup.shared.clone(), links);
+    worker.guard.audit = std::mem::take(&mut setup.audit);
     worker.formation = Some(formation);
     worker.line.clone_from(&config.cluster);
     (worker, lock)

@@ -9,7 +9,7 @@ use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use super::client::user_of;
-use super::{Local, Parameters};
+use super::{Local, Parameters, acl_log};
 
 /// Bits that ACL GENPASS draws unless it is told how many.
 const PASSWORD_BITS: i64 = 256;
@@ -52,6 +52,7 @@ pub(super) fn answers(id: CommandId) -> bool {
             | Id::AclDryRun
             | Id::AclLoad
             | Id::AclSave
+            | Id::AclLog
     )
 }
 
@@ -69,6 +70,7 @@ pub(super) fn dispatch(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut V
         CommandId::AclCat => categories(local, request, out),
         CommandId::AclGenPass => draw_password(local, request, out),
         CommandId::AclDryRun => dry_run(local, request, out),
+        CommandId::AclLog => acl_log::answer(local, request, out),
         CommandId::AclLoad | CommandId::AclSave => local.reply(out).error(words::acl::NO_FILE),
         _ => local.reply(out).bulk(user_of(local.session)),
     }

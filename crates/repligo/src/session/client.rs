@@ -178,7 +178,7 @@ fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
 
 /// One line of CLIENT LIST, with the fields of Redis 7.2 in their order; `arguments` are bytes of the
 /// arguments that it is executing, or has received of its next request.
-fn describe_one(line: &mut String, client: Client<'_>, arguments: usize, now: Now) {
+pub(super) fn describe_one(line: &mut String, client: Client<'_>, arguments: usize, now: Now) {
     let Client { session, socket } = client;
     let seconds = |since_us: u64| now.mono_us.saturating_sub(since_us) / 1_000_000;
     let flags = match session.multi.as_deref() {

@@ -5,35 +5,51 @@ use repligo_core::contract::Role;
 use repligo_core::limits::CLIENT_NAME_BYTES_MAX;
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
+use repligo_session::Flow;
 
 use super::Local;
 use super::acl::{own_password, password_hash};
+use super::logins::Turn;
 
 /// The version of Redis whose features clients may switch on.
 pub const REDIS_VERSION: &str = "7.2.4";
 
 /// HELLO [version [AUTH user password] [SETNAME name]].
-pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
+pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) -> Flow {
+    match try_hello(local, request, out) {
+        Some(Outcome::Later) => Flow::Pause,
+        Some(outcome) => {
+            local.reply(out).error(outcome.error());
+            Flow::Done
+        }
+        None => Flow::Done,
+    }
+}
+
+/// HELLO, but for the answer to a login that has not succeeded.
+fn try_hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) -> Option<Outcome> {
     let (mut version, mut name) = (None, None);
     if let Some(text) = request.try_get(1) {
         match repligo_core::command::parse_i64(text) {
-            None => return local.reply(out).error(words::PROTOCOL_NOT_AN_INTEGER),
+            None => return refuse(local, out, words::PROTOCOL_NOT_AN_INTEGER),
             Some(number @ 2..=3) => version = Some(number),
-            Some(_) => return local.reply(out).error(words::UNSUPPORTED_PROTOCOL),
+            Some(_) => return refuse(local, out, words::UNSUPPORTED_PROTOCOL),
         }
     }
     let mut position = 2;
     while let Some(option) = request.try_get(position) {
         let more = request.len() - position - 1;
         if option.eq_ignore_ascii_case(b"AUTH") && more >= 2 {
-            if !log_in(local, request.get(position + 1), request.get(position + 2)) {
-                return local.reply(out).error(words::WRONG_PASSWORD);
+            let (user, password) = (request.get(position + 1), request.get(position + 2));
+            let outcome = log_in(local, request, (user, password));
+            if outcome != Outcome::In {
+                return Some(outcome);
             }
             position += 3;
         } else if option.eq_ignore_ascii_case(b"SETNAME") && more >= 1 {
             let given = request.get(position + 1);
             if let Err(text) = check_name(given) {
-                return local.reply(out).error(text);
+                return refuse(local, out, text);
             }
             // As in Redis it holds although a later option may be wrong, but a stranger names nothing.
             if local.session.is_authenticated() {
@@ -43,11 +59,12 @@ pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<
             }
             position += 2;
         } else {
-            return local.reply(out).error_bytes(&words::hello_option(option));
+            local.reply(out).error_bytes(&words::hello_option(option));
+            return None;
         }
     }
     if !local.session.is_authenticated() {
-        return local.reply(out).error(words::NO_AUTH_HELLO);
+        return refuse(local, out, words::NO_AUTH_HELLO);
     }
     if let Some(name) = name {
         local.session.name = name.into();
@@ -56,6 +73,12 @@ pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<
         local.session.speak(version == 3);
     }
     greet(local, out);
+    None
+}
+
+fn refuse(local: &Local<'_>, out: &mut Vec<u8>, text: &str) -> Option<Outcome> {
+    local.reply(out).error(text);
+    None
 }
 
 fn greet(local: &mut Local<'_>, out: &mut Vec<u8>) {
@@ -86,17 +109,44 @@ fn greet(local: &mut Local<'_>, out: &mut Vec<u8>) {
 }
 
 /// AUTH [user] password.
-pub(super) fn auth(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
-    let (user, password) = match request.len() {
-        2 if needs_no_password(local) => return local.reply(out).error(words::NO_PASSWORD_SET),
+pub(super) fn auth(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) -> Flow {
+    let given = match request.len() {
+        2 if needs_no_password(local) => {
+            local.reply(out).error(words::NO_PASSWORD_SET);
+            return Flow::Done;
+        }
         2 => (DEFAULT_USER, request.get(1)),
         3 => (request.get(1), request.get(2)),
-        _ => return local.reply(out).error(words::SYNTAX),
+        _ => {
+            local.reply(out).error(words::SYNTAX);
+            return Flow::Done;
+        }
     };
-    if log_in(local, user, password) {
-        local.reply(out).ok();
-    } else {
-        local.reply(out).error(words::WRONG_PASSWORD);
+    match log_in(local, request, given) {
+        Outcome::In => local.reply(out).ok(),
+        Outcome::Later => return Flow::Pause,
+        outcome => local.reply(out).error(outcome.error()),
+    }
+    Flow::Done
+}
+
+/// What became of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    In,
+    Refused,
+    /// Too many logins of this address wait to be judged.
+    Crowded,
+    /// It is not its turn to be judged.
+    Later,
+}
+
+impl Outcome {
+    fn error(self) -> &'static str {
+        match self {
+            Self::Crowded | Self::Later => words::acl::TOO_MANY_LOGINS,
+            Self::In | Self::Refused => words::WRONG_PASSWORD,
+        }
     }
 }
 
@@ -106,7 +156,31 @@ fn needs_no_password(local: &Local<'_>) -> bool {
 }
 
 /// Logs the session in as this user, if the password is right and the user may log in.
-fn log_in(local: &mut Local<'_>, name: &[u8], password: &[u8]) -> bool {
+fn log_in(local: &mut Local<'_>, request: ArgSlice<'_>, (name, password): (&[u8], &[u8])) -> Outcome {
+    let connection = (local.session.slot, local.session.id);
+    let (address, now_us) = (local.address(), local.now().mono_us);
+    match local.node.guard().logins.admit(address, connection, now_us) {
+        Turn::Now => {}
+        // An item of a block cannot wait.
+        Turn::Later if !local.session.is_in_block() => return Outcome::Later,
+        Turn::Later => {
+            local.node.guard().logins.forget(connection);
+            return Outcome::Crowded;
+        }
+        Turn::Refused => return Outcome::Crowded,
+    }
+    if fits(local, name, password) {
+        if name != DEFAULT_USER {
+            local.audit(("login", "ok"), None, &[]);
+        }
+        return Outcome::In;
+    }
+    local.login_failed(request.get(0), name, request.total_bytes());
+    Outcome::Refused
+}
+
+/// Makes it a session of this user, if the password is right and the user may log in.
+fn fits(local: &mut Local<'_>, name: &[u8], password: &[u8]) -> bool {
     // Whoever it is, and whether there is such a user, takes as long.
     let hash = password_hash(password);
     let users = local.node.users();

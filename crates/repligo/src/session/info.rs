@@ -284,6 +284,10 @@ fn stats(local: &Local<'_>, status: &Status, text: &mut String) {
     line(text, "total_forks", 0);
     line(text, "unexpected_error_replies", 0);
     line(text, "total_error_replies", metrics.error_replies.get());
+    line(text, "acl_access_denied_auth", metrics.denied_logins.get());
+    line(text, "acl_access_denied_cmd", metrics.denied_commands.get());
+    line(text, "acl_access_denied_key", metrics.denied_keys.get());
+    line(text, "acl_access_denied_channel", metrics.denied_channels.get());
     line(
         text,
         "client_output_buffer_limit_disconnections",

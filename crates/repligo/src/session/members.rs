@@ -7,6 +7,7 @@ use repligo_core::replica::MemberRequest;
 use repligo_proto::resp::ArgSlice;
 
 use super::Local;
+use crate::telemetry::audit::shown;
 
 const USAGE: &str = "ERR usage: REPLIGO.CLUSTER NODES | ADD name address | REMOVE name | REPLACE old name address | \
                      TRANSFER name";
@@ -43,7 +44,11 @@ pub(super) fn dispatch(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut V
         ("TRANSFER", [name]) => MemberRequest::Transfer { name: text(name) },
         _ => return local.reply(out).error(USAGE),
     };
-    match local.node.change_members(&asked) {
+    let changed = local.node.change_members(&asked);
+    let outcome = if changed.is_ok() { "requested" } else { "refused" };
+    let words = request.skip(1).iter().map(shown).collect::<Vec<_>>();
+    local.audit(("members", outcome), None, &[("change", words.into())]);
+    match changed {
         Ok(()) => local.reply(out).ok(),
         Err(Refusal::NotLeader) => {
             let address = local.node.leader_address();

@@ -4,11 +4,14 @@
 //! session, and the node through a [`NodeView`]: it knows no socket, no replica and no worker.
 
 mod acl;
+mod acl_log;
 mod client;
 mod endpoints;
 mod errors;
+mod guard;
 mod handshake;
 mod info;
+mod logins;
 mod members;
 mod parameters;
 mod server;
@@ -24,6 +27,7 @@ use repligo_session::{Call, Flow, Session};
 pub use acl::{is_open, password_hash};
 pub use endpoints::Endpoints;
 pub use errors::ErrorStats;
+pub use guard::{Denial, Guard, audit_users, note_denial};
 pub use parameters::{Limits, OutputLimit, Parameters};
 pub use slowlog::{Slow, Slowlog, kept_arguments};
 pub use view::{Client, MemoryUse, NodeView, Socket};
@@ -56,8 +60,8 @@ impl<'a> Local<'a> {
     fn dispatch(&mut self, request: ArgSlice<'_>, out: &mut Vec<u8>) -> Flow {
         use CommandId as Id;
         match self.spec.id {
-            Id::Hello => handshake::hello(self, request, out),
-            Id::Auth => handshake::auth(self, request, out),
+            Id::Hello => return handshake::hello(self, request, out),
+            Id::Auth => return handshake::auth(self, request, out),
             Id::Reset => handshake::reset(self, out),
             Id::ClientList | Id::ClientInfo | Id::ClientId | Id::ClientGetName | Id::ClientSetName => {
                 client::describe(self, request, out)

@@ -8,7 +8,7 @@ use repligo_core::time::Now;
 use repligo_session::Session;
 use repligo_session::subscriptions::Subscriptions;
 
-use super::{Endpoints, ErrorStats, Parameters, Slowlog};
+use super::{Denial, Endpoints, ErrorStats, Guard, Parameters, Slowlog};
 use crate::telemetry::rates::Rates;
 use crate::telemetry::{DatabaseStatus, Facts, Metrics, NodeStatus, PeerStatus};
 
@@ -111,6 +111,10 @@ pub trait NodeView {
     fn errors(&self) -> &ErrorStats;
     /// CONFIG RESETSTAT.
     fn reset_statistics(&mut self);
+    /// ACL LOG, failed logins, and the audit log.
+    fn guard(&mut self) -> &mut Guard;
+    /// Something of this client was refused.
+    fn note_denial(&mut self, client: Client<'_>, denial: Denial<'_>);
     /// Memory of what logs keep of requests of clients, bytes.
     fn log_bytes(&self) -> usize;
     /// The slow log.

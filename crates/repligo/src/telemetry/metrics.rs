@@ -124,6 +124,14 @@ pub struct Metrics {
     pub evicted_clients: Counter,
     /// Connections closed because they had not logged in in time, or made way for others.
     pub login_timeouts: Counter,
+    /// Logins that failed.
+    pub denied_logins: Counter,
+    /// Commands that their users may not run.
+    pub denied_commands: Counter,
+    /// Commands with keys that their users may not touch.
+    pub denied_keys: Counter,
+    /// Commands with channels that their users may not use.
+    pub denied_channels: Counter,
     /// Bytes that clients hold, as last counted.
     pub client_memory_bytes: Counter,
     /// Frames of published messages that another node did not get because too much was on its way to it.
@@ -210,6 +218,10 @@ impl Metrics {
             &self.output_limit_disconnections,
             &self.evicted_clients,
             &self.login_timeouts,
+            &self.denied_logins,
+            &self.denied_commands,
+            &self.denied_keys,
+            &self.denied_channels,
             &self.bytes_in,
             &self.bytes_out,
             &self.keyspace_hits,

@@ -4,6 +4,7 @@
 //! It is the lowest floor of the shell beside `disk` and `origin`: it knows no socket, no session and no
 //! worker, and nothing here changes what a client is answered.
 
+pub mod audit;
 pub mod clock;
 pub mod descriptors;
 pub mod facts;

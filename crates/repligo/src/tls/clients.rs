@@ -16,6 +16,7 @@ use rustls::{
 };
 
 use super::identity::NodeIdentity;
+use super::subject::{self, UserFrom};
 use super::watched::{FileTrouble, Source, Watched};
 use super::{pem, provider};
 
@@ -37,10 +38,12 @@ pub struct ClientTls {
     pub key: PathBuf,
     /// Authorities of the clients; `None` asks for no certificate.
     pub authority: Option<(PathBuf, ClientCertificates)>,
+    /// Where the certificate of a client names its user.
+    pub user_from: UserFrom,
 }
 
 /// The listener's side of TLS, ready for connections.
-pub struct ClientKeys(Arc<ServerConfig>);
+pub struct ClientKeys(Arc<ServerConfig>, UserFrom);
 
 impl ClientKeys {
     /// A connection that was accepted.
@@ -49,6 +52,12 @@ impl ClientKeys {
     /// The system has no memory or random bytes.
     pub fn accept(&self) -> Result<Connection, Error> {
         ServerConnection::new(self.0.clone()).map(Connection::Server)
+    }
+
+    /// The user that the client's certificate names, once the handshake is over.
+    pub fn user_of(&self, session: &Connection) -> Option<Vec<u8>> {
+        let certificate = session.peer_certificates()?.first()?;
+        subject::user_of(certificate, self.1)
     }
 }
 
@@ -88,7 +97,7 @@ impl Source for ClientTls {
         })?;
         // Tickets of earlier files cannot be read any more: their clients are judged anew.
         config.ticketer = rustls::crypto::ring::Ticketer::new().expect("the system has random bytes");
-        Ok(ClientKeys(Arc::new(config)))
+        Ok(ClientKeys(Arc::new(config), self.user_from))
     }
 }
 

@@ -14,6 +14,7 @@ pub mod pem;
 pub mod reason;
 pub mod secret;
 pub mod stream;
+pub mod subject;
 pub mod verify;
 pub mod watched;
 

@@ -37,6 +37,8 @@ pub struct TlsStream {
     is_full: bool,
     /// The other side has closed the connection.
     is_over: bool,
+    /// The user that the certificate of the other side names.
+    user: Option<Box<[u8]>>,
 }
 
 /// A connection on its way from one thread to another; see [`TlsStream::unbind`].
@@ -68,6 +70,8 @@ impl UnboundTls {
             unread: self.unread,
             is_full: self.is_full,
             is_over: self.is_over,
+            // Its session has begun, as that user if there was one.
+            user: None,
         })
     }
 }
@@ -98,6 +102,7 @@ impl TlsStream {
             unread: Vec::new(),
             is_full: false,
             is_over: false,
+            user: None,
         };
         match std::future::poll_fn(|cx| stream.poll_handshake(cx)).await {
             Ok(()) => Ok(stream),
@@ -123,6 +128,16 @@ impl TlsStream {
             }
         };
         let _ = tokio::time::timeout(LINGER, drain).await;
+    }
+
+    /// The user that the certificate of the other side names, if one was set.
+    pub fn user(&self) -> Option<&[u8]> {
+        self.user.as_deref()
+    }
+
+    /// Sets the user that the certificate of the other side names.
+    pub fn set_user(&mut self, user: Option<Vec<u8>>) {
+        self.user = user.map(Vec::into_boxed_slice);
     }
 
     /// What rustls knows of the connection.

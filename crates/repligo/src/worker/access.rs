@@ -8,7 +8,9 @@ use repligo_core::replica::Replica;
 use repligo_session::Session;
 
 use super::Worker;
+use super::connection::Connection;
 use crate::session::is_open;
+use crate::telemetry::audit::Event;
 
 /// The users, and how this node's connections follow them.
 #[derive(Debug, Default)]
@@ -37,6 +39,30 @@ impl Worker {
         } else {
             self.expect_login(session);
             session.set_authenticated(false);
+        }
+    }
+
+    /// Logs a connection in as the user that its certificate names, if there is such a user and it may log in.
+    pub(super) fn begin_certified(&mut self, connection: &mut Connection) {
+        let Some(name) = connection.io.certified_user() else {
+            return;
+        };
+        let wall_us = self.clock.wall_us();
+        let users = match &self.replica {
+            Some(replica) => replica.users(),
+            None => &self.access.initial,
+        };
+        let user = users.get(name).filter(|user| user.is_enabled());
+        let event = Event {
+            kind: "login",
+            outcome: if user.is_some() { "ok" } else { "refused" },
+            user: name,
+            address: &connection.io.endpoints.peer(),
+            wall_us,
+        };
+        self.guard.audit.tell(event, &[("by", "certificate".into())]);
+        if let Some(user) = user {
+            connection.session.log_in(users, user);
         }
     }
 

@@ -79,9 +79,12 @@ impl Worker {
                 connection.is_some_and(|connection| is_stranger(&connection.session, stranger.client))
             });
         }
-        admission
-            .strangers
-            .retain(|stranger| stranger.client != session.id);
+        // The newest client has no place yet.
+        if session.id + 1 < self.next_client {
+            admission
+                .strangers
+                .retain(|stranger| stranger.client != session.id);
+        }
         admission.strangers.push_back(Stranger {
             slot: session.slot,
             client: session.id,
@@ -102,6 +105,7 @@ impl Worker {
     /// With every tick: closes who has not logged in in time, and whoever holds most where all hold too much.
     pub(super) fn look_after_clients(&mut self, now: Now) {
         self.close_late_strangers(now);
+        self.call_logins(now);
         let budget = self.client_budget();
         let is_close = budget.is_some_and(|budget| self.admission.bytes > budget / 2);
         let has_strangers = !self.admission.strangers.is_empty();
@@ -111,7 +115,9 @@ impl Worker {
         }
         self.admission.counted_us = now.mono_us;
         let logs_bytes_max = budget.map_or(u64::MAX, |budget| budget / LOGS_DIVISOR);
-        self.slowlog.bytes_max = usize::try_from(logs_bytes_max).unwrap_or(usize::MAX);
+        let logs_bytes_max = usize::try_from(logs_bytes_max).unwrap_or(usize::MAX);
+        self.slowlog.bytes_max = logs_bytes_max;
+        self.guard.log.bytes_max = logs_bytes_max;
         let mut counted = self.count_clients();
         if counted.strangers_bytes > STRANGERS_BYTES_MAX {
             let excess = (counted.strangers_bytes - STRANGERS_BYTES_MAX) as u64;
@@ -125,9 +131,19 @@ impl Worker {
         self.shared.metrics.client_memory_bytes.set(counted.bytes);
     }
 
+    /// Lets logins be judged that had to wait because others of their address have failed.
+    fn call_logins(&mut self, now: Now) {
+        for (slot, client) in self.guard.logins.due(now.mono_us) {
+            match self.connections.get_mut(slot) {
+                Some(connection) if connection.session.id == client => connection.call(),
+                _ => self.guard.logins.forget((slot, client)),
+            }
+        }
+    }
+
     fn count_clients(&self) -> Counted {
         let mut counted = Counted {
-            bytes: self.slowlog.bytes() as u64,
+            bytes: (self.slowlog.bytes() + self.guard.log.bytes()) as u64,
             ..Counted::default()
         };
         for connection in self.connections.iter() {

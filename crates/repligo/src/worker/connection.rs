@@ -94,6 +94,11 @@ impl Io {
         came_us
     }
 
+    /// The user that the client's certificate names.
+    pub fn certified_user(&self) -> Option<&[u8]> {
+        self.stream.as_ref().and_then(ClientStream::certified_user)
+    }
+
     /// What others may see of it.
     pub fn socket(&self) -> Socket<'_> {
         let remote = self.stream.as_ref().and_then(ClientStream::remote);

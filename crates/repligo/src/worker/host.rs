@@ -1,6 +1,6 @@
 //! The worker as the host of its sessions: the replica's port, and what is told of requests.
 
-use repligo_core::acl::{PasswordHash, Users};
+use repligo_core::acl::{Denied, PasswordHash, Users};
 use repligo_core::command::Command;
 use repligo_core::contract::{ReadLevel, Request, Served, Ticket};
 use repligo_core::keyspace::Keyspace;
@@ -18,7 +18,7 @@ use repligo_session::{Call, Flow, Host, Session, Telemetry};
 use super::Worker;
 use super::connection::Io;
 use super::view::WorkerView;
-use crate::session::{Local, password_hash};
+use crate::session::{Client, Denial, Local, audit_users, note_denial, password_hash};
 use crate::telemetry::clock::boottime_ns;
 
 /// A worker while one of its sessions runs, whose connection has been taken out.
@@ -145,6 +145,33 @@ impl Telemetry for WorkerHost<'_> {
 
     fn charge(&mut self, took_ns: u64) {
         self.worker.allowance.charge(took_ns);
+    }
+
+    fn denied(&mut self, session: &Session, call: Call<'_>, denied: Denied) {
+        let client = Client {
+            session,
+            socket: self.io.socket(),
+        };
+        let denial = Denial {
+            reason: denied.into(),
+            object: match denied {
+                Denied::Command => call.spec.name.as_bytes(),
+                Denied::Key(position) | Denied::Channel(position) => call.request.get(position),
+            },
+            user: None,
+            argument_bytes: call.request.total_bytes(),
+        };
+        let Worker { guard, shared, .. } = &mut *self.worker;
+        note_denial(guard, &shared.metrics, client, (denial, self.now));
+    }
+
+    fn changes_users(&mut self, session: &Session, call: Call<'_>) {
+        let client = Client {
+            session,
+            socket: self.io.socket(),
+        };
+        let wall_us = self.worker.clock.wall_us();
+        audit_users(&mut self.worker.guard.audit, client, call, wall_us);
     }
 
     fn rejected(&mut self, spec: &Spec) {

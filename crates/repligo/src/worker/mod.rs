@@ -62,7 +62,7 @@ use self::turn::TurnSignal;
 use crate::disk::DiskDone;
 use crate::net::links::Links;
 use crate::net::stream::ClientStream;
-use crate::session::{Endpoints, ErrorStats, Parameters, Slowlog};
+use crate::session::{Endpoints, ErrorStats, Guard, Parameters, Slowlog};
 use crate::telemetry::Facts;
 use crate::telemetry::clock::Clock;
 use crate::telemetry::rates::Rates;
@@ -107,6 +107,8 @@ pub struct Worker {
     /// Memory of clients, and who has not logged in.
     admission: Admission,
     pub slowlog: Slowlog,
+    /// ACL LOG, failed logins, and the audit log.
+    pub guard: Guard,
     pub errors: ErrorStats,
     pub batch: Batch,
     pub turn: TurnSignal,
@@ -162,6 +164,7 @@ impl Worker {
     /// A worker without a replica: every data command is refused until [`Self::start_replica`].
     pub fn new(facts: Facts, parameters: Parameters, shared: Arc<Shared>, links: Links) -> Self {
         let number = |name| parameters.value(name).and_then(|value| value.parse().ok());
+        let guard = Guard::new(number("acllog-max-len").unwrap_or(128) as usize);
         let slowlog = Slowlog::new(
             number("slowlog-log-slower-than").unwrap_or(10_000),
             number("slowlog-max-len").unwrap_or(128) as usize,
@@ -181,6 +184,7 @@ impl Worker {
             access: Access::default(),
             admission: Admission::default(),
             slowlog,
+            guard,
             errors: ErrorStats::default(),
             batch: Batch::default(),
             turn: TurnSignal::default(),
@@ -352,6 +356,7 @@ impl Worker {
         });
         if let Some(mut connection) = self.connections.take(slot) {
             self.begin_session(&mut connection.session);
+            self.begin_certified(&mut connection);
             self.connections.put_back(connection);
         }
         self.shared
@@ -364,10 +369,12 @@ impl Worker {
     /// A connection that was taken out is over.
     pub fn close_connection(&mut self, mut connection: Box<Connection>) {
         connection.session.leave(&mut self.subscriptions);
-        if connection.session.waits_for_room()
-            && let Some(replica) = &mut self.replica
-        {
-            replica.forget_connection(connection.session.slot);
+        if connection.session.waits_for_room() {
+            let session = &connection.session;
+            self.guard.logins.forget((session.slot, session.id));
+            if let Some(replica) = &mut self.replica {
+                replica.forget_connection(session.slot);
+            }
         }
         self.connections.remove(&connection);
         self.shared

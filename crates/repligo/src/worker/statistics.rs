@@ -185,6 +185,8 @@ impl Worker {
         let number = |name| self.parameters.value(name).and_then(|value| value.parse().ok());
         self.slowlog.threshold_us = number("slowlog-log-slower-than").unwrap_or(-1);
         self.slowlog.entries_max = number("slowlog-max-len").unwrap_or(0) as usize;
+        self.guard.log.entries_max = number("acllog-max-len").unwrap_or(0) as usize;
+        self.guard.log.trim();
         self.tell_memory();
     }
 

@@ -12,7 +12,9 @@ use repligo_session::Session;
 use repligo_session::subscriptions::Subscriptions;
 
 use super::Worker;
-use crate::session::{Client, ErrorStats, MemoryUse, NodeView, Parameters, Slowlog};
+use crate::session::{
+    Client, Denial, ErrorStats, Guard, MemoryUse, NodeView, Parameters, Slowlog, note_denial,
+};
 use crate::telemetry::descriptors;
 use crate::telemetry::rates::Rates;
 use crate::telemetry::{DatabaseStatus, Facts, Metrics, NodeStatus, PeerStatus};
@@ -145,8 +147,17 @@ impl NodeView for WorkerView<'_> {
         self.worker.reset_statistics();
     }
 
+    fn guard(&mut self) -> &mut Guard {
+        &mut self.worker.guard
+    }
+
+    fn note_denial(&mut self, client: Client<'_>, denial: Denial<'_>) {
+        let Worker { guard, shared, .. } = &mut *self.worker;
+        note_denial(guard, &shared.metrics, client, (denial, self.now));
+    }
+
     fn log_bytes(&self) -> usize {
-        self.worker.slowlog.bytes()
+        self.worker.slowlog.bytes() + self.worker.guard.log.bytes()
     }
 
     fn slowlog(&mut self) -> &mut Slowlog {

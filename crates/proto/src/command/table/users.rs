@@ -120,6 +120,17 @@ pub(super) const ACL: &[Spec] = &[
         ..BASE
     },
     Spec {
+        id: CommandId::AclLog,
+        name: "acl|log",
+        arity: -2,
+        flags: ADMIN | NOSCRIPT | LOADING | STALE,
+        since: "6.0.0",
+        complexity: "O(N), N being the entries shown",
+        summary: "Show what was refused lately, or forget it",
+        arguments: &[one_of("operation", &[value("count", Integer), token("reset", "RESET")]).optional()],
+        ..BASE
+    },
+    Spec {
         id: CommandId::AclSave,
         name: "acl|save",
         arity: 2,

@@ -337,6 +337,19 @@ fn counters(page: &mut Page, metrics: &Metrics) {
         metrics.client_memory_bytes.get(),
         "Bytes that clients hold, bounded by maxmemory-clients",
     )]);
+    page.head(
+        "repligo_acl_denied_total",
+        "counter",
+        "Logins, commands and keys that were refused",
+    );
+    for (reason, counter) in [
+        ("auth", &metrics.denied_logins),
+        ("command", &metrics.denied_commands),
+        ("key", &metrics.denied_keys),
+        ("channel", &metrics.denied_channels),
+    ] {
+        page.sample("repligo_acl_denied_total", &[("reason", reason)], counter.get());
+    }
     page.counters(&[
         (
             "repligo_evicted_clients_total",

@@ -11,6 +11,7 @@ use super::target::Existing;
 use crate::cli::failure::Failure;
 use crate::cli::flags::{addresses, json, switch, value};
 use crate::cli::login::Login;
+use crate::cli::tls::{self, ClientSide};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 everything was transferred; 1 it failed, or something is missing or different; 2 wrong usage; \
@@ -149,6 +150,7 @@ pub fn export_command() -> Command {
         .arg(value("match", "PATTERN", "Only keys that match, as in SCAN"))
         .arg(switch("overwrite", "Replace the file if it exists"))
         .args(common("none"))
+        .args(tls::flags())
 }
 
 /// `repligo import`.
@@ -177,6 +179,8 @@ pub fn import_command() -> Command {
                 .conflicts_with("from"),
         )
         .args(common("sample"))
+        .args(tls::flags())
+        .args(tls::source_flags())
 }
 
 fn read_common(matches: &ArgMatches) -> Common {
@@ -214,8 +218,9 @@ fn side(matches: &ArgMatches, flag: &str) -> Result<Side, Failure> {
     }
     let text = |name: &str| matches.get_one::<String>(name).map(String::as_str);
     let login = match flag {
-        "from" => Login::find(text("from-user"), text("from-password-file"), &FROM_VARIABLES)?,
-        _ => Login::find(text("user"), text("password-file"), &VARIABLES)?,
+        "from" => Login::find(text("from-user"), text("from-password-file"), &FROM_VARIABLES)?
+            .over(ClientSide::find_source(matches)?),
+        _ => Login::find(text("user"), text("password-file"), &VARIABLES)?.over(ClientSide::find(matches)?),
     };
     Ok(Side { addresses, login })
 }

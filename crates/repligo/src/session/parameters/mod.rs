@@ -18,6 +18,7 @@ use repligo_proto::words;
 
 use super::Local;
 use crate::config::ClientMemory;
+use crate::telemetry::audit::shown;
 use form::Form;
 pub use output::OutputLimit;
 use rows::{Effect, ROWS, Row};
@@ -337,10 +338,19 @@ pub(super) fn set(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8
     if !pairs.len().is_multiple_of(2) {
         return local.reply(out).error(words::SYNTAX);
     }
-    match local.node.set_parameters(pairs) {
-        Ok(()) => local.reply(out).ok(),
-        Err(text) => local.reply(out).error_bytes(&text),
-    }
+    let outcome = match local.node.set_parameters(pairs) {
+        Ok(()) => {
+            local.reply(out).ok();
+            "ok"
+        }
+        Err(text) => {
+            local.reply(out).error_bytes(&text);
+            "refused"
+        }
+    };
+    // The names alone: a value may be a password.
+    let names = pairs.iter().step_by(2).map(shown).collect::<Vec<_>>();
+    local.audit(("config", outcome), None, &[("parameters", names.into())]);
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ pub(super) const ROWS: &[Row] = &[
         NO_COUNTERPART,
     ),
     immutable("aclfile", ""),
-    kept("acllog-max-len", NATURAL, "128"),
+    live("acllog-max-len", NATURAL, "128"),
     kept("active-defrag-cycle-max", PERCENT, "25"),
     kept("active-defrag-cycle-min", PERCENT, "1"),
     kept("active-defrag-ignore-bytes", BYTES_FROM_1, "104857600"),

@@ -1,0 +1,67 @@
+"""A token guards admin HTTP, but for what probes ask."""
+
+import urllib.error
+import urllib.request
+
+import pytest
+
+from support.nodes import binary
+from support.processes import Process, run_tool
+from support.redis_server import free_port
+
+TOKEN = "0123456789abcdef"
+
+
+class Node:
+    """A single node, without anybody who asks its health."""
+
+    def __init__(self, folder, *flags):
+        self.admin = f"127.0.0.1:{free_port()}"
+        argv = [binary(), "serve", "--listen", f"127.0.0.1:{free_port()}", "--admin-listen", self.admin]
+        argv += ["--peer-listen", f"127.0.0.1:{free_port()}", "--durability", "none", "--data-dir", folder / "data", *flags]
+        log = folder / "log"
+        self.process = Process(argv, log, env={})
+        self.process.wait_for("is ready", lambda: "repligo ready" in log.read_text(), 30)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stop()
+
+
+def ask(node, page, **headers):
+    request = urllib.request.Request(f"http://{node.admin}{page}", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    file = tmp_path_factory.mktemp("token") / "token"
+    file.write_text(TOKEN + "\n")
+    file.chmod(0o600)
+    return file
+
+
+def test_only_who_has_the_token_reads_more_than_health(file, tmp_path):
+    with Node(tmp_path, "--admin-token-file", file) as node:
+        for page in ("/livez", "/readyz"):
+            assert ask(node, page)[0] == 200
+        for page in ("/", "/healthz", "/metrics", "/api/status", "/nothing"):
+            for headers in ({}, {"Authorization": "Bearer " + TOKEN[:-1]}, {"Authorization": TOKEN}, {"Authorization": "Basic eDp4"}):
+                status, text = ask(node, page, **headers)
+                assert status == 401 and "repligo_" not in text and "n1" not in text, (page, headers)
+        assert "repligo_" in ask(node, "/metrics", Authorization="Bearer " + TOKEN)[1]
+        assert ask(node, "/nothing", Authorization="Bearer " + TOKEN)[0] == 404
+
+
+def test_a_token_that_others_can_read_is_refused(file, tmp_path):
+    open_file = tmp_path / "token"
+    open_file.write_text(TOKEN)
+    open_file.chmod(0o644)
+    code, _, errors = run_tool([binary(), "serve", "--data-dir", tmp_path / "data", "--admin-token-file", open_file])
+    assert code == 2 and b"admin-token-file" in errors and b"chmod 600" in errors
