@@ -44,8 +44,9 @@ def serve(folder, *extra):
         node.stop()
 
 
-def test_a_client_of_the_socket_is_a_client_like_others(folder):
-    with serve(folder) as (node, path):
+@pytest.mark.parametrize("workers", [[], ["--workers", "3", "--workers-busy-percent", "0"]], ids=["one", "three"])
+def test_a_client_of_the_socket_is_a_client_like_others(folder, workers):
+    with serve(folder, *workers) as (node, path):
         client = redis.Redis(unix_socket_path=str(path), protocol=3)
         assert client.set("k", b"v" * 3_000_000)
         assert client.get("k") == b"v" * 3_000_000

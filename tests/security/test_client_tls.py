@@ -80,8 +80,9 @@ class Server:
 
 
 @pytest.mark.timeout(90)
-def test_plain_and_tls_clients_share_one_node(pki, tmp_path):
-    with Server(tmp_path, pki) as server:
+@pytest.mark.parametrize("workers", [[], ["--workers", "3", "--workers-busy-percent", "0"]], ids=["one", "three"])
+def test_plain_and_tls_clients_share_one_node(pki, tmp_path, workers):
+    with Server(tmp_path, pki, *workers) as server:
         assert f"tls={HOST}:{server.tls}" in server.text()
         with redis.Redis(host=HOST, port=server.plain) as plain, server.client(pki / "one") as client:
             assert plain.set("k", "plain") and client.get("k") == b"plain"
