@@ -3,15 +3,17 @@
 import time
 
 from support.resp import Value, encode, quoted
+from support.waiting import wait_until
 from support.wire import Closed, Connection, Reply
 
 from .allowed import is_allowed
 from .compare import rule_of, same, same_values
-from .script import Pipeline, Raw, Request, Scan, Sleep, expand
+from .script import Answer, Ask, Pipeline, Raw, Request, Scan, Sleep, expand
 
 _SHOWN = 400
 _PAGES_MAX = 10_000
 _CLOSE_SECONDS = 3.0
+_TOLD_SECONDS = 0.03
 # These stand for a reply that did not come, so that the other side's is still shown.
 _CLOSED = Reply(b"(closed)", Value("-", b"(closed)"))
 _SILENT = Reply(b"(no reply)", Value("-", b"(no reply)"))
@@ -36,6 +38,8 @@ class Link:
         self.protocol = protocol
         # Rules of the queued requests between MULTI and EXEC, else None.
         self.queued = None
+        # The request that was sent and waits for a key.
+        self.asked = None
         self.broken = False
         if protocol == 3:
             for side in self.sides:
@@ -137,6 +141,10 @@ class Pair:
                 case Sleep():
                     time.sleep(step.seconds)
                     self.transcript.append(f".sleep {step.seconds}")
+                case Ask():
+                    self.ask(step.request)
+                case Answer():
+                    self.answer(step.connection)
                 case Request():
                     self.pipeline([step], step.connection)
                 case Pipeline():
@@ -159,6 +167,36 @@ class Pair:
                 continue
             self.judge(link, request, words, *replies[position])
             position += 1
+
+    def ask(self, request):
+        """Sends a request that waits for a key, and returns when both sides have one waiting client more."""
+        link = self.link(request.connection)
+        before = self.blocked()
+        link.asked = (request, [expand(word) for word in request.words])
+        link.send(encode(link.asked[1]))
+        wait_until(
+            f"{printed(link.asked[1])} waits",
+            lambda: all(now > then for now, then in zip(self.blocked(), before, strict=True)),
+        )
+        # A follower has told the leader by then: the order of those who wait is that of their requests.
+        if any(before):
+            time.sleep(_TOLD_SECONDS)
+
+    def blocked(self):
+        """Clients that wait for keys: of all our nodes together, and of Redis."""
+
+        def of(address):
+            with Connection(address) as connection:
+                lines = connection.ask("INFO", "clients").decode().splitlines()
+            return int(next(line for line in lines if line.startswith("blocked_clients:")).partition(":")[2])
+
+        return (sum(of(address) for address in self.ours), of(self.theirs))
+
+    def answer(self, connection):
+        """Compares the replies to what was asked on a connection."""
+        link = self.link(connection)
+        (request, words), link.asked = link.asked, None
+        self.judge(link, request, words, *link.read(1)[0])
 
     def judge(self, link, request, words, ours, theirs):
         """Compares one reply by its rule, or the rules of what was queued."""

@@ -12,6 +12,8 @@ A file holds cases; each begins with `== title` and with empty databases. A line
     .pipeline  …  .end               the requests between go out in one write
     .scan MATCH a* COUNT 7           SCAN from 0 to 0, keys compared as a set
     .sleep 0.02                      seconds
+    .ask 2> BLPOP k 0                a request whose reply comes later; goes on when its client waits for a key
+    .reply 2                         the reply to it
     .only RESP3                      the case is for this protocol
     # a remark
 """
@@ -63,6 +65,20 @@ class Sleep:
     """A pause, for expiry."""
 
     seconds: float
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request that waits for a key; its reply is read later."""
+
+    request: Request
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The reply to the latest [`Ask`] of a connection."""
+
+    connection: int
 
 
 @dataclass
@@ -163,6 +179,10 @@ def parse(text, file):
 
 def _step(line):
     connection, rule = 1, None
+    if line.startswith(".ask "):
+        return Ask(_step(line.removeprefix(".ask ")))
+    if line.startswith(".reply "):
+        return Answer(int(line.split()[1]))
     if match := re.match(r"(\d)> ", line):
         connection, line = int(match[1]), line[3:]
     if line.startswith("~"):

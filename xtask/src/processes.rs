@@ -19,6 +19,7 @@ const LANES: [&[&str]; 2] = [
         "security",
         "membership",
         "feed",
+        "blocking",
         "origin",
     ],
 ];

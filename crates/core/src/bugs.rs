@@ -47,11 +47,15 @@ pub enum Bug {
     StalledDiskLeads,
     /// When the disk is full, writes that have been proposed already are refused like new ones.
     RefusedThoughProposed,
+    /// A client whose time is up is told so before the leader knows that it waits no more.
+    PopAfterNil,
+    /// A new leader is not told of the clients that wait.
+    WaiterForgottenAtChange,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 21] = [
+    pub const ALL: [(&'static str, Self); 23] = [
         ("ack-before-durability", Self::AckBeforeDurability),
         ("missing-noop", Self::MissingNoop),
         ("lease-without-quorum", Self::LeaseWithoutQuorum),
@@ -73,5 +77,7 @@ impl Bug {
         ("vote-before-durability", Self::VoteBeforeDurability),
         ("stalled-disk-leads", Self::StalledDiskLeads),
         ("refused-though-proposed", Self::RefusedThoughProposed),
+        ("pop-after-nil", Self::PopAfterNil),
+        ("waiter-forgotten-at-change", Self::WaiterForgottenAtChange),
     ];
 }

@@ -31,6 +31,7 @@ use crate::op::Transaction;
 use crate::pieces::Pieces;
 use crate::shares::Demand;
 pub use crate::table::HashSeed;
+pub use crate::unblock::Unblock;
 
 /// Number of a member of the cluster, from 1, allocated by its [`Membership`]. Never used again for another data
 /// directory.
@@ -161,6 +162,8 @@ pub enum Input<'a> {
     /// The memory limit, and what the driver holds itself. Given at the start, whenever the limit changes,
     /// and now and then for the rest; without it there is no limit.
     Memory(MemoryInput),
+    /// A request whose command waits for a key is to wait no more; what its client is told, unless it was served before.
+    Unblock(Ticket, Unblock),
     /// The origin driver answers; see [`crate::origin`].
     Origin(crate::origin::OriginEvent),
 }

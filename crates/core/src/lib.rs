@@ -34,3 +34,4 @@ pub mod replica;
 pub mod shares;
 pub mod table;
 pub mod time;
+mod unblock;

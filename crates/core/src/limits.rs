@@ -152,6 +152,19 @@ pub const REPLY_BYTES_MAX: usize = 1 << 30;
 pub const INVALIDATED_KEYS_MAX: usize = 512;
 /// Places of the memory of what was invalidated; two keys that share one cost a load more, now and then.
 pub const INVALIDATED_PLACES: usize = 1024;
+/// Bytes of one node's clients that wait for keys, counted generously; for as much a leader holds those of each node.
+pub const BLOCKED_BYTES_MAX: usize = 64 << 20;
+/// What such a client takes beside its command.
+pub const BLOCKED_OVERHEAD_BYTES: usize = 512;
+/// What each of its arguments takes beside its bytes: a place in a queue.
+pub const BLOCKED_ARGUMENT_BYTES: usize = 192;
+/// Clients that one entry may serve; more are served by the next ones.
+/// Small for the simulator, so that a few clients make a crowd.
+pub const OFFERS_MAX: usize = if cfg!(feature = "bugs") { 3 } else { 256 };
+/// Bytes of what the log says of them, in one entry.
+pub const OFFERS_BYTES_MAX: usize = 64 << 10;
+/// Keys for which clients wait that a leader looks at in one tick.
+pub const SWEPT_PLACES: usize = if cfg!(feature = "bugs") { 2 } else { 256 };
 /// Voters in one cluster.
 pub const VOTERS_MAX: usize = 7;
 /// Members in one cluster: all voters, and one that is on its way to replace one of them.

@@ -9,6 +9,10 @@ use bytes::Bytes;
 use crate::codec::{Malformed, Reader, put_bytes, put_varint};
 use crate::entry::Batch;
 
+mod waiter;
+
+pub use waiter::WaiterChange;
+
 /// Tag of a consensus message.
 pub const TAG_CONSENSUS: u8 = 0;
 const TAG_FORWARD: u8 = 1;
@@ -23,6 +27,8 @@ const TAG_CLOCK: u8 = 9;
 const TAG_CLOCK_REPLY: u8 = 10;
 const TAG_REMOVED: u8 = 11;
 const TAG_DISK_FULL: u8 = 12;
+const TAG_WAITERS: u8 = 13;
+const TAG_WAITERS_REPLY: u8 = 14;
 
 /// A message between two replicas of a shard.
 #[derive(Clone, Debug)]
@@ -110,6 +116,25 @@ pub enum Message {
         /// Its own clock, in microseconds; comes back with the answer.
         asked_us: u64,
     },
+    /// Clients of the sender that wait for keys, and such that do not any more, for the leader of `term`.
+    Waiters {
+        /// Term in which the sender believes the receiver to lead.
+        term: u64,
+        /// What the sender has applied.
+        applied: u64,
+        /// Incarnation of the sender.
+        incarnation: u64,
+        /// The changes, in their order.
+        changes: Vec<WaiterChange>,
+    },
+    /// What came of [`Message::Waiters`].
+    WaitersReply {
+        /// Set if all of them are to be told again when the sender has applied this index: it may not know yet
+        /// that some are served.
+        again: Option<u64>,
+        /// Who was cancelled, and an index behind which nothing is taken for that client.
+        cancelled: Vec<(u64, u64)>,
+    },
     /// What time it is here.
     ClockReply {
         /// As asked.
@@ -188,6 +213,28 @@ impl Message {
                 put_pair(&mut out, TAG_CLOCK_REPLY, *asked_us, *wall_ms);
                 put_varint(&mut out, *time_ms);
             }
+            Self::Waiters {
+                term,
+                applied,
+                incarnation,
+                changes,
+            } => {
+                put_pair(&mut out, TAG_WAITERS, *term, *applied);
+                put_varint(&mut out, *incarnation);
+                changes.iter().for_each(|change| change.encode(&mut out));
+            }
+            Self::WaitersReply { again, cancelled } => {
+                put_pair(
+                    &mut out,
+                    TAG_WAITERS_REPLY,
+                    u64::from(again.is_some()),
+                    again.unwrap_or(0),
+                );
+                for (number, index) in cancelled {
+                    put_varint(&mut out, *number);
+                    put_varint(&mut out, *index);
+                }
+            }
         }
         Bytes::from(out)
     }
@@ -256,6 +303,32 @@ impl Message {
                 wall_ms: reader.varint()?,
                 time_ms: reader.varint()?,
             },
+            TAG_WAITERS => {
+                let [term, applied, incarnation] = reader.varints()?;
+                let mut changes = Vec::new();
+                while !reader.is_empty() {
+                    changes.push(WaiterChange::decode(&mut reader)?);
+                }
+                Self::Waiters {
+                    term,
+                    applied,
+                    incarnation,
+                    changes,
+                }
+            }
+            TAG_WAITERS_REPLY => {
+                let [is_again, index] = reader.varints()?;
+                let mut cancelled = Vec::new();
+                while !reader.is_empty() {
+                    cancelled.push(reader.varints::<2>()?.into());
+                }
+                let again = match is_again {
+                    0 if index == 0 => None,
+                    1 => Some(index),
+                    _ => return Err(Malformed),
+                };
+                Self::WaitersReply { again, cancelled }
+            }
             _ => return Err(Malformed),
         };
         if reader.is_empty() {
@@ -279,6 +352,7 @@ fn take_keyspace(reader: &mut Reader) -> Result<u16, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::acl::Actor;
 
     #[test]
     fn messages_round_trip() {
@@ -318,6 +392,24 @@ mod tests {
                 keyspace: 1,
                 key: Bytes::from_static(b"key"),
                 error: Bytes::from_static(b"e"),
+            },
+            Message::Waiters {
+                term: 3,
+                applied: 9,
+                incarnation: 7,
+                changes: vec![
+                    WaiterChange::Cancel { number: 1 },
+                    WaiterChange::Register {
+                        number: 2,
+                        actor: Actor::of_numbers([1, 2]),
+                        is_first: true,
+                        command: Bytes::from_static(b"command"),
+                    },
+                ],
+            },
+            Message::WaitersReply {
+                again: Some(7),
+                cancelled: vec![(1, 8), (2, 9)],
             },
             Message::Clock { asked_us: 1 << 40 },
             Message::ClockReply {

@@ -15,6 +15,7 @@
 //! | 0x84 | HashSeed |
 //! | 0x85 | Users |
 //! | 0x86 | in front of another op: by whose rights it was let through |
+//! | 0x87 | Serve |
 //! | 0x90–0x9f | [`crate::origin::OriginOp`], which decodes itself |
 
 use crate::acl::Actor;
@@ -22,9 +23,11 @@ use crate::command::{Command, FIRST_OP_TAG};
 use crate::packed::{Corrupt, corrupt, put_bytes, put_varint, take_array, take_bytes, take_varint};
 use crate::table::HashSeed;
 
+mod serve;
 mod transaction;
 mod victims;
 
+pub use serve::Serve;
 use transaction::take_many;
 pub use transaction::{Item, Transaction, TransactionBuffer, Watched};
 pub use victims::{Victim, Victims, VictimsBuffer};
@@ -37,6 +40,7 @@ mod tag {
     pub const HASH_SEED: u8 = 0x84;
     pub const USERS: u8 = 0x85;
     pub const ACTOR: u8 = 0x86;
+    pub const SERVE: u8 = 0x87;
 }
 
 /// One op of the log.
@@ -59,6 +63,8 @@ pub enum Op<'a> {
     HashSeed(HashSeed),
     /// A change of the users: an encoded [`crate::acl::UserChange`].
     Users(&'a [u8]),
+    /// A client that waits gets what one of its keys has, now or behind an op of the same entry.
+    Serve(Serve<'a>),
 }
 
 /// Appends what stands in front of an op that was let through by other rights than those of the default user as it
@@ -90,6 +96,8 @@ impl<'a> Op<'a> {
     pub const TRANSACTION_TAG: u8 = tag::TRANSACTION;
     /// First byte of the op that only moves the time.
     pub const TIME_TAG: u8 = tag::TIME;
+    /// First byte of a waiting client.
+    pub const SERVE_TAG: u8 = tag::SERVE;
     /// First byte of the op that agrees on the hash seed.
     pub const HASH_SEED_TAG: u8 = tag::HASH_SEED;
     /// First byte of what is no op of plain keys by the default user as it starts: this and all above it.
@@ -117,6 +125,10 @@ impl<'a> Op<'a> {
                 out.push(tag::USERS);
                 put_bytes(out, change);
             }
+            Self::Serve(serve) => {
+                out.push(tag::SERVE);
+                serve.encode(out);
+            }
         }
     }
 
@@ -140,6 +152,7 @@ impl<'a> Op<'a> {
             tag::MEMORY_FULL => Ok(Self::MemoryFull),
             tag::HASH_SEED => Ok(Self::HashSeed(HashSeed::from_bytes(&take_array(input)?))),
             tag::USERS => Ok(Self::Users(take_bytes(input)?)),
+            tag::SERVE => Serve::decode(input).map(Self::Serve),
             _ => corrupt("an op tag"),
         }
     }

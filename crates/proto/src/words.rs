@@ -174,6 +174,14 @@ pub const LONG_CLIENT_NAME: &str = "ERR Client names must be shorter than 1024 b
 pub const NO_SUCH_CLIENT: &str = "ERR No such client";
 /// CLIENT KILL ID with something that is no identifier.
 pub const CLIENT_ID_NOT_POSITIVE: &str = "ERR client-id should be greater than 0";
+/// CLIENT UNBLOCK with a third word that is none.
+pub const UNBLOCK_REASON: &str = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR";
+/// To a client that CLIENT UNBLOCK has ended the waiting of.
+pub const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+/// How long to wait, as no number.
+pub const NOT_A_TIMEOUT: &str = "ERR timeout is not a float or out of range";
+/// How long to wait, below zero.
+pub const NEGATIVE_TIMEOUT: &str = "ERR timeout is negative";
 /// CLIENT LIST ID with something that is no identifier.
 pub const INVALID_CLIENT_ID: &str = "ERR Invalid client ID";
 /// More connections than `maxclients`.

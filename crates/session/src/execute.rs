@@ -8,7 +8,7 @@ use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use crate::window::Resolved;
-use crate::{Flow, Host, Session, access, data, pubsub, transaction, users};
+use crate::{Flow, Host, Session, access, blocking, data, pubsub, transaction, users};
 
 /// A request with its row in the command table.
 #[derive(Clone, Copy, Debug)]
@@ -38,10 +38,12 @@ pub(crate) fn execute(session: &mut Session, host: &mut impl Host, resolved: Res
     }
     let flow = if session.multi.is_some() && session.is_queueing() && !transaction::runs_inside(spec.id) {
         transaction::queue(session, host, call)
-    } else if spec.flags & (flag::WRITE | flag::READONLY) != 0 {
-        data::execute(session, host, call)
     } else {
-        execute_local(session, host, call)
+        match spec.flags & (flag::WRITE | flag::READONLY | flag::BLOCKING) {
+            flag::WRITE | flag::READONLY => data::execute(session, host, call),
+            0 => execute_local(session, host, call),
+            _ => blocking::execute(session, host, call),
+        }
     };
     if flow.is_later() {
         session.silence = silence_before;

@@ -13,6 +13,7 @@
 
 mod access;
 mod block;
+mod blocking;
 pub mod bugs;
 mod data;
 mod execute;

@@ -110,6 +110,8 @@ pub struct Session {
     pub(crate) unread_bytes: usize,
     pub(crate) decoder: RequestDecoder,
     pub(crate) stall: Stall,
+    /// Sequence number of the latest request whose command waits for a key.
+    pub(crate) blocking: Option<u32>,
     #[cfg(feature = "bugs")]
     pub(crate) bug: Option<Bug>,
 }

@@ -77,6 +77,24 @@ impl Extended {
         })
     }
 
+    /// The number `factor` times, rounded up to an integer; `None` where that is beyond 127 bits.
+    pub fn times_rounded_up(self, factor: u32) -> Option<i128> {
+        let Self::Finite {
+            negative,
+            mantissa,
+            exponent,
+        } = self
+        else {
+            return None;
+        };
+        let product = i128::from(mantissa) * i128::from(factor) * if negative { -1 } else { 1 };
+        if product == 0 || exponent >= 0 {
+            return (product == 0 || exponent == 0).then_some(product);
+        }
+        let shift = exponent.unsigned_abs().min(126);
+        Some(-(-product >> shift))
+    }
+
     /// True for a number.
     pub fn is_finite(self) -> bool {
         matches!(self, Self::Finite { .. })

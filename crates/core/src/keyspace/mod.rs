@@ -44,6 +44,7 @@ mod hash;
 mod stretch;
 mod strings;
 mod typed;
+mod waiting;
 mod walk;
 mod write;
 
@@ -63,6 +64,7 @@ pub use known::Known;
 pub use lag::{LAG_BOUNDS_MS, LagHistogram};
 pub use slices::{Task, steps_of};
 pub use snapshot::RestoreError;
+pub use waiting::Supply;
 
 use crate::table::timeline::Timeline;
 use crate::table::{EntryRef, HashSeed};

@@ -14,13 +14,12 @@ use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
 use super::outbox::{Sealed, Waiter};
-use super::slow::SlowRead;
 use super::{Replica, answer, fail};
 use crate::bugs::Bug;
 use crate::command::Command;
 use crate::contract::{LogEntry, LongReply, Outputs, Spent, Ticket};
 use crate::entry::{Batch, EntryReader, SYSTEM_NODE, next_op};
-use crate::keyspace::{Keyspace, Task, steps_of};
+use crate::keyspace::{Task, steps_of};
 use crate::limits;
 use crate::op::Op;
 use crate::origin::{OriginOp, Requester};
@@ -49,25 +48,39 @@ impl Applying {
 
 /// A batch that is partly applied.
 #[derive(Debug)]
-struct OpenBatch {
-    batch: Batch,
+pub(super) struct OpenBatch {
+    pub(super) batch: Batch,
     /// Bytes of `batch.ops` that are done.
-    at: usize,
+    pub(super) at: usize,
+    /// Up to where who waits was served behind them.
+    pub(super) looked_at: usize,
     position: u64,
     waiters: std::iter::Peekable<std::vec::IntoIter<Waiter>>,
-    reads: Vec<u8>,
+    pub(super) reads: Vec<u8>,
     /// The last op was a mere Time op: reads behind it ride for the time, not for an order.
-    behind_time: bool,
-    running: Option<Running>,
+    pub(super) behind_time: bool,
+    pub(super) running: Option<Running>,
 }
 
 /// An op, or a read that rides, in the middle of its execution.
 #[derive(Debug)]
-struct Running {
+pub(super) struct Running {
     task: Task,
     client: Option<(Ticket, bool)>,
     locals: std::vec::IntoIter<Bytes>,
     reply: Pieces,
+}
+
+impl Running {
+    /// A task for a client, if there is one here.
+    pub(super) fn new(task: Task, client: Option<(Ticket, bool)>) -> Self {
+        Self {
+            task,
+            client,
+            locals: Vec::new().into_iter(),
+            reply: Pieces::default(),
+        }
+    }
 }
 
 impl Replica {
@@ -153,6 +166,9 @@ impl Replica {
     }
 
     fn finish_entry(&mut self, now: Now, entry: &LogEntry, outputs: &mut Outputs) {
+        if !self.serving.is_empty() {
+            self.end_serving();
+        }
         self.applied = entry.index;
         // Before consensus hears of it: only then it leaves a joint configuration.
         self.apply_change(now, entry, outputs);
@@ -168,6 +184,7 @@ impl Replica {
 
     /// A snapshot replaces the state in the middle of an entry, which it contains.
     pub(super) fn abandon_entry(&mut self, outputs: &mut Outputs) {
+        self.serving.clear();
         let Some(batch) = self.applying.take().and_then(|applying| applying.batch) else {
             return;
         };
@@ -203,6 +220,7 @@ impl Replica {
         Some(OpenBatch {
             batch,
             at: 0,
+            looked_at: 0,
             position: 0,
             waiters: waiters.into_iter().peekable(),
             reads,
@@ -216,6 +234,13 @@ impl Replica {
         loop {
             if !self.advance_running(&mut open.running, outputs) {
                 return false;
+            }
+            // Behind every op: who is served must not depend on where a turn ends.
+            if !self.serving.is_empty() {
+                self.serve_behind(open, outputs);
+                if open.running.is_some() {
+                    continue;
+                }
             }
             let at_read = matches!(open.waiters.peek(), Some(Waiter::Read { .. }));
             if !at_read && open.position == open.batch.count {
@@ -323,6 +348,9 @@ impl Replica {
                 }
                 return;
             }
+            if op.first() == Some(&Op::SERVE_TAG) {
+                return self.apply_serve(op, open, outputs);
+            }
             if op.first().is_some_and(|&first| OriginOp::is_first(first)) {
                 let requester = Requester {
                     node: open.batch.node,
@@ -342,13 +370,9 @@ impl Replica {
         };
         let decoded = Op::decode(&mut { op });
         if let Some(task) = self.task_of(ops, (op, &decoded), client.is_some()) {
-            let locals = locals.into_iter();
-            let reply = Pieces::default();
             open.running = Some(Running {
-                task,
-                client,
-                locals,
-                reply,
+                locals: locals.into_iter(),
+                ..Running::new(task, client)
             });
         } else if let Some(client) = client {
             self.apply_for_client(decoded, client, &locals, outputs);
@@ -421,59 +445,20 @@ impl Replica {
                 self.judge_examining();
             }
             Ok(Op::Users(change)) => self.apply_users(change, writer),
-            Err(_) => writer.error(words::MALFORMED_OP),
+            // One of a client batch, which no correct node makes.
+            Ok(Op::Serve(_)) | Err(_) => writer.error(words::MALFORMED_OP),
         }
     }
 
     /// An op of so many bytes, its reply counted with it, was executed in this turn.
     #[inline]
-    fn spend(&mut self, bytes: usize) {
+    pub(super) fn spend(&mut self, bytes: usize) {
         self.apply_steps = self.apply_steps.saturating_sub(steps_of(bytes));
     }
 
     /// It named so many keys more than its first.
     #[inline]
-    fn spend_keys(&mut self, command: &Command<'_>) {
+    pub(super) fn spend_keys(&mut self, command: &Command<'_>) {
         self.apply_steps = self.apply_steps.saturating_sub(command.further_keys());
-    }
-
-    /// Executes a read at its place between the ops of its connection. One that is long is executed in
-    /// slices while apply waits; where it only rode for the time, it leaves the entry and lets apply go on.
-    fn execute_riding(
-        &mut self,
-        now: Now,
-        client: (Ticket, bool),
-        (open, place): (&mut OpenBatch, std::ops::Range<usize>),
-        outputs: &mut Outputs,
-    ) {
-        let encoded = &open.reads[place];
-        let mut rest = encoded;
-        let Ok(command) = Command::decode(&mut rest) else {
-            return fail(outputs, client.0, client.1, words::MALFORMED_OP);
-        };
-        if !self.keyspace.is_wide(&command) {
-            let before = outputs.reply_bytes.len();
-            let is_done = self.execute_at_apply(now, client, &command, outputs);
-            self.spend(outputs.reply_bytes.len() - before);
-            self.spend_keys(&command);
-            if is_done {
-                return;
-            }
-        } else if self.park_read(now, client, &command) {
-            return;
-        }
-        let source = Bytes::copy_from_slice(encoded);
-        let command = Command::decode(&mut &source[..]).expect("it was decoded above");
-        let task = Keyspace::begin(&command, &source);
-        if open.behind_time && task.is_walk() {
-            self.slow.push(SlowRead::new(client, &command, source.clone()));
-        } else {
-            open.running = Some(Running {
-                task,
-                client: Some(client),
-                locals: Vec::new().into_iter(),
-                reply: Pieces::default(),
-            });
-        }
     }
 }

@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use repligo_proto::words;
 
+use super::apply::{OpenBatch, Running};
 use super::outbox::Waiter;
 use super::reads::WaitingRead;
 use super::slow::SlowRead;
 use super::{Replica, answer, fail};
 use crate::command::Command;
 use crate::contract::{Outputs, PeerId, Ticket};
-use crate::keyspace::{ReadClock, ReadOutcome, steps_of};
+use crate::keyspace::{Keyspace, ReadClock, ReadOutcome, steps_of};
 use crate::limits;
 use crate::message::Message;
 use crate::op::Op;
@@ -170,5 +171,40 @@ impl Replica {
             outputs.replies.truncate(replies);
         }
         outcome
+    }
+
+    /// Executes a read at its place between the ops of its connection. One that is long is executed in
+    /// slices while apply waits; where it only rode for the time, it leaves the entry and lets apply go on.
+    pub(super) fn execute_riding(
+        &mut self,
+        now: Now,
+        client: (Ticket, bool),
+        (open, place): (&mut OpenBatch, std::ops::Range<usize>),
+        outputs: &mut Outputs,
+    ) {
+        let encoded = &open.reads[place];
+        let mut rest = encoded;
+        let Ok(command) = Command::decode(&mut rest) else {
+            return fail(outputs, client.0, client.1, words::MALFORMED_OP);
+        };
+        if !self.keyspace.is_wide(&command) {
+            let before = outputs.reply_bytes.len();
+            let is_done = self.execute_at_apply(now, client, &command, outputs);
+            self.spend(outputs.reply_bytes.len() - before);
+            self.spend_keys(&command);
+            if is_done {
+                return;
+            }
+        } else if self.park_read(now, client, &command) {
+            return;
+        }
+        let source = Bytes::copy_from_slice(encoded);
+        let command = Command::decode(&mut &source[..]).expect("it was decoded above");
+        let task = Keyspace::begin(&command, &source);
+        if open.behind_time && task.is_walk() {
+            self.slow.push(SlowRead::new(client, &command, source.clone()));
+        } else {
+            open.running = Some(Running::new(task, Some(client)));
+        }
     }
 }

@@ -151,6 +151,7 @@ impl Replica {
             self.tell_removed(number, outputs);
             self.peers.remove(&number);
             self.inbound.forget(number);
+            self.waiters.forget(number);
             self.reads.forget_peer(number);
             self.snapshots.transfers.remove(&number);
         }

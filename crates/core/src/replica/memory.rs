@@ -141,7 +141,10 @@ impl Replica {
 
     /// Bytes that count against the limit, as of now.
     pub fn count_memory(&self) -> u64 {
-        self.keyspace.memory().allocated + self.log_bytes() + self.memory.outside_bytes
+        self.keyspace.memory().allocated
+            + self.log_bytes()
+            + self.blocked_bytes() as u64
+            + self.memory.outside_bytes
     }
 
     /// The log grows to its bound and is cut again and again: with a limit it counts with its bound, or

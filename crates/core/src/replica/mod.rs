@@ -6,13 +6,15 @@
 //! `pump` (what leaves at the end of a step), `apply` (entries to state and replies), `snapshots`,
 //! `memory` (the limit, and who goes when it is reached), `transfers` (snapshots to and from peers), `loads` and `origin` (what waits for the origin), `slow` (reads over several turns), `settle`
 //! (consensus and roles after every input), `clock` (the stamp of the next entry), `agreement` (whose wall clock
-//! is right), `handover` (who leads instead), `space` (full disks), `peers` (what other nodes say).
+//! is right), `blocked`, `waiters` and `serving` (clients that wait for keys), `handover` (who leads instead),
+//! `space` (full disks), `peers` (what other nodes say).
 //!
 //! It knows nothing of sockets, disks, RESP parsing, or how the consensus library works.
 
 mod agreement;
 mod announce;
 mod apply;
+mod blocked;
 mod clock;
 mod execute;
 mod flight;
@@ -29,6 +31,7 @@ mod pump;
 mod reads;
 mod reply;
 mod requests;
+mod serving;
 mod settle;
 mod slow;
 mod snapshots;
@@ -36,6 +39,7 @@ mod space;
 mod status;
 mod transfers;
 mod users;
+mod waiters;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -44,6 +48,7 @@ use repligo_proto::words;
 
 use self::agreement::Agreement;
 use self::apply::Applying;
+use self::blocked::Blocked;
 use self::clock::{LeaderClock, ShardClock};
 use self::flight::Flight;
 use self::inbound::Inbound;
@@ -56,9 +61,11 @@ pub use self::memory::MemoryStatus;
 use self::outbox::{LENGTH_ROOM_BYTES, Outbox};
 use self::reads::Reads;
 use self::reply::{answer, fail};
+use self::serving::Serving;
 use self::slow::SlowReads;
 use self::snapshots::Snapshots;
 use self::space::Space;
+use self::waiters::Waiters;
 use crate::acl::Users;
 use crate::bugs::Bug;
 use crate::command::Command;
@@ -152,6 +159,12 @@ pub struct Replica {
     flusher_output: FlusherOutput,
     waits: OriginWaits,
     memory: Memory,
+    /// Clients of this node that wait for keys.
+    blocked: Blocked,
+    /// Those of all nodes, as this leader knows them.
+    waiters: Waiters,
+    /// Those whom the entry that is being applied may serve.
+    serving: Serving,
     peers: BTreeMap<PeerId, Peer>,
     membership: Membership,
     /// This node is no member any more.
@@ -223,6 +236,9 @@ impl Replica {
             flusher_output: FlusherOutput::default(),
             waits: OriginWaits::default(),
             memory: Memory::new(settings.seed),
+            blocked: Blocked::default(),
+            waiters: Waiters::default(),
+            serving: Serving::default(),
             peers,
             membership,
             removed: false,
@@ -295,6 +311,7 @@ impl Replica {
             Input::SnapshotSaved { index } => self.snapshots.saved(index),
             Input::DiskFull { full } => self.on_disk_full(now, full, outputs),
             Input::SnapshotFailed => self.on_snapshot_failed(now, outputs),
+            Input::Unblock(ticket, how) => return self.on_unblock(now, ticket, how, outputs),
             Input::Origin(event) => self.flusher.on_event(now, event, &self.lanes),
         }
         // Every other input was settled when it came.
@@ -403,6 +420,14 @@ impl Replica {
             self.keyspace.is_seeded() || self.keyspace.is_untouched(),
             "hashes keys with a seed that is not the cluster's"
         );
+        assert!(
+            self.waiters.is_empty() || self.consensus.role() == Role::Leader,
+            "serves who waits without leading"
+        );
+        assert!(
+            self.serving.is_empty() || self.applying.is_some(),
+            "serves who waits without an entry"
+        );
         if let Some(first) = self.held.front() {
             assert_eq!(
                 first.index,
@@ -463,6 +488,8 @@ impl Replica {
         self.confirm_state(now);
         self.propose_due_deadlines(now);
         self.snapshot_tick(now, outputs);
+        self.time_out_blocked(now, outputs);
+        self.sweep_waiters();
         self.await_commit(None, self.consensus.commit_index());
         self.promote_if_caught_up(now);
     }

@@ -53,6 +53,11 @@ impl Replica {
             Message::DiskFull { full } => self.on_peer_disk_full(from, full, outputs),
             Message::Clock { asked_us } => self.on_clock(now, from, asked_us, outputs),
             reply @ Message::ClockReply { .. } => self.on_clock_reply(now, from, &reply),
+            waiters @ Message::Waiters { .. } => self.on_waiters(from, waiters, outputs),
+            Message::WaitersReply { again, cancelled } if from == self.consensus.leader() => {
+                self.on_waiters_reply(again, &cancelled);
+            }
+            Message::WaitersReply { .. } => {}
             Message::LoadFailed { keyspace, key, error } => self.fail_load(&(keyspace, key), &error, outputs),
         }
     }
@@ -77,6 +82,7 @@ impl Replica {
         }
         self.consensus.peer_lost(peer);
         self.reads.forget_peer(peer);
+        self.waiters.lose(peer);
         self.peer_lost_snapshots(peer);
         self.forget_disk_of(peer);
         if peer == self.consensus.leader() {

@@ -7,10 +7,12 @@ use super::Replica;
 use super::flight::InFlight;
 use super::inbound::Forwarded;
 use super::reads::{Question, WaitingRead};
+use super::serving::for_each_written;
+use super::waiters::Offers;
 use crate::acl::Actor;
 use crate::codec::put_bytes;
 use crate::contract::{Outputs, PeerId, Role, Send};
-use crate::entry::{Batch, EntryBuilder, SYSTEM_NODE};
+use crate::entry::{Batch, EntryBuilder, SYSTEM_NODE, next_op};
 use crate::limits;
 use crate::message::Message;
 use crate::op::{Op, holds_bookkeeping, is_bookkeeping};
@@ -23,12 +25,15 @@ const CONFINED_BATCHES_MAX: usize = 64;
 impl Replica {
     /// Lets everything leave that may.
     pub(super) fn pump(&mut self, now: Now, outputs: &mut Outputs) {
+        self.end_certain(outputs);
+        self.tell_waiters(outputs);
         if self.consensus.role() == Role::Leader {
             self.propose_reclaim();
             self.serve_fresh_reads(now, outputs);
             self.start_round_if_needed(now);
             self.pump_origin(now, outputs);
             if self.lease.serving() {
+                self.serve_waiters(outputs);
                 self.propose_waiting(now, outputs);
             }
         } else {
@@ -128,6 +133,7 @@ impl Replica {
             self.stamped_ms = stamped_ms;
             self.note_flight(now, &taken);
             self.memory.proposed(bytes);
+            self.waiters.proposed(&taken.offers);
             self.system.drain(..taken.system);
             self.outbox.mark_sent(taken.own, self.consensus.term());
             self.inbound.proposed(&taken.inbound);
@@ -242,6 +248,9 @@ impl Replica {
                         return;
                     }
                     room -= bytes;
+                    if !self.waiters.is_empty() {
+                        self.offer(batch, builder, &mut taken.offers);
+                    }
                     builder.push(batch);
                     taken.ops += batch.count;
                     *follower.map_or(&mut taken.own, |follower| &mut taken.inbound[follower]) += 1;
@@ -250,6 +259,23 @@ impl Replica {
                 None => empty += 1,
             }
             taken.next_source = (taken.next_source + 1) % (queues.len() + 1);
+        }
+    }
+
+    /// Puts who waits for what a batch may bring in front of it.
+    fn offer(&self, batch: &Batch, builder: &mut EntryBuilder, offers: &mut Offers) {
+        let (mut ops, mut count) = (Vec::new(), 0);
+        let mut rest = &batch.ops[..];
+        while let Ok(op) = next_op(&mut rest) {
+            for_each_written(op, |place, most| {
+                for serve in self.waiters.choose(place, most, offers) {
+                    put_bytes(&mut ops, &serve);
+                    count += 1;
+                }
+            });
+        }
+        if count > 0 {
+            builder.push(&system_batch(ops, count));
         }
     }
 
@@ -293,14 +319,8 @@ impl Replica {
             Op::MemoryFull.encode(&mut op);
             put_bytes(&mut ops, &op);
         }
-        let batch = Batch {
-            node: SYSTEM_NODE,
-            incarnation: 0,
-            first_sequence: 0,
-            count: system as u64 + u64::from(full) + u64::from(seeds),
-            ops: Bytes::from(ops),
-        };
-        Some((batch, system))
+        let count = system as u64 + u64::from(full) + u64::from(seeds);
+        Some((system_batch(ops, count), system))
     }
 
     /// Deadlines fall due on an idle shard too.
@@ -395,6 +415,17 @@ impl Replica {
     }
 }
 
+/// So many ops of no client.
+fn system_batch(ops: Vec<u8>, count: u64) -> Batch {
+    Batch {
+        node: SYSTEM_NODE,
+        incarnation: 0,
+        first_sequence: 0,
+        count,
+        ops: Bytes::from(ops),
+    }
+}
+
 /// How much of what waits went into an entry.
 #[derive(Clone, Debug, Default)]
 struct Taken {
@@ -404,4 +435,5 @@ struct Taken {
     inbound: Vec<usize>,
     ops: u64,
     next_source: usize,
+    offers: Offers,
 }

@@ -1,5 +1,6 @@
 //! Requests of this node's clients: how they are taken in, and how they end when nothing else ends them.
 
+use repligo_proto::command::flag;
 use repligo_proto::words;
 
 use super::outbox::{LENGTH_ROOM_BYTES, Sealed, Waiter};
@@ -108,6 +109,7 @@ impl Replica {
 
     fn needs_a_leader(&self, request: &Request<'_>) -> bool {
         match request.body {
+            Body::Command(command) if Keyspace::waits(command) => false,
             Body::Command(command) => command.is_write() || !self.reads_alone(request.level),
             Body::Transaction { .. } | Body::Users(_) => true,
         }
@@ -147,6 +149,9 @@ impl Replica {
             }
             Body::Command(command) if command.may_grow() && self.has_no_room_for(grown_bytes(command)) => {
                 fail(outputs, ticket, resp3, words::OUT_OF_MEMORY);
+            }
+            Body::Command(Command::Call(call)) if call.spec.has(flag::BLOCKING) => {
+                self.block(since, &request, call, outputs);
             }
             Body::Command(command) => {
                 if let Command::Call(call) = command

@@ -16,6 +16,7 @@ impl Replica {
         self.outbox.send_again();
         self.reads.ask_again();
         self.waits.ask_again();
+        self.tell_waiters_again();
         self.confirming = false;
     }
 
@@ -95,6 +96,7 @@ impl Replica {
             self.system.clear();
             self.flight.clear();
             self.memory.lost();
+            self.waiters.clear();
             self.flusher.on_lost();
             self.stop_transfers();
         }

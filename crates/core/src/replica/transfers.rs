@@ -365,6 +365,7 @@ impl Replica {
     /// recorded.
     fn answer_skipped(&mut self, outputs: &mut Outputs) {
         let identity = self.settings.identity;
+        self.give_up_blocked(outputs);
         let Some(known) = self.forwarders.get(&identity.peer).copied() else {
             return;
         };

@@ -25,6 +25,8 @@ pub fn message(message: &Bytes, votes: bool) -> Option<String> {
             Message::SnapshotChunk { number, .. } => format!("chunk {number}"),
             Message::DiskFull { full } => format!("disk {}", if full { "full" } else { "has room" }),
             Message::SnapshotAck { .. } | Message::Clock { .. } | Message::ClockReply { .. } => return None,
+            Message::Waiters { changes, .. } => format!("waiters {}", changes.len()),
+            Message::WaitersReply { .. } => "waiters!".to_owned(),
             Message::Removed { .. } => "removed".to_owned(),
             Message::Load { key, .. } => format!("load {}", text(&key)),
             Message::LoadFailed { key, .. } => format!("load of {} failed", text(&key)),
@@ -97,6 +99,7 @@ fn op(mut bytes: &[u8]) -> String {
         Op::MemoryFull => "memory-full".to_owned(),
         Op::HashSeed(_) => "hash-seed".to_owned(),
         Op::Users(_) => "users".to_owned(),
+        Op::Serve(serve) => format!("serve n{}#{}", serve.node, serve.number),
     }
 }
 

@@ -200,4 +200,6 @@ numbers! {
     PubSubShardChannels = 942,
     PubSubShardNumSub = 943,
     PubSubHelp = 944,
+    // Waiting
+    ClientUnblock = 990,
 }

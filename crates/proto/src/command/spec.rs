@@ -107,7 +107,7 @@ pub mod category {
     pub const FAST: Categories = 1 << 14;
     /// `@slow`: implied by the absence of [`super::flag::FAST`].
     pub const SLOW: Categories = 1 << 15;
-    /// `@blocking`.
+    /// `@blocking`: implied by [`super::flag::BLOCKING`].
     pub const BLOCKING: Categories = 1 << 16;
     /// `@dangerous`: implied by [`super::flag::ADMIN`].
     pub const DANGEROUS: Categories = 1 << 17;
@@ -426,6 +426,9 @@ impl Spec {
         }
         if self.flags & flag::READONLY != 0 {
             categories |= category::READ;
+        }
+        if self.flags & flag::BLOCKING != 0 {
+            categories |= category::BLOCKING;
         }
         if self.flags & flag::ADMIN != 0 {
             categories |= category::ADMIN | category::DANGEROUS;

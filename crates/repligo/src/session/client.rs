@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use repligo_core::acl::{DEFAULT_USER, User, Users};
 use repligo_core::command::parse_i64;
+use repligo_core::contract::Unblock;
 use repligo_core::limits::CLIENT_NAME_BYTES_MAX;
 use repligo_core::time::Now;
 use repligo_proto::command::{CommandId, with_subcommands};
@@ -184,6 +185,8 @@ pub(super) fn describe_one(line: &mut String, client: Client<'_>, arguments: usi
     let flags = match session.multi.as_deref() {
         _ if session.is_subscribed() => "P",
         Some(multi) if multi.is_open() => "x",
+        _ if session.blocked().is_some() && socket.endpoints.is_unix() => "bU",
+        _ if session.blocked().is_some() => "b",
         _ if session.closing => "c",
         _ if socket.endpoints.is_unix() => "U",
         _ => "N",
@@ -303,6 +306,25 @@ impl Selection {
         }
         Ok(selection)
     }
+}
+
+/// CLIENT UNBLOCK number [TIMEOUT|ERROR].
+pub(super) fn unblock(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) {
+    if request.len() > 4 {
+        let text = words::subcommand_syntax("CLIENT", request.get(1));
+        return local.reply(out).error_bytes(&text);
+    }
+    let how = match request.try_get(3) {
+        None => Unblock::Nothing,
+        Some(word) if word.eq_ignore_ascii_case(b"TIMEOUT") => Unblock::Nothing,
+        Some(word) if word.eq_ignore_ascii_case(b"ERROR") => Unblock::Error,
+        Some(_) => return local.reply(out).error(words::UNBLOCK_REASON),
+    };
+    let Some(id) = parse_i64(request.get(2)) else {
+        return local.reply(out).error(words::NOT_AN_INTEGER);
+    };
+    let is_unblocked = u64::try_from(id).is_ok_and(|id| local.node.unblock(id, how));
+    local.reply(out).integer(i64::from(is_unblocked));
 }
 
 /// CLIENT KILL address, or CLIENT KILL option value….

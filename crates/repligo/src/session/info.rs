@@ -134,7 +134,7 @@ fn clients(local: &Local<'_>, _status: &Status, text: &mut String) {
     line(text, "maxclients", local.node.parameters().maxclients());
     line(text, "client_recent_max_input_buffer", input);
     line(text, "client_recent_max_output_buffer", output);
-    line(text, "blocked_clients", 0);
+    line(text, "blocked_clients", local.node.blocked_clients());
     line(text, "tracking_clients", 0);
     line(text, "clients_in_timeout_table", 0);
 }

@@ -67,6 +67,7 @@ impl<'a> Local<'a> {
                 client::describe(self, request, out)
             }
             Id::ClientSetInfo | Id::ClientNoEvict | Id::ClientNoTouch => client::change(self, request, out),
+            Id::ClientUnblock => client::unblock(self, request, out),
             Id::ClientKill => return client::kill(self, request, out),
             Id::ConfigGet => parameters::get(self, request, out),
             Id::ConfigSet => parameters::set(self, request, out),

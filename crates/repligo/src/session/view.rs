@@ -1,7 +1,7 @@
 //! What commands that a node answers of itself see of it.
 
 use repligo_core::acl::Users;
-use repligo_core::contract::{Identity, OriginsStatus, Role, Status};
+use repligo_core::contract::{Identity, OriginsStatus, Role, Status, Unblock};
 use repligo_core::membership::Refusal;
 use repligo_core::replica::MemberRequest;
 use repligo_core::time::Now;
@@ -130,6 +130,10 @@ pub trait NodeView {
     fn client_count(&self) -> usize;
     /// Shows all clients but the asking one.
     fn for_each_other(&self, see: &mut dyn FnMut(Client<'_>));
+    /// Clients that wait for keys.
+    fn blocked_clients(&self) -> usize;
+    /// Ends the waiting of the client with this number; false if it is no other client that waits for a key.
+    fn unblock(&mut self, id: u64, how: Unblock) -> bool;
     /// Ends the connections of other clients that are selected; how many.
     fn kill_others(&mut self, selects: &dyn Fn(Client<'_>) -> bool) -> usize;
 }

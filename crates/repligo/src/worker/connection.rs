@@ -4,8 +4,9 @@
 //! the core. It owns the socket and its bytes; what they mean, and when they may be executed, is the session's
 //! business.
 //!
-//! Invariants: nothing more is read while the session stalls; an idle connection holds no buffer.
+//! Invariants: nothing more is read while the session stalls, unless its client waits for a key; an idle connection holds no buffer.
 
+mod blocked;
 mod execute;
 mod remote;
 
@@ -192,6 +193,8 @@ impl Connection {
     /// Ends the connection once everything asked so far is answered and sent.
     pub fn close_gently(&mut self) {
         self.session.closing = true;
+        // Who waits for a key may do so for ever.
+        self.session.killed |= self.session.blocked().is_some();
         self.wake();
     }
 
@@ -204,7 +207,7 @@ impl Connection {
         }
         let resumes = self.session.may_resume();
         let reads_on = std::mem::take(&mut self.io.has_more);
-        let runs = self.session.is_block_ready();
+        let runs = self.session.is_block_ready() || self.session.blocked().is_some();
         if self.session.killed || self.session.closing || self.io.write_blocked || resumes || reads_on || runs
         {
             self.wake();
@@ -325,7 +328,7 @@ impl Connection {
             }
             if self.session.is_stalled() {
                 if !self.may_go_on(worker) {
-                    return Poll::Pending;
+                    return self.watch_blocked(cx, worker);
                 }
                 let came_us = self.io.input_us;
                 self.execute_input(worker, gathering, Some(came_us));

@@ -35,7 +35,9 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use repligo_core::contract::{Identity, Input, OriginsStatus, Outputs, PeerId, Request, Role, Status};
+use repligo_core::contract::{
+    Identity, Input, OriginsStatus, Outputs, PeerId, Request, Role, Status, Ticket, Unblock,
+};
 use repligo_core::replica::Replica;
 use repligo_core::shares::Demand;
 use repligo_core::time::Now;
@@ -376,11 +378,25 @@ impl Worker {
                 replica.forget_connection(session.slot);
             }
         }
+        if let Some(ticket) = connection.session.blocked() {
+            self.unblock(ticket, Unblock::Gone);
+        }
         self.connections.remove(&connection);
         self.shared
             .metrics
             .connections_open
             .set(self.connections.len() as u64);
+    }
+
+    /// The request of a client that waits for a key is to wait no more.
+    pub fn unblock(&mut self, ticket: Ticket, how: Unblock) {
+        let now = self.clock.now();
+        self.step(now, Input::Unblock(ticket, how));
+    }
+
+    /// Clients that wait for keys.
+    pub fn blocked_clients(&self) -> usize {
+        self.replica.as_ref().map_or(0, Replica::blocked_clients)
     }
 
     /// The connection is to be flushed by the turn that is due.

@@ -2,7 +2,7 @@
 
 use repligo_core::acl::Users;
 use repligo_core::command::parse_i64;
-use repligo_core::contract::{Identity, OriginsStatus, Role, Status};
+use repligo_core::contract::{Identity, OriginsStatus, Role, Status, Unblock};
 use repligo_core::membership::Refusal;
 use repligo_core::replica::MemberRequest;
 use repligo_core::time::Now;
@@ -188,6 +188,26 @@ impl NodeView for WorkerView<'_> {
         for connection in self.worker.connections.iter() {
             see(connection.client());
         }
+    }
+
+    fn blocked_clients(&self) -> usize {
+        self.worker.blocked_clients()
+    }
+
+    fn unblock(&mut self, id: u64, how: Unblock) -> bool {
+        let mut sessions = self
+            .worker
+            .connections
+            .iter()
+            .map(|connection| &connection.session);
+        let ticket = sessions
+            .find(|session| session.id == id)
+            .and_then(Session::blocked);
+        drop(sessions);
+        if let Some(ticket) = ticket {
+            self.worker.unblock(ticket, how);
+        }
+        ticket.is_some()
     }
 
     fn kill_others(&mut self, selects: &dyn Fn(Client<'_>) -> bool) -> usize {

@@ -336,7 +336,7 @@ impl Process {
                 opens,
                 bytes,
             } => self.take_requests(id, (opens, &bytes), context),
-            Arrival::Closed(id) => self.close(id),
+            Arrival::Closed(id) => self.close(id, context),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod ends;
 mod search;
+mod waiting;
 
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
@@ -13,6 +14,7 @@ use super::contexts::{Changed, ReadContext, WriteContext};
 use super::elements::{count, weigh_all};
 use super::handlers::{Handler, Slice, by_arguments, long_read, long_write, read, write};
 use super::slices::steps_of;
+use super::waiting::check_last;
 use crate::collection::{End, List, ListRef};
 use crate::command::{Arguments, CommandError};
 use crate::limits::STEP_BYTES;
@@ -27,6 +29,11 @@ pub(super) const HANDLERS: &[Handler] = &[
     write("lmove", ends::lmove).checked(ends::check_move),
     write("rpoplpush", ends::rpoplpush),
     long_write("lmpop", ends::lmpop, ends::weigh_multiple).checked(ends::check_multiple),
+    write("blpop", waiting::blpop).checked(check_last),
+    write("brpop", waiting::brpop).checked(check_last),
+    write("blmove", waiting::blmove).checked(waiting::check_move),
+    write("brpoplpush", waiting::brpoplpush).checked(check_last),
+    long_write("blmpop", waiting::blmpop, waiting::weigh_multiple).checked(waiting::check_multiple),
     read("llen", count::<List>),
     long_read("lrange", lrange, weigh_range).checked(check_range),
     read("lindex", lindex),

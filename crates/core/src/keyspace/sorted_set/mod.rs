@@ -8,6 +8,7 @@ mod algebra;
 mod number;
 mod pop;
 mod ranges;
+mod waiting;
 
 use std::ops::Range;
 
@@ -18,9 +19,10 @@ use self::algebra::{DIFFERENCE, INTERSECTION, UNION};
 use self::ranges::{By, Form, Request, Span};
 use super::contexts::{Changed, ReadContext, WriteContext};
 use super::elements::{Scanned, change_each, count, scan, store_in, tell_each};
-use super::handlers::{Handler, Slice, by_arguments, long_read, long_write, read};
+use super::handlers::{Handler, Slice, by_arguments, long_read, long_write, read, write};
 use super::random::{self, Drawn, Wanted};
 use super::slices::steps_of;
+use super::waiting::check_last;
 use crate::collection::{Score, SortedSet, SortedSetRef};
 use crate::command::{Arguments, CommandError};
 
@@ -58,6 +60,9 @@ pub(super) const HANDLERS: &[Handler] = &[
     long_write("zpopmin", pop::zpopmin, pop::weigh).checked(pop::check),
     long_write("zpopmax", pop::zpopmax, pop::weigh).checked(pop::check),
     long_write("zmpop", pop::zmpop, pop::weigh_multiple).checked(pop::check_multiple),
+    write("bzpopmin", waiting::bzpopmin).checked(check_last),
+    write("bzpopmax", waiting::bzpopmax).checked(check_last),
+    long_write("bzmpop", waiting::bzmpop, waiting::weigh_multiple).checked(waiting::check_multiple),
     long_write("zrangestore", zrangestore, weigh_store).checked(check_store),
     long_read("zunion", algebra::tell::<UNION>, algebra::weigh).checked(algebra::check::<UNION>),
     long_read("zinter", algebra::tell::<INTERSECTION>, algebra::weigh)

@@ -300,6 +300,25 @@ const CLIENT: &[Spec] = &[
         ..BASE
     },
     Spec {
+        id: CommandId::ClientUnblock,
+        name: "client|unblock",
+        arity: -3,
+        flags: ADMIN | NOSCRIPT | LOADING | STALE,
+        extra_categories: CONNECTION,
+        since: "5.0.0",
+        complexity: "O(N), the number of clients",
+        summary: "End the waiting of a client that waits for a key",
+        arguments: &[
+            value("client-id", Integer),
+            one_of(
+                "unblock-type",
+                &[token("timeout", "TIMEOUT"), token("error", "ERROR")],
+            )
+            .optional(),
+        ],
+        ..BASE
+    },
+    Spec {
         id: CommandId::ClientHelp,
         name: "client|help",
         arity: 2,

@@ -16,6 +16,12 @@ const ENDS: &[Argument] = &[token("left", "LEFT"), token("right", "RIGHT")];
 
 const ELEMENTS: Argument = value("element", String).multiple();
 const POP_COUNT: Argument = value("count", Integer).since("6.2.0").optional();
+/// A command that takes one element off a list, or waits for it.
+const WAITING_POP: Spec = Spec {
+    arity: -3,
+    flags: WRITE | NOSCRIPT | BLOCKING,
+    ..BASE
+};
 const MOVED: &[KeyUse] = &[
     key_use(ONE, &["RW", "access", "delete"]),
     key_use(SECOND, &["RW", "insert"]),
@@ -260,6 +266,82 @@ pub(super) const COMMANDS: &[Spec] = &[
         complexity: "O(N + M), the number of keys and how many are asked for",
         summary: "Take elements off the first of several lists that has any",
         arguments: &[
+            value("numkeys", Integer),
+            KEY.multiple(),
+            end("where"),
+            value("count", Integer).after("COUNT").optional(),
+        ],
+        ..BASE
+    },
+    Spec {
+        id: CommandId::new(369),
+        name: "blpop",
+        keys: BUT_LAST,
+        key_uses: &[key_use(BUT_LAST, &["RW", "access", "delete"])],
+        since: "2.0.0",
+        complexity: "O(N), the number of keys",
+        summary: "Take an element off the front of the first list that has one, or wait for one",
+        arguments: &[KEY.multiple(), TIMEOUT],
+        ..WAITING_POP
+    },
+    Spec {
+        id: CommandId::new(370),
+        name: "brpop",
+        keys: BUT_LAST,
+        key_uses: &[key_use(BUT_LAST, &["RW", "access", "delete"])],
+        since: "2.0.0",
+        complexity: "O(N), the number of keys",
+        summary: "Take an element off the end of the first list that has one, or wait for one",
+        arguments: &[KEY.multiple(), TIMEOUT],
+        ..WAITING_POP
+    },
+    Spec {
+        id: CommandId::new(371),
+        name: "blmove",
+        arity: 6,
+        flags: WRITE | DENYOOM | NOSCRIPT | BLOCKING,
+        keys: BOTH,
+        key_uses: MOVED,
+        since: "6.2.0",
+        complexity: "O(1)",
+        summary: "Take an element from an end of one list to an end of another, or wait for one",
+        arguments: &[
+            value("source", Key(0)),
+            value("destination", Key(1)),
+            end("wherefrom"),
+            end("whereto"),
+            TIMEOUT,
+        ],
+        ..BASE
+    },
+    Spec {
+        id: CommandId::new(372),
+        name: "brpoplpush",
+        arity: 4,
+        flags: WRITE | DENYOOM | NOSCRIPT | BLOCKING,
+        keys: BOTH,
+        key_uses: MOVED,
+        since: "2.2.0",
+        complexity: "O(1)",
+        summary: "Take an element from the end of one list to the front of another, or wait for one",
+        deprecated: Some(Deprecation {
+            since: "6.2.0",
+            replaced_by: "`BLMOVE … RIGHT LEFT`",
+        }),
+        arguments: &[value("source", Key(0)), value("destination", Key(1)), TIMEOUT],
+        ..BASE
+    },
+    Spec {
+        id: CommandId::new(373),
+        name: "blmpop",
+        arity: -5,
+        flags: WRITE | BLOCKING | MOVABLE_KEYS,
+        key_uses: &[counted_keys(2, 1, &["RW", "access", "delete"])],
+        since: "7.0.0",
+        complexity: "O(N + M), the number of keys and how many are asked for",
+        summary: "Take elements off the first of several lists that has any, or wait for one",
+        arguments: &[
+            TIMEOUT,
             value("numkeys", Integer),
             KEY.multiple(),
             end("where"),

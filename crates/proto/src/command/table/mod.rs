@@ -34,7 +34,8 @@ mod prelude {
     pub(super) use super::super::spec::flag::*;
     pub(super) use super::super::spec::{Argument, Deprecation, Group, KeySpec, KeyUse, Spec};
     pub(super) use super::{
-        ALL, BOTH, KEY, ONE, PAIRS, SECOND, block, counted_keys, key_use, one_of, row, token, value,
+        ALL, BOTH, BUT_LAST, KEY, ONE, PAIRS, SECOND, TIMEOUT, block, counted_keys, key_use, one_of, row,
+        token, value,
     };
 }
 
@@ -56,6 +57,12 @@ const BOTH: KeySpec = KeySpec {
     last: 2,
     step: 1,
 };
+/// All arguments but the last are keys.
+const BUT_LAST: KeySpec = KeySpec {
+    first: 1,
+    last: -2,
+    step: 1,
+};
 /// All arguments are keys.
 const ALL: KeySpec = KeySpec {
     first: 1,
@@ -71,6 +78,8 @@ const PAIRS: KeySpec = KeySpec {
 
 /// The argument `key`.
 const KEY: Argument = value("key", ArgumentKind::Key(0));
+/// How long a command waits, in seconds; 0 for ever.
+const TIMEOUT: Argument = value("timeout", ArgumentKind::Double);
 
 const CHAPTERS: [&[Spec]; 16] = [
     connection::COMMANDS,

@@ -14,6 +14,17 @@ const POP: Spec = Spec {
     key_uses: &[key_use(ONE, &["RW", "access", "delete"])],
     ..BASE
 };
+/// The same for the first key that has a member, or that gets one.
+const WAITING_POP: Spec = Spec {
+    arity: -3,
+    flags: WRITE | NOSCRIPT | FAST | BLOCKING,
+    keys: BUT_LAST,
+    key_uses: &[key_use(BUT_LAST, &["RW", "access", "delete"])],
+    since: "5.0.0",
+    complexity: "O(log N), the size of the sorted set",
+    arguments: &[KEY.multiple(), TIMEOUT],
+    ..BASE
+};
 const MEMBER: Argument = value("member", String);
 const MEMBERS: Argument = MEMBER.multiple();
 const COUNT: Argument = value("count", Integer).optional();
@@ -179,5 +190,36 @@ pub(super) const COMMANDS: &[Spec] = &[
             value("count", Integer).after("COUNT").optional(),
         ],
         ..READ
+    },
+    Spec {
+        id: CommandId::new(417),
+        name: "bzpopmin",
+        summary: "Take the member with the lowest score out of the first sorted set that has any, or wait for one",
+        ..WAITING_POP
+    },
+    Spec {
+        id: CommandId::new(418),
+        name: "bzpopmax",
+        summary: "Take the member with the highest score out of the first sorted set that has any, or wait for one",
+        ..WAITING_POP
+    },
+    Spec {
+        id: CommandId::new(419),
+        name: "bzmpop",
+        arity: -5,
+        flags: WRITE | BLOCKING | MOVABLE_KEYS,
+        keys: KeySpec::NONE,
+        key_uses: &[counted_keys(2, 1, &["RW", "access", "delete"])],
+        since: "7.0.0",
+        complexity: "O(K + M log N), the keys, how many are asked for and the size of the sorted set",
+        summary: "Take members out of the first of several sorted sets that has any, or wait for one",
+        arguments: &[
+            TIMEOUT,
+            value("numkeys", Integer),
+            KEY.multiple(),
+            one_of("where", &[token("min", "MIN"), token("max", "MAX")]),
+            value("count", Integer).after("COUNT").optional(),
+        ],
+        ..BASE
     },
 ];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use repligo_core::contract::Ticket;
+use repligo_core::contract::{Input, Ticket, Unblock};
 use repligo_session::Session;
 use repligo_session::replies::BufferPool;
 use repligo_session::subscriptions::Sessions;
@@ -161,7 +161,12 @@ impl Process {
         slot
     }
 
-    pub(super) fn close(&mut self, id: (u32, u64)) {
+    /// Whether it has such a connection.
+    pub fn has_connection(&self, id: (u32, u64)) -> bool {
+        self.slots.contains_key(&id)
+    }
+
+    pub(super) fn close(&mut self, id: (u32, u64), context: &mut Context) {
         let slot = self.slots.remove(&id);
         let Some(mut connection) = slot.and_then(|slot| self.connections.take(slot)) else {
             return;
@@ -173,6 +178,9 @@ impl Process {
             replica.forget_connection(connection.session.slot);
         }
         self.connections.remove(&connection);
+        if let Some(ticket) = connection.session.blocked() {
+            self.step(Input::Unblock(ticket, Unblock::Gone), context);
+        }
     }
 
     pub(super) fn take_requests(&mut self, id: (u32, u64), sent: (bool, &[u8]), context: &mut Context) {
