@@ -15,7 +15,7 @@ const BUG_SEEDS: u64 = 10_000;
 const SIMULATOR_FOUND: i32 = 1;
 /// What `crates/core/src/bugs.rs`, `crates/session/src/bugs.rs` and the origin's plan can plant, each with
 /// the seeds within which it must be found; but for those that take thousands: too long for every run.
-const PLANTED_BUGS: [(&str, u64); 24] = [
+const PLANTED_BUGS: [(&str, u64); 26] = [
     ("ack-before-durability", BUG_SEEDS),
     ("missing-noop", BUG_SEEDS),
     ("lease-without-quorum", BUG_SEEDS),
@@ -40,6 +40,8 @@ const PLANTED_BUGS: [(&str, u64); 24] = [
     ("watch-before-writes", 300),
     ("exec-forgets-watch", 300),
     ("message-overtakes-reply", 300),
+    ("pop-after-nil", 300),
+    ("waiter-forgotten-at-change", 300),
 ];
 
 /// One step of `test`: a name for `--only`, and what it runs.

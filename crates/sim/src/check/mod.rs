@@ -8,6 +8,7 @@ use crate::history::{Action, Operation, Outcome};
 pub mod append;
 pub mod cache;
 pub mod forward;
+pub mod jobs;
 pub mod loss;
 pub mod messages;
 pub mod order;

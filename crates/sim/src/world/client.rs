@@ -34,6 +34,12 @@ pub enum Kind {
     Reader,
     /// Reads at level eventual.
     Watcher,
+    /// Pushes jobs into lists.
+    Pusher,
+    /// Waits for jobs, at any node.
+    Worker,
+    /// Pushes jobs for workers that wait when all others have stopped.
+    Feeder,
     /// Reads every key once at the end, at one node.
     Auditor,
 }
@@ -90,6 +96,11 @@ impl Client {
         self.kind
     }
 
+    /// Its connection, and the node that it is one to.
+    pub(super) fn connection(&self) -> Option<(PeerId, (u32, u64))> {
+        self.connected.then_some((self.node, (self.id, self.serial)))
+    }
+
     /// The latest operation of the history that it waits for.
     pub(super) fn open_operation(&self) -> Option<usize> {
         self.open.iter().rev().find_map(|expected| match expected {
@@ -122,7 +133,8 @@ impl World {
         if !client.open.is_empty() {
             return;
         }
-        let stopped = self.phase >= Phase::Draining && client.kind != Kind::Auditor;
+        let is_late = matches!(client.kind, Kind::Auditor | Kind::Feeder);
+        let stopped = self.phase >= Phase::Draining && !is_late;
         let is_halfway = client.watched.is_some() || client.own.is_some();
         if stopped && (!is_halfway || !client.connected) {
             return;
@@ -146,7 +158,7 @@ impl World {
             self.workload.finish_own(own, self.context.queue.now());
             client.script.extend(self.workload.drain());
         }
-        if client.script.is_empty() && client.kind != Kind::Auditor {
+        if client.script.is_empty() && !is_late {
             let thinker = Thinker {
                 client: client.id,
                 kind: client.kind,
@@ -166,8 +178,14 @@ impl World {
         self.send(connection, opens, batch);
         self.plan_follow_up(connection);
         if self.phase == Phase::Faults {
-            let patience = self.clients[id as usize].random.between(1_000_000, 12_000_000);
-            self.context.queue.after(patience, Event::Timeout { connection });
+            let client = &mut self.clients[id as usize];
+            let patience = match client.kind {
+                Kind::Worker => Self::worker_patience(&mut client.random),
+                _ => Some(client.random.between(1_000_000, 12_000_000)),
+            };
+            if let Some(patience) = patience {
+                self.context.queue.after(patience, Event::Timeout { connection });
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use super::queue::Micros;
 use super::workload::Expected;
 use super::{Event, Phase, World};
 use crate::check::loss::{self, Final};
-use crate::check::{Judged, Violation, cache, check_key, forward};
+use crate::check::{Judged, Violation, cache, check_key, forward, jobs};
 use crate::history::{Action, Operation, Outcome};
 
 /// How long clients go on after the heal.
@@ -58,7 +58,10 @@ impl World {
     pub(super) fn on_judge(&mut self) {
         let now = self.context.queue.now();
         match self.phase {
-            Phase::Calm => self.enter(Phase::Draining),
+            Phase::Calm => {
+                self.enter(Phase::Draining);
+                self.feed_workers();
+            }
             Phase::Draining if self.is_settled() => {
                 self.enter(Phase::Reading);
                 self.add_auditors();
@@ -257,6 +260,8 @@ impl World {
             }
         }
         forward::check(&self.workload.eventual, &self.workload.history)?;
+        let well_from = self.context.plan.faults_us + WELL_AFTER_US;
+        jobs::check(&self.workload.jobs.history, &self.workload.jobs.left, well_from)?;
         let finals = self.finals();
         loss::check(&self.workload.history, &finals)?;
         self.judge_origin()

@@ -25,6 +25,7 @@ pub mod disk;
 mod event;
 mod faults;
 mod handover;
+mod jobs;
 mod judge;
 mod keys;
 mod lasting;
@@ -320,6 +321,7 @@ impl World {
         ];
         let clients = kinds
             .into_iter()
+            .chain(jobs::Jobs::clients(&plan))
             .flat_map(|(kind, count)| std::iter::repeat_n(kind, count))
             .enumerate()
             .map(|(id, kind)| Client::new(id as u32, kind, random.fork()))

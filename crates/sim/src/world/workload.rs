@@ -11,6 +11,7 @@ use repligo_proto::words;
 
 use super::client::Kind;
 use super::handover::Handovers;
+use super::jobs::{JobStep, Jobs};
 use super::keys::{Class, classes, name};
 use super::lasting::{Lasting, Look};
 use super::outcome::{outcome, single};
@@ -38,6 +39,8 @@ pub enum Expected {
     Echo(String),
     /// Something about a key that only this client uses.
     Own(OwnStep),
+    /// Something about jobs.
+    Jobs(JobStep),
     /// WATCH before a compare-and-set whose read is this operation.
     Watch(usize),
     /// GET after WATCH.
@@ -93,6 +96,7 @@ pub struct Workload {
     handovers: Handovers,
     pub(super) thought: Vec<(Ask, Expected)>,
     pub(super) lasting: Lasting,
+    pub(super) jobs: Jobs,
 }
 
 pub(super) fn request(arguments: &[&str]) -> OwnedRequest {
@@ -115,6 +119,7 @@ impl Workload {
             handovers: Handovers::default(),
             thought: Vec::new(),
             lasting: Lasting::new(plan),
+            jobs: Jobs::new(plan),
         }
     }
 
@@ -172,6 +177,9 @@ impl Workload {
             node,
             now,
         } = *thinker;
+        if matches!(kind, Kind::Pusher | Kind::Worker) {
+            return self.use_jobs(thinker, random);
+        }
         if kind == Kind::Reader {
             let class = *random.pick(&[Class::Register, Class::Register, Class::Counter, Class::Mixed]);
             let key = self.choose_key(class, random);
@@ -391,6 +399,7 @@ impl Workload {
                 self.read(client, key, now);
             }
         }
+        self.read_jobs();
         self.thought.drain(..).collect()
     }
 
@@ -415,6 +424,7 @@ impl Workload {
                 Ok(error.is_some())
             }
             Expected::Lasting(look) => self.lasting.judge(*look, value, now),
+            Expected::Jobs(step) => self.jobs.take_reply(*step, value, now),
             Expected::Own(_) => unreachable!("judged by the client"),
             Expected::Echo(text) if value.as_bytes() == Some(text.as_bytes()) => Ok(false),
             Expected::Echo(text) => Err(format!("{value:?} is no answer to ECHO {text}")),
@@ -451,6 +461,7 @@ impl Workload {
         match expected {
             Expected::Accepted | Expected::Watch(_) | Expected::Echo(_) | Expected::Own(_) => 0,
             Expected::Lasting(look) => look.asked_at(),
+            Expected::Jobs(step) => self.jobs.asked_at(*step),
             Expected::Operation(index) => self.history[*index].invoked,
             Expected::WatchedRead { operation, .. } => self.history[*operation].invoked,
             Expected::Eventual { invoked, .. } => *invoked,
