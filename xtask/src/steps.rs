@@ -15,7 +15,7 @@ const BUG_SEEDS: u64 = 10_000;
 const SIMULATOR_FOUND: i32 = 1;
 /// What `crates/core/src/bugs.rs`, `crates/session/src/bugs.rs` and the origin's plan can plant, each with
 /// the seeds within which it must be found; but for those that take thousands: too long for every run.
-const PLANTED_BUGS: [(&str, u64); 26] = [
+const PLANTED_BUGS: [(&str, u64); 33] = [
     ("ack-before-durability", BUG_SEEDS),
     ("missing-noop", BUG_SEEDS),
     ("lease-without-quorum", BUG_SEEDS),
@@ -42,6 +42,13 @@ const PLANTED_BUGS: [(&str, u64); 26] = [
     ("message-overtakes-reply", 300),
     ("pop-after-nil", 300),
     ("waiter-forgotten-at-change", 300),
+    ("snapshot-without-image", 300),
+    ("snapshot-loses-last-part", 300),
+    ("replaced-stays-in-digest", 300),
+    ("writes-into-long-read", 300),
+    ("pop-by-local-draw", 300),
+    ("slice-skips-element", 300),
+    ("greater-takes-lower", 300),
 ];
 
 /// One step of `test`: a name for `--only`, and what it runs.

@@ -1,6 +1,11 @@
 //! Planted bugs: known ways to get a replica wrong, compiled in only with the feature `bugs`, one at a
 //! time, to prove that the simulator finds them. A build without the feature has none of them.
 
+#[cfg(feature = "bugs")]
+thread_local! {
+    static IN_FORCE: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
 /// A planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
@@ -51,11 +56,25 @@ pub enum Bug {
     PopAfterNil,
     /// A new leader is not told of the clients that wait.
     WaiterForgottenAtChange,
+    /// A large collection that changes under a snapshot is not kept as it was.
+    SnapshotWithoutImage,
+    /// A snapshot leaves the last part of a large collection out.
+    SnapshotLosesLastPart,
+    /// What an element of a large collection replaces stays in its digest.
+    ReplacedStaysInDigest,
+    /// Others write between two slices of a read of a collection.
+    WritesIntoLongRead,
+    /// SPOP draws from what is this node's own.
+    PopByLocalDraw,
+    /// The element at which a slice ends is skipped by the next one.
+    SliceSkipsElement,
+    /// ZADD GT takes a lower score, too.
+    GreaterTakesLower,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 23] = [
+    pub const ALL: [(&'static str, Self); 30] = [
         ("ack-before-durability", Self::AckBeforeDurability),
         ("missing-noop", Self::MissingNoop),
         ("lease-without-quorum", Self::LeaseWithoutQuorum),
@@ -79,5 +98,31 @@ impl Bug {
         ("refused-though-proposed", Self::RefusedThoughProposed),
         ("pop-after-nil", Self::PopAfterNil),
         ("waiter-forgotten-at-change", Self::WaiterForgottenAtChange),
+        ("snapshot-without-image", Self::SnapshotWithoutImage),
+        ("snapshot-loses-last-part", Self::SnapshotLosesLastPart),
+        ("replaced-stays-in-digest", Self::ReplacedStaysInDigest),
+        ("writes-into-long-read", Self::WritesIntoLongRead),
+        ("pop-by-local-draw", Self::PopByLocalDraw),
+        ("slice-skips-element", Self::SliceSkipsElement),
+        ("greater-takes-lower", Self::GreaterTakesLower),
     ];
+
+    /// Puts a bug in force, or none, for all that this thread does: for places that know of no replica.
+    #[cfg(feature = "bugs")]
+    pub fn set_in_force(bug: Option<Self>) {
+        IN_FORCE.set(bug);
+    }
+
+    /// True if this thread has it in force.
+    #[cfg(feature = "bugs")]
+    pub fn is_in_force(self) -> bool {
+        IN_FORCE.get() == Some(self)
+    }
+
+    /// Never, in a build without planted bugs.
+    #[cfg(not(feature = "bugs"))]
+    #[inline(always)]
+    pub const fn is_in_force(self) -> bool {
+        false
+    }
 }

@@ -62,7 +62,8 @@ pub const PROMPT_OPS_MAX: u64 = 8;
 /// Bytes of committed entries handed to apply at once.
 pub const COMMITTED_BYTES_PER_READY_MAX: u64 = 16 << 20;
 /// Bytes of one snapshot chunk: about a tenth of a millisecond's work, which is what it adds to a turn.
-pub const SNAPSHOT_CHUNK_BYTES: usize = 64 << 10;
+/// Small for the simulator, so that a large collection goes over several.
+pub const SNAPSHOT_CHUNK_BYTES: usize = if cfg!(feature = "bugs") { 512 } else { 64 << 10 };
 /// A chunk that one large value makes longer than this crosses a peer link in pieces.
 pub const SNAPSHOT_PIECE_BYTES_MAX: usize = 8 << 20;
 /// Connections to the peer port whose handshake is not over. Real nodes need one each, for milliseconds.
@@ -141,7 +142,8 @@ pub const STEP_BYTES: usize = 1024;
 /// Comparisons of a byte with a pattern that cost as much as one key more.
 pub const WORK_PER_STEP: usize = if cfg!(feature = "bugs") { 4 } else { 256 };
 /// Bytes of values that a read copies at once; one that comes to more goes on in slices.
-pub const READ_AT_ONCE_BYTES: usize = 1 << 20;
+/// Small for the simulator, so that reads of large collections do.
+pub const READ_AT_ONCE_BYTES: usize = if cfg!(feature = "bugs") { 8 << 10 } else { 1 << 20 };
 /// Bytes of one string that are copied at once; what is longer is read and written in slices. Not below 999, which a
 /// GET does not compare.
 /// Small for the simulator, whose values are short.

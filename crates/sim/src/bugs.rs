@@ -33,6 +33,8 @@ pub fn names() -> Vec<&'static str> {
 
 /// Puts a bug in force for the worlds that this thread makes.
 pub fn set(name: Option<&str>) {
+    let known = |(known, _): &&(&str, Bug)| Some(*known) == name;
+    Bug::set_in_force(Bug::ALL.iter().find(known).map(|(_, bug)| *bug));
     PLANTED.set(name.map(str::to_owned));
 }
 

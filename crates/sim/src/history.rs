@@ -7,7 +7,7 @@
 //! A history is also a text file, one operation per line, so that tests of real processes can write
 //! it in any language:
 //! `<client> <key> <invoked> <returned or -> <action> [<token>…] <outcome> [<value>…]`, with
-//! actions `read`, `write T`, `volatile T`, `delete`, `increment`, `append T`, `cas T|nil T` and outcomes
+//! actions `read`, `write T`, `volatile T`, `delete`, `increment`, `append T`, `raise T`, `cas T|nil T` and outcomes
 //! `ok`, `value T|nil`, `count N`, `list T,T,…`, `refused`, `unknown`.
 
 use std::fmt;
@@ -30,6 +30,8 @@ pub enum Action {
     Increment,
     /// APPEND of a unique token of fixed width.
     Append(Token),
+    /// ZADD GT of a unique score: the greatest one stays.
+    Raise(Token),
     /// SET inside MULTI behind a WATCH, after a read that returned `expected`.
     CompareAndSet {
         /// What the watched read returned.
@@ -111,6 +113,7 @@ impl fmt::Display for Operation {
             Action::Delete => write!(out, "delete")?,
             Action::Increment => write!(out, "increment")?,
             Action::Append(token) => write!(out, "append {token}")?,
+            Action::Raise(token) => write!(out, "raise {token}")?,
             Action::CompareAndSet { expected, new } => {
                 write!(out, "cas {} {new}", optional(expected))?;
             }
@@ -182,6 +185,7 @@ impl std::str::FromStr for Operation {
             "delete" => Action::Delete,
             "increment" => Action::Increment,
             "append" => Action::Append(words.number()?),
+            "raise" => Action::Raise(words.number()?),
             "cas" => Action::CompareAndSet {
                 expected: words.optional()?,
                 new: words.number()?,
@@ -226,6 +230,7 @@ mod tests {
             Action::Delete,
             Action::Increment,
             Action::Append(3),
+            Action::Raise(6),
             Action::CompareAndSet {
                 expected: None,
                 new: 4,

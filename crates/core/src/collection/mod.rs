@@ -11,6 +11,9 @@
 //! Large collections keep a digest of what they hold, whatever the order of its changes or the shape of its
 //! trees; small ones are digested as the bytes that they are. Chunks of a large collection are parts of it in
 //! its order, for snapshots; what is rebuilt from them is judged, since they come from a disk or a peer.
+//!
+//! As built for the simulator, limits and blocks are small, so that a few elements make a large collection of several
+//! blocks.
 
 mod hash;
 mod hashed;
@@ -39,13 +42,13 @@ use crate::keyspace::digest::{KeyDigest, content};
 use crate::table::Meta;
 
 /// Most elements of a small hash, sorted set, or set of members that are not all integers.
-pub const SMALL_COUNT_MAX: usize = 128;
+pub const SMALL_COUNT_MAX: usize = if cfg!(feature = "bugs") { 12 } else { 128 };
 /// Longest field, value or member in a small hash, set or sorted set.
 pub const SMALL_ELEMENT_BYTES_MAX: usize = 64;
 /// Longest record of a small list.
-pub const SMALL_LIST_BYTES_MAX: usize = 8 << 10;
+pub const SMALL_LIST_BYTES_MAX: usize = if cfg!(feature = "bugs") { 64 } else { 8 << 10 };
 /// Most members of a small set of integers.
-pub const SMALL_INTEGERS_MAX: usize = 512;
+pub const SMALL_INTEGERS_MAX: usize = if cfg!(feature = "bugs") { 16 } else { 512 };
 
 /// The digest of one element; those of a collection are added.
 fn element_digest(key: &[u8], value: &[u8]) -> u128 {

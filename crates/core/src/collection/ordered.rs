@@ -12,13 +12,13 @@ use super::tree::{Block, Child, Route, allocated, give_back, make_room};
 use crate::packed::{put_varint, take_varint};
 
 /// A block with more bytes than this is split.
-pub(super) const BLOCK_BYTES_MAX: usize = 4 << 10;
+pub(super) const BLOCK_BYTES_MAX: usize = if cfg!(feature = "bugs") { 256 } else { 4 << 10 };
 /// A block that shrinks below this is merged with a neighbour.
 const BLOCK_BYTES_MIN: usize = BLOCK_BYTES_MAX / 4;
 /// Bytes up to which a block that is built is filled.
 pub(super) const BLOCK_BYTES_BUILT: usize = BLOCK_BYTES_MAX - BLOCK_BYTES_MAX / 16;
 /// Longest element in a block's buffer.
-pub(super) const INLINE_BYTES_MAX: usize = 1 << 10;
+pub(super) const INLINE_BYTES_MAX: usize = if cfg!(feature = "bugs") { 64 } else { 1 << 10 };
 /// Set in the end of an element that is stored on its own.
 const LONG: u16 = 1 << 15;
 const _: () = assert!(BLOCK_BYTES_MAX + INLINE_BYTES_MAX < LONG as usize);

@@ -10,6 +10,7 @@ use repligo_proto::words;
 use super::contexts::{Changed, ReadContext, WriteContext};
 use super::handlers::{self, Handler, Kept, Run, Slice};
 use super::{Keyspace, ReadOutcome};
+use crate::bugs::Bug;
 use crate::command::{Arguments, Call, CommandError};
 use crate::limits::{READ_AT_ONCE_BYTES, SLICE_STEPS, STEP_BYTES};
 
@@ -50,7 +51,7 @@ impl CallTask {
 
     /// It does not look at the keyspace any more.
     pub fn is_detached(&self) -> bool {
-        self.kept.is_detached
+        self.kept.is_detached || self.is_read() && Bug::WritesIntoLongRead.is_in_force()
     }
 
     /// Goes on and takes the steps off; true when it is done and answered.

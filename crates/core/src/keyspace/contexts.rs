@@ -12,6 +12,7 @@ use super::slices::steps_of;
 use super::typed::{Typed, TypedRef};
 use super::write::NewValue;
 use super::{Keyspace, kind};
+use crate::bugs::Bug;
 use crate::command::{CommandError, Expiry};
 use crate::table::{EntryRef, HashSeed, KeyHasher};
 
@@ -237,6 +238,9 @@ impl<'a> WriteContext<'a> {
     /// A number at random that is the same on every replica and that no client can foresee: it follows from the
     /// secret of the cluster, the place in the log and the key. The first one of a command counts.
     pub fn draw(&self, key: &[u8]) -> u64 {
+        if Bug::PopByLocalDraw.is_in_force() {
+            return self.keyspace.draw();
+        }
         let place = [
             self.keyspace.version.to_le_bytes(),
             self.keyspace.time_ms.to_le_bytes(),

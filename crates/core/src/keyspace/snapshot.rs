@@ -22,6 +22,7 @@
 
 use std::fmt;
 
+use crate::bugs::Bug;
 use crate::limits::DATABASES;
 use crate::packed::{Corrupt, corrupt, put_bytes, put_varint, take_array, take_bytes, take_u8, take_varint};
 
@@ -230,7 +231,11 @@ impl Keyspace {
         } else {
             out.extend_from_slice(&[VERSION, PART]);
         }
-        stream.next = stream.large.put_chunk(stream.next, budget_bytes, out);
+        let first = stream.next;
+        stream.next = stream.large.put_chunk(first, budget_bytes, out);
+        if Bug::SnapshotLosesLastPart.is_in_force() && first > 0 && stream.next == stream.large.len() {
+            out.clear();
+        }
         if stream.next == stream.large.len()
             && let Some(stream) = self.streams.pop_front()
             && let Some(database) = &mut self.databases[usize::from(stream.db)]

@@ -27,7 +27,8 @@ const HEADER_VERSION: u8 = 2;
 /// A prepared snapshot that nobody fetches is dropped after this.
 const UNUSED_US: u64 = 30_000_000;
 /// Chunks made between two ticks at least; those that turns have not made are made at the tick.
-const CHUNKS_PER_TICK: usize = 16;
+/// Few for the simulator, so that a walk goes on while collections change.
+const CHUNKS_PER_TICK: usize = if cfg!(feature = "bugs") { 2 } else { 16 };
 /// Distance of chunks that turns make: in between, requests catch up with what one held up.
 const CHUNK_EVERY_US: u64 = limits::TICK_US / 32;
 

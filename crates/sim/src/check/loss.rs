@@ -5,7 +5,7 @@
 //! not there), resurrected (refused and there, or never written and there) and duplicated.
 //!
 //! A key must be used in one way only: as a register (writes, volatile writes, deletes, compare-and-set),
-//! as a counter (increments) or as an append log.
+//! as a counter (increments), as an append log or as a score that only rises.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -64,7 +64,11 @@ pub fn account(operations: &[Operation], finals: &BTreeMap<u32, Final>) -> Accou
     for (key, content) in finals {
         let writes = writes.get(key).map_or(&[][..], Vec::as_slice);
         let counter = writes.iter().any(|write| write.action == Action::Increment);
+        let rises = writes
+            .iter()
+            .any(|write| matches!(write.action, Action::Raise(_)));
         match content {
+            Final::Value(score) if rises => account_rising(writes, *score, &mut accounts),
             Final::List(tokens) => account_log(writes, tokens, &mut accounts),
             Final::Value(number) if counter => account_counter(writes, number.unwrap_or(0), &mut accounts),
             Final::Value(value) => account_register(writes, *value, &mut accounts),
@@ -108,6 +112,20 @@ fn account_log(writes: &[&Operation], tokens: &[Token], accounts: &mut Accounts)
         accounts.duplicated += count.saturating_sub(1);
     }
     accounts.resurrected += counts.len() as u64;
+}
+
+/// The greatest score stays, so whatever is greater than what is there is lost.
+fn account_rising(writes: &[&Operation], score: Option<Token>, accounts: &mut Accounts) {
+    let token_of = |write: &Operation| match write.action {
+        Action::Raise(token) => Some(token),
+        _ => None,
+    };
+    let is_greater = |write: &&&Operation| write.is_acknowledged() && token_of(write) > score;
+    accounts.lost += writes.iter().filter(is_greater).count() as u64;
+    let is_source = |write: &&Operation| token_of(write) == score && write.outcome != Outcome::Refused;
+    if score.is_some() && !writes.iter().any(is_source) {
+        accounts.resurrected += 1;
+    }
 }
 
 fn account_counter(writes: &[&Operation], number: u64, accounts: &mut Accounts) {
@@ -208,6 +226,20 @@ mod tests {
         assert_eq!(faults(&lines, Final::Value(Some(1))), (0, 0, 0));
         assert_eq!(faults(&lines, Final::Value(Some(2))), (0, 0, 0));
         assert_eq!(faults(&lines, Final::Value(Some(3))), (0, 0, 1));
+        assert_eq!(faults(&lines, Final::Value(None)), (1, 0, 0));
+    }
+
+    #[test]
+    fn scores_that_rise() {
+        let lines = [
+            "1 0 1 2 raise 5 ok",
+            "1 0 3 - raise 6 unknown",
+            "1 0 5 6 raise 7 refused",
+        ];
+        assert_eq!(faults(&lines, Final::Value(Some(5))), (0, 0, 0));
+        assert_eq!(faults(&lines, Final::Value(Some(6))), (0, 0, 0));
+        assert_eq!(faults(&lines, Final::Value(Some(7))), (0, 1, 0));
+        assert_eq!(faults(&lines, Final::Value(Some(4))), (1, 1, 0));
         assert_eq!(faults(&lines, Final::Value(None)), (1, 0, 0));
     }
 

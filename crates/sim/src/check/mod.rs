@@ -7,7 +7,9 @@ use crate::history::{Action, Operation, Outcome};
 
 pub mod append;
 pub mod cache;
+pub mod elements;
 pub mod forward;
+pub mod highest;
 pub mod jobs;
 pub mod loss;
 pub mod messages;
@@ -45,7 +47,7 @@ impl Violation {
 }
 
 /// Judges the whole history of one key with the strongest judge that fits it: append logs by their
-/// order, unique-value registers by zones, everything else by search.
+/// order, scores that only rise by their values, unique-value registers by zones, everything else by search.
 ///
 /// # Errors
 /// The first violation found.
@@ -55,6 +57,9 @@ pub fn check_key(operations: &[Operation]) -> Result<Judged, Violation> {
         matches!(operation.action, Action::Append(_)) || matches!(operation.outcome, Outcome::List(_))
     }) {
         return append::check(operations).map(|()| Judged::Exactly);
+    }
+    if any(|operation| matches!(operation.action, Action::Raise(_))) {
+        return highest::check(operations).map(|()| Judged::Exactly);
     }
     if any(|operation| !matches!(operation.action, Action::Read | Action::Write(_))) {
         return search::check(operations, search::STEPS_MAX);

@@ -259,6 +259,7 @@ impl World {
                 self.context.counts.given_up += 1;
             }
         }
+        self.workload.elements.check()?;
         forward::check(&self.workload.eventual, &self.workload.history)?;
         let well_from = self.context.plan.faults_us + WELL_AFTER_US;
         jobs::check(&self.workload.jobs.history, &self.workload.jobs.left, well_from)?;

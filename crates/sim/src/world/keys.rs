@@ -17,6 +17,20 @@ pub enum Class {
     Counter,
     /// APPEND and GET.
     Log,
+    /// RPUSH and LRANGE of a list.
+    List,
+    /// HSET and HGET of unique values, all in fields of one hash.
+    Field,
+    /// ZADD and ZSCORE of unique scores, all of members of one sorted set.
+    Score,
+    /// ZADD GT and ZSCORE.
+    Highest,
+    /// HINCRBY and HGET of a field.
+    FieldCounter,
+    /// ZINCRBY and ZSCORE of a member.
+    ScoreCounter,
+    /// A collection whose elements are written together and read together: one register.
+    Whole,
     /// Two keys that MSET or MULTI write together and MGET reads together: one register.
     Pair,
     /// SET with and without PX, GET and DEL of a key that may be evicted; only where memory is limited.
@@ -30,11 +44,18 @@ pub enum Class {
 }
 
 /// All classes; the mapped ones last.
-pub const CLASSES: [Class; 9] = [
+pub const CLASSES: [Class; 16] = [
     Class::Register,
     Class::Mixed,
     Class::Counter,
     Class::Log,
+    Class::List,
+    Class::Field,
+    Class::Score,
+    Class::Highest,
+    Class::FieldCounter,
+    Class::ScoreCounter,
+    Class::Whole,
     Class::Pair,
     Class::Cached,
     Class::Mapped,
@@ -53,24 +74,39 @@ impl Class {
         self as u32 * CLASS_SIZE + number
     }
 
+    /// True for what [`super::collections`] uses.
+    pub fn is_collection(self) -> bool {
+        matches!(
+            self,
+            Self::List
+                | Self::Field
+                | Self::Score
+                | Self::Highest
+                | Self::FieldCounter
+                | Self::ScoreCounter
+                | Self::Whole
+        )
+    }
+
     /// True if the origin holds the rows.
     pub fn is_mapped(self) -> bool {
         matches!(self, Self::Mapped | Self::MappedMixed | Self::Handover)
     }
 }
 
-/// The classes that a run uses: where any key may be evicted, only what can bear it: keys that may vanish, and rows.
+/// The classes that a run uses beside those of collections: where any key may be evicted, only what can bear it: keys that may vanish, and rows.
 pub fn classes(plan: &Plan) -> Vec<Class> {
     let limited = plan.memory.bytes_max > 0;
     let in_use = |class: &Class| match class {
         Class::Mapped | Class::MappedMixed | Class::Handover => plan.origin,
         Class::Cached => limited,
+        _ if class.is_collection() => false,
         _ => !(limited && plan.memory.policy.takes_all_keys()),
     };
     CLASSES.into_iter().filter(in_use).collect()
 }
 
-/// Name of a key on the wire. A pair has two, by its ending.
+/// Name of a key on the wire, or of an element of the collection of its class. A pair has two, by its ending.
 pub fn name(key: u32, ending: &str) -> String {
     let number = key % CLASS_SIZE;
     match Class::of(key) {
@@ -78,6 +114,10 @@ pub fn name(key: u32, ending: &str) -> String {
         Class::Mixed => format!("m{number}"),
         Class::Counter => format!("c{number}"),
         Class::Log => format!("l{number}"),
+        Class::List => format!("q{number}"),
+        Class::Field | Class::FieldCounter => format!("f{number}"),
+        Class::Score | Class::Highest | Class::ScoreCounter => format!("z{number}"),
+        Class::Whole => format!("w{number}"),
         Class::Pair => format!("p{number}:{ending}"),
         Class::Cached => format!("e{number}"),
         Class::Mapped => format!("user:{number}"),

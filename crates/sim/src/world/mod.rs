@@ -19,9 +19,12 @@ use crate::check::{Violation, replicas::Digests};
 use crate::random::Random;
 
 mod arrival;
+mod cached;
 pub mod client;
 pub mod clock;
+mod collections;
 pub mod disk;
+mod elements;
 mod event;
 mod faults;
 mod handover;

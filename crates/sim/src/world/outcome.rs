@@ -2,6 +2,7 @@
 
 use repligo_proto::resp::Value;
 
+use super::collections::together;
 use super::keys::{Class, token_of};
 use crate::history::{Action, Operation, Outcome, Token};
 
@@ -23,6 +24,13 @@ pub fn outcome(operation: &Operation, value: &Value) -> Result<Outcome, String> 
     let class = Class::of(operation.key);
     match operation.action {
         Action::Read if class == Class::Log => log_content(value).ok_or_else(wrong).map(Outcome::List),
+        Action::Read if class == Class::List => {
+            let items = value.as_array().ok_or_else(wrong)?;
+            let tokens = items.iter().map(|item| item.as_bytes().and_then(token_of));
+            let tokens: Option<Vec<Token>> = tokens.collect();
+            tokens.map(Outcome::List).ok_or_else(wrong)
+        }
+        Action::Read if class == Class::Whole => together(operation, value).map(Outcome::Value),
         Action::Read if class == Class::Pair => {
             let both = value
                 .as_array()
@@ -36,8 +44,16 @@ pub fn outcome(operation: &Operation, value: &Value) -> Result<Outcome, String> 
         }
         Action::Read => single(value).map(Outcome::Value),
         // A key that was watched on this connection had changed.
+        Action::Write(_) | Action::Raise(_) if class.is_collection() => {
+            let is_fine = value.as_integer().is_some() || value.as_array().is_some();
+            is_fine.then_some(Outcome::Ok).ok_or_else(wrong)
+        }
+        Action::Increment if class == Class::ScoreCounter => {
+            let score = single(value)?.ok_or_else(wrong)?;
+            Ok(Outcome::Count(score))
+        }
         Action::CompareAndSet { .. } | Action::Write(_) if value.is_null() => Ok(Outcome::Refused),
-        Action::Write(_) | Action::WriteVolatile(_) | Action::CompareAndSet { .. } => {
+        Action::Write(_) | Action::WriteVolatile(_) | Action::Raise(_) | Action::CompareAndSet { .. } => {
             let ok = |value: &Value| value.as_str() == Some("OK");
             let applied = ok(value) || value.as_array().is_some_and(|items| items.iter().all(ok));
             applied.then_some(Outcome::Ok).ok_or_else(wrong)
@@ -51,7 +67,8 @@ pub fn outcome(operation: &Operation, value: &Value) -> Result<Outcome, String> 
                 .as_integer()
                 .and_then(|length| u64::try_from(length).ok())
                 .ok_or_else(wrong)?;
-            Ok(Outcome::Count(length / LOG_TOKEN_WIDTH as u64))
+            let width = if class == Class::List { 1 } else { LOG_TOKEN_WIDTH };
+            Ok(Outcome::Count(length / width as u64))
         }
     }
 }

@@ -10,6 +10,8 @@ use repligo_proto::resp::{OwnedRequest, Value};
 use repligo_proto::words;
 
 use super::client::Kind;
+use super::collections::read_request;
+use super::elements::{Element, Elements};
 use super::handover::Handovers;
 use super::jobs::{JobStep, Jobs};
 use super::keys::{Class, classes, name};
@@ -25,6 +27,8 @@ use crate::random::Random;
 
 /// Operations on a key that a search judges, before clients move to the next one.
 const SEARCHED_OPERATIONS: u32 = 120;
+/// Registers that are elements of one collection, which is a large one when all are in use.
+const SHARED_COLLECTION: u32 = 24;
 
 /// What a client makes of the answer that comes next on its connection.
 #[derive(Clone, Debug)]
@@ -35,6 +39,8 @@ pub enum Expected {
     Lasting(Look),
     /// The outcome of an operation of the history.
     Operation(usize),
+    /// Something about elements that come and go.
+    Element(Element),
     /// ECHO: exactly this.
     Echo(String),
     /// Something about a key that only this client uses.
@@ -87,16 +93,17 @@ pub struct Workload {
     /// Classes in use.
     classes: Vec<Class>,
     /// Keys without a deadline may be evicted, too.
-    evicts_all: bool,
+    pub(super) evicts_all: bool,
     /// Writes may be refused for want of memory.
-    limited: bool,
-    pipeline_max: u64,
+    pub(super) limited: bool,
+    pub(super) pipeline_max: u64,
     /// Operations per class so far, from which the current key follows.
     used: BTreeMap<Class, u32>,
     handovers: Handovers,
     pub(super) thought: Vec<(Ask, Expected)>,
     pub(super) lasting: Lasting,
     pub(super) jobs: Jobs,
+    pub(super) elements: Elements,
 }
 
 pub(super) fn request(arguments: &[&str]) -> OwnedRequest {
@@ -120,6 +127,7 @@ impl Workload {
             thought: Vec::new(),
             lasting: Lasting::new(plan),
             jobs: Jobs::new(plan),
+            elements: Elements::default(),
         }
     }
 
@@ -156,12 +164,20 @@ impl Workload {
         let (width, lifetime) = match class {
             Class::Register | Class::Pair | Class::Mapped => (3, u32::MAX),
             Class::Mixed | Class::Counter | Class::MappedMixed => (2, SEARCHED_OPERATIONS),
-            Class::Log => (2, 400),
+            Class::Log | Class::List => (2, 400),
+            Class::Field | Class::Score | Class::Highest => (SHARED_COLLECTION, u32::MAX),
+            Class::FieldCounter | Class::ScoreCounter => (2, SEARCHED_OPERATIONS),
+            Class::Whole => (4, u32::MAX),
             Class::Cached => (30, SEARCHED_OPERATIONS),
             Class::Handover => unreachable!("a client has keys of its own for that"),
         };
         let generation = *used / lifetime.saturating_mul(width);
-        class.key(generation * width + random.below(u64::from(width)) as u32)
+        // Of those that share one collection some are used much more than others.
+        let number = match width {
+            SHARED_COLLECTION => random.skewed(0, u64::from(width)),
+            _ => random.below(u64::from(width)),
+        };
+        class.key(generation * width + number as u32)
     }
 
     /// Thinks of the next requests of a client.
@@ -216,6 +232,9 @@ impl Workload {
         if !self.limited && random.chance(30) {
             return self.use_own();
         }
+        if random.chance(200) && self.use_collections(client, random, now) {
+            return;
+        }
         for _ in 0..random.between(1, self.pipeline_max) {
             let mut class = *random.pick(&self.classes);
             if class == Class::Handover {
@@ -232,7 +251,7 @@ impl Workload {
                 Class::Log => self.use_log(client, key, random, now),
                 Class::Pair => self.use_pair(client, key, random, now),
                 Class::Cached => self.use_cached(client, key, random, now),
-                Class::Handover => unreachable!("it has been used above"),
+                _ => unreachable!("it is not among the classes of the workload, or has been used above"),
             }
             // WATCH and its read stay alone: what follows them depends on the answer.
             if self
@@ -251,7 +270,7 @@ impl Workload {
 
     pub(super) fn read(&mut self, client: u32, key: u32, now: Micros) {
         let operation = self.record(client, key, Action::Read, now);
-        self.ask(request(&["GET", &name(key, "")]), Expected::Operation(operation));
+        self.ask(read_request(key, operation), Expected::Operation(operation));
     }
 
     pub(super) fn value(token: Token, mapped: bool, random: &mut Random) -> String {
@@ -361,30 +380,6 @@ impl Workload {
         );
     }
 
-    /// To a client an evicted key is like one that has expired.
-    fn use_cached(&mut self, client: u32, key: u32, random: &mut Random, now: Micros) {
-        let wire = name(key, "");
-        match random.below(10) {
-            0..=3 => self.read(client, key, now),
-            4 => {
-                let operation = self.record(client, key, Action::Delete, now);
-                self.ask(request(&["DEL", &wire]), Expected::Operation(operation));
-            }
-            _ => {
-                let token = self.token();
-                let operation = self.record(client, key, Action::WriteVolatile(token), now);
-                let padding = random.skewed(0, 2_000) as usize;
-                let value = format!("{token}{}", "x".repeat(padding));
-                let request = if self.evicts_all && random.chance(500) {
-                    request(&["SET", &wire, &value])
-                } else {
-                    request(&["SET", &wire, &value, "PX", "600000"])
-                };
-                self.ask(request, Expected::Operation(operation));
-            }
-        }
-    }
-
     /// Reads of every key that was ever used.
     pub fn read_everything(&mut self, client: u32, now: Micros) -> VecDeque<(Ask, Expected)> {
         let mut keys: Vec<u32> = self.history.iter().map(|operation| operation.key).collect();
@@ -400,6 +395,9 @@ impl Workload {
             }
         }
         self.read_jobs();
+        if !self.limited {
+            self.read_elements();
+        }
         self.thought.drain(..).collect()
     }
 
@@ -425,6 +423,7 @@ impl Workload {
             }
             Expected::Lasting(look) => self.lasting.judge(*look, value, now),
             Expected::Jobs(step) => self.jobs.take_reply(*step, value, now),
+            Expected::Element(element) => self.elements.take_reply(*element, value, now),
             Expected::Own(_) => unreachable!("judged by the client"),
             Expected::Echo(text) if value.as_bytes() == Some(text.as_bytes()) => Ok(false),
             Expected::Echo(text) => Err(format!("{value:?} is no answer to ECHO {text}")),
@@ -459,7 +458,11 @@ impl Workload {
     /// When the request was made whose answer is expected.
     pub fn asked_at(&self, expected: &Expected) -> Micros {
         match expected {
-            Expected::Accepted | Expected::Watch(_) | Expected::Echo(_) | Expected::Own(_) => 0,
+            Expected::Accepted
+            | Expected::Watch(_)
+            | Expected::Echo(_)
+            | Expected::Own(_)
+            | Expected::Element(_) => 0,
             Expected::Lasting(look) => look.asked_at(),
             Expected::Jobs(step) => self.jobs.asked_at(*step),
             Expected::Operation(index) => self.history[*index].invoked,

@@ -10,10 +10,10 @@ use crate::collection::item::Item;
 use crate::collection::tree::{Block, Sum, allocated, give_back, make_room};
 
 /// A block with more bytes than this is split.
-pub(super) const BLOCK_BYTES_MAX: usize = 8 << 10;
+pub(super) const BLOCK_BYTES_MAX: usize = if cfg!(feature = "bugs") { 512 } else { 8 << 10 };
 const BLOCK_BYTES_MIN: usize = BLOCK_BYTES_MAX / 4;
 /// Longest element in a block's buffer.
-pub(super) const INLINE_BYTES_MAX: usize = 1 << 10;
+pub(super) const INLINE_BYTES_MAX: usize = if cfg!(feature = "bugs") { 64 } else { 1 << 10 };
 /// So many bytes that are stored apart count as one of the block: it is freed at once, so they are a MiB at most, or a
 /// single element.
 const APART_PER_BYTE: usize = (1 << 20) / BLOCK_BYTES_MAX;

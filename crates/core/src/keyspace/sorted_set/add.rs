@@ -4,6 +4,7 @@ use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
 use super::number;
+use crate::bugs::Bug;
 use crate::collection::{Score, SortedSet};
 use crate::command::{Arguments, CommandError};
 use crate::keyspace::contexts::{Changed, WriteContext};
@@ -104,7 +105,7 @@ fn put(
     options: u8,
     seed: HashSeed,
 ) -> Result<Outcome, CommandError> {
-    let has = |option| options & option != 0;
+    let has = |option| options & option != 0 && !(option == GREATER && Bug::GreaterTakesLower.is_in_force());
     let current = set.as_ref().score(member).map(Score::get);
     let wanted = match current {
         Some(current) if has(INCREMENT) => current + number,
