@@ -79,11 +79,10 @@ impl Replica {
             }
             !(arrived || is_stuck)
         });
-        if self.snapshots.transfers.is_empty()
-            && let Some(prepared) = &mut self.snapshots.prepared
-        {
+        if self.snapshots.transfers.is_empty() {
             // Nobody is left for whom to hold the log; who asks again gets a new one.
-            prepared.used_us = 0;
+            self.snapshots.prepared = None;
+            self.consensus.set_prepared_snapshot(None);
         }
     }
 
