@@ -229,6 +229,22 @@ pub const CONTEXT_BYTES_MAX: usize = 64;
 /// Pieces of one snapshot chunk together: a chunk ends behind the value that made it long.
 pub const SNAPSHOT_LONG_CHUNK_BYTES_MAX: usize = STRING_BYTES_MAX + (64 << 20);
 
+/// What one script may execute, in instructions of Lua or as much other work: seconds. Part of the meaning of a
+/// script: all replicas stop at the same instruction, so another number is another release of the log.
+pub const SCRIPT_INSTRUCTIONS_MAX: u64 = if cfg!(feature = "bugs") {
+    200_000
+} else {
+    200_000_000
+};
+/// Memory of one script, its machine included; part of its meaning as well.
+pub const SCRIPT_MEMORY_BYTES_MAX: u64 = 64 << 20;
+/// Instructions that cost as much as one key more.
+pub const INSTRUCTIONS_PER_STEP: u64 = if cfg!(feature = "bugs") { 50 } else { 200 };
+/// Bytes of all scripts that EVALSHA knows: they are in every snapshot.
+pub const SCRIPTS_BYTES_MAX: usize = 8 << 20;
+/// What a known script costs beside its text.
+pub const SCRIPT_OVERHEAD_BYTES: usize = 128;
+
 const _: () = {
     // What a century of elections takes, and a little more.
     assert!(TERM_LEAP_MAX > 100 * 366 * 86_400 * 10);

@@ -9,6 +9,7 @@ use crate::resp::ArgSlice;
 
 pub mod acl;
 pub mod pubsub;
+pub mod script;
 
 // Values and types.
 /// The key holds another type.
@@ -218,6 +219,8 @@ pub const LEADER_TYPE: &str = "MASTER";
 pub const FOLLOWER_TYPE: &str = "SLAVE";
 /// The old name of REPLICAOF.
 pub const FOLLOW_COMMAND: &str = "slaveof";
+/// The flag that scripts know for changes that go to followers.
+pub const SCRIPT_FOLLOWER_FLAG: &str = "REPL_SLAVE";
 /// The old name of CLUSTER REPLICAS.
 pub const CLUSTER_FOLLOWERS_COMMAND: &str = "cluster|slaves";
 /// INFO field: followers of a leader.

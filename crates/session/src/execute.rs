@@ -39,8 +39,8 @@ pub(crate) fn execute(session: &mut Session, host: &mut impl Host, resolved: Res
     let flow = if session.multi.is_some() && session.is_queueing() && !transaction::runs_inside(spec.id) {
         transaction::queue(session, host, call)
     } else {
-        match spec.flags & (flag::WRITE | flag::READONLY | flag::BLOCKING) {
-            flag::WRITE | flag::READONLY => data::execute(session, host, call),
+        match spec.flags & (flag::DATA | flag::BLOCKING) {
+            flag::WRITE | flag::READONLY | flag::STATE_WRITE | flag::STATE_READ => data::execute(session, host, call),
             0 => execute_local(session, host, call),
             _ => blocking::execute(session, host, call),
         }

@@ -13,7 +13,7 @@ use repligo_core::acl::Actor;
 use repligo_core::command;
 use repligo_core::contract::{Body, ReadLevel, Served};
 use repligo_core::op::{TransactionBuffer, Watched};
-use repligo_proto::command::{CommandId, Spec, flag};
+use repligo_proto::command::{CommandId, Spec};
 use repligo_proto::resp::OwnedRequest;
 use repligo_proto::words;
 
@@ -101,7 +101,7 @@ impl Multi {
     fn push(&mut self, call: Call<'_>, database: u8) {
         let Call { spec, request } = call;
         let database = self.database.unwrap_or(database);
-        let item = if spec.flags & (flag::WRITE | flag::READONLY) == 0 {
+        let item = if !spec.is_data() {
             if spec.id == CommandId::Select
                 && let Ok(chosen) = parse_database(request.get(1))
             {

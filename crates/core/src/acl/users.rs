@@ -116,15 +116,18 @@ impl Users {
         self.default_user().narrowed_at == 0
     }
 
+    /// The user by whose rights something was let through, if it is still there.
+    pub fn of_actor(&self, actor: Actor) -> Option<&Arc<User>> {
+        match actor.user {
+            0 => Some(self.default_user()),
+            id => self.by_name.values().find(|user| user.id == id),
+        }
+    }
+
     /// Whether what was let through by this actor's rights may still be executed: nothing has been taken from that
     /// user since, or it may do everything anyway.
     pub fn still_lets(&self, actor: Actor) -> bool {
-        let is_it = |user: &&Arc<User>| user.id == actor.user;
-        let user = if actor.user == 0 {
-            Some(self.default_user())
-        } else {
-            self.by_name.values().find(is_it)
-        };
+        let user = self.of_actor(actor);
         user.is_some_and(|user| user.narrowed_at <= actor.version || user.is_unrestricted())
     }
 

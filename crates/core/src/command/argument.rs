@@ -183,7 +183,7 @@ impl<'a> Arguments<'a> {
         });
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<&'a [u8]> {
+    pub(crate) fn get(&self, index: usize) -> Option<&'a [u8]> {
         self.rest.get(index)
     }
 

@@ -6,10 +6,11 @@
 //!
 //! Invariant: the arguments fit the arity of the row, since both a request and the bytes of an op are checked.
 
-use repligo_proto::command::{Spec, flag, numbered};
+use repligo_proto::command::{CommandId, Spec, flag, numbered};
 use repligo_proto::resp::ArgSlice;
 
 use super::Arguments;
+use crate::keyspace::says_no_writes;
 use crate::packed::{Corrupt, corrupt, put_varint, take_varint};
 
 /// A command of the table with its arguments.
@@ -36,7 +37,14 @@ impl<'a> Call<'a> {
 
     /// True for a row whose commands are calls if no other layout has them.
     pub(super) fn is_data(spec: &Spec) -> bool {
-        spec.flags & (flag::WRITE | flag::READONLY) != 0
+        spec.is_data()
+    }
+
+    /// True when executing it may change the replicated state: as its row says, but for a script that says in its
+    /// first line that it only reads.
+    pub fn is_write(&self) -> bool {
+        let is_script = self.spec.id == CommandId::Eval;
+        self.spec.is_write() && !(is_script && self.arguments.get(0).is_some_and(says_no_writes))
     }
 
     /// Calls `visit` with every key, in the order in which the row names them, duplicates included.
@@ -88,8 +96,11 @@ impl<'a> Call<'a> {
     pub(crate) fn has_its_keys(&self) -> bool {
         let before = names(self.spec);
         let argument = |index: usize| self.arguments.get(index.checked_sub(before)?);
+        let needs_none = self.spec.has(flag::NO_MANDATORY_KEYS);
         self.spec.key_uses.iter().all(|key_use| {
-            key_use.count_at == 0 || key_use.positions(self.arguments.len() + before, argument).len() > 0
+            needs_none
+                || key_use.count_at == 0
+                || key_use.positions(self.arguments.len() + before, argument).len() > 0
         })
     }
 

@@ -298,7 +298,7 @@ impl<'a> Command<'a> {
             | Self::DbSize { .. }
             | Self::Watch { .. } => false,
             Self::GetEx { expiry, .. } => expiry.changes_deadline(),
-            Self::Call(call) => call.spec.is_write(),
+            Self::Call(call) => call.is_write(),
             Self::Set { .. }
             | Self::GetDel { .. }
             | Self::MSet { .. }

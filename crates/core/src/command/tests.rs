@@ -369,7 +369,7 @@ fn exactly_the_data_commands_parse() {
         let parsed = parse(spec, 0, request.view());
         assert_eq!(
             parsed.is_ok(),
-            spec.flags & (flag::WRITE | flag::READONLY) != 0 || spec.id == CommandId::Watch,
+            spec.is_data() || spec.id == CommandId::Watch,
             "{}: {parsed:?}",
             spec.name
         );

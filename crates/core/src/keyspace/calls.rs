@@ -82,7 +82,7 @@ impl CallTask {
                 slice.kept.version = context.into_version();
                 (changed, left)
             }
-            Run::Read(_) | Run::Write(_) => unreachable!("only long commands are made tasks"),
+            Run::Read(_) | Run::Write(_) | Run::Script => unreachable!("only long commands are made tasks"),
         };
         let (count, bytes) = slice.rest.encoded();
         let bytes = self.all.1.slice_ref(bytes);
@@ -125,6 +125,9 @@ impl Keyspace {
 
     /// True for a call that is to be executed in slices.
     pub(super) fn is_wide_call(&self, call: &Call<'_>) -> bool {
+        if is_script(call) {
+            return true;
+        }
         let Ok(Handler {
             weigh: Some(weigh), ..
         }) = Self::handler_of(call)
@@ -137,11 +140,14 @@ impl Keyspace {
 
     /// True for a call that may come to be executed in slices, by what is there when its turn comes.
     pub(super) fn may_be_long_call(call: &Call<'_>) -> bool {
-        Self::handler_of(call).is_ok_and(|handler| handler.weigh.is_some())
+        is_script(call) || Self::handler_of(call).is_ok_and(|handler| handler.weigh.is_some())
     }
 
     /// Answers a read at once, unless that takes long.
     pub(super) fn read_call_at_once(&self, call: &Call<'_>, reply: &mut ReplyWriter<'_>) -> ReadOutcome {
+        if is_script(call) {
+            return ReadOutcome::Long;
+        }
         let begin = reply.position();
         if self.run_read(call, AT_ONCE_STEPS, reply) {
             return ReadOutcome::Done;
@@ -157,7 +163,7 @@ impl Keyspace {
         let is_done = Self::handler_of(call).and_then(|handler| match handler.run {
             Run::Read(run) => run(&context, call.arguments, reply).map(|()| true),
             Run::LongRead(run) => run(&context, &mut whole(call, &mut Kept::default()), reply),
-            Run::Write(_) | Run::LongWrite(_) => Err(CommandError::fixed(words::MALFORMED_OP)),
+            Run::Write(_) | Run::LongWrite(_) | Run::Script => Err(CommandError::fixed(words::MALFORMED_OP)),
         });
         is_done.unwrap_or_else(|error| {
             reply.rewind(begin);
@@ -168,6 +174,9 @@ impl Keyspace {
 
     /// Executes a call of an entry at once, a read as well as a write.
     pub(super) fn apply_call(&mut self, call: &Call<'_>, reply: &mut ReplyWriter<'_>) {
+        if is_script(call) {
+            return self.run_script(call, reply);
+        }
         if !call.spec.is_write() {
             // Where nobody waits for the reply of a read there is nothing to do.
             if !reply.is_discard() {
@@ -184,7 +193,7 @@ impl Keyspace {
                 let changed = run(&mut context, &mut whole(call, &mut Kept::default()), reply)?;
                 Ok(changed.expect("no slice ends before its steps"))
             }
-            Run::Read(_) | Run::LongRead(_) => Err(CommandError::fixed(words::MALFORMED_OP)),
+            Run::Read(_) | Run::LongRead(_) | Run::Script => Err(CommandError::fixed(words::MALFORMED_OP)),
         });
         let spent = usize::MAX - context.steps();
         self.work_steps = self.work_steps.saturating_add(spent);
@@ -199,6 +208,11 @@ impl Keyspace {
             call.spec.name
         );
     }
+}
+
+/// True for a command of the scripting family.
+pub(super) fn is_script(call: &Call<'_>) -> bool {
+    handlers::of(call.spec.id).is_some_and(|handler| matches!(handler.run, Run::Script))
 }
 
 /// All of a call as one slice.

@@ -11,7 +11,7 @@ use repligo_proto::command::{CommandId, named_at_compile_time};
 use repligo_proto::reply::ReplyWriter;
 
 use super::contexts::{Changed, ReadContext, WriteContext};
-use super::{hash, keys, list, set, sorted_set, strings};
+use super::{hash, keys, list, script, set, sorted_set, strings};
 use crate::command::{Arguments, CommandError};
 
 /// A read that is never long.
@@ -74,6 +74,8 @@ pub(super) enum Run {
     LongRead(LongRead),
     Write(Write),
     LongWrite(LongWrite),
+    /// By a task of its own.
+    Script,
 }
 
 /// The handler of one row.
@@ -138,6 +140,11 @@ pub(super) const fn long_write(name: &'static str, run: LongWrite, weigh: Weigh)
     }
 }
 
+/// The handler of a command of the scripting family.
+pub(super) const fn script(name: &'static str) -> Handler {
+    Handler::new(name, Run::Script)
+}
+
 /// As many steps as there are arguments.
 pub(super) fn by_arguments(_: &ReadContext<'_>, arguments: Arguments<'_>) -> usize {
     arguments.len()
@@ -151,6 +158,7 @@ const FAMILIES: &[&[Handler]] = &[
     list::HANDLERS,
     set::HANDLERS,
     sorted_set::HANDLERS,
+    script::HANDLERS,
 ];
 
 /// The handler of each number.

@@ -23,6 +23,7 @@ mod elements;
 mod evict;
 mod extended;
 mod handlers;
+mod hash;
 mod keys;
 mod kind;
 mod known;
@@ -34,13 +35,12 @@ mod natural;
 mod random;
 mod removed;
 mod scan;
+mod script;
 mod seed;
 mod set;
 mod slices;
 mod snapshot;
 mod sorted_set;
-
-mod hash;
 mod stretch;
 mod strings;
 mod typed;
@@ -57,19 +57,18 @@ use crate::command::Command;
 use crate::eviction::Tracking;
 use crate::limits::DATABASES;
 use crate::op::{Item, Transaction, Watched};
-
+use crate::table::timeline::Timeline;
+use crate::table::{EntryRef, HashSeed};
 pub use clock::{ReadClock, ReadOutcome};
+use database::Database;
 pub use evict::{Chooser, KeyspaceMemory, Wish};
 pub use known::Known;
 pub use lag::{LAG_BOUNDS_MS, LagHistogram};
+pub use script::ScriptRights;
+pub(crate) use script::says_no_writes;
 pub use slices::{Task, steps_of};
 pub use snapshot::RestoreError;
 pub use waiting::Supply;
-
-use crate::table::timeline::Timeline;
-use crate::table::{EntryRef, HashSeed};
-
-use database::Database;
 
 /// In a version: the key is absent. Versions of writes never come that far.
 pub const ABSENT: u64 = 1 << 63;
@@ -137,6 +136,8 @@ pub struct Keyspace {
     /// For values that are built before they are written.
     scratch: Vec<u8>,
     snapshot: snapshot::Progress,
+    scripts: script::ScriptCache,
+    machines: script::Machines,
     /// Large collections that the walk has met and not given out.
     streams: VecDeque<snapshot::Stream>,
     /// Chunks about what had been removed when the walk began.
@@ -181,6 +182,8 @@ impl Keyspace {
             snapshot: snapshot::Progress::default(),
             streams: VecDeque::new(),
             removed_chunks: VecDeque::new(),
+            scripts: script::ScriptCache::default(),
+            machines: script::Machines::default(),
             restoring: None,
             rebuilding: None,
         }
@@ -229,7 +232,9 @@ impl Keyspace {
         self.databases
             .iter()
             .flatten()
-            .fold(0, |sum, database| sum.wrapping_add(database.digest()))
+            .fold(self.scripts.digest(), |sum, database| {
+                sum.wrapping_add(database.digest())
+            })
     }
 
     /// What this process counted.

@@ -9,12 +9,15 @@
 //! A slice is counted in steps: one per key that is looked at or written, and one more for each
 //! [`STEP_BYTES`] of a value. Ends and results depend on the task alone, never on how it was cut.
 
+mod block;
+
 use bytes::Bytes;
 use repligo_proto::reply::ReplyWriter;
 
 use super::Keyspace;
-use super::calls::CallTask;
+use super::calls::{CallTask, is_script};
 use super::long_strings::{Copying, LongString};
+use super::script::{ScriptRights, ScriptTask};
 use super::stretch::{Stretch, may_stretch};
 use super::walk::Walk;
 use super::write::NewValue;
@@ -24,6 +27,7 @@ use crate::limits::{SLICE_STEPS, STEP_BYTES, VALUE_AT_ONCE_BYTES};
 use crate::op::{Item, Transaction};
 use crate::packed::take_bytes;
 use crate::pieces::Pieces;
+use block::Block;
 
 /// A MULTI block of no more bytes is executed at once: it cannot name many keys.
 const WIDE_BYTES: usize = if cfg!(feature = "bugs") { 12 } else { 4096 };
@@ -88,20 +92,8 @@ enum Kind {
     Stretch(Box<Stretch>),
     Long(Box<LongString>),
     Call(Box<CallTask>),
+    Script(Box<ScriptTask>),
     Block(Box<Block>),
-}
-
-/// A MULTI … EXEC block.
-#[derive(Debug)]
-struct Block {
-    source: Bytes,
-    items: Bytes,
-    at: usize,
-    index: usize,
-    count: usize,
-    begun: bool,
-    current: Option<Task>,
-    failures: Vec<Failure>,
 }
 
 /// A command that is executed in slices; see the module.
@@ -109,6 +101,15 @@ struct Block {
 pub struct Task(Kind);
 
 impl Task {
+    /// Says by what the commands of its scripts are judged; without that they may do everything.
+    pub fn set_rights(&mut self, rights: &ScriptRights) {
+        match &mut self.0 {
+            Kind::Script(script) => script.set_rights(rights.clone()),
+            Kind::Block(block) => block.rights = Some(Box::new(rights.clone())),
+            _ => {}
+        }
+    }
+
     /// True for a task that others may write past.
     pub fn is_walk(&self) -> bool {
         match &self.0 {
@@ -142,6 +143,7 @@ impl Task {
             Kind::Walk { .. } => true,
             Kind::Call(call) => call.is_read(),
             Kind::Long(long) => long.is_read(),
+            Kind::Script(script) => script.is_read(),
             Kind::Set { .. } | Kind::Stretch(_) | Kind::Block(_) => false,
         }
     }
@@ -211,6 +213,11 @@ impl Keyspace {
             Command::Call(call) => self.is_wide_call(call),
             _ => false,
         }
+    }
+
+    /// True for a command that is to be executed as a task wherever that is possible.
+    pub(super) fn may_take_long(&self, command: &Command<'_>) -> bool {
+        self.is_wide(command) || self.may_be_long(command)
     }
 
     /// True for a part of a block that is to be executed in slices: it is wide, or what it reads may be long.
@@ -288,6 +295,9 @@ impl Keyspace {
             Command::SetRange { .. } | Command::Append { .. } => Kind::Stretch(Box::new(
                 Stretch::new(command, source).expect("only SETRANGE and APPEND stretch"),
             )),
+            Command::Call(ref call) if is_script(call) => {
+                Kind::Script(Box::new(ScriptTask::new(call, source)))
+            }
             Command::Call(ref call) => Kind::Call(Box::new(CallTask::new(call, source))),
             Command::Get { .. }
             | Command::Set { .. }
@@ -317,6 +327,7 @@ impl Keyspace {
             begun: false,
             current: None,
             failures: Vec::new(),
+            rights: None,
         }))))
     }
 
@@ -341,6 +352,7 @@ impl Keyspace {
             Kind::Stretch(stretch) => stretch.advance(self, steps, reply),
             Kind::Call(call) => call.advance(self, steps, reply),
             Kind::Long(long) => long.advance(self, steps, reply),
+            Kind::Script(script) => script.advance(self, steps, reply),
             Kind::Set { .. } => self.advance_set(&mut task.0, steps, reply),
             Kind::Keys { .. } => self.advance_keys(&mut task.0, steps, reply),
         }
@@ -433,55 +445,5 @@ impl Keyspace {
             *steps = steps.saturating_sub(steps_of(value.len()));
         }
         false
-    }
-
-    fn advance_block(
-        &mut self,
-        block: &mut Block,
-        steps: &mut usize,
-        reply: &mut ReplyWriter<'_>,
-        locals: &mut dyn FnMut(usize, &mut ReplyWriter<'_>),
-    ) -> bool {
-        if !std::mem::replace(&mut block.begun, true) {
-            reply.array(block.count);
-        }
-        loop {
-            if let Some(task) = &mut block.current {
-                if !self.advance(task, steps, reply, locals) {
-                    return false;
-                }
-                block.current = None;
-            }
-            if block.index == block.count {
-                return true;
-            }
-            if *steps == 0 {
-                return false;
-            }
-            let source = block.items.clone();
-            let mut rest = &source[block.at..];
-            let item = Item::take(&mut rest).expect("checked when the block was decoded");
-            let bytes = source.len() - block.at - rest.len();
-            block.at += bytes;
-            let index = block.index;
-            block.index += 1;
-            *steps = steps.saturating_sub(steps_of(bytes));
-            match item {
-                Item::Local => locals(index, reply),
-                Item::Command(command) if self.may_be_long(&command) => {
-                    let is_skipped = reply.is_discard() && !command.is_write();
-                    block.current = (!is_skipped).then(|| Self::begin(&command, &block.source));
-                }
-                Item::Command(command) => {
-                    let before = reply.position();
-                    self.apply(&command, reply);
-                    let written = reply.written_since(before);
-                    if written.first() == Some(&b'-') {
-                        block.failures.push((index as u32, written.into()));
-                    }
-                    *steps = steps.saturating_sub(command.further_keys() + self.take_work_steps());
-                }
-            }
-        }
     }
 }

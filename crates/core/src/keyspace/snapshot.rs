@@ -15,6 +15,7 @@
 //! | 4 | a large collection and its first elements: database (one byte), kind, version, deadline and key as above, number of elements, then to the end of the chunk elements in their order |
 //! | 5 | more elements of the collection before: nothing else comes until it is whole |
 //! | 6 | what was removed from one database: database (one byte), then to the end of the chunk, per group of keys of which any was: number of groups of which none was before it, highest version |
+//! | 7 | scripts: how many ever came to be known, then to the end of the chunk, per script: its number, 1 if SCRIPT LOAD has brought it or 0, its text |
 //!
 //! An element of a hash is field and value, one of a set is a member, one of a list is what it holds, one of a sorted
 //! set is the score without the zeros at its end and the member. A chunk is longer than the budget only when a single
@@ -38,6 +39,9 @@ const END: u8 = 3;
 const COLLECTION: u8 = 4;
 const PART: u8 = 5;
 const REMOVED: u8 = 6;
+const SCRIPTS: u8 = 7;
+/// Bytes of a chunk of scripts.
+const SCRIPT_CHUNK_BYTES: usize = 256 << 10;
 
 /// A large collection on its way out, as it was when the walk began.
 pub(super) struct Stream {
@@ -133,6 +137,9 @@ impl Keyspace {
         self.give_up_streams();
         let mut entry_count = 0;
         self.removed_chunks.clear();
+        let scripts = self.scripts.chunks(SCRIPT_CHUNK_BYTES).into_iter();
+        let scripts = scripts.map(|chunk| [&[VERSION, SCRIPTS][..], &chunk].concat());
+        self.removed_chunks.extend(scripts);
         for (db, database) in self.databases.iter_mut().enumerate() {
             let Some(database) = database else { continue };
             let mut chunk = vec![VERSION, REMOVED, db as u8];
@@ -314,6 +321,7 @@ impl Keyspace {
                 let removed = Removed::decode(input, header.version)?;
                 self.database_mut(db).restore_removed(removed);
             }
+            (SCRIPTS, Some(_)) => self.scripts.restore(input)?,
             (END, Some(header)) => {
                 let entry_count: usize = self
                     .databases
@@ -329,7 +337,7 @@ impl Keyspace {
                 }
                 self.restoring = None;
             }
-            (HEADER | ENTRIES | COLLECTION | PART | REMOVED | END, _) => {
+            (HEADER | ENTRIES | COLLECTION | PART | REMOVED | SCRIPTS | END, _) => {
                 return Err(RestoreError::Incomplete("chunks are out of order"));
             }
             _ => corrupt("the kind of a chunk")?,

@@ -14,7 +14,8 @@ use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
 use super::outbox::{Sealed, Waiter};
-use super::{Replica, answer, fail};
+use super::{Replica, fail};
+use crate::acl::Actor;
 use crate::bugs::Bug;
 use crate::command::Command;
 use crate::contract::{LogEntry, LongReply, Outputs, Spent, Ticket};
@@ -23,7 +24,6 @@ use crate::keyspace::{Task, steps_of};
 use crate::limits;
 use crate::op::Op;
 use crate::origin::{OriginOp, Requester};
-use crate::packed::Corrupt;
 use crate::pieces::Pieces;
 use crate::time::Now;
 
@@ -340,13 +340,14 @@ impl Replica {
         waiter: Waiter,
         outputs: &mut Outputs,
     ) {
-        let mut op = op;
+        let (mut op, mut actor) = (op, Actor::default());
         if self.examines || op.first().is_some_and(|&first| first >= Op::FIRST_RARE_TAG) {
-            if let Err(text) = self.examine(open.batch.node, &mut op) {
-                if let Waiter::Write { ticket, resp3, .. } = waiter {
-                    fail(outputs, ticket, resp3, text);
+            match (self.examine(open.batch.node, &mut op), &waiter) {
+                (Ok(of), _) => actor = of,
+                (Err(text), Waiter::Write { ticket, resp3, .. }) => {
+                    return fail(outputs, *ticket, *resp3, text);
                 }
-                return;
+                (Err(_), _) => return,
             }
             if op.first() == Some(&Op::SERVE_TAG) {
                 return self.apply_serve(op, open, outputs);
@@ -369,7 +370,8 @@ impl Replica {
             Waiter::Silent | Waiter::Read { .. } => (None, Vec::new()),
         };
         let decoded = Op::decode(&mut { op });
-        if let Some(task) = self.task_of(ops, (op, &decoded), client.is_some()) {
+        if let Some(mut task) = self.task_of(ops, (op, &decoded), client.is_some()) {
+            task.set_rights(&self.script_rights(actor));
             open.running = Some(Running {
                 locals: locals.into_iter(),
                 ..Running::new(task, client)
@@ -396,57 +398,6 @@ impl Replica {
         let applied = self.apply_origin_op(now, op, requester, client, outputs);
         if let (Err(_), Some((ticket, resp3))) = (applied, client) {
             fail(outputs, ticket, resp3, words::MALFORMED_OP);
-        }
-    }
-
-    fn apply_for_client(
-        &mut self,
-        op: Result<Op<'_>, Corrupt>,
-        client: (Ticket, bool),
-        locals: &[bytes::Bytes],
-        outputs: &mut Outputs,
-    ) {
-        let (ticket, resp3) = client;
-        answer(outputs, ticket, resp3, |writer| self.apply_op(op, locals, writer));
-    }
-
-    fn apply_op(
-        &mut self,
-        op: Result<Op<'_>, Corrupt>,
-        locals: &[bytes::Bytes],
-        writer: &mut ReplyWriter<'_>,
-    ) {
-        match op {
-            Ok(Op::Command(command)) if self.refuses_command(&command) => writer.error(words::OUT_OF_MEMORY),
-            Ok(Op::Command(command)) => {
-                self.keyspace.apply(&command, writer);
-                self.spend_keys(&command);
-                let work = self.keyspace.take_work_steps();
-                self.apply_steps = self.apply_steps.saturating_sub(work);
-            }
-            Ok(Op::Transaction(transaction)) if self.refuses_transaction(&transaction) => {
-                writer.error_bytes(&words::exec_abort_because(words::OUT_OF_MEMORY.as_bytes()));
-            }
-            Ok(Op::Transaction(transaction)) => {
-                let mut next = locals.iter();
-                let mut local = |_item: usize, writer: &mut ReplyWriter<'_>| {
-                    if let Some(bytes) = next.next() {
-                        writer.raw(bytes);
-                    }
-                };
-                self.keyspace.transaction(&transaction, writer, &mut local);
-                self.apply_steps = self.apply_steps.saturating_sub(transaction.len());
-            }
-            Ok(Op::Time) => {}
-            Ok(Op::Evict(victims)) => self.apply_evict(victims),
-            Ok(Op::MemoryFull) => self.memory.refuses = true,
-            Ok(Op::HashSeed(seed)) => {
-                self.keyspace.seed(seed);
-                self.judge_examining();
-            }
-            Ok(Op::Users(change)) => self.apply_users(change, writer),
-            // One of a client batch, which no correct node makes.
-            Ok(Op::Serve(_)) | Err(_) => writer.error(words::MALFORMED_OP),
         }
     }
 

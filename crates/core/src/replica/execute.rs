@@ -85,7 +85,11 @@ impl Replica {
         };
         match outcome {
             ReadOutcome::Done => return,
-            ReadOutcome::Long => return self.slow.push(SlowRead::new(client, command, source.clone())),
+            ReadOutcome::Long => {
+                let rights = self.script_rights(self.outbox.actor());
+                let read = SlowRead::new(client, command, (source.clone(), rights));
+                return self.slow.push(read);
+            }
             ReadOutcome::NeedsTime => {}
         }
         self.submit(now, &Op::Time, Waiter::Silent, outputs);
@@ -200,9 +204,11 @@ impl Replica {
         }
         let source = Bytes::copy_from_slice(encoded);
         let command = Command::decode(&mut &source[..]).expect("it was decoded above");
-        let task = Keyspace::begin(&command, &source);
+        let mut task = Keyspace::begin(&command, &source);
+        task.set_rights(&self.script_rights(self.outbox.actor()));
         if open.behind_time && task.is_walk() {
-            self.slow.push(SlowRead::new(client, &command, source.clone()));
+            let rights = self.script_rights(self.outbox.actor());
+            self.slow.push(SlowRead::new(client, &command, (source.clone(), rights)));
         } else {
             open.running = Some(Running::new(task, Some(client)));
         }

@@ -24,6 +24,7 @@ mod lease;
 mod loads;
 mod members;
 mod memory;
+mod ops;
 mod origin;
 mod outbox;
 mod peers;

@@ -17,7 +17,7 @@ use repligo_proto::words;
 use super::{Replica, fail};
 use crate::command::{Command, is_short_and_long};
 use crate::contract::{LongReply, Outputs, Spent, Ticket};
-use crate::keyspace::{Keyspace, Task};
+use crate::keyspace::{Keyspace, ScriptRights, Task};
 use crate::limits;
 use crate::op::Op;
 use crate::packed::Corrupt;
@@ -32,14 +32,23 @@ pub struct SlowRead {
     source: Bytes,
     task: Task,
     reply: Pieces,
+    /// By what its commands are judged, if it is a script.
+    rights: ScriptRights,
 }
 
 impl SlowRead {
     /// Nothing of it is done.
-    pub fn new(client: (Ticket, bool), command: &Command<'_>, source: Bytes) -> Self {
+    pub fn new(
+        client: (Ticket, bool),
+        command: &Command<'_>,
+        (source, rights): (Bytes, ScriptRights),
+    ) -> Self {
+        let mut task = Keyspace::begin(command, &source).alone();
+        task.set_rights(&rights);
         Self {
             client,
-            task: Keyspace::begin(command, &source).alone(),
+            task,
+            rights,
             source,
             reply: Pieces::default(),
         }
@@ -101,6 +110,7 @@ impl SlowReads {
             let command = Command::decode(&mut &read.source[..]).expect("it was decoded before");
             self.bytes -= read.held_bytes();
             read.task = Keyspace::begin(&command, &read.source).alone();
+            read.task.set_rights(&read.rights);
             self.bytes += read.held_bytes();
             read.reply.clear();
         }

@@ -10,6 +10,7 @@ use super::Replica;
 use crate::acl::{Actor, UserChange, Users};
 use crate::contract::PeerId;
 use crate::entry::SYSTEM_NODE;
+use crate::keyspace::ScriptRights;
 use crate::op::{Op, take_actor};
 
 impl Replica {
@@ -33,17 +34,28 @@ impl Replica {
         self.examines = !self.keyspace.is_seeded() || !self.users.default_is_untouched();
     }
 
+    /// By what the commands of a script are judged that was let through by these rights.
+    pub(super) fn script_rights(&self, actor: Actor) -> ScriptRights {
+        let user = self.users.of_actor(actor).filter(|user| !user.is_unrestricted());
+        let origin = &self.settings.origin;
+        ScriptRights {
+            user: user.cloned(),
+            origin: (!origin.is_empty()).then(|| origin.clone()),
+            refuses_growth: self.memory.refuses,
+        }
+    }
+
     /// Whether what was let through by these rights must not be executed any more.
     #[inline]
     pub(super) fn has_lost_rights(&self, actor: Actor) -> bool {
         (self.examines || !actor.is_plain()) && !self.users.still_lets(actor)
     }
 
-    /// Looks at an op of a batch of this node before it is executed, and takes off what says by whose rights.
+    /// Looks at an op of a batch of this node before it is executed, and takes off and tells by whose rights.
     ///
     /// # Errors
     /// Why it is not executed.
-    pub(super) fn examine(&mut self, node: PeerId, op: &mut &[u8]) -> Result<(), &'static str> {
+    pub(super) fn examine(&mut self, node: PeerId, op: &mut &[u8]) -> Result<Actor, &'static str> {
         let actor = take_actor(op)
             .map_err(|_| words::MALFORMED_OP)?
             .unwrap_or_default();
@@ -56,7 +68,7 @@ impl Replica {
         let is_of_client = node != SYSTEM_NODE && op.first() != Some(&Op::TIME_TAG);
         match is_of_client && self.has_lost_rights(actor) {
             true => Err(words::acl::RIGHTS_CHANGED),
-            false => Ok(()),
+            false => Ok(actor),
         }
     }
 }

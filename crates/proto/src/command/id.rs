@@ -202,4 +202,15 @@ numbers! {
     PubSubHelp = 944,
     // Waiting
     ClientUnblock = 990,
+    // Scripts
+    Eval = 420,
+    EvalSha = 421,
+    EvalRo = 422,
+    EvalShaRo = 423,
+    Script = 424,
+    ScriptLoad = 425,
+    ScriptExists = 426,
+    ScriptFlush = 427,
+    ScriptKill = 428,
+    ScriptHelp = 429,
 }

@@ -16,7 +16,7 @@ Generated from the command table (`crates/proto/src/command/table`); do not edit
 that is not in this table is answered with `ERR unknown command`; if Redis has it, the error says so.
 ";
 
-const GROUPS: [(Group, &str); 12] = [
+const GROUPS: [(Group, &str); 13] = [
     (Group::Connection, "Connection"),
     (Group::Generic, "Keys"),
     (Group::String, "Strings"),
@@ -26,6 +26,7 @@ const GROUPS: [(Group, &str); 12] = [
     (Group::SortedSet, "Sorted sets"),
     (Group::PubSub, "Publish and subscribe"),
     (Group::Transactions, "Transactions"),
+    (Group::Scripting, "Scripts"),
     (Group::Server, "Server and introspection"),
     (Group::Cluster, "Read routing"),
     (Group::Repligo, "Own commands"),

@@ -47,6 +47,15 @@ pub mod flag {
     /// Publishes, subscribes, or tells of it.
     pub const PUBSUB: Flags = 1 << 20;
 
+    /// Never shown to MONITOR.
+    pub const SKIP_MONITOR: Flags = 1 << 14;
+    /// Changes the replicated state, though Redis does not call it a write; not reported.
+    pub const STATE_WRITE: Flags = 1 << 30;
+    /// Reads the replicated state, though Redis does not call it a read; not reported.
+    pub const STATE_READ: Flags = 1 << 31;
+    /// A command of one of these is for the core.
+    pub const DATA: Flags = WRITE | READONLY | STATE_WRITE | STATE_READ;
+
     /// Every flag with the name that Redis reports, in its order.
     pub(crate) const NAMES: &[(Flags, &str)] = &[
         (WRITE, "write"),
@@ -58,6 +67,7 @@ pub mod flag {
         (BLOCKING, "blocking"),
         (LOADING, "loading"),
         (STALE, "stale"),
+        (SKIP_MONITOR, "skip_monitor"),
         (SKIP_SLOWLOG, "skip_slowlog"),
         (FAST, "fast"),
         (NO_AUTH, "no_auth"),
@@ -177,6 +187,8 @@ pub enum Group {
     PubSub,
     /// MULTI and its relatives.
     Transactions,
+    /// Scripts.
+    Scripting,
     /// The connection itself.
     Connection,
     /// The server and its introspection.
@@ -199,6 +211,7 @@ impl Group {
             Group::SortedSet => "sorted-set",
             Group::PubSub => "pubsub",
             Group::Transactions => "transactions",
+            Group::Scripting => "scripting",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Cluster => "cluster",
@@ -394,10 +407,16 @@ impl Spec {
         self.flags & flags == flags
     }
 
-    /// True for a command that may change the keyspace.
+    /// True for a command that may change the replicated state.
     #[inline]
     pub fn is_write(&self) -> bool {
-        self.has(flag::WRITE)
+        self.flags & (flag::WRITE | flag::STATE_WRITE) != 0
+    }
+
+    /// True for a command that is executed by the core, whatever it does there.
+    #[inline]
+    pub fn is_data(&self) -> bool {
+        self.flags & flag::DATA != 0
     }
 
     /// Calls `visit` with the position of every key in a request of `argument_count` arguments, of which `argument`
@@ -424,7 +443,8 @@ impl Spec {
         if self.flags & flag::WRITE != 0 {
             categories |= category::WRITE;
         }
-        if self.flags & flag::READONLY != 0 {
+        // As in Redis, where the rows of scripts say all of their categories.
+        if self.flags & flag::READONLY != 0 && self.extra_categories & category::SCRIPTING == 0 {
             categories |= category::READ;
         }
         if self.flags & flag::BLOCKING != 0 {
@@ -443,46 +463,5 @@ impl Spec {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn key_positions_count_from_both_ends() {
-        let check = |first, last, step, count, expect: &[usize]| {
-            let keys = KeySpec { first, last, step };
-            assert_eq!(keys.positions(count).collect::<Vec<_>>(), expect);
-        };
-        check(1, 1, 1, 2, &[1]);
-        check(1, -1, 1, 4, &[1, 2, 3]);
-        check(1, -1, 2, 5, &[1, 3]);
-        check(1, 2, 1, 3, &[1, 2]);
-        check(2, 2, 1, 3, &[2]);
-        check(0, 0, 0, 9, &[]);
-        check(1, 1, 1, 1, &[]);
-    }
-
-    #[test]
-    fn a_count_says_how_many_keys_follow_it() {
-        let check = |words: &[&str], expect: &[usize]| {
-            let keys = KeySpec {
-                first: 2,
-                last: 0,
-                step: 2,
-            };
-            let key_use = KeyUse {
-                keys,
-                count_at: 1,
-                flags: &[],
-                notes: "",
-            };
-            let argument = |index: usize| words.get(index).map(|word| word.as_bytes());
-            let found: Vec<_> = key_use.positions(words.len(), argument).collect();
-            assert_eq!(found, expect, "{words:?}");
-        };
-        check(&["msetex", "2", "a", "1", "b", "2", "NX"], &[2, 4]);
-        check(&["msetex", "1", "a", "1"], &[2]);
-        for count in ["2", "0", "-1", "x", "", "01", "99999999999999999999"] {
-            check(&["msetex", count, "a", "1"], &[]);
-        }
-    }
-}
+#[path = "spec_tests.rs"]
+mod tests;

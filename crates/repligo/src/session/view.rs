@@ -96,6 +96,8 @@ pub trait NodeView {
     fn fresh_status(&mut self) -> NodeStatus;
     /// What is known of the origins.
     fn origins(&self) -> &OriginsStatus;
+    /// True while a script is in the middle of its execution.
+    fn runs_script(&self) -> bool;
     /// Size of a database.
     fn database(&self, number: u8) -> DatabaseStatus;
     /// Memory in use.

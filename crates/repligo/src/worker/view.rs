@@ -115,6 +115,11 @@ impl NodeView for WorkerView<'_> {
         &self.worker.origins
     }
 
+    fn runs_script(&self) -> bool {
+        let replica = self.worker.replica.as_ref();
+        replica.is_some_and(|replica| replica.keyspace().runs_script())
+    }
+
     fn database(&self, number: u8) -> DatabaseStatus {
         self.worker.database(number)
     }

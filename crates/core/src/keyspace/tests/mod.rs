@@ -6,6 +6,7 @@ mod handlers;
 mod long_strings;
 mod origin_rows;
 mod replicas;
+mod scripts;
 mod shard_time;
 mod slices;
 mod sorted_sets;

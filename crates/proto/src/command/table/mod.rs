@@ -11,6 +11,7 @@ mod keys;
 mod list;
 mod pubsub;
 mod repligo;
+mod scripting;
 mod server;
 mod set;
 mod sorted_set;
@@ -81,7 +82,7 @@ const KEY: Argument = value("key", ArgumentKind::Key(0));
 /// How long a command waits, in seconds; 0 for ever.
 const TIMEOUT: Argument = value("timeout", ArgumentKind::Double);
 
-const CHAPTERS: [&[Spec]; 16] = [
+const CHAPTERS: [&[Spec]; 17] = [
     connection::COMMANDS,
     server::COMMANDS,
     introspection::COMMANDS,
@@ -97,6 +98,7 @@ const CHAPTERS: [&[Spec]; 16] = [
     sorted_set_algebra::COMMANDS,
     pubsub::COMMANDS,
     transactions::COMMANDS,
+    scripting::COMMANDS,
     repligo::COMMANDS,
 ];
 
