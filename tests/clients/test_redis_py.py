@@ -45,6 +45,35 @@ def test_bytes_pass_unchanged(entry):
         assert client.keys() == [b"\x00\xff\r\n"]
 
 
+def test_locks_and_scripts(client):
+    lock = client.lock("a-lock", timeout=20)
+    assert lock.acquire(blocking=False) and lock.owned()
+    other = client.lock("a-lock", timeout=20)
+    assert not other.acquire(blocking=False)
+    assert lock.extend(10) and 20 < client.ttl("a-lock") <= 30
+    assert lock.reacquire() and client.ttl("a-lock") <= 20
+    lock.release()
+    assert client.get("a-lock") is None
+    with pytest.raises(redis.exceptions.LockNotOwnedError):
+        other.acquire(blocking=False)
+        client.set("a-lock", "somebody else")
+        other.release()
+    # As BullMQ and RQ do it: many keys, MessagePack and JSON inside, one move from list to list.
+    move = client.register_script("""
+        local job = redis.call("RPOPLPUSH", KEYS[1], KEYS[2])
+        if not job then return redis.status_reply("EMPTY") end
+        local id = cjson.decode(job).id
+        redis.call("HSET", KEYS[3] .. id, "state", "active", "at", ARGV[1])
+        return {id, redis.call("HGET", KEYS[3] .. id, "state"), cmsgpack.unpack(cmsgpack.pack({1, 2}))[2]}
+    """)
+    client.lpush("wait", '{"id":"7"}')
+    assert move(keys=["wait", "active", "job:"], args=[5]) == ["7", "active", 2]
+    assert move(keys=["wait", "active", "job:"], args=[5]) == "EMPTY"
+    assert client.script_exists(move.sha) == [True]
+    with pytest.raises(redis.exceptions.ResponseError, match="WRONGTYPE.*on @user_script:1"):
+        client.eval('return redis.call("INCR", KEYS[1])', 1, "active")
+
+
 def test_pipelines(client):
     with client.pipeline(transaction=False) as pipeline:
         for number in range(500):
