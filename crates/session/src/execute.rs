@@ -40,7 +40,9 @@ pub(crate) fn execute(session: &mut Session, host: &mut impl Host, resolved: Res
         transaction::queue(session, host, call)
     } else {
         match spec.flags & (flag::DATA | flag::BLOCKING) {
-            flag::WRITE | flag::READONLY | flag::STATE_WRITE | flag::STATE_READ => data::execute(session, host, call),
+            flag::WRITE | flag::READONLY | flag::STATE_WRITE | flag::STATE_READ => {
+                data::execute(session, host, call)
+            }
             0 => execute_local(session, host, call),
             _ => blocking::execute(session, host, call),
         }

@@ -51,14 +51,14 @@ mod write;
 use std::cell::Cell;
 use std::collections::VecDeque;
 
-use repligo_proto::reply::ReplyWriter;
-
 use crate::command::Command;
 use crate::eviction::Tracking;
 use crate::limits::DATABASES;
 use crate::op::{Item, Transaction, Watched};
 use crate::table::timeline::Timeline;
 use crate::table::{EntryRef, HashSeed};
+use repligo_proto::reply::ReplyWriter;
+
 pub use clock::{ReadClock, ReadOutcome};
 use database::Database;
 pub use evict::{Chooser, KeyspaceMemory, Wish};
@@ -133,12 +133,10 @@ pub struct Keyspace {
     work_steps: usize,
     /// Some database has memory to give back.
     is_releasing: bool,
-    /// For values that are built before they are written.
     scratch: Vec<u8>,
     snapshot: snapshot::Progress,
     scripts: script::ScriptCache,
     machines: script::Machines,
-    /// Large collections that the walk has met and not given out.
     streams: VecDeque<snapshot::Stream>,
     /// Chunks about what had been removed when the walk began.
     removed_chunks: VecDeque<Vec<u8>>,

@@ -208,7 +208,8 @@ impl Replica {
         task.set_rights(&self.script_rights(self.outbox.actor()));
         if open.behind_time && task.is_walk() {
             let rights = self.script_rights(self.outbox.actor());
-            self.slow.push(SlowRead::new(client, &command, (source.clone(), rights)));
+            self.slow
+                .push(SlowRead::new(client, &command, (source.clone(), rights)));
         } else {
             open.running = Some(Running::new(task, Some(client)));
         }
