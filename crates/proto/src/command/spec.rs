@@ -175,6 +175,8 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Strings as bits.
+    Bitmap,
     /// Hashes.
     Hash,
     /// Lists.
@@ -205,6 +207,7 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::Bitmap => "bitmap",
             Group::Hash => "hash",
             Group::List => "list",
             Group::Set => "set",

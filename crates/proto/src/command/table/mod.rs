@@ -2,6 +2,7 @@
 //!
 //! The rows are data only; who executes a command is decided elsewhere, by its [`CommandId`].
 
+mod bitmap;
 mod connection;
 mod counters;
 mod expiry;
@@ -82,13 +83,14 @@ const KEY: Argument = value("key", ArgumentKind::Key(0));
 /// How long a command waits, in seconds; 0 for ever.
 const TIMEOUT: Argument = value("timeout", ArgumentKind::Double);
 
-const CHAPTERS: [&[Spec]; 17] = [
+const CHAPTERS: [&[Spec]; 18] = [
     connection::COMMANDS,
     server::COMMANDS,
     introspection::COMMANDS,
     keys::COMMANDS,
     expiry::COMMANDS,
     strings::COMMANDS,
+    bitmap::COMMANDS,
     counters::COMMANDS,
     hash::COMMANDS,
     list::COMMANDS,
