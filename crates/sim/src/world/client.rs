@@ -96,6 +96,14 @@ impl Client {
         self.kind
     }
 
+    /// The same client, which connects to this node only.
+    pub(super) fn at(self, node: PeerId) -> Self {
+        Self {
+            home: Some(node),
+            ..self
+        }
+    }
+
     /// Its connection, and the node that it is one to.
     pub(super) fn connection(&self) -> Option<(PeerId, (u32, u64))> {
         self.connected.then_some((self.node, (self.id, self.serial)))

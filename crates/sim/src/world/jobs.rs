@@ -258,7 +258,11 @@ impl World {
         }
         let now = self.context.queue.now();
         let id = self.clients.len() as u32;
-        let mut feeder = Client::new(id, Kind::Feeder, self.context.random.fork());
+        // What is pushed at a node that is gone would be lost with the connection.
+        let Some(&node) = self.nodes_alive().first() else {
+            return;
+        };
+        let mut feeder = Client::new(id, Kind::Feeder, self.context.random.fork()).at(node);
         feeder.script = self.workload.feed(id, count, now);
         self.clients.push(feeder);
         self.context.queue.after(1, Event::Think { client: id });
