@@ -34,7 +34,6 @@ class Generator:
         self.commands = (
             *((8, name) for name in ("set", "get", "counter", "number", "expire", "remaining")),
             *((4, name) for name in ("set_options", "float", "string", "range", "many", "remove", "getex", "look")),
-            *((6, name) for name in ("bits", "fields")),
             *((12, name) for name in ("list_ends", "list_inside", "scores", "ranges", "several")),
             *((2, name) for name in ("rename", "pattern", "broken", "cased", "database", "old")),
             *((1, name) for name in ("flush", "introspect", "scan_page", "random_key")),
@@ -236,36 +235,6 @@ class Generator:
             [b"ZLEXCOUNT", b"names", *ends],
             [b"ZREMRANGEBYLEX", b"names", *ends],
         ))
-
-    def bit(self):
-        return self.integer() if self.random.random() < 0.2 else b"%d" % self.random.randint(0, 400)
-
-    def _bits(self):
-        key, names = self.key(), [self.key() for _ in range(self.random.randint(1, 3))]
-        ends = self.choice(([], [self.integer(), self.integer()], [self.integer(), self.integer(), self.choice((b"BIT", b"byte", b"x"))]))
-        return self.choice((
-            # A bit that is set already leaves the encoding as it is.
-            [b"APPEND", key, self.random.randbytes(self.random.randint(1, 9))],
-            [b"GETBIT", key, self.bit()],
-            [b"BITCOUNT", key, *ends],
-            [b"BITPOS", key, self.choice((b"0", b"1", b"0", b"1", b"2")), *ends],
-            [b"BITPOS", key, b"0", self.integer()],
-            [b"BITOP", self.choice((b"AND", b"or", b"XOR", b"NOT")), self.key(), *names],
-            [b"BITOP", b"NOT", self.key(), names[0]],
-        ))
-
-    def _fields(self):
-        words = []
-        for _ in range(self.random.randint(1, 4)):
-            width = b"%s%d" % (self.choice((b"i", b"u")), self.choice((1, 3, 8, 16, 31, 32, 63, 64, self.random.randint(1, 64))))
-            offset = self.choice((b"", b"", b"#")) + b"%d" % self.random.randint(0, 40)
-            words += self.choice((
-                [b"GET", width, offset],
-                [b"SET", width, offset, self.integer()],
-                [b"INCRBY", width, offset, self.integer()],
-                [b"OVERFLOW", self.choice((b"WRAP", b"SAT", b"FAIL", b"sat", b"x")), b"GET", width, offset],
-            ))
-        return [self.choice((b"BITFIELD", b"BITFIELD", b"BITFIELD_RO")), b"bits:%d" % self.random.randint(0, 2), *words]
 
     def _set(self):
         return [b"SET", self.key(), self.value()]

@@ -8,7 +8,6 @@ use crate::command::{Spec, Unresolved, is_known_elsewhere};
 use crate::resp::ArgSlice;
 
 pub mod acl;
-pub mod bits;
 pub mod pubsub;
 pub mod script;
 

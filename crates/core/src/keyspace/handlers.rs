@@ -11,7 +11,7 @@ use repligo_proto::command::{CommandId, named_at_compile_time};
 use repligo_proto::reply::ReplyWriter;
 
 use super::contexts::{Changed, ReadContext, WriteContext};
-use super::{bits, hash, keys, list, script, set, sorted_set, strings};
+use super::{hash, keys, list, script, set, sorted_set, strings};
 use crate::command::{Arguments, CommandError};
 
 /// A read that is never long.
@@ -154,7 +154,6 @@ pub(super) fn by_arguments(_: &ReadContext<'_>, arguments: Arguments<'_>) -> usi
 const FAMILIES: &[&[Handler]] = &[
     keys::HANDLERS,
     strings::HANDLERS,
-    bits::HANDLERS,
     hash::HANDLERS,
     list::HANDLERS,
     set::HANDLERS,

@@ -13,7 +13,6 @@
 //! - Each database's digest is the sum of the hashes of its entries, kept up with each change.
 //! - A negative row (an origin key that is known to have no row) is an entry that no plain command sees.
 
-mod bits;
 mod calls;
 mod clock;
 mod collections;

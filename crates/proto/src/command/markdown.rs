@@ -16,7 +16,7 @@ Generated from the command table (`crates/proto/src/command/table`); do not edit
 that is not in this table is answered with `ERR unknown command`; if Redis has it, the error says so.
 ";
 
-const GROUPS: [(Group, &str); 14] = [
+const GROUPS: [(Group, &str); 13] = [
     (Group::Connection, "Connection"),
     (Group::Generic, "Keys"),
     (Group::String, "Strings"),
@@ -25,7 +25,6 @@ const GROUPS: [(Group, &str); 14] = [
     (Group::Set, "Sets"),
     (Group::SortedSet, "Sorted sets"),
     (Group::PubSub, "Publish and subscribe"),
-    (Group::Bitmap, "Bitmaps"),
     (Group::Transactions, "Transactions"),
     (Group::Scripting, "Scripts"),
     (Group::Server, "Server and introspection"),

@@ -175,8 +175,6 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
-    /// Strings as bits.
-    Bitmap,
     /// Hashes.
     Hash,
     /// Lists.
@@ -207,7 +205,6 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
-            Group::Bitmap => "bitmap",
             Group::Hash => "hash",
             Group::List => "list",
             Group::Set => "set",

@@ -1,7 +1,6 @@
 //! Tests of the keyspace, from requests to replies. `redis.cases` holds what Redis itself answers;
 //! here is what Redis does not have or what depends on time.
 
-mod bits;
 mod eviction;
 mod handlers;
 mod long_strings;

@@ -2,7 +2,6 @@
 //!
 //! The rows are data only; who executes a command is decided elsewhere, by its [`CommandId`].
 
-mod bitmap;
 mod connection;
 mod counters;
 mod expiry;
@@ -83,14 +82,13 @@ const KEY: Argument = value("key", ArgumentKind::Key(0));
 /// How long a command waits, in seconds; 0 for ever.
 const TIMEOUT: Argument = value("timeout", ArgumentKind::Double);
 
-const CHAPTERS: [&[Spec]; 18] = [
+const CHAPTERS: [&[Spec]; 17] = [
     connection::COMMANDS,
     server::COMMANDS,
     introspection::COMMANDS,
     keys::COMMANDS,
     expiry::COMMANDS,
     strings::COMMANDS,
-    bitmap::COMMANDS,
     counters::COMMANDS,
     hash::COMMANDS,
     list::COMMANDS,
