@@ -91,7 +91,11 @@ impl Replica {
     pub(super) fn on_peer_disk_full(&mut self, peer: PeerId, full: bool, outputs: &mut Outputs) {
         match full {
             true => self.space.full_peers.insert(peer),
-            false => self.space.full_peers.remove(&peer),
+            false => {
+                // It took no snapshot while it was full, and is not to wait until that is noticed.
+                self.peer_lost_snapshots(peer);
+                self.space.full_peers.remove(&peer)
+            }
         };
         self.space_changed(outputs);
     }

@@ -139,7 +139,7 @@ impl Replica {
         }
     }
 
-    /// The stream to a peer is gone: transfers in both directions start anew.
+    /// The stream to a peer is gone, or it could take no snapshot until now: a transfer to it starts anew.
     pub(super) fn peer_lost_snapshots(&mut self, peer: PeerId) {
         let lost = self.snapshots.transfers.remove(&peer);
         if lost.is_some_and(|transfer| !transfer.delivered) {
