@@ -222,6 +222,11 @@ impl ScriptTask {
 
     fn start(&mut self, keyspace: &mut Keyspace, is_resp3: bool) -> Result<(), CommandError> {
         let arguments = self.arguments();
+        // A name of another length is none, whatever is said of keys.
+        let first = arguments.iter().next().unwrap_or_default();
+        if matches!(self.name, "evalsha" | "evalsha_ro") && <Sha1>::try_from(first).is_err() {
+            return Err(CommandError::fixed(words::script::NO_SCRIPT));
+        }
         let key_count = key_count(arguments)?;
         let asked = self.asked(keyspace)?;
         let shebang = asked.shebang;

@@ -311,7 +311,7 @@ const CLIENT: &[Spec] = &[
         arguments: &[
             value("client-id", Integer),
             one_of(
-                "unblock-type",
+                "timeout_error",
                 &[token("timeout", "TIMEOUT"), token("error", "ERROR")],
             )
             .optional(),
