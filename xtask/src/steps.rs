@@ -7,8 +7,8 @@ use crate::install::install;
 use crate::run::{Counts, Failure, Outcome, root, run, run_counted};
 use crate::{audit, instructions, processes, soak, tidy};
 
-/// Seeds that every run of the tests simulates.
-const SEEDS: u64 = 2000;
+/// Seeds that every run of the tests simulates; longer runs have a command of their own.
+const SEEDS: u64 = 1000;
 /// Seeds within which a planted bug must be found, unless fewer suffice.
 const BUG_SEEDS: u64 = 10_000;
 /// Exit code of the simulator when a check failed.

@@ -70,7 +70,7 @@ fn wrong_usage_exits_with_2_and_says_what_was_meant() {
     check(
         &["serve", "--maxmemory-policy", "allkeys-lfru"],
         2,
-        &["none of noeviction, allkeys-lfu", "did you mean"],
+        &["one of noeviction, allkeys-lfu", "did you mean"],
     );
     check(
         &["serve", "--join", "127.0.0.1:1"],
