@@ -485,6 +485,7 @@ fn snapshots_of_no_place_and_long_or_broken_chunks_are_refused() {
     let mut node = Node::new();
     // Only the leader's snapshot is taken in.
     assert_eq!(node.hear(Forged::plausible(HEARTBEAT).encode()), [""; 0]);
+    let applied = node.replica.status(node.now).applied_index;
     assert_eq!(node.hear(begin(u64::MAX, 1)), ["a snapshot of no place in a log"]);
     assert_eq!(node.hear(begin(1, 0)), ["a snapshot of no place in a log"]);
     assert_eq!(node.hear(begin(20, TERM)), [""; 0]);
@@ -507,7 +508,7 @@ fn snapshots_of_no_place_and_long_or_broken_chunks_are_refused() {
     offer.snapshot = (20, TERM, vec![1, 2, 3]);
     // Nothing has been received for it, so it is no more than a claim.
     assert_eq!(node.hear(offer.encode()), [""; 0]);
-    assert_eq!(node.replica.status(node.now).applied_index, 8);
+    assert_eq!(node.replica.status(node.now).applied_index, applied);
 }
 
 #[test]
