@@ -44,7 +44,8 @@ impl Fixture {
 
 /// A second replica, from a snapshot of the first.
 fn copy_of(keyspace: &mut Keyspace) -> Result<Keyspace, crate::keyspace::RestoreError> {
-    let mut copy = Keyspace::default();
+    // In a cluster the log has said the seed, and the snapshot brings it.
+    let mut copy = Keyspace::new(crate::table::HashSeed::from_number(0x5eed));
     keyspace.snapshot_begin();
     loop {
         let mut chunk = Vec::new();
@@ -265,9 +266,12 @@ fn drawn(number: u64) -> String {
         format!(
             "redis.call('hset','h{key}','f'..math.random(200),cjson.encode({{a={key},b={{}}}})) for i,v in ipairs(redis.call('hgetall','h{key}')) do redis.call('append','log{key}',v) end"
         ),
-        format!("while true do redis.call('incr','n{key}') end"),
         format!(
-            "local t = {{}} while true do t[#t+1] = string.rep('x',100000) redis.call('incr','n{key}') end"
+            "for i=1,{} do redis.call('incr','n{key}') end error('enough')",
+            draw(50)
+        ),
+        format!(
+            "local t = {{}} while true do t[#t+1] = string.rep('x',8000000)..#t redis.call('incr','n{key}') end"
         ),
         format!(
             "local f function f(n) redis.call('incr','n{key}') return 1 + f(n+1) end f({})",
