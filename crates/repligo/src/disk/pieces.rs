@@ -52,6 +52,10 @@ impl Shared {
             if !self.pause(true) {
                 return Err(full);
             }
+            // What was given up during the pause is not written, even if there is room for it by now.
+            if self.drop_aborted() {
+                return Ok(None);
+            }
         }
     }
 
