@@ -77,7 +77,8 @@ impl Extended {
         })
     }
 
-    /// The number `factor` times, rounded up to an integer; `None` where that is beyond 127 bits.
+    /// The number `factor` times, rounded as every result is, then up to an integer; `None` where that has more than
+    /// 127 bits.
     pub fn times_rounded_up(self, factor: u32) -> Option<i128> {
         let Self::Finite {
             negative,
@@ -87,12 +88,16 @@ impl Extended {
         else {
             return None;
         };
-        let product = i128::from(mantissa) * i128::from(factor) * if negative { -1 } else { 1 };
-        if product == 0 || exponent >= 0 {
-            return (product == 0 || exponent == 0).then_some(product);
+        if mantissa == 0 {
+            return Some(0);
         }
-        let shift = exponent.unsigned_abs().min(126);
-        Some(-(-product >> shift))
+        let (mantissa, exponent) = round(u128::from(mantissa) * u128::from(factor), exponent, false)?;
+        let product = i128::from(mantissa) * if negative { -1 } else { 1 };
+        match exponent {
+            0..=62 => Some(product << exponent),
+            63.. => None,
+            _ => Some(-(-product >> exponent.unsigned_abs().min(126))),
+        }
     }
 
     /// True for a number.

@@ -14,20 +14,6 @@ pub(super) struct Multiple<E> {
     pub count: u64,
 }
 
-/// Refuses `timeout numkeys key [key ...] …` that says more keys than there are, which Redis sees before the timeout.
-///
-/// # Errors
-/// Redis' error for it.
-pub(super) fn refuse_missing_keys(mut arguments: Arguments<'_>) -> Result<(), CommandError> {
-    arguments.skip(1);
-    match arguments.take_integer() {
-        Ok(count) if usize::try_from(count).is_ok_and(|count| count > arguments.len()) => {
-            Err(CommandError::fixed(words::SYNTAX))
-        }
-        _ => Ok(()),
-    }
-}
-
 impl<E> Multiple<E> {
     /// Reads `numkeys key [key ...] END [COUNT count]`.
     ///

@@ -145,12 +145,20 @@ pub(super) fn check_last(arguments: Arguments<'_>) -> Result<(), CommandError> {
     parse_timeout(arguments.iter().last().unwrap_or(b"")).map(|_| ())
 }
 
-/// Takes the timeout off the front.
+/// Takes the timeout off the front of `timeout numkeys key [key ...] …`. More keys than there are words is refused
+/// before a timeout that is none, as Redis does.
 ///
 /// # Errors
-/// If it is none.
+/// Redis' error for either.
 pub(super) fn take_timeout(arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
-    parse_timeout(arguments.take()).map(|_| ())
+    let mut counted = *arguments;
+    counted.skip(1);
+    match counted.take_integer() {
+        Ok(count) if usize::try_from(count).is_ok_and(|count| count > counted.len()) => {
+            Err(CommandError::fixed(words::SYNTAX))
+        }
+        _ => parse_timeout(arguments.take()).map(|_| ()),
+    }
 }
 
 /// `key [key ...] timeout`: takes what `take` takes from the first key that has elements; a null array if none has.
@@ -194,8 +202,9 @@ mod tests {
             ("1", Some(1_000)),
             ("0x1", Some(1_000)),
             ("5e-1", Some(500)),
-            // Redis rounds the product before it rounds it up, and waits a millisecond less.
-            ("1e-1", Some(101)),
+            // A product that is not rounded before it is rounded up would be a millisecond more.
+            ("1e-1", Some(100)),
+            ("0.0011", Some(2)),
             ("2.5", Some(2_500)),
             ("9223372036854775", Some(9_223_372_036_854_775_000)),
         ] {

@@ -7,7 +7,6 @@ use crate::collection::{End, List};
 use crate::command::{Arguments, CommandError};
 use crate::keyspace::contexts::{Changed, ReadContext, WriteContext};
 use crate::keyspace::handlers::Slice;
-use crate::keyspace::multiple::refuse_missing_keys;
 use crate::keyspace::waiting::{check_last, first_of, take_timeout};
 
 /// `key [key ...] timeout`: the first key with a list, and the element at its front.
@@ -69,7 +68,6 @@ pub(super) fn brpoplpush(
 
 /// Refuses what is no BLMPOP.
 pub(super) fn check_multiple(mut arguments: Arguments<'_>) -> Result<(), CommandError> {
-    refuse_missing_keys(arguments)?;
     take_timeout(&mut arguments)?;
     ends::check_multiple(arguments)
 }

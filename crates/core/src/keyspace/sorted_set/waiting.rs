@@ -7,7 +7,6 @@ use crate::collection::SortedSet;
 use crate::command::{Arguments, CommandError};
 use crate::keyspace::contexts::{Changed, ReadContext, WriteContext};
 use crate::keyspace::handlers::Slice;
-use crate::keyspace::multiple::refuse_missing_keys;
 use crate::keyspace::waiting::{first_of, take_timeout};
 
 /// `key [key ...] timeout`: the first key with a sorted set, its member with the lowest score, and that.
@@ -47,7 +46,6 @@ fn pop_first(
 
 /// Refuses what is no BZMPOP.
 pub fn check_multiple(mut arguments: Arguments<'_>) -> Result<(), CommandError> {
-    refuse_missing_keys(arguments)?;
     take_timeout(&mut arguments)?;
     pop::check_multiple(arguments)
 }
