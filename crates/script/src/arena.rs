@@ -90,7 +90,7 @@ impl Arena {
         self.limit.set(bytes);
     }
 
-    /// Whether the limit holds for what is asked for now; returns what was said before.
+    /// Whether allocations beyond the limit are granted from here on; returns whether they were.
     pub fn set_patient(&self, is_patient: bool) -> bool {
         self.is_patient.replace(is_patient)
     }

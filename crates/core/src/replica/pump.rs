@@ -205,13 +205,7 @@ impl Replica {
             let mut ops = Vec::new();
             let system = self.system.iter().take(taken.system);
             system.for_each(|op| put_bytes(&mut ops, op));
-            builder.push(&Batch {
-                node: SYSTEM_NODE,
-                incarnation: 0,
-                first_sequence: 0,
-                count: taken.system as u64,
-                ops: Bytes::from(ops),
-            });
+            builder.push(&system_batch(ops, taken.system as u64));
         }
         let own = self
             .outbox

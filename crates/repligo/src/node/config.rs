@@ -93,7 +93,7 @@ pub struct NodeConfig {
     pub memory: MemoryLimit,
     /// Most client connections at once.
     pub maxclients: usize,
-    /// Where audit lines go; `None` for nowhere.
+    /// The file of audit lines; `None` where nothing is audited.
     pub audit_log: Option<PathBuf>,
     /// What clients may take together.
     pub clients: ClientLimits,
