@@ -4,6 +4,7 @@
 
 mod audit;
 mod bench;
+mod chaos;
 mod dist;
 mod floors;
 mod install;
@@ -24,6 +25,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   audit [--advisories FILE]   Cargo.lock against known vulnerabilities, and the crate count
   fix                         formatting and generated documents; the only command that writes
   sim ARGUMENTS…              the simulator, such as: sim --seed 7, sim --seeds 0..2000, sim --bug NAME --seeds 0..10000
+  chaos [--binary release|dev|FILE] [--seeds A..B] [--seconds N] [--kinds K,…] [--ledger FILE]  real faults on real processes
   soak [--minutes N|--seconds N]  three nodes at full load, 10 minutes unless told; prints a verdict as JSON
   bench [ARGUMENTS…]          the goals table against installed peers, into docs/benchmarks.md
   instructions [--record [DECISION]]  instructions per GET and SET, against tests/instruction-counts.tsv
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Some("audit") => audit::command(rest),
         Some("fix") => steps::fix(),
         Some("sim") => steps::sim(rest),
+        Some("chaos") => chaos::command(rest),
         Some("soak") => soak::soak(rest),
         Some("bench") => bench::bench(rest),
         Some(bench::CONSTANT_SERVER) => bench::constant_server(rest),

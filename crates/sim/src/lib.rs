@@ -8,5 +8,6 @@ pub mod bugs;
 pub mod check;
 pub mod history;
 pub mod random;
+pub mod recorded;
 pub mod run;
 pub mod world;

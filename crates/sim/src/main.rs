@@ -1,4 +1,4 @@
-//! The simulator's command line: one seed, or a range of seeds on several threads.
+//! The simulator's command line: one seed, a range of seeds on several threads, or a recorded history to judge.
 //!
 //! A failure prints the one command that replays it and ends with exit code 1.
 
@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use repligo_sim::run;
+use repligo_sim::{recorded, run};
 
 const USAGE: &str = "usage: repligo-sim --seed N [--verbose] [--history FILE] [--bug NAME]
        repligo-sim --seeds A..B [--threads T] [--bug NAME] [--keep-going] [--ledger]
+       repligo-sim --judge FILE --auditors-from CLIENT
 Runs the simulator. A failed seed is printed with the command that replays it; exit code 1.
 Bugs: ";
 
@@ -85,8 +86,41 @@ struct Totals {
     failed: Vec<u64>,
 }
 
+/// Judges a history that others have recorded: exit code 1 if anything is wrong with it, 2 if it cannot be read.
+fn judge(words: &[String]) -> ExitCode {
+    let unusable = |error: String| {
+        eprintln!("{error}\n{USAGE}{}", run::bug_names().join(", "));
+        ExitCode::from(2)
+    };
+    let [path, flag, bound] = words else {
+        return unusable("--judge needs FILE --auditors-from CLIENT".to_owned());
+    };
+    let Some(bound) = bound.parse().ok().filter(|_| flag == "--auditors-from") else {
+        return unusable("--auditors-from needs the number of a client".to_owned());
+    };
+    let verdict = std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read {path}: {error}"))
+        .and_then(|text| recorded::judge(&text, bound));
+    match verdict {
+        Err(error) => unusable(error),
+        Ok(verdict) => {
+            println!("{verdict}");
+            match verdict.violations.is_empty() {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    let arguments = match parse(std::env::args().skip(1)) {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, rest @ ..] = words.as_slice()
+        && flag == "--judge"
+    {
+        return judge(rest);
+    }
+    let arguments = match parse(words.into_iter()) {
         Ok(arguments) => Arc::new(arguments),
         Err(error) => {
             eprintln!("{error}\n{USAGE}{}", run::bug_names().join(", "));
