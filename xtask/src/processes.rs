@@ -12,7 +12,14 @@ use crate::run::{Counts, Failure, Outcome, root, run_counted};
 /// Areas that run beside each other, in two lanes of about the same length. What uses the ports that documents
 /// name is in one lane.
 const LANES: [&[&str]; 2] = [
-    &["documents", "distribution", "demo", "transfer", "frameworks", "chaos"],
+    &[
+        "documents",
+        "distribution",
+        "demo",
+        "transfer",
+        "frameworks",
+        "chaos",
+    ],
     &[
         "differential",
         "clients",
