@@ -46,6 +46,8 @@ pub enum Bug {
     LeaseFromConfirmation,
     /// A new leader tells what is committed while it waits for older leases to lapse.
     CommitShownInWait,
+    /// A leader that hands over says that it has no lease any more, and keeps it.
+    LeaseKeptInHandover,
     /// A vote leaves before it is durable.
     VoteBeforeDurability,
     /// A leader whose disk is stalled goes on to lead.
@@ -74,7 +76,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 30] = [
+    pub const ALL: [(&'static str, Self); 31] = [
         ("ack-before-durability", Self::AckBeforeDurability),
         ("missing-noop", Self::MissingNoop),
         ("lease-without-quorum", Self::LeaseWithoutQuorum),
@@ -93,6 +95,7 @@ impl Bug {
         ("promote-at-once", Self::PromoteAtOnce),
         ("lease-from-confirmation", Self::LeaseFromConfirmation),
         ("commit-shown-in-wait", Self::CommitShownInWait),
+        ("lease-kept-in-handover", Self::LeaseKeptInHandover),
         ("vote-before-durability", Self::VoteBeforeDurability),
         ("stalled-disk-leads", Self::StalledDiskLeads),
         ("refused-though-proposed", Self::RefusedThoughProposed),

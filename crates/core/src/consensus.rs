@@ -407,6 +407,33 @@ impl Consensus {
         self.node.transfer_leader(peer);
     }
 
+    /// Asks for votes at once, also of those who have heard of a leader within the election timeout. What was promised
+    /// to that leader stays true, since whoever is elected waits for its lease to lapse.
+    pub fn succeed(&mut self) {
+        if self.is_installing() || self.barred || self.role() != Role::Follower {
+            return;
+        }
+        let mut message = Message {
+            from: self.me,
+            to: self.me,
+            term: self.term(),
+            ..Message::default()
+        };
+        message.set_msg_type(MessageType::MsgTimeoutNow);
+        // It only fails for messages that are not for this replica.
+        let _ = self.node.step(message);
+    }
+
+    /// Term and index of the last entry.
+    pub fn last(&self) -> (u64, u64) {
+        (self.node.raft.raft_log.last_term(), self.last_index())
+    }
+
+    /// Whether this replica asks for no votes, see [`Self::set_barred`].
+    pub fn is_barred(&self) -> bool {
+        self.barred
+    }
+
     /// The stream to a peer is gone: what was in flight must be found out anew.
     pub fn peer_lost(&mut self, peer: PeerId) {
         self.told.remove(&peer);

@@ -33,6 +33,10 @@ use crate::shares::Demand;
 pub use crate::table::HashSeed;
 pub use crate::unblock::Unblock;
 
+mod status;
+
+pub use status::{OriginTrouble, OriginsStatus, Status};
+
 /// Number of a member of the cluster, from 1, allocated by its [`Membership`]. Never used again for another data
 /// directory.
 pub type PeerId = u64;
@@ -137,6 +141,12 @@ pub enum Input<'a> {
     },
     /// The stream is gone; everything in flight on it may be lost.
     PeerLost {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// After its stream was lost: nobody listens where the peer did, and its machine says so. Most probably its
+    /// process has ended; nothing that is promised may depend on it.
+    PeerRefused {
         /// The peer.
         peer: PeerId,
     },
@@ -299,6 +309,11 @@ pub enum Event {
         /// Known leader, 0 for none.
         leader: PeerId,
     },
+    /// A majority has found that the leader's process has ended: this replica asks for votes.
+    LeaderGone {
+        /// Who led.
+        leader: PeerId,
+    },
     /// The lease wait of a new leader is over: it serves.
     Serving {
         /// Term.
@@ -422,69 +437,6 @@ pub struct Settings {
     pub origin: std::sync::Arc<crate::origin::OriginMap>,
     /// Bytes of log kept in memory for followers that lag; a snapshot is taken when it is passed.
     pub log_bytes_max: u64,
-}
-
-/// What a replica says of itself for STATUS, INFO, ROLE and metrics.
-#[derive(Clone, Debug, Default)]
-pub struct Status {
-    /// Role.
-    pub role: Role,
-    /// Term.
-    pub term: u64,
-    /// Known leader, 0 for none.
-    pub leader: PeerId,
-    /// True when a leader serves (lease wait passed), or a follower has a connected serving leader.
-    pub serving: bool,
-    /// Applied index.
-    pub applied_index: u64,
-    /// Commit index.
-    pub commit_index: u64,
-    /// Logical digest of the state at `applied_index`.
-    pub digest: u128,
-    /// Shard time, milliseconds since the epoch.
-    pub shard_time_ms: u64,
-    /// On the leader, per follower: (peer, matched index, milliseconds since it was last heard).
-    pub followers: Vec<(PeerId, u64, u64)>,
-    /// Milliseconds since this replica last heard of its leader (0 on the leader).
-    pub lag_ms: u64,
-    /// The disk has finished nothing for so long that this node does not lead: milliseconds, 0 if it is well.
-    pub disk_stalled_ms: u64,
-    /// The disk has no room: this node takes no writes.
-    pub disk_full: bool,
-    /// So many nodes say so that no majority could store a write.
-    pub quorum_full: bool,
-    /// The wall clock disagrees with that of a majority, so that this node does not lead.
-    pub clock_outvoted: bool,
-    /// Requests waiting for a leader or for commit.
-    pub requests_waiting: u64,
-    /// Snapshots installed from a leader since start.
-    pub full_resyncs: u64,
-    /// Changes whenever [`crate::replica::Replica::origins`] does.
-    pub origins_version: u64,
-    /// Writes to mapped keys that their origin has not decided.
-    pub origin_writes_pending: u64,
-}
-
-/// What is known of the databases behind mapped keys: the same on all nodes that applied the same entries.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OriginsStatus {
-    /// Mapped keyspaces.
-    pub keyspaces: usize,
-    /// Every origin, and whether all its keyspaces can be used.
-    pub origins: Vec<(String, bool)>,
-    /// The keyspaces that cannot.
-    pub troubles: Vec<OriginTrouble>,
-}
-
-/// A keyspace whose origin does not answer, or whose mapping does not fit it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OriginTrouble {
-    /// Name of the keyspace.
-    pub keyspace: String,
-    /// Name of the origin.
-    pub origin: String,
-    /// Why, in one line.
-    pub reason: String,
 }
 
 /// Result of [`crate::replica::Replica::read`].

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use crate::codec::{Malformed, Reader, put_bytes, put_varint};
+use crate::contract::PeerId;
 use crate::entry::Batch;
 
 mod waiter;
@@ -29,6 +30,8 @@ const TAG_REMOVED: u8 = 11;
 const TAG_DISK_FULL: u8 = 12;
 const TAG_WAITERS: u8 = 13;
 const TAG_WAITERS_REPLY: u8 = 14;
+const TAG_LEADER_GONE: u8 = 15;
+const TAG_LEASE_RELEASED: u8 = 16;
 
 /// A message between two replicas of a shard.
 #[derive(Clone, Debug)]
@@ -135,6 +138,20 @@ pub enum Message {
         /// Who was cancelled, and an index behind which nothing is taken for that client.
         cancelled: Vec<(u64, u64)>,
     },
+    /// Nobody listens any more where the leader of this term did.
+    LeaderGone {
+        /// The term.
+        term: u64,
+        /// Its leader.
+        leader: PeerId,
+        /// Term and index of the sender's last entry; zeros if it may not lead.
+        last: (u64, u64),
+    },
+    /// The sender, who leads this term and serves, has no lease any more and will have none in this term.
+    LeaseReleased {
+        /// The term.
+        term: u64,
+    },
     /// What time it is here.
     ClockReply {
         /// As asked.
@@ -200,6 +217,15 @@ impl Message {
                 put_varint(&mut out, u64::from(*keyspace));
                 put_bytes(&mut out, key);
                 put_bytes(&mut out, error);
+            }
+            Self::LeaderGone { term, leader, last } => {
+                put_pair(&mut out, TAG_LEADER_GONE, *term, *leader);
+                put_varint(&mut out, last.0);
+                put_varint(&mut out, last.1);
+            }
+            Self::LeaseReleased { term } => {
+                out.push(TAG_LEASE_RELEASED);
+                put_varint(&mut out, *term);
             }
             Self::Clock { asked_us } => {
                 out.push(TAG_CLOCK);
@@ -294,6 +320,17 @@ impl Message {
                 keyspace: take_keyspace(&mut reader)?,
                 key: reader.bytes()?,
                 error: reader.bytes()?,
+            },
+            TAG_LEADER_GONE => {
+                let [term, leader, last_term, last_index] = reader.varints()?;
+                Self::LeaderGone {
+                    term,
+                    leader,
+                    last: (last_term, last_index),
+                }
+            }
+            TAG_LEASE_RELEASED => Self::LeaseReleased {
+                term: reader.varint()?,
             },
             TAG_CLOCK => Self::Clock {
                 asked_us: reader.varint()?,
@@ -411,6 +448,12 @@ mod tests {
                 again: Some(7),
                 cancelled: vec![(1, 8), (2, 9)],
             },
+            Message::LeaderGone {
+                term: 4,
+                leader: 1,
+                last: (3, 1 << 30),
+            },
+            Message::LeaseReleased { term: 4 },
             Message::Clock { asked_us: 1 << 40 },
             Message::ClockReply {
                 asked_us: 1 << 40,

@@ -33,9 +33,29 @@ impl Replica {
             })
             .max_by_key(|follower| follower.matched);
         let Some(best) = best else { return false };
-        self.lease.release();
-        self.consensus.transfer_leader(best.peer);
+        self.offer_leadership(best.peer);
         true
+    }
+
+    /// Offers leadership to this follower, who is told before it can be elected that no lease is left.
+    pub(super) fn offer_leadership(&mut self, to: PeerId) {
+        let is_released = match self.has(Bug::LeaseKeptInHandover) {
+            true => self.lease.serving(),
+            false => self.lease.release(),
+        };
+        if is_released {
+            let term = self.consensus.term();
+            let message = Message::LeaseReleased { term }.encode();
+            self.driven.sends.push(Send { to, message });
+        }
+        self.consensus.transfer_leader(to);
+    }
+
+    /// A leader has released its lease.
+    pub(super) fn on_lease_released(&mut self, from: PeerId, term: u64) {
+        if term == self.consensus.term() && from == self.consensus.leader() {
+            self.lease.released_by(term);
+        }
     }
 
     fn quorum(&self) -> usize {

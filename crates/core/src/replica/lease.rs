@@ -7,6 +7,9 @@
 //! That memory dies with a voter's process, therefore every new leader waits until every older lease
 //! must have lapsed before it exposes anything that an older leader did not.
 //!
+//! One leader need not wait: the one of the term after that in which a serving leader has released its lease.
+//! Leases of terms before that one had lapsed, or were released, when that leader began to serve; so none is left.
+//!
 //! Invariants: `serving` implies the wait is over and an entry of this term is applied; the lease is
 //! never extended after it was released in this term.
 
@@ -35,6 +38,8 @@ pub struct Lease {
     last_round_us: u64,
     /// Until then nothing above the commit index at election may be exposed, whatever the role is.
     hold_until_us: Option<u64>,
+    /// The latest term whose leader has said here that no lease is left.
+    released_term: Option<u64>,
 }
 
 /// Rounds that never complete are forgotten beyond this many.
@@ -53,6 +58,7 @@ impl Lease {
             rounds: VecDeque::new(),
             last_round_us: 0,
             hold_until_us: None,
+            released_term: None,
         }
     }
 
@@ -70,8 +76,13 @@ impl Lease {
         self.released = false;
         self.valid_until_us = 0;
         self.rounds.clear();
-        self.hold_until_us =
-            (!self.single_voter).then_some(now_us + limits::LEASE_US + limits::LEASE_DRIFT_US);
+        let is_free = self.single_voter || self.released_term == Some(term - 1);
+        self.hold_until_us = (!is_free).then_some(now_us + limits::LEASE_US + limits::LEASE_DRIFT_US);
+    }
+
+    /// The leader of `term`, which served, has released its lease.
+    pub fn released_by(&mut self, term: u64) {
+        self.released_term = self.released_term.max(Some(term));
     }
 
     /// This replica no longer leads.
@@ -82,10 +93,12 @@ impl Lease {
         self.rounds.clear();
     }
 
-    /// Leadership is being handed over: the lease ends now and is never armed again in this term.
-    pub fn release(&mut self) {
+    /// Leadership is being handed over: the lease ends now and is never armed again in this term. True if no other
+    /// lease can be left either.
+    pub fn release(&mut self) -> bool {
         self.released = true;
         self.valid_until_us = 0;
+        self.serving
     }
 
     /// True while inherited entries must stay unexposed.
@@ -189,6 +202,22 @@ mod tests {
         lease.release();
         lease.confirmed(1);
         assert!(!lease.valid(11));
+    }
+
+    #[test]
+    fn only_the_successor_of_a_leader_that_released_its_lease_need_not_wait() {
+        let mut leader = Lease::new(false);
+        leader.elected(2, 0);
+        assert!(!leader.release(), "older leases may be left while it waits");
+        leader.elected(3, 0);
+        assert!(leader.end_hold(u64::MAX) && leader.start_serving() && leader.release());
+        let waits = |term| {
+            let mut successor = Lease::new(false);
+            successor.released_by(3);
+            successor.elected(term, 0);
+            successor.holds()
+        };
+        assert!(!waits(4) && waits(5) && waits(3));
     }
 
     #[test]

@@ -338,8 +338,7 @@ impl Replica {
                 name: name.to_owned(),
             });
         }
-        self.lease.release();
-        self.consensus.transfer_leader(number);
+        self.offer_leadership(number);
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 //! `pump` (what leaves at the end of a step), `apply` (entries to state and replies), `snapshots`,
 //! `memory` (the limit, and who goes when it is reached), `transfers` (snapshots to and from peers), `loads` and `origin` (what waits for the origin), `slow` (reads over several turns), `settle`
 //! (consensus and roles after every input), `clock` (the stamp of the next entry), `agreement` (whose wall clock
-//! is right), `blocked`, `waiters` and `serving` (clients that wait for keys), `handover` (who leads instead),
+//! is right), `blocked`, `waiters` and `serving` (clients that wait for keys), `handover` (who leads instead), `departed` (a leader whose process has ended),
 //! `space` (full disks), `peers` (what other nodes say).
 //!
 //! It knows nothing of sockets, disks, RESP parsing, or how the consensus library works.
@@ -16,10 +16,12 @@ mod announce;
 mod apply;
 mod blocked;
 mod clock;
+mod departed;
 mod execute;
 mod flight;
 mod handover;
 mod inbound;
+mod invariants;
 mod lease;
 mod loads;
 mod members;
@@ -51,6 +53,7 @@ use self::agreement::Agreement;
 use self::apply::Applying;
 use self::blocked::Blocked;
 use self::clock::{LeaderClock, ShardClock};
+use self::departed::Departed;
 use self::flight::Flight;
 use self::inbound::Inbound;
 use self::lease::Lease;
@@ -160,6 +163,8 @@ pub struct Replica {
     flusher_output: FlusherOutput,
     waits: OriginWaits,
     memory: Memory,
+    /// Who has found the leader gone.
+    departed: Departed,
     /// Clients of this node that wait for keys.
     blocked: Blocked,
     /// Those of all nodes, as this leader knows them.
@@ -237,6 +242,7 @@ impl Replica {
             flusher_output: FlusherOutput::default(),
             waits: OriginWaits::default(),
             memory: Memory::new(settings.seed),
+            departed: Departed::default(),
             blocked: Blocked::default(),
             waiters: Waiters::default(),
             serving: Serving::default(),
@@ -305,6 +311,7 @@ impl Replica {
             Input::Peer { from, message } => self.on_peer(now, from, message, outputs),
             Input::PeerConnected { peer } => self.on_peer_connected(now, peer, outputs),
             Input::PeerLost { peer } => self.on_peer_lost(peer),
+            Input::PeerRefused { peer } => self.on_peer_refused(peer, outputs),
             Input::Persisted { number } => {
                 self.disk_wait_ticks = 0;
                 self.consensus.persisted(number);
@@ -389,53 +396,6 @@ impl Replica {
     /// The state, for introspection.
     pub fn keyspace(&self) -> &Keyspace {
         &self.keyspace
-    }
-
-    /// Checks what must always hold; panics where it does not. Called after each step in tests.
-    pub fn invariants(&self) {
-        assert!(
-            self.applied <= self.consensus.commit_index(),
-            "applied what is not committed"
-        );
-        assert!(
-            self.applied_term <= self.consensus.term(),
-            "applied an entry of the future"
-        );
-        assert!(
-            !self.lease.serving() || self.consensus.role() == Role::Leader,
-            "serves without leading"
-        );
-        assert!(
-            !(self.lease.serving() && self.lease.holds()),
-            "serves while it holds entries back"
-        );
-        assert!(
-            !(self.removed && self.lease.serving()),
-            "serves without being a member"
-        );
-        assert!(
-            self.inbound.is_empty() || self.consensus.role() == Role::Leader,
-            "collects without leading"
-        );
-        assert!(
-            self.keyspace.is_seeded() || self.keyspace.is_untouched(),
-            "hashes keys with a seed that is not the cluster's"
-        );
-        assert!(
-            self.waiters.is_empty() || self.consensus.role() == Role::Leader,
-            "serves who waits without leading"
-        );
-        assert!(
-            self.serving.is_empty() || self.applying.is_some(),
-            "serves who waits without an entry"
-        );
-        if let Some(first) = self.held.front() {
-            assert_eq!(
-                first.index,
-                self.applied + 1 + u64::from(self.applying.is_some()),
-                "held entries continue what is applied"
-            );
-        }
     }
 
     /// One counter for rounds and questions: an answer to a question of this node's time as a follower

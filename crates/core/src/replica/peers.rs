@@ -53,6 +53,10 @@ impl Replica {
             Message::DiskFull { full } => self.on_peer_disk_full(from, full, outputs),
             Message::Clock { asked_us } => self.on_clock(now, from, asked_us, outputs),
             reply @ Message::ClockReply { .. } => self.on_clock_reply(now, from, &reply),
+            Message::LeaderGone { term, leader, last } => {
+                self.on_leader_gone(from, (term, leader), last, outputs);
+            }
+            Message::LeaseReleased { term } => self.on_lease_released(from, term),
             waiters @ Message::Waiters { .. } => self.on_waiters(from, waiters, outputs),
             Message::WaitersReply { again, cancelled } if from == self.consensus.leader() => {
                 self.on_waiters_reply(again, &cancelled);
@@ -71,6 +75,7 @@ impl Replica {
         }
         self.ask_clocks(now, Some(peer), outputs);
         self.tell_disk_full(Some(peer), outputs);
+        self.tell_leader_gone(Some(peer), outputs);
         if peer == self.consensus.leader() {
             self.leader_changed();
         }

@@ -30,6 +30,7 @@ pub fn execute(world: &mut World, command: &str) -> Outcome {
         "fill" => fill(world, rest),
         "hold" | "release" | "cut" | "connect" => on_links(world, verb, rest),
         "crash" | "power-loss" | "restart" | "pause" | "resume" | "hand-over" => on_nodes(world, verb, rest),
+        "refuse" => refuse(world, rest),
         "disk" => on_disk(world, rest),
         "clock" => clock(world, rest),
         "memory" => memory(world, rest),
@@ -56,6 +57,15 @@ fn clock(world: &mut World, words: &[&str]) -> Outcome {
         .and_then(|seconds| seconds.parse::<i64>().ok());
     let peer = peer(world, node)?;
     world.node(peer).wall_ahead_ms = ahead_ms.ok_or("a clock is ahead by a time like -3600s")? * 1000;
+    Ok(())
+}
+
+fn refuse(world: &mut World, words: &[&str]) -> Outcome {
+    for word in words {
+        let (at, peer) = word.split_once("->").ok_or("who finds whom gone, like n2->n1?")?;
+        let (at, peer) = (self::peer(world, at)?, self::peer(world, peer)?);
+        world.refuse(at, peer);
+    }
     Ok(())
 }
 

@@ -29,6 +29,8 @@ pub fn message(message: &Bytes, votes: bool) -> Option<String> {
             Message::WaitersReply { .. } => "waiters!".to_owned(),
             Message::Removed { .. } => "removed".to_owned(),
             Message::Load { key, .. } => format!("load {}", text(&key)),
+            Message::LeaderGone { leader, .. } => format!("n{leader} is gone"),
+            Message::LeaseReleased { term } => format!("no lease of term {term}"),
             Message::LoadFailed { key, .. } => format!("load of {} failed", text(&key)),
         },
     )

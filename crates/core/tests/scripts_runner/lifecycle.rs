@@ -144,6 +144,12 @@ impl World {
         }
     }
 
+    /// A node learns that nobody listens where another one did.
+    pub fn refuse(&mut self, at: PeerId, peer: PeerId) {
+        self.step(at, Input::PeerRefused { peer });
+        self.settle();
+    }
+
     /// Builds the streams between two nodes anew.
     pub fn connect(&mut self, a: PeerId, b: PeerId) {
         self.network.mend(a, b);

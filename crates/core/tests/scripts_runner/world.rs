@@ -287,6 +287,11 @@ impl World {
                     self.say(format_args!("n{peer} {role}"));
                 }
                 Event::Serving { term } => self.say(format_args!("n{peer} serves term {term}")),
+                Event::LeaderGone { leader } => {
+                    self.say(format_args!(
+                        "n{peer} knows that a majority has found n{leader} gone"
+                    ));
+                }
                 Event::SnapshotInstalled { index } => self.say(format_args!("n{peer} installs {index}")),
                 Event::Membership => self.say(format_args!("n{peer} learns of members")),
                 Event::Removed => self.say(format_args!("n{peer} is removed")),

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Thread;
+use super::probe::probe;
 use crate::net::greeting::{self, Host, Refusal};
 use crate::net::half_open::{HalfOpen, Place};
 use crate::net::hello::{self, Hello, Refused};
@@ -167,6 +168,7 @@ async fn meet(
         epoch,
     }
     .await;
+    tokio::task::spawn_local(probe(thread.clone(), peer));
     Ok(())
 }
 

@@ -55,6 +55,10 @@ impl Worker {
                 tracing::info!(term, "serving");
                 self.heal_addresses = true;
             }
+            Event::LeaderGone { leader } => {
+                let leader = self.node_name(*leader);
+                tracing::warn!(%leader, "nobody listens where the leader did, a majority has found: asking for votes");
+            }
             Event::SnapshotInstalled { index } => tracing::info!(index, "snapshot of the leader installed"),
             Event::Membership => self.membership_changed(),
             Event::Removed => self.removed(),

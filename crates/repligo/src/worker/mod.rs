@@ -24,6 +24,7 @@ mod members;
 mod memory;
 mod origins;
 pub mod placement;
+mod probe;
 mod progress;
 mod publish;
 mod standing;

@@ -33,6 +33,11 @@ pub enum Arrival {
         /// Its number.
         stream: u64,
     },
+    /// Nobody listens where a peer did.
+    Refused {
+        /// The peer.
+        peer: PeerId,
+    },
     /// The disk reports.
     Disk(Done),
     /// The origin answers.
@@ -61,6 +66,7 @@ impl Arrival {
             Self::Origin(_) => 5,
             Self::Requests { .. } => 6,
             Self::Closed(_) => 7,
+            Self::Refused { .. } => 8,
         }
     }
 }

@@ -57,6 +57,20 @@ pub enum Event {
         /// Stream.
         stream: u64,
     },
+    /// An end without a stream tries whether anybody listens at the other.
+    Probe {
+        /// Who tries.
+        at: PeerId,
+        /// The other end.
+        peer: PeerId,
+    },
+    /// An end is told that nobody listens at the other, whether that is so or not.
+    Refuse {
+        /// Who is told.
+        at: PeerId,
+        /// The other end.
+        peer: PeerId,
+    },
     /// The network gives up on a stream whose frames it cannot deliver.
     Patience {
         /// One end.

@@ -128,6 +128,7 @@ impl World {
                 self.context.slow_disk_until[node as usize - 1] = until;
             }
             Fault::DiskFull => self.fill_disks(),
+            Fault::SeeminglyGone => self.seemingly_gone(),
             Fault::ClockJump => self.clock_jump(),
             Fault::ClientReset => {
                 if let Some(connection) = self.some_connection() {
@@ -334,6 +335,43 @@ impl World {
         self.context
             .queue
             .after(length, Event::Relief(Relief::Unblock(directions)));
+    }
+
+    /// Something between the nodes resets the leader's streams and refuses new ones: to most of the others, or to all,
+    /// the leader seems to be gone, and it leads on. Whoever succeeds is elected inside its lease. Half of the time
+    /// it does not hear of its successor for a while.
+    fn seemingly_gone(&mut self) {
+        let Some((leader, others)) = self.leader_and_others() else {
+            return;
+        };
+        let is_deaf = self.context.random.chance(500);
+        for at in &others {
+            if self.context.random.chance(150) {
+                continue;
+            }
+            self.context.tear(leader, *at, (1, 2_000));
+            let delay = self.context.random.skewed(2_000, 10_000);
+            let refuse = Event::Refuse {
+                at: *at,
+                peer: leader,
+            };
+            self.context.queue.after(delay, refuse);
+        }
+        if is_deaf {
+            self.block(others.iter().map(|other| (*other, leader)).collect());
+        }
+    }
+
+    /// Half of the time the leader soon hears of nobody for a while, and not of its successor either.
+    pub(super) fn deafen_leader(&mut self) {
+        let Some((leader, others)) = self.leader_and_others() else {
+            return;
+        };
+        if self.context.random.chance(500) {
+            let delay = self.context.random.skewed(1, 50_000);
+            let deaf = others.into_iter().map(|other| (other, leader)).collect();
+            self.context.queue.after(delay, Event::Relief(Relief::Cut(deaf)));
+        }
     }
 
     fn half_open(&mut self) {

@@ -28,6 +28,9 @@ const ROOM_US: Micros = 100_000;
 /// Distance between two attempts to get a stream, microseconds.
 const DIAL_US: (Micros, Micros) = (5_000, 120_000);
 
+/// Longest time from the loss of a stream to the attempt to get another, microseconds.
+const PROBE_US_MAX: Micros = 30_000;
+
 /// A machine.
 #[derive(Debug)]
 pub struct Machine {
@@ -142,7 +145,7 @@ impl World {
         }
     }
 
-    fn arrive(&mut self, node: PeerId, arrival: Arrival) {
+    pub(super) fn arrive(&mut self, node: PeerId, arrival: Arrival) {
         let now = self.context.queue.now();
         if let Some(process) = &mut self.machine(node).process {
             process.arrive(arrival);
@@ -223,6 +226,17 @@ impl World {
     pub(super) fn on_stream_down(&mut self, at: PeerId, peer: PeerId, stream: u64) {
         if self.context.network.notice(at, peer, stream) {
             self.arrive(at, Arrival::StreamDown { peer, stream });
+            let delay = self.context.random.skewed(100, PROBE_US_MAX);
+            self.context.queue.after(delay, Event::Probe { at, peer });
+        }
+    }
+
+    /// A machine that runs and is reached says that nobody listens.
+    pub(super) fn on_probe(&mut self, at: PeerId, peer: PeerId) {
+        let network = &mut self.context.network;
+        let is_reached = !network.is_blocked(at, peer) && !network.is_blocked(peer, at);
+        if is_reached && self.machine(peer).process.is_none() {
+            self.arrive(at, Arrival::Refused { peer });
         }
     }
 

@@ -114,6 +114,7 @@ impl World {
             Fault::Transfer => {
                 if let Some(name) = name(&self.context.members, victim) {
                     self.on_ask(&MemberRequest::Transfer { name });
+                    self.deafen_leader();
                 }
             }
             Fault::Wipe => self.lose(victim),

@@ -48,6 +48,7 @@ mod session;
 pub mod trace;
 pub mod workload;
 
+use arrival::Arrival;
 use client::Client;
 use disk::Disk;
 pub use event::Event;
@@ -412,6 +413,8 @@ impl World {
             Event::Deliver { from, to, stream } => self.on_deliver(from, to, stream),
             Event::StreamUp { at, peer, stream } => self.on_stream_up(at, peer, stream),
             Event::StreamDown { at, peer, stream } => self.on_stream_down(at, peer, stream),
+            Event::Probe { at, peer } => self.on_probe(at, peer),
+            Event::Refuse { at, peer } => self.arrive(at, Arrival::Refused { peer }),
             Event::Patience { one, other, stream } => self.on_patience(one, other, stream),
             Event::Dial { one, other } => self.on_dial(one, other),
             Event::DiskDone { node, life } => self.on_disk_done(node, life),

@@ -63,6 +63,8 @@ pub enum Fault {
     Restore,
     /// Another node is to lead.
     Transfer,
+    /// The others believe that the leader's process has ended, and it has not.
+    SeeminglyGone,
 }
 
 /// Machines for members that come later.
@@ -155,6 +157,7 @@ impl Plan {
         let enabled = *random.pick(&[100, 250, 500, 800]);
         let mut faults: Vec<Fault> = FAULTS.into_iter().filter(|_| random.chance(enabled)).collect();
         faults.extend(full_disks(seed).then_some(Fault::DiskFull));
+        faults.extend(seemingly_gone(seed).then_some(Fault::SeeminglyGone));
         let nodes = *random.pick(&[3, 3, 3, 4, 5]);
         Self {
             seed,
@@ -214,6 +217,11 @@ fn full_disks(seed: u64) -> bool {
     Random::new(seed ^ 0xF011_D15C).chance(250)
 }
 
+/// As for full disks.
+fn seemingly_gone(seed: u64) -> bool {
+    Random::new(seed ^ 0x5EE6_601E).chance(250)
+}
+
 /// Clocks that are right are so within what counts as agreement.
 fn wall_error_ms_max(seed: u64, error_ms: u64) -> u64 {
     wrong_clocks(seed, 1).map_or(error_ms, |_| error_ms.min(200))
@@ -240,7 +248,7 @@ mod tests {
     fn seeds_enable_different_faults_and_every_fault_is_enabled_by_some() {
         let plans: Vec<Plan> = (0..50).map(Plan::of_seed).collect();
         assert!(plans.windows(2).any(|pair| pair[0].faults != pair[1].faults));
-        for fault in FAULTS.into_iter().chain([Fault::DiskFull]) {
+        for fault in FAULTS.into_iter().chain([Fault::DiskFull, Fault::SeeminglyGone]) {
             assert!(plans.iter().any(|plan| plan.has(fault)), "{fault:?}");
             assert!(plans.iter().any(|plan| !plan.has(fault)), "{fault:?}");
         }

@@ -324,6 +324,11 @@ impl Process {
                 }
                 self.step(Input::PeerLost { peer }, context);
             }
+            Arrival::Refused { peer } => {
+                if !self.streams.contains_key(&peer) {
+                    self.step(Input::PeerRefused { peer }, context);
+                }
+            }
             Arrival::Frame { from, stream, frame } => {
                 if self.streams.get(&from) == Some(&stream) {
                     self.take_frame(from, frame, context);

@@ -112,6 +112,13 @@ impl Links {
         Some((link.address.clone(), due && !link.address.is_empty()))
     }
 
+    /// Where a member listens for nodes, if it is known and there is no stream to it.
+    pub fn address_without_stream(&self, peer: PeerId) -> Option<String> {
+        let link = self.links.iter().find(|link| link.peer == peer)?;
+        let is_sought = link.is_member && !link.is_attached() && !link.address.is_empty();
+        is_sought.then(|| link.address.clone())
+    }
+
     /// Makes room for a node that has greeted and is not known here: it may be a member already, or one no more.
     pub(super) fn admit(&mut self, peer: PeerId, name: &str) {
         let strangers = self.links.iter().filter(|link| !link.is_member).count();
