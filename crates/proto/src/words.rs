@@ -10,6 +10,7 @@ use crate::resp::ArgSlice;
 pub mod acl;
 pub mod pubsub;
 pub mod script;
+pub mod stream;
 
 // Values and types.
 /// The key holds another type.

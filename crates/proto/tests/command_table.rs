@@ -52,10 +52,11 @@ fn a_row_is_consistent_in_itself() {
             "{}",
             spec.name
         );
-        let is_counted = spec.key_uses.iter().any(|key_use| key_use.count_at != 0);
-        assert_eq!(spec.has(flag::MOVABLE_KEYS), is_counted, "{}", spec.name);
+        let mut uses = spec.key_uses.iter();
+        let is_movable = uses.any(|key_use| key_use.count_at != 0 || !key_use.keyword.is_empty());
+        assert_eq!(spec.has(flag::MOVABLE_KEYS), is_movable, "{}", spec.name);
         assert_eq!(
-            spec.keys.first == 0 && !is_counted,
+            spec.keys.first == 0 && !is_movable,
             spec.key_uses.is_empty(),
             "{}",
             spec.name
@@ -110,7 +111,8 @@ fn facts(spec: &Spec) -> String {
 }
 
 fn key_use(value: &Value) -> String {
-    let begin = field(field(value, "begin_search"), "spec");
+    let search = field(value, "begin_search");
+    let begin = field(search, "spec");
     let find = field(field(value, "find_keys"), "spec");
     let number = |value: &Value| value.as_integer().expect("a number");
     let place = match field(value, "find_keys") {
@@ -121,9 +123,12 @@ fn key_use(value: &Value) -> String {
         ),
         _ => number(field(find, "lastkey")).to_string(),
     };
+    let begin = match field(search, "type").as_str() {
+        Some("keyword") => "keyword".to_owned(),
+        _ => number(field(begin, "index")).to_string(),
+    };
     format!(
-        "{}:{place}:{}:{}",
-        number(field(begin, "index")),
+        "{begin}:{place}:{}:{}",
         number(field(find, "keystep")),
         sorted(field(value, "flags"), "+"),
     )

@@ -3,9 +3,23 @@
 //! Invariant: such a command is given in only when everything before it is answered, and nothing of its connection is
 //! executed until it is answered, as in Redis.
 
+use repligo_core::command::{Arguments, Call as Data};
 use repligo_core::contract::Ticket;
+use repligo_core::keyspace::Keyspace;
+use repligo_proto::command::CommandId;
 
 use crate::{Call, Flow, Host, Session, data};
+
+/// False for what waits only if it says so, and does not.
+pub(crate) fn waits(call: Call<'_>) -> bool {
+    let is_stream = matches!(call.spec.id, CommandId::XRead | CommandId::XReadGroup);
+    !is_stream
+        || Keyspace::call_waits(&Data {
+            spec: call.spec,
+            db: 0,
+            arguments: Arguments::new(call.request.skip(1)),
+        })
+}
 
 /// Executes one outside of MULTI.
 pub(crate) fn execute(session: &mut Session, host: &mut impl Host, call: Call<'_>) -> Flow {

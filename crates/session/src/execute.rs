@@ -44,6 +44,7 @@ pub(crate) fn execute(session: &mut Session, host: &mut impl Host, resolved: Res
                 data::execute(session, host, call)
             }
             0 => execute_local(session, host, call),
+            _ if !blocking::waits(call) => data::execute(session, host, call),
             _ => blocking::execute(session, host, call),
         }
     };

@@ -1,7 +1,7 @@
-//! What keys hold beside strings: hashes, sets, lists and sorted sets, as data structures that know nothing of
+//! What keys hold beside strings: hashes, sets, lists, sorted sets and streams, as data structures that know nothing of
 //! commands, time or replication.
 //!
-//! Each type has two forms. A small one is a record of a few KiB at most, bytes that live in an entry of the
+//! Each type but streams, which are always large, has two forms. A small one is a record of a few KiB at most, bytes that live in an entry of the
 //! table as a string does. A large one is made of trees ([`tree`]): a clone of it costs nothing and is a
 //! snapshot, its memory is freed in slices, and what it answers is O(log n). A collection begins small, becomes
 //! large with the first change after which it would not fit the limits here, and stays large until it is
@@ -23,6 +23,7 @@ mod ordered;
 mod ordered_tree;
 mod set;
 mod sorted_set;
+mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tree;
@@ -36,6 +37,8 @@ pub use ordered::{Element, Ordered};
 pub use ordered_tree::{BackElements, Elements};
 pub use set::{Members, Set, SetRef, SmallSet};
 pub use sorted_set::{LargeSortedSet, Score, SmallSortedSet, SortedSet, SortedSetRef};
+pub use stream::{BackStreamEntries, Consumer, Group, Marks, Pending, Stream, StreamBuilder, StreamEntries};
+pub use stream::{StreamEntry, StreamId, pack_words};
 pub use tree::{Block, Remains, Tree, Walk};
 
 use crate::keyspace::digest::{KeyDigest, content};

@@ -4,12 +4,13 @@
 //! is none, changes nothing; an error takes back what was written of the reply.
 
 use bytes::Bytes;
+use repligo_proto::command::flag;
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
 use super::contexts::{Changed, ReadContext, WriteContext};
 use super::handlers::{self, Handler, Kept, Run, Slice};
-use super::{Keyspace, ReadOutcome};
+use super::{Keyspace, ReadClock, ReadOutcome};
 use crate::bugs::Bug;
 use crate::command::{Arguments, Call, CommandError};
 use crate::limits::{READ_AT_ONCE_BYTES, SLICE_STEPS, STEP_BYTES};
@@ -144,25 +145,40 @@ impl Keyspace {
     }
 
     /// Answers a read at once, unless that takes long.
-    pub(super) fn read_call_at_once(&self, call: &Call<'_>, reply: &mut ReplyWriter<'_>) -> ReadOutcome {
+    pub(super) fn read_call_at_once(
+        &self,
+        call: &Call<'_>,
+        clock: ReadClock,
+        reply: &mut ReplyWriter<'_>,
+    ) -> ReadOutcome {
         if is_script(call) {
             return ReadOutcome::Long;
         }
         let begin = reply.position();
-        if self.run_read(call, AT_ONCE_STEPS, reply) {
+        let now_ms = clock.now_ms.max(clock.leader_ms);
+        let context = ReadContext::new(self, call.db, AT_ONCE_STEPS).at(now_ms);
+        let is_done = Self::run_read(&context, call, reply);
+        let finds_nothing = is_done && call.spec.has(flag::BLOCKING) && {
+            let mut nothing = Vec::new();
+            ReplyWriter::new(&mut nothing, reply.is_resp3()).null_array();
+            reply.written_since(begin) == nothing && Self::call_waits(call)
+        };
+        if is_done && !finds_nothing {
             return ReadOutcome::Done;
         }
         reply.rewind(begin);
-        ReadOutcome::Long
+        match finds_nothing {
+            true => ReadOutcome::Waits,
+            false => ReadOutcome::Long,
+        }
     }
 
     /// Answers a read; false if it was not done within the steps.
-    pub(super) fn run_read(&self, call: &Call<'_>, steps: usize, reply: &mut ReplyWriter<'_>) -> bool {
+    fn run_read(context: &ReadContext<'_>, call: &Call<'_>, reply: &mut ReplyWriter<'_>) -> bool {
         let begin = reply.position();
-        let context = ReadContext::new(self, call.db, steps);
         let is_done = Self::handler_of(call).and_then(|handler| match handler.run {
-            Run::Read(run) => run(&context, call.arguments, reply).map(|()| true),
-            Run::LongRead(run) => run(&context, &mut whole(call, &mut Kept::default()), reply),
+            Run::Read(run) => run(context, call.arguments, reply).map(|()| true),
+            Run::LongRead(run) => run(context, &mut whole(call, &mut Kept::default()), reply),
             Run::Write(_) | Run::LongWrite(_) | Run::Script => Err(CommandError::fixed(words::MALFORMED_OP)),
         });
         is_done.unwrap_or_else(|error| {
@@ -180,7 +196,8 @@ impl Keyspace {
         if !call.spec.is_write() {
             // Where nobody waits for the reply of a read there is nothing to do.
             if !reply.is_discard() {
-                self.run_read(call, usize::MAX, reply);
+                let context = ReadContext::new(self, call.db, usize::MAX);
+                Self::run_read(&context, call, reply);
             }
             return;
         }

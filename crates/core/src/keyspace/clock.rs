@@ -39,6 +39,8 @@ pub enum ReadOutcome {
     NeedsTime,
     /// The reply is long: execute it in slices, see [`Keyspace::begin`].
     Long,
+    /// The command waits until there is something to read, and there is nothing.
+    Waits,
 }
 
 impl Keyspace {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use super::kind;
 use crate::bugs::Bug;
-use crate::collection::{Hashed, HashedBuilder, LargeList, LargeSortedSet, Remains};
+use crate::collection::{Hashed, HashedBuilder, LargeList, LargeSortedSet, Remains, Stream, StreamBuilder};
 use crate::packed::Corrupt;
 use crate::table::{EntryRef, HashSeed};
 
@@ -29,6 +29,7 @@ macro_rules! each {
             Self::Set($large) => $result,
             Self::List($large) => $result,
             Self::SortedSet($large) => $result,
+            Self::Stream($large) => $result,
         }
     };
 }
@@ -40,6 +41,7 @@ pub(super) enum Large {
     Set(Box<Hashed<false>>),
     List(Box<LargeList>),
     SortedSet(Box<LargeSortedSet>),
+    Stream(Box<Stream>),
 }
 
 impl Large {
@@ -50,12 +52,19 @@ impl Large {
             Self::Set(_) => kind::SET_LARGE,
             Self::List(_) => kind::LIST_LARGE,
             Self::SortedSet(_) => kind::SORTED_SET_LARGE,
+            Self::Stream(_) => kind::STREAM,
         }
     }
 
-    /// Number of elements.
+    /// Number of elements, of which a snapshot consists.
     pub fn len(&self) -> u64 {
-        each!(self, large => large.len())
+        match self {
+            Self::Hash(hash) => hash.len(),
+            Self::Set(set) => set.len(),
+            Self::List(list) => list.len(),
+            Self::SortedSet(set) => set.len(),
+            Self::Stream(stream) => stream.part_count(),
+        }
     }
 
     /// What the digest of its entry has for its value.
@@ -88,6 +97,7 @@ pub(super) enum LargeBuilder {
     Set(HashedBuilder<false>),
     List(Box<LargeList>),
     SortedSet(Box<LargeSortedSet>),
+    Stream(Box<StreamBuilder>),
 }
 
 impl LargeBuilder {
@@ -98,6 +108,7 @@ impl LargeBuilder {
             kind::SET_LARGE => Self::Set(HashedBuilder::new(seed)),
             kind::LIST_LARGE => Self::List(Box::default()),
             kind::SORTED_SET_LARGE => Self::SortedSet(Box::new(LargeSortedSet::new(seed))),
+            kind::STREAM => Self::Stream(Box::default()),
             _ => return None,
         })
     }
@@ -122,6 +133,7 @@ impl LargeBuilder {
             Self::Set(builder) => Large::Set(Box::new(builder.finish())),
             Self::List(list) => Large::List(list),
             Self::SortedSet(set) => Large::SortedSet(set),
+            Self::Stream(builder) => Large::Stream(Box::new(builder.finish())),
         }
     }
 }

@@ -48,15 +48,31 @@ pub(super) struct ReadContext<'a> {
     keyspace: &'a Keyspace,
     db: u8,
     steps: Cell<usize>,
+    now_ms: u64,
 }
 
 impl<'a> ReadContext<'a> {
+    /// With the time of the entry that is applied, as reads in it know that.
     pub(super) fn new(keyspace: &'a Keyspace, db: u8, steps: usize) -> Self {
         Self {
             keyspace,
             db,
             steps: Cell::new(steps),
+            now_ms: keyspace.present_ms.max(keyspace.time_ms),
         }
+    }
+
+    /// With the time of a reader; shard time may be ahead of it.
+    pub(super) fn at(self, now_ms: u64) -> Self {
+        Self {
+            now_ms: now_ms.max(self.keyspace.time_ms),
+            ..self
+        }
+    }
+
+    /// What time it is for whoever reads, in milliseconds since the epoch.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
     }
 
     /// A string, or `None` for an absent key; an access to it.
@@ -151,6 +167,11 @@ impl<'a> WriteContext<'a> {
     /// For the context that goes on.
     pub(super) fn into_version(self) -> Option<(u64, u64)> {
         self.version
+    }
+
+    /// The stamp of the entry, in milliseconds since the epoch: the same on every replica.
+    pub fn time_ms(&self) -> u64 {
+        self.keyspace.time_ms
     }
 
     /// True if there is such a key, of whatever type.

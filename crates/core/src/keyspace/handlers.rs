@@ -11,7 +11,7 @@ use repligo_proto::command::{CommandId, named_at_compile_time};
 use repligo_proto::reply::ReplyWriter;
 
 use super::contexts::{Changed, ReadContext, WriteContext};
-use super::{hash, keys, list, script, set, sorted_set, strings};
+use super::{hash, keys, list, script, set, sorted_set, stream, strings};
 use crate::command::{Arguments, CommandError};
 
 /// A read that is never long.
@@ -158,6 +158,7 @@ const FAMILIES: &[&[Handler]] = &[
     list::HANDLERS,
     set::HANDLERS,
     sorted_set::HANDLERS,
+    stream::HANDLERS,
     script::HANDLERS,
 ];
 

@@ -206,6 +206,7 @@ fn encoding_name(kind: u8, value: &[u8]) -> &'static str {
         kind::HASH_LARGE | kind::SET | kind::SET_LARGE => "hashtable",
         kind::LIST | kind::LIST_LARGE => "quicklist",
         kind::SORTED_SET_LARGE => "skiplist",
+        kind::STREAM => "stream",
         kind::STRING_CHANGED => "raw",
         kind::STRING if parse_i64(value).is_some() => "int",
         _ if value.len() <= EMBEDDED_BYTES_MAX => "embstr",

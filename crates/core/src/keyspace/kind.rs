@@ -26,10 +26,14 @@ pub const SET_LARGE: u8 = SET + LARGE;
 pub const LIST_LARGE: u8 = LIST + LARGE;
 /// A reference to a large sorted set.
 pub const SORTED_SET_LARGE: u8 = SORTED_SET + LARGE;
+/// A reference to a stream, which has no other form.
+pub const STREAM: u8 = 13;
+/// What no entry is: the kind of the small form of a type that has none.
+pub const NO_SMALL_FORM: u8 = u8::MAX;
 /// From a type's kind in one record to that of a reference.
 pub const LARGE: u8 = 4;
 /// The last one there is.
-pub const LAST: u8 = SORTED_SET_LARGE;
+pub const LAST: u8 = STREAM;
 
 /// True for a string, in whatever form.
 #[inline]
@@ -50,6 +54,7 @@ pub const fn type_name(kind: u8) -> &'static str {
         SET | SET_LARGE => "set",
         LIST | LIST_LARGE => "list",
         SORTED_SET | SORTED_SET_LARGE => "zset",
+        STREAM => "stream",
         _ => "string",
     }
 }

@@ -41,6 +41,7 @@ mod set;
 mod slices;
 mod snapshot;
 mod sorted_set;
+mod stream;
 mod stretch;
 mod strings;
 mod typed;
@@ -55,8 +56,7 @@ use crate::command::Command;
 use crate::eviction::Tracking;
 use crate::limits::DATABASES;
 use crate::op::{Item, Transaction, Watched};
-use crate::table::timeline::Timeline;
-use crate::table::{EntryRef, HashSeed};
+use crate::table::{EntryRef, HashSeed, timeline::Timeline};
 use repligo_proto::reply::ReplyWriter;
 
 pub use clock::{ReadClock, ReadOutcome};
@@ -286,7 +286,7 @@ impl Keyspace {
             Command::Get { db, key } => return self.get_at_once(db, key, reply),
             Command::MGet { db, keys } => return self.get_many_at_once(db, keys, reply),
             Command::Keys { .. } | Command::Scan { .. } => return self.walk_at_once(command, reply),
-            Command::Call(ref call) => return self.read_call_at_once(call, reply),
+            Command::Call(ref call) => return self.read_call_at_once(call, clock, reply),
             _ => self.answer(
                 command,
                 clock.now_ms.max(clock.leader_ms).max(self.time_ms),

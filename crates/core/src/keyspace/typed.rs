@@ -3,7 +3,7 @@
 
 use super::collections::{Collections, Large, Reference};
 use super::kind;
-use crate::collection::{Hash, HashRef, List, ListRef, Set, SetRef, SortedSet, SortedSetRef};
+use crate::collection::{Hash, HashRef, List, ListRef, Set, SetRef, SortedSet, SortedSetRef, Stream};
 use crate::packed::{Corrupt, corrupt};
 use crate::table::EntryRef;
 
@@ -16,8 +16,11 @@ pub(super) enum Parts {
 
 /// A type of collection to be changed.
 pub(super) trait Typed: Default {
-    /// Kind of the entry of a small one; that of a large one is [`kind::LARGE`] higher.
+    /// Kind of the entry of a small one.
     const KIND: u8;
+
+    /// Kind of the entry that refers to a large one.
+    const KIND_LARGE: u8;
 
     /// The same type to be read.
     type Ref<'a>: TypedRef<'a>;
@@ -67,6 +70,8 @@ macro_rules! typed {
         $(
             impl Typed for $owned {
                 const KIND: u8 = kind::$kind;
+
+                const KIND_LARGE: u8 = kind::$kind + kind::LARGE;
 
                 type Ref<'a> = $borrowed<'a>;
 
@@ -133,4 +138,52 @@ typed! {
     Set, SetRef, SET;
     List, ListRef, LIST;
     SortedSet, SortedSetRef, SORTED_SET;
+}
+
+/// Streams have no small form.
+impl Typed for Box<Stream> {
+    const KIND: u8 = kind::NO_SMALL_FORM;
+
+    const KIND_LARGE: u8 = kind::STREAM;
+
+    type Ref<'a> = &'a Stream;
+
+    fn from_record(_: Vec<u8>) -> Self {
+        unreachable!("no entry has this kind")
+    }
+
+    fn from_large(large: Large) -> Self {
+        match large {
+            Large::Stream(stream) => stream,
+            _ => panic!("finders refuse other types"),
+        }
+    }
+
+    /// Its parts: a stream without entries is there, too.
+    fn count(&self) -> u64 {
+        self.part_count()
+    }
+
+    fn into_parts(self) -> Parts {
+        Parts::Large(Large::Stream(self))
+    }
+}
+
+impl<'a> TypedRef<'a> for &'a Stream {
+    const KIND: u8 = kind::NO_SMALL_FORM;
+
+    fn from_record(_: &'a [u8]) -> Self {
+        unreachable!("no entry has this kind")
+    }
+
+    fn from_large(large: &'a Large) -> Option<Self> {
+        match large {
+            Large::Stream(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    fn count(self) -> u64 {
+        self.part_count()
+    }
 }

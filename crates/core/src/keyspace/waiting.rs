@@ -10,10 +10,10 @@ use repligo_proto::words;
 use super::contexts::{Changed, WriteContext};
 use super::extended::Extended;
 use super::typed::{Typed, TypedRef};
-use super::{Keyspace, kind};
+use super::{Keyspace, kind, stream};
 use crate::collection::{List, SortedSet};
 use crate::command::{Arguments, Call, Command, CommandError};
-use crate::packed::{put_bytes, put_varint};
+use crate::packed::put_bytes;
 
 /// Where a command that waits names its keys, and whether its timeout stands in front of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +24,14 @@ enum Form {
     Move,
     /// `timeout numkeys key [key ...] ...`
     Counted,
+    /// `[BLOCK milliseconds] ... STREAMS key [key ...] id [id ...]`
+    Streams,
 }
 
 fn form(call: &Call<'_>) -> Form {
     match call.spec.name {
         "blmove" | "brpoplpush" => Form::Move,
+        "xread" | "xreadgroup" => Form::Streams,
         _ if call.spec.has(flag::MOVABLE_KEYS) => Form::Counted,
         _ => Form::Keys,
     }
@@ -43,12 +46,29 @@ pub enum Supply {
     Elements(u64),
     /// It holds another type.
     Other,
+    /// What the command needs to wait is not there, or not any more; what is said to a client that has waited.
+    Gone(&'static str),
 }
 
 impl Keyspace {
     /// True for a command that waits outside of MULTI.
     pub fn waits(command: &Command<'_>) -> bool {
-        matches!(command, Command::Call(call) if call.spec.has(flag::BLOCKING))
+        matches!(command, Command::Call(call) if Self::call_waits(call))
+    }
+
+    /// True for a call that waits outside of MULTI.
+    pub fn call_waits(call: &Call<'_>) -> bool {
+        call.spec.has(flag::BLOCKING) && (form(call) != Form::Streams || stream::waiting::says_block(call))
+    }
+
+    /// An XREAD that found nothing, as it goes on to wait: with ids in place of `$`.
+    pub fn resolved(&self, call: &Call<'_>) -> Vec<u8> {
+        stream::waiting::resolved(self, call)
+    }
+
+    /// True for a command that, when it has just come, is executed with all of its keys if one of them has something.
+    pub fn takes_all_keys(call: &Call<'_>) -> bool {
+        form(call) == Form::Streams
     }
 
     /// The keys that a command waits for, in its order.
@@ -67,6 +87,10 @@ impl Keyspace {
     /// Redis' error for a timeout that is none.
     pub fn timeout_ms(call: &Call<'_>) -> Result<Option<u64>, CommandError> {
         let text = match form(call) {
+            Form::Streams => {
+                let block_ms = stream::waiting::reading(call)?.block_ms;
+                return Ok(block_ms.filter(|ms| *ms > 0));
+            }
             Form::Counted => call.arguments.peek(),
             Form::Keys | Form::Move => call.arguments.iter().last().unwrap_or(b""),
         };
@@ -75,6 +99,9 @@ impl Keyspace {
 
     /// What a key has for this command, at shard time.
     pub fn supply(&self, call: &Call<'_>, key: &[u8]) -> Supply {
+        if form(call) == Form::Streams {
+            return stream::waiting::supply(self, call, key);
+        }
         let Some(entry) = self.find(call.db, key) else {
             return Supply::Nothing;
         };
@@ -100,30 +127,28 @@ impl Keyspace {
         let keys = Self::waited_keys(call).len();
         let mut arguments: Vec<&[u8]> = call.arguments.iter().collect();
         match form(call) {
+            Form::Streams => return stream::waiting::narrowed(call, key),
             Form::Move => {}
             Form::Keys => drop(arguments.splice(..keys, [key])),
             Form::Counted => drop(arguments.splice(1..2 + keys, [&b"1"[..], key])),
         }
-        let mut encoded = Vec::new();
-        put_varint(&mut encoded, arguments.len() as u64);
-        arguments
-            .iter()
-            .for_each(|argument| put_bytes(&mut encoded, argument));
-        let narrowed = Command::Call(Call {
-            arguments: Arguments::from_encoded((arguments.len(), &encoded[count_bytes(arguments.len())..])),
-            ..*call
-        });
-        let mut out = Vec::new();
-        narrowed.encode(&mut out);
-        out
+        encode_with(call, &arguments)
     }
 }
 
-/// Bytes that a count of arguments takes in front of them.
-fn count_bytes(count: usize) -> usize {
-    let mut bytes = Vec::new();
-    put_varint(&mut bytes, count as u64);
-    bytes.len()
+/// The call with other arguments, encoded.
+pub(super) fn encode_with(call: &Call<'_>, arguments: &[&[u8]]) -> Vec<u8> {
+    let mut encoded = Vec::new();
+    arguments
+        .iter()
+        .for_each(|argument| put_bytes(&mut encoded, argument));
+    let changed = Command::Call(Call {
+        arguments: Arguments::from_encoded((arguments.len(), &encoded)),
+        ..*call
+    });
+    let mut out = Vec::new();
+    changed.encode(&mut out);
+    out
 }
 
 /// Seconds with a part, as Redis reads them.

@@ -133,6 +133,40 @@ impl Replica {
         }
         let mut encoded = Vec::new();
         Command::Call(*call).encode(&mut encoded);
+        self.wait(
+            now,
+            (ticket, resp3),
+            (request.actor, encoded, timeout_ms),
+            outputs,
+        );
+    }
+
+    /// A read that waits, and found nothing in the state that it may be answered from. What is written behind that state
+    /// is seen by the leader, which looks when it is told of the client.
+    pub(super) fn block_read(
+        &mut self,
+        now: Now,
+        client: (Ticket, bool),
+        command: &Command<'_>,
+        outputs: &mut Outputs,
+    ) {
+        let Command::Call(call) = command else {
+            return fail(outputs, client.0, client.1, words::MALFORMED_OP);
+        };
+        let timeout_ms = Keyspace::timeout_ms(call).unwrap_or_default();
+        let encoded = self.keyspace.resolved(call);
+        let actor = self.outbox.actor();
+        self.wait(now, client, (actor, encoded, timeout_ms), outputs);
+    }
+
+    /// A client waits from now on.
+    fn wait(
+        &mut self,
+        now: Now,
+        (ticket, resp3): (Ticket, bool),
+        (actor, encoded, timeout_ms): (Actor, Vec<u8>, Option<u64>),
+        outputs: &mut Outputs,
+    ) {
         if !self.may_replicate(encoded.len(), (ticket, resp3), outputs) {
             return;
         }
@@ -153,7 +187,7 @@ impl Replica {
         let client = Client {
             ticket,
             resp3,
-            actor: request.actor,
+            actor,
             command: Bytes::from(encoded),
             deadline_us,
             term: 0,
@@ -165,7 +199,11 @@ impl Replica {
     /// A client is to wait no more, or is gone.
     pub(super) fn on_unblock(&mut self, now: Now, ticket: Ticket, how: Unblock, outputs: &mut Outputs) {
         if let Some(&number) = self.blocked.by_ticket.get(&ticket) {
-            self.end_waiting(now, number, how, outputs);
+            return self.end_waiting(now, number, how, outputs);
+        }
+        // A read that would wait, and has not been executed.
+        if let Some(read) = self.reads.take(ticket) {
+            tell_nothing(outputs, (ticket, read.resp3), (how, true));
         }
     }
 

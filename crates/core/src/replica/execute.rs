@@ -90,6 +90,7 @@ impl Replica {
                 let read = SlowRead::new(client, command, (source.clone(), rights));
                 return self.slow.push(read);
             }
+            ReadOutcome::Waits => return self.block_read(now, client, command, outputs),
             ReadOutcome::NeedsTime => {}
         }
         self.submit(now, &Op::Time, Waiter::Silent, outputs);
@@ -121,6 +122,10 @@ impl Replica {
             ReadOutcome::NeedsTime,
             "no deadline lies between shard time and itself"
         );
+        if outcome == ReadOutcome::Waits {
+            self.block_read(now, client, command, outputs);
+            return true;
+        }
         outcome == ReadOutcome::Done
     }
 

@@ -383,7 +383,7 @@ impl Replica {
                 ReplyWriter::new(reply, resp3).null();
                 Served::Done
             }
-            ReadOutcome::NeedsTime | ReadOutcome::Long => Served::NotYet,
+            ReadOutcome::NeedsTime | ReadOutcome::Long | ReadOutcome::Waits => Served::NotYet,
         }
     }
 

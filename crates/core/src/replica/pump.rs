@@ -30,6 +30,8 @@ impl Replica {
         if self.consensus.role() == Role::Leader {
             self.propose_reclaim();
             self.serve_fresh_reads(now, outputs);
+            // Of reads that go on to wait.
+            self.tell_waiters(outputs);
             self.start_round_if_needed(now);
             self.pump_origin(now, outputs);
             if self.lease.serving() {

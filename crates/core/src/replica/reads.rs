@@ -190,6 +190,25 @@ impl Reads {
         Some(read)
     }
 
+    /// Takes the read of a client out, wherever it waits.
+    pub fn take(&mut self, ticket: Ticket) -> Option<WaitingRead> {
+        let is_it = |read: &mut WaitingRead| read.ticket == Some(ticket);
+        let mut taken = self.fresh.extract_if(.., is_it).next();
+        for (_, _, reads) in &mut self.asked {
+            taken = taken.or_else(|| reads.extract_if(.., is_it).next());
+        }
+        for (_, reads) in &mut self.ready {
+            taken = taken.or_else(|| reads.extract_if(.., is_it).next());
+        }
+        if let Some(at) = self.due.iter().position(|read| read.ticket == Some(ticket)) {
+            taken = taken.or_else(|| self.due.remove(at));
+        }
+        if let Some(read) = &taken {
+            self.held.remove(read.part, read.held_bytes());
+        }
+        taken
+    }
+
     /// The leader or the stream to it is gone: ask again. Followers ask for themselves.
     pub fn ask_again(&mut self) {
         for (_, _, reads) in self.asked.drain(..) {

@@ -1,6 +1,5 @@
 //! Requests of this node's clients: how they are taken in, and how they end when nothing else ends them.
 
-use repligo_proto::command::flag;
 use repligo_proto::words;
 
 use super::outbox::{LENGTH_ROOM_BYTES, Sealed, Waiter};
@@ -150,7 +149,7 @@ impl Replica {
             Body::Command(command) if command.may_grow() && self.has_no_room_for(grown_bytes(command)) => {
                 fail(outputs, ticket, resp3, words::OUT_OF_MEMORY);
             }
-            Body::Command(Command::Call(call)) if call.spec.has(flag::BLOCKING) => {
+            Body::Command(Command::Call(call)) if Keyspace::call_waits(call) => {
                 self.block(since, &request, call, outputs);
             }
             Body::Command(command) => {

@@ -63,7 +63,8 @@ pub(super) fn for_each_written(mut op: &[u8], mut visit: impl FnMut(Place, usize
     let mut look = |command: &Command<'_>| {
         let count = match command {
             Command::Call(call) if call.spec.is_write() => call.arguments.len().saturating_sub(1).max(1),
-            Command::Rename { .. } => 1,
+            // What is removed may be what somebody waits with.
+            Command::Rename { .. } | Command::Del { .. } | Command::Set { .. } => 1,
             _ => return,
         };
         if let Some(db) = command.db() {
@@ -117,7 +118,11 @@ impl Replica {
         }
         for key in Keyspace::waited_keys(&call) {
             match self.keyspace.supply(&call, key) {
-                Supply::Elements(_) => return self.execute_offer(&offer, key, open, outputs),
+                Supply::Elements(_) | Supply::Gone(_) if is_first && Keyspace::takes_all_keys(&call) => {
+                    return self.execute_offer(&offer, None, open, outputs);
+                }
+                Supply::Elements(_) => return self.execute_offer(&offer, Some(key), open, outputs),
+                Supply::Gone(text) => return self.refuse_offer(&offer, text, outputs),
                 Supply::Other if is_first => return self.refuse_offer(&offer, words::WRONG_TYPE, outputs),
                 Supply::Other | Supply::Nothing => {}
             }
@@ -145,7 +150,11 @@ impl Replica {
                 continue;
             };
             let offer = self.serving.offers[index].take().expect("it was just seen");
-            self.execute_offer(&offer, &place.1, open, outputs);
+            let call = call_of(&offer.command);
+            match call.map(|call| self.keyspace.supply(&call, &place.1)) {
+                Some(Supply::Gone(text)) => self.refuse_offer(&offer, text, outputs),
+                _ => self.execute_offer(&offer, Some(&place.1), open, outputs),
+            }
             if open.running.is_some() {
                 return;
             }
@@ -158,7 +167,8 @@ impl Replica {
         queue.iter().copied().find(|&index| {
             let offer = self.serving.offers[index].as_ref();
             let call = offer.and_then(|offer| call_of(&offer.command));
-            call.is_some_and(|call| matches!(self.keyspace.supply(&call, &place.1), Supply::Elements(_)))
+            let supply = call.map(|call| self.keyspace.supply(&call, &place.1));
+            matches!(supply, Some(Supply::Elements(_) | Supply::Gone(_)))
         })
     }
 
@@ -180,13 +190,20 @@ impl Replica {
         self.decide_offer(offer, true);
     }
 
-    /// Executes the command of a client with the one key that has something for it.
-    fn execute_offer(&mut self, offer: &Offer, key: &[u8], open: &mut OpenBatch, outputs: &mut Outputs) {
+    /// Executes the command of a client with the one key that has something for it, or with all of them.
+    fn execute_offer(
+        &mut self,
+        offer: &Offer,
+        key: Option<&[u8]>,
+        open: &mut OpenBatch,
+        outputs: &mut Outputs,
+    ) {
         let Some(call) = call_of(&offer.command) else {
             return;
         };
         let client = self.client_of(offer);
-        let source = Bytes::from(Keyspace::narrowed(&call, key));
+        let narrowed = key.map(|key| Bytes::from(Keyspace::narrowed(&call, key)));
+        let source = narrowed.unwrap_or_else(|| offer.command.clone());
         let command = Command::decode(&mut &source[..]).expect("it was encoded just now");
         if self.keyspace.is_wide(&command) {
             open.running = Some(Running::new(Keyspace::begin(&command, &source), client));

@@ -288,7 +288,8 @@ impl Waiters {
                 if !offers.chosen.insert(*id) {
                     continue;
                 }
-                left -= 1;
+                // Whoever only reads leaves everything to others.
+                left -= usize::from(call_of(&self.all[id].command).is_none_or(|call| call.spec.is_write()));
                 let mut op = Vec::new();
                 self.encode(*id, &mut op);
                 offers.bytes += op.len();

@@ -1,5 +1,7 @@
 //! What a request does with its keys, where the row alone does not say it.
 
+use std::ops::Range;
+
 use super::CommandId;
 use super::spec::{KeyUse, Spec};
 use crate::resp::ArgSlice;
@@ -32,5 +34,28 @@ impl KeyUse {
         let flags = self.flags_in(spec, request);
         let has = |flag: &str| flags.contains(&flag);
         (has("access"), has("insert") || has("update") || has("delete"))
+    }
+
+    /// The first half of what stands behind the keyword. What comes before it are the options of XREAD and XREADGROUP,
+    /// whose own arguments may be the same word.
+    pub(super) fn behind_keyword<'a>(
+        &self,
+        argument_count: usize,
+        argument: impl Fn(usize) -> Option<&'a [u8]>,
+    ) -> Range<usize> {
+        let mut at = 1;
+        while let Some(word) = argument(at) {
+            if word.eq_ignore_ascii_case(self.keyword.as_bytes()) {
+                let rest = argument_count.saturating_sub(at + 1);
+                return at + 1..at + 1 + rest / 2;
+            }
+            let is = |option: &str| word.eq_ignore_ascii_case(option.as_bytes());
+            at += match () {
+                () if is("block") || is("count") => 2,
+                () if is("group") => 3,
+                () => 1,
+            };
+        }
+        0..0
     }
 }

@@ -213,4 +213,7 @@ numbers! {
     ScriptFlush = 427,
     ScriptKill = 428,
     ScriptHelp = 429,
+    // Streams
+    XRead = 519,
+    XReadGroup = 537,
 }

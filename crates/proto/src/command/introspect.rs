@@ -98,18 +98,8 @@ fn write_key_use(key_use: &KeyUse, writer: &mut ReplyWriter<'_>) {
     writer.bulk_str("flags");
     write_words(key_use.flags, writer);
     writer.bulk_str("begin_search");
-    writer.map(2);
-    writer.bulk_str("type");
-    writer.bulk_str("index");
-    writer.bulk_str("spec");
-    writer.map(1);
-    writer.bulk_str("index");
+    write_begin(key_use, writer);
     let is_counted = key_use.count_at != 0;
-    writer.integer(if is_counted {
-        i64::from(key_use.count_at)
-    } else {
-        i64::from(keys.first)
-    });
     writer.bulk_str("find_keys");
     writer.map(2);
     writer.bulk_str("type");
@@ -129,7 +119,34 @@ fn write_key_use(key_use: &KeyUse, writer: &mut ReplyWriter<'_>) {
     writer.bulk_str("keystep");
     writer.integer(i64::from(keys.step));
     writer.bulk_str("limit");
-    writer.integer(0);
+    // The keys are one of two halves.
+    writer.integer(if key_use.keyword.is_empty() { 0 } else { 2 });
+}
+
+/// Where the search for the keys begins.
+fn write_begin(key_use: &KeyUse, writer: &mut ReplyWriter<'_>) {
+    let first = i64::from(key_use.keys.first);
+    writer.map(2);
+    writer.bulk_str("type");
+    if !key_use.keyword.is_empty() {
+        writer.bulk_str("keyword");
+        writer.bulk_str("spec");
+        writer.map(2);
+        writer.bulk_str("keyword");
+        writer.bulk_str(key_use.keyword);
+        writer.bulk_str("startfrom");
+        return writer.integer(first);
+    }
+    writer.bulk_str("index");
+    writer.bulk_str("spec");
+    writer.map(1);
+    writer.bulk_str("index");
+    let is_counted = key_use.count_at != 0;
+    writer.integer(if is_counted {
+        i64::from(key_use.count_at)
+    } else {
+        first
+    });
 }
 
 /// Where the keys are behind their count, positions relative to it.

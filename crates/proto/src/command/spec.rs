@@ -183,6 +183,8 @@ pub enum Group {
     Set,
     /// Sorted sets.
     SortedSet,
+    /// Streams.
+    Stream,
     /// Publish and subscribe.
     PubSub,
     /// MULTI and its relatives.
@@ -209,6 +211,7 @@ impl Group {
             Group::List => "list",
             Group::Set => "set",
             Group::SortedSet => "sorted-set",
+            Group::Stream => "stream",
             Group::PubSub => "pubsub",
             Group::Transactions => "transactions",
             Group::Scripting => "scripting",
@@ -266,6 +269,9 @@ pub struct KeyUse {
     pub keys: KeySpec,
     /// Argument that says how many keys follow it; 0 where [`KeyUse::keys`] says where the last one is.
     pub count_at: u8,
+    /// Word behind which the keys begin, at [`KeySpec::first`] or later, and behind them as many other arguments; empty
+    /// where they have a fixed place.
+    pub keyword: &'static str,
     /// `RO`, `RW`, `OW` or `RM`, then what is done with the value.
     pub flags: &'static [&'static str],
     /// A remark, or empty.
@@ -278,8 +284,11 @@ impl KeyUse {
     pub fn positions<'a>(
         &self,
         argument_count: usize,
-        argument: impl FnOnce(usize) -> Option<&'a [u8]>,
+        argument: impl Fn(usize) -> Option<&'a [u8]>,
     ) -> StepBy<Range<usize>> {
+        if !self.keyword.is_empty() {
+            return self.behind_keyword(argument_count, argument).step_by(1);
+        }
         let (first, step) = (self.keys.first as usize, (self.keys.step as usize).max(1));
         let end = if self.count_at == 0 {
             self.keys.end(argument_count)

@@ -28,6 +28,7 @@ fn a_count_says_how_many_keys_follow_it() {
         let key_use = KeyUse {
             keys,
             count_at: 1,
+            keyword: "",
             flags: &[],
             notes: "",
         };
@@ -40,4 +41,33 @@ fn a_count_says_how_many_keys_follow_it() {
     for count in ["2", "0", "-1", "x", "", "01", "99999999999999999999"] {
         check(&["msetex", count, "a", "1"], &[]);
     }
+}
+
+#[test]
+fn keys_of_streams_are_the_first_half_behind_a_word() {
+    let keys = KeySpec {
+        first: 1,
+        last: -1,
+        step: 1,
+    };
+    let key_use = KeyUse {
+        keys,
+        count_at: 0,
+        keyword: "STREAMS",
+        flags: &[],
+        notes: "",
+    };
+    let check = |words: &str, expect: &[usize]| {
+        let words: Vec<_> = words.split(' ').collect();
+        let argument = |index: usize| words.get(index).map(|word| word.as_bytes());
+        let found: Vec<_> = key_use.positions(words.len(), argument).collect();
+        assert_eq!(found, expect, "{words:?}");
+    };
+    check("xread streams a 0", &[2]);
+    check("xread count 2 BLOCK 0 streams a b 0 0", &[6, 7]);
+    check("xreadgroup group streams streams noack streams streams >", &[6]);
+    check("xread streams", &[]);
+    check("xread streams a b 0", &[2]);
+    check("xread other streams a 0", &[3]);
+    check("xread block", &[]);
 }

@@ -28,7 +28,7 @@ impl Database {
         let (mut collection, deadline_ms) = match old {
             None => (T::default(), None),
             Some((_, old)) if old.kind == T::KIND => (T::from_record(old.value.to_vec()), old.deadline_ms),
-            Some((place, old)) if old.kind == T::KIND + kind::LARGE => {
+            Some((place, old)) if old.kind == T::KIND_LARGE => {
                 let reference = Reference::of(&old).expect("what is large is referred to");
                 let old = (place, reference, old.meta());
                 return Ok(self.change_large(key, old, (version, change)));

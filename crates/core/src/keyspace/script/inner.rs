@@ -106,6 +106,9 @@ impl Running {
         }
         let command = command::parse(spec, self.db, request).map_err(|error| error.as_bytes().to_vec())?;
         if let Command::Call(call) = &command {
+            if Keyspace::takes_all_keys(call) && Keyspace::call_waits(call) {
+                return Err(words::stream::block_in_script(request.get(0)));
+            }
             Keyspace::check_call(call).map_err(|error| error.as_bytes().to_vec())?;
         }
         refuse_mapped(rights, spec, &command)?;

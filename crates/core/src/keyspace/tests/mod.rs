@@ -10,6 +10,7 @@ mod scripts;
 mod shard_time;
 mod slices;
 mod sorted_sets;
+mod streams;
 mod transactions;
 
 use repligo_proto::command::resolve;
@@ -85,6 +86,7 @@ impl Fixture {
                         ReadOutcome::Done => {}
                         ReadOutcome::NeedsTime => writer.simple("NEEDSTIME"),
                         ReadOutcome::Long => self.keyspace.apply(&decoded, &mut writer),
+                        ReadOutcome::Waits => writer.simple("WAITS"),
                     }
                 }
             }

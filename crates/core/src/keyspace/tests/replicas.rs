@@ -5,6 +5,7 @@ use repligo_proto::reply::ReplyWriter;
 
 use super::{Fixture, START_MS, requests};
 use crate::collection::{End, HashRef, Hashed, LargeList, ListRef, SetRef, SortedSetRef};
+use crate::collection::{Stream, StreamBuilder};
 use crate::keyspace::database::Database;
 use crate::keyspace::digest::{KeyDigest, content};
 use crate::keyspace::typed::TypedRef;
@@ -55,6 +56,7 @@ fn command() -> impl Strategy<Value = String> {
         set_step(),
         list_step(),
         sorted_set_step(),
+        super::streams::step(key()),
         Just("FLUSHDB".to_owned()),
     ]
 }
@@ -134,7 +136,7 @@ fn sorted_set_step() -> impl Strategy<Value = String> {
 }
 
 /// A fixture whose seed is that of the log, as when anything is applied.
-fn seeded() -> Fixture {
+pub(super) fn seeded() -> Fixture {
     let mut fixture = Fixture::new();
     fixture.keyspace = Keyspace::new(HashSeed::from_number(7));
     fixture.keyspace.seed(HashSeed::from_number(8));
@@ -176,6 +178,11 @@ fn value_of(database: &Database, entry: &EntryRef<'_>) -> Vec<u8> {
         let elements = list.from(0);
         elements.for_each(|element| element.with(|element| put_bytes(&mut bytes, element)));
         return bytes;
+    }
+    if let Some(stream) = <&Stream>::of(entry, collections) {
+        let mut chunk = Vec::new();
+        stream.put_chunk(0, usize::MAX, &mut chunk);
+        return chunk;
     }
     let mut fields: Vec<_> = if let Some(HashRef::Large(hash)) = HashRef::of(entry, collections) {
         hash.from(0).map(|field| (field.key, field.value)).collect()
@@ -232,6 +239,12 @@ fn recomputed(keyspace: &Keyspace) -> u128 {
             return key_digest.entry(value, content(value), *meta);
         }
         let mut rest = &value[..];
+        if meta.kind == kind::STREAM {
+            let mut builder = StreamBuilder::default();
+            builder.take_chunk(rest).expect("it was put");
+            let content = key_digest.of_content(builder.finish().digest());
+            return key_digest.meta(8, *meta).wrapping_add(content);
+        }
         if meta.kind == kind::LIST_LARGE {
             let mut list = LargeList::default();
             while !rest.is_empty() {
@@ -350,7 +363,7 @@ proptest! {
 }
 
 /// Fills a key, takes a snapshot while it changes, goes and everything goes, and compares.
-fn check_cuts(fill: impl Fn(usize) -> String, change: impl Fn(usize) -> String) {
+pub(super) fn check_cuts(fill: impl Fn(usize) -> String, change: impl Fn(usize) -> String) {
     let mut fixture = seeded();
     (0..40).for_each(|part| drop(fixture.run(&fill(part))));
     fixture.run("HSET small a 1 ; SET string x ; RPUSH list a 1");
@@ -418,7 +431,7 @@ fn a_large_collection_in_a_chunk_is_judged() {
     }
 }
 
-fn assert_is_judged(mut fixture: Fixture) {
+pub(super) fn assert_is_judged(mut fixture: Fixture) {
     let chunks = chunks_of(&mut fixture.keyspace, 400, |_| ());
     assert!(chunks.len() > 4);
     let restore = |chunks: &[Vec<u8>]| {

@@ -50,7 +50,7 @@ pub(super) fn run_counted(
     }
 }
 
-fn prepared() -> Fixture {
+pub(super) fn prepared() -> Fixture {
     let mut fixture = Fixture::new();
     fixture.run("MSET a 1 b 2 c 3 d 4 e 5 ; SET volatile x PX 100 ; SET gone x PX 1");
     fixture.run(&format!("SET large {}", "y".repeat(5000)));
@@ -58,6 +58,11 @@ fn prepared() -> Fixture {
     fixture.run("RPUSH l a b a c a 1 b ; RPUSH m x");
     fixture.run("SADD s 1 2 3 4 5 ; SADD t 4 5 6 x ; SADD u 5 x y");
     fixture.run("ZADD z 1 a 2 b 3 c 4 d 5 e ; ZADD y 10 b -inf d inf x");
+    fixture.run("XGROUP CREATE x g 0 MKSTREAM ; XGROUP CREATE x other 3 ; XGROUP CREATE xx g 0 MKSTREAM");
+    for id in 1..=9 {
+        fixture.run(&format!("XADD x {id} f v{id} ; XADD xx {id} f v"));
+    }
+    fixture.run("XREADGROUP GROUP g one COUNT 4 STREAMS x > ; XREADGROUP GROUP g two COUNT 2 STREAMS x > ; XDEL x 2 5");
     fixture.keyspace.set_time(fixture.keyspace.time_ms() + 1);
     fixture
 }
@@ -204,7 +209,7 @@ fn a_command_on_sorted_sets_in_slices_does_what_it_does_at_once() {
     }
 }
 
-fn assert_same_in_slices(script: &str) {
+pub(super) fn assert_same_in_slices(script: &str) {
     let source = encoded(script);
     for steps in [1, 2, 3, 7, 1000] {
         let command = Command::decode(&mut &source[..]).expect("just encoded");
@@ -489,7 +494,7 @@ fn a_command_over_many_elements_takes_a_bounded_part_of_them_in_each_slice() {
 }
 
 /// Each command replies with what begins so, and goes past so many elements.
-fn assert_bounded(mut fixture: Fixture, cases: &[(&str, &str, usize)]) {
+pub(super) fn assert_bounded(mut fixture: Fixture, cases: &[(&str, &str, usize)]) {
     // About so many elements, or blocks of some hundreds of them, are passed for one step.
     const PER_SLICE: usize = 8 * SLICE_STEPS + 4096;
     for (script, expected, passed) in cases {

@@ -56,7 +56,7 @@ impl Replica {
             .map(|key| self.keyspace.supply(&call, key));
         let is_served = supplies.any(|supply| match supply {
             Supply::Nothing => false,
-            Supply::Elements(_) => true,
+            Supply::Elements(_) | Supply::Gone(_) => true,
             Supply::Other => is_first,
         });
         if is_served {
@@ -82,12 +82,15 @@ impl Replica {
         for id in queue.values().take(limits::OFFERS_MAX) {
             let call = call_of(&self.waiters.all[id].command);
             let supply = call.map_or(Supply::Nothing, |call| self.keyspace.supply(&call, &place.1));
-            if supply == Supply::Nothing {
+            if supply == Supply::Nothing && call.is_none_or(|call| !Keyspace::takes_all_keys(&call)) {
                 break;
             }
-            if let Supply::Elements(count) = supply
-                && (ids.len() as u64) < count.min(most as u64)
-            {
+            let count = match supply {
+                Supply::Elements(count) => count.min(most as u64),
+                Supply::Gone(_) => most as u64,
+                Supply::Nothing | Supply::Other => 0,
+            };
+            if (ids.len() as u64) < count {
                 ids.push(*id);
             }
         }
@@ -100,6 +103,15 @@ impl Replica {
         self.waiters.encode(id, &mut op);
         self.system.push_back(op);
         self.waiters.offered(id);
+    }
+
+    /// True if the first client that waits for a key is to be told when that is gone.
+    fn waits_for_presence(&self, place: &Place) -> bool {
+        let queue = self.waiters.queues.get(place).into_iter().flatten();
+        let mut calls = queue.filter_map(|(_, id)| call_of(&self.waiters.all[id].command));
+        calls
+            .next()
+            .is_some_and(|call| Keyspace::takes_all_keys(&call) && call.spec.is_write())
     }
 
     /// With every tick of a serving leader: looks at some of the keys that are waited for. What no op has named, such
@@ -122,7 +134,7 @@ impl Replica {
         }
         for place in places {
             let exists = self.keyspace.version_of(place.0, &place.1) & ABSENT == 0;
-            if exists {
+            if exists || self.waits_for_presence(&place) {
                 self.waiters.due_places.push_back((self.applied, place));
             }
         }

@@ -17,6 +17,8 @@ mod set;
 mod sorted_set;
 mod sorted_set_algebra;
 mod sorted_set_ranges;
+mod stream;
+mod stream_groups;
 mod strings;
 mod transactions;
 mod users;
@@ -35,8 +37,8 @@ mod prelude {
     pub(super) use super::super::spec::flag::*;
     pub(super) use super::super::spec::{Argument, Deprecation, Group, KeySpec, KeyUse, Spec};
     pub(super) use super::{
-        ALL, BOTH, BUT_LAST, KEY, ONE, PAIRS, SECOND, TIMEOUT, block, counted_keys, key_use, one_of, row,
-        token, value,
+        ALL, BOTH, BUT_LAST, KEY, ONE, PAIRS, SECOND, TIMEOUT, block, counted_keys, key_use, keys_behind,
+        one_of, row, token, value,
     };
 }
 
@@ -82,7 +84,7 @@ const KEY: Argument = value("key", ArgumentKind::Key(0));
 /// How long a command waits, in seconds; 0 for ever.
 const TIMEOUT: Argument = value("timeout", ArgumentKind::Double);
 
-const CHAPTERS: [&[Spec]; 17] = [
+const CHAPTERS: [&[Spec]; 19] = [
     connection::COMMANDS,
     server::COMMANDS,
     introspection::COMMANDS,
@@ -96,6 +98,8 @@ const CHAPTERS: [&[Spec]; 17] = [
     sorted_set::COMMANDS,
     sorted_set_ranges::COMMANDS,
     sorted_set_algebra::COMMANDS,
+    stream::COMMANDS,
+    stream_groups::COMMANDS,
     pubsub::COMMANDS,
     transactions::COMMANDS,
     scripting::COMMANDS,
@@ -215,6 +219,7 @@ const fn key_use(keys: KeySpec, flags: &'static [&'static str]) -> KeyUse {
     KeyUse {
         keys,
         count_at: 0,
+        keyword: "",
         flags,
         notes: "",
     }
@@ -229,6 +234,19 @@ const fn counted_keys(count_at: u8, step: i8, flags: &'static [&'static str]) ->
     };
     KeyUse {
         count_at,
+        ..key_use(keys, flags)
+    }
+}
+
+/// As many keys as other arguments behind them, after this word, which stands at `from` or later.
+const fn keys_behind(keyword: &'static str, from: i8, flags: &'static [&'static str]) -> KeyUse {
+    let keys = KeySpec {
+        first: from,
+        last: -1,
+        step: 1,
+    };
+    KeyUse {
+        keyword,
         ..key_use(keys, flags)
     }
 }
