@@ -2,6 +2,7 @@
 
 use crate::command::Command;
 
+use super::observer::Naming;
 use super::{Keyspace, LagHistogram, kind};
 use crate::limits::RECLAIMED_PER_ENTRY;
 use crate::table::EntryRef;
@@ -111,9 +112,20 @@ impl Keyspace {
     fn remove_expired(&mut self, wall_ms: u64) -> usize {
         self.earliest_deadline_ms = u64::MAX;
         let mut rest = RECLAIMED_PER_ENTRY;
-        for database in self.databases.iter_mut().flatten() {
+        if self.is_observed() {
+            self.name(Naming::default);
+        }
+        let databases = self.databases.iter_mut().zip(0_u8..);
+        for (database, number) in
+            databases.filter_map(|(database, number)| Some((database.as_mut()?, number)))
+        {
             rest -= database.remove_due(self.time_ms, rest, &mut |entry| {
                 self.expired += u64::from(entry.kind != kind::NEGATIVE);
+                if let Some(observer) = &mut self.observer
+                    && entry.kind != kind::NEGATIVE
+                {
+                    observer.expired(number, entry.key);
+                }
                 let lag_ms = entry
                     .deadline_ms
                     .map_or(0, |deadline_ms| wall_ms.saturating_sub(deadline_ms));

@@ -213,6 +213,10 @@ impl<'a> WriteContext<'a> {
         change: impl FnOnce(&mut T, HashSeed, &mut usize) -> (R, Changed),
     ) -> Result<R, CommandError> {
         let (time_ms, latest) = (self.keyspace.time_ms, self.keyspace.version);
+        let seen = self
+            .keyspace
+            .is_observed()
+            .then(|| self.keyspace.seen(self.db, key));
         let steps = &mut self.steps;
         let database = self.keyspace.database_mut(self.db);
         let hash = database.table().hash(key);
@@ -234,6 +238,12 @@ impl<'a> WriteContext<'a> {
         if is_written && kept.is_none() {
             self.keyspace.version = version;
             self.version = Some((hash, version));
+        }
+        if let Some(before) = seen {
+            let after = self.keyspace.seen(self.db, key);
+            if is_written || before != after {
+                self.keyspace.note_change((self.db, key), before, after);
+            }
         }
         Ok(result)
     }

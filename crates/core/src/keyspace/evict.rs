@@ -326,11 +326,16 @@ impl Keyspace {
 
     /// Removes a key that still has this version; true when it was there.
     pub fn evict(&mut self, victim: Victim<'_>) -> bool {
+        let is_observed = self.is_observed();
+        let seen = is_observed.then(|| self.seen(victim.db, victim.key));
         let Some(database) = self.databases[usize::from(victim.db)].as_mut() else {
             return false;
         };
         let is_evicted = database.evict(victim.key, victim.version);
         self.is_releasing |= database.is_releasing();
+        if let Some(seen) = seen.filter(|_| is_evicted) {
+            self.note_eviction((victim.db, victim.key), seen);
+        }
         is_evicted
     }
 

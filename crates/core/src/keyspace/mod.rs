@@ -32,6 +32,7 @@ mod list;
 mod long_strings;
 mod multiple;
 mod natural;
+mod observer;
 mod random;
 mod removed;
 mod scan;
@@ -44,6 +45,7 @@ mod sorted_set;
 mod stream;
 mod stretch;
 mod strings;
+mod summary;
 mod typed;
 mod waiting;
 mod walk;
@@ -64,38 +66,17 @@ use database::Database;
 pub use evict::{Chooser, KeyspaceMemory, Wish};
 pub use known::Known;
 pub use lag::{LAG_BOUNDS_MS, LagHistogram};
+pub(crate) use observer::Naming;
+pub use observer::{Event, EventClasses, Group};
 pub use script::ScriptRights;
 pub(crate) use script::says_no_writes;
 pub use slices::{Task, steps_of};
 pub use snapshot::RestoreError;
+pub use summary::{DatabaseSummary, KeyspaceCounters};
 pub use waiting::Supply;
 
 /// In a version: the key is absent. Versions of writes never come that far.
 pub const ABSENT: u64 = 1 << 63;
-
-/// Counts for INFO; of this process only, neither replicated nor in snapshots.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KeyspaceCounters {
-    /// Reads of a key that was there.
-    pub hits: u64,
-    /// Reads of a key that was not.
-    pub misses: u64,
-    /// Keys removed because their deadline came.
-    pub expired: u64,
-    /// How long after their deadlines they were removed.
-    pub reclaim_lag: LagHistogram,
-}
-
-/// What INFO says of one database.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DatabaseSummary {
-    /// Number of keys.
-    pub keys: u64,
-    /// Number of keys that have a deadline.
-    pub volatile_keys: u64,
-    /// Memory of its table in bytes.
-    pub bytes: u64,
-}
 
 /// Sixteen databases and shard time.
 #[derive(Debug)]
@@ -135,6 +116,8 @@ pub struct Keyspace {
     is_releasing: bool,
     scratch: Vec<u8>,
     snapshot: snapshot::Progress,
+    /// Set while somebody wants to be told of changes.
+    observer: Option<Box<observer::Observer>>,
     scripts: script::ScriptCache,
     machines: script::Machines,
     streams: VecDeque<snapshot::Stream>,
@@ -178,6 +161,7 @@ impl Keyspace {
             is_releasing: false,
             scratch: Vec::new(),
             snapshot: snapshot::Progress::default(),
+            observer: None,
             streams: VecDeque::new(),
             removed_chunks: VecDeque::new(),
             scripts: script::ScriptCache::default(),
@@ -232,27 +216,6 @@ impl Keyspace {
             .flatten()
             .fold(self.scripts.digest(), |sum, database| {
                 sum.wrapping_add(database.digest())
-            })
-    }
-
-    /// What this process counted.
-    pub fn counters(&self) -> KeyspaceCounters {
-        KeyspaceCounters {
-            hits: self.hits.get(),
-            misses: self.misses.get(),
-            expired: self.expired,
-            reclaim_lag: self.reclaim_lag,
-        }
-    }
-
-    /// What INFO says of database `db`.
-    pub fn summary(&self, db: u8) -> DatabaseSummary {
-        self.database(db)
-            .map_or_else(DatabaseSummary::default, |database| DatabaseSummary {
-                keys: database.live_len(self.time_ms) as u64,
-                volatile_keys: (database.table().volatile_len() - database.table().due_len(self.time_ms))
-                    as u64,
-                bytes: database.memory_bytes() as u64,
             })
     }
 
@@ -398,7 +361,10 @@ impl Keyspace {
         reply.array(transaction.len());
         for (index, item) in transaction.items().enumerate() {
             match item {
-                Item::Command(command) => self.apply(&command, reply),
+                Item::Command(command) => {
+                    self.name_inner(&command);
+                    self.apply(&command, reply);
+                }
                 Item::Local => locals(index, reply),
             }
         }
@@ -480,18 +446,21 @@ impl Keyspace {
                 .get_touched(table.hash(key), key)
                 .filter(|entry| self.is_key(entry))
         });
-        self.count(entry)
+        self.count((db, key), entry)
     }
 
     /// As `find`, counted for INFO, but no access: the command asks about the key, not for its value.
     fn find_aside(&self, db: u8, key: &[u8]) -> Option<EntryRef<'_>> {
-        self.count(self.find(db, key))
+        self.count((db, key), self.find(db, key))
     }
 
     #[inline]
-    fn count<'a>(&self, entry: Option<EntryRef<'a>>) -> Option<EntryRef<'a>> {
+    fn count<'a>(&self, place: (u8, &[u8]), entry: Option<EntryRef<'a>>) -> Option<EntryRef<'a>> {
         let counter = if entry.is_some() { &self.hits } else { &self.misses };
         counter.set(counter.get() + 1);
+        if entry.is_none() && self.is_observed() {
+            self.note_miss(place);
+        }
         entry
     }
 }

@@ -103,6 +103,9 @@ impl Stretch {
     }
 
     fn begin(&self, keyspace: &mut Keyspace) -> Begun {
+        if keyspace.is_observed() {
+            keyspace.note_put(self.db, &self.key, kind::STRING_CHANGED);
+        }
         let old = keyspace.find(self.db, &self.key);
         let old = old.map(|entry| (entry.value.len(), entry.deadline_ms));
         let (old_length, deadline_ms) = old.unwrap_or_default();

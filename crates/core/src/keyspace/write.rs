@@ -3,6 +3,7 @@
 
 use super::collections::Large;
 use super::database::Database;
+use super::observer::Seen;
 use super::{Keyspace, kind};
 use crate::limits::RELEASED_BYTES;
 use crate::table::{EntryRef, Meta};
@@ -34,6 +35,9 @@ impl Keyspace {
     pub(super) fn put(&mut self, db: u8, key: &[u8], new: NewValue<'_>) -> bool {
         if self.has_passed(new.deadline_ms) {
             return self.erase_if(db, key, |_| true);
+        }
+        if self.is_observed() {
+            self.note_put(db, key, new.kind);
         }
         let meta = Meta {
             deadline_ms: new.deadline_ms,
@@ -73,6 +77,9 @@ impl Keyspace {
             self.erase(db, key);
             return;
         }
+        if self.is_observed() {
+            self.note_put(db, key, kind::STRING);
+        }
         let version = self.next_version();
         if let Some(database) = self.databases[usize::from(db)].as_mut() {
             database.set_meta(key, |old| Meta {
@@ -86,6 +93,9 @@ impl Keyspace {
 
     /// Overwrites a part of a string that exists, from `offset` on, which is at most its length.
     pub(super) fn overwrite(&mut self, db: u8, key: &[u8], (offset, bytes): (usize, &[u8])) {
+        if self.is_observed() {
+            self.note_put(db, key, kind::STRING_CHANGED);
+        }
         let version = self.next_version();
         let deadline_ms = self.find(db, key).and_then(|entry| entry.deadline_ms);
         if let Some(database) = self.databases[usize::from(db)].as_mut() {
@@ -113,11 +123,19 @@ impl Keyspace {
         key: &[u8],
         accepts: impl FnOnce(&EntryRef<'_>) -> bool,
     ) -> bool {
+        let seen = if self.is_observed() {
+            self.seen(db, key)
+        } else {
+            Seen::Nothing
+        };
         let Some(database) = self.databases[usize::from(db)].as_mut() else {
             return false;
         };
         let is_removed = database.remove_if(key, accepts);
         self.is_releasing |= database.is_releasing();
+        if is_removed && seen != Seen::Nothing {
+            self.note_change((db, key), seen, Seen::Nothing);
+        }
         is_removed
     }
 
@@ -145,6 +163,10 @@ impl Keyspace {
 
     /// Gives the value of a key that exists another name, over what has that one.
     pub(super) fn move_entry(&mut self, db: u8, from: &[u8], to: &[u8]) {
+        if self.is_observed() {
+            self.note_change((db, from), Seen::Key, Seen::Nothing);
+            self.note_put(db, to, kind::STRING);
+        }
         let version = self.next_version();
         if let Some(database) = self.databases[usize::from(db)].as_mut() {
             database.rename(from, to, version);

@@ -39,6 +39,11 @@ pub struct Applying {
 }
 
 impl Applying {
+    /// A command is in its middle.
+    pub(super) fn is_in_command(&self) -> bool {
+        self.batch.as_ref().is_some_and(|batch| batch.running.is_some())
+    }
+
     /// The state's digest before this entry.
     pub fn digest_before(&self) -> u128 {
         self.digest_before
@@ -353,6 +358,7 @@ impl Replica {
                 return self.apply_serve(op, open, outputs);
             }
             if op.first().is_some_and(|&first| OriginOp::is_first(first)) {
+                self.name_origin_op(op);
                 let requester = Requester {
                     node: open.batch.node,
                     incarnation: open.batch.incarnation,
@@ -360,6 +366,7 @@ impl Replica {
                 };
                 return self.apply_origin_for(now, op, requester, &waiter, outputs);
             }
+            self.name_op(op);
         }
         let (client, locals) = match waiter {
             Waiter::Write {

@@ -26,6 +26,7 @@ mod lease;
 mod loads;
 mod members;
 mod memory;
+mod observing;
 mod ops;
 mod origin;
 mod outbox;

@@ -15,7 +15,7 @@ use super::{Replica, answer, fail};
 use crate::command::Command;
 use crate::contract::{Outputs, PeerId, Ticket};
 use crate::entry::next_op;
-use crate::keyspace::{Keyspace, Supply};
+use crate::keyspace::{Keyspace, Naming, Supply};
 use crate::op::{Item, Op, Serve, take_actor};
 
 /// A client that the entry may still serve.
@@ -205,6 +205,9 @@ impl Replica {
         let narrowed = key.map(|key| Bytes::from(Keyspace::narrowed(&call, key)));
         let source = narrowed.unwrap_or_else(|| offer.command.clone());
         let command = Command::decode(&mut &source[..]).expect("it was encoded just now");
+        if self.keyspace.is_observed() {
+            self.keyspace.name(|| Naming::of(&command));
+        }
         if self.keyspace.is_wide(&command) {
             open.running = Some(Running::new(Keyspace::begin(&command, &source), client));
         } else {

@@ -340,7 +340,8 @@ impl Replica {
             });
         }
         self.abandon_entry(outputs);
-        self.keyspace = incoming.keyspace;
+        let before = std::mem::replace(&mut self.keyspace, incoming.keyspace);
+        self.keyspace.observe_as(&before);
         self.slow.restart();
         self.keyspace.track(self.memory.limit.tracking());
         self.lanes = self.decode_lanes(&header.lanes);

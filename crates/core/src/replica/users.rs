@@ -31,7 +31,8 @@ impl Replica {
 
     /// The state has changed in what decides whether apply looks at every op.
     pub(super) fn judge_examining(&mut self) {
-        self.examines = !self.keyspace.is_seeded() || !self.users.default_is_untouched();
+        let is_plain = self.keyspace.is_seeded() && self.users.default_is_untouched();
+        self.examines = !is_plain || self.keyspace.is_observed();
     }
 
     /// By what the commands of a script are judged that was let through by these rights.

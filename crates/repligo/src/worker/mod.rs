@@ -237,6 +237,7 @@ impl Worker {
         self.identity = identity;
         self.replica = Some(replica);
         self.tell_memory();
+        self.follow_events();
         self.phase = Phase::Running;
         self.links.set_identity(identity);
         if let Some(replica) = &self.replica {

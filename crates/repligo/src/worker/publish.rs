@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use repligo_core::contract::PeerId;
+use repligo_core::replica::Replica;
 use repligo_proto::frame::Kind;
 use repligo_session::Session;
 use repligo_session::replies::BufferPool;
@@ -29,6 +30,31 @@ impl Sessions for Reached<'_> {
 }
 
 impl Worker {
+    /// Tells subscribers here of what was done to keys since the last turn, if that is wanted.
+    #[inline]
+    pub(super) fn post_events(&mut self) {
+        if self.parameters.events().tells() {
+            self.take_events();
+        }
+    }
+
+    #[cold]
+    fn take_events(&mut self) {
+        let classes = self.parameters.events();
+        let groups = self.replica().map(Replica::take_changes);
+        for group in groups.into_iter().flatten() {
+            group.for_each_event(&mut |event| self.subscriptions.notify(classes, event));
+        }
+    }
+
+    /// The classes of events may have changed.
+    pub(super) fn follow_events(&mut self) {
+        let classes = self.parameters.events();
+        if let Some(replica) = self.replica() {
+            replica.observe(classes);
+        }
+    }
+
     /// Hands over what was published since the last turn, and tells other nodes; while no session runs.
     #[inline]
     pub(super) fn deliver_posts(&mut self) {

@@ -188,6 +188,7 @@ impl Worker {
         self.guard.log.entries_max = number("acllog-max-len").unwrap_or(0) as usize;
         self.guard.log.trim();
         self.tell_memory();
+        self.follow_events();
     }
 
     /// CONFIG RESETSTAT.

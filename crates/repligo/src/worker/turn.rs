@@ -95,6 +95,7 @@ impl Worker {
             self.end_turn(began_ns);
             self.call_waiting();
         }
+        self.post_events();
         self.deliver_posts();
         self.links.flush(&self.shared.metrics);
         if self.placement.is_empty() {

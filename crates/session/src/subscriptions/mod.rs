@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use repligo_core::contract::PeerId;
+use repligo_core::keyspace::{Event, EventClasses};
 use repligo_core::packed::Corrupt;
 use repligo_proto::glob::Glob;
 use repligo_proto::reply::ReplyWriter;
@@ -180,6 +181,27 @@ impl Subscriptions {
             });
         }
         count
+    }
+
+    /// Something has happened to a key on this node: who listens here hears of it, on the channels of these classes.
+    pub fn notify(&mut self, classes: EventClasses, event: Event<'_>) {
+        if !classes.has(event.class) {
+            return;
+        }
+        let Event { name, db, key, .. } = event;
+        let named = |kind: &str, rest: &[u8]| {
+            let mut channel = format!("__{kind}@{db}__:").into_bytes();
+            channel.extend_from_slice(rest);
+            Bytes::from(channel)
+        };
+        if classes.has(EventClasses::BY_KEY) {
+            let channel = named("keyspace", key);
+            self.post(false, false, (channel, Bytes::from_static(name.as_bytes())));
+        }
+        if classes.has(EventClasses::BY_EVENT) {
+            let channel = named("keyevent", name.as_bytes());
+            self.post(false, false, (channel, Bytes::copy_from_slice(key)));
+        }
     }
 
     /// Takes in what another node's clients have published. Nothing of it is passed on.

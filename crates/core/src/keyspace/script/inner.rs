@@ -114,6 +114,7 @@ impl Running {
         refuse_mapped(rights, spec, &command)?;
         let command = self.replaced(spec, command)?;
         let Some(command) = command else { return Ok(()) };
+        keyspace.name_inner(&command);
         if keyspace.may_take_long(&command) {
             let mut encoded = Vec::new();
             command.encode(&mut encoded);

@@ -58,6 +58,7 @@ impl Keyspace {
             match item {
                 Item::Local => locals(index, reply),
                 Item::Command(command) if self.may_be_long(&command) => {
+                    self.name_inner(&command);
                     let is_skipped = reply.is_discard() && !command.is_write();
                     block.current = (!is_skipped).then(|| {
                         let mut task = Self::begin(&command, &block.source);
@@ -68,6 +69,7 @@ impl Keyspace {
                     });
                 }
                 Item::Command(command) => {
+                    self.name_inner(&command);
                     let before = reply.position();
                     self.apply(&command, reply);
                     let written = reply.written_since(before);

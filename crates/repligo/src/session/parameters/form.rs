@@ -2,6 +2,7 @@
 
 use repligo_core::command::parse_i64;
 use repligo_core::eviction::EvictionPolicy;
+use repligo_core::keyspace::EventClasses;
 use repligo_proto::words;
 
 /// What may be written for a parameter.
@@ -156,10 +157,9 @@ fn check_output_limits(text: &str) -> Result<String, String> {
 }
 
 fn check_events(text: &str) -> Result<String, String> {
-    if text.chars().all(|letter| EVENT_LETTERS.contains(letter)) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("Invalid event class character. Use '{EVENT_LETTERS}'."))
+    match EventClasses::parse(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(format!("Invalid event class character. Use '{EVENT_LETTERS}'.")),
     }
 }
 

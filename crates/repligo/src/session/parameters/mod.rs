@@ -12,6 +12,7 @@ mod rows;
 
 use repligo_core::contract::Role;
 use repligo_core::eviction::{EvictionPolicy, MemoryLimit};
+use repligo_core::keyspace::EventClasses;
 use repligo_proto::glob::{self, Glob, PATTERN_BYTES_MAX};
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
@@ -57,6 +58,7 @@ pub struct Parameters {
     timeout_seconds: u64,
     proto_max_bulk_bytes: usize,
     memory: MemoryLimit,
+    events: EventClasses,
 }
 
 /// What the node was started with that no parameter shows as it is.
@@ -104,6 +106,7 @@ impl Parameters {
             timeout_seconds: 0,
             proto_max_bulk_bytes: limits.proto_max_bulk_bytes,
             memory: limits.memory,
+            events: EventClasses::default(),
         }
     }
 
@@ -167,6 +170,12 @@ impl Parameters {
         self.memory
     }
 
+    /// Classes of events that subscribers are told of.
+    #[inline]
+    pub fn events(&self) -> EventClasses {
+        self.events
+    }
+
     /// Value of a parameter, as CONFIG GET shows it.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.position(name.as_bytes())
@@ -198,7 +207,7 @@ impl Parameters {
         }
     }
 
-    fn store(&mut self, position: usize, value: String) {
+    fn store(&mut self, position: usize, mut value: String) {
         let number = value.parse::<u64>().unwrap_or(0);
         let place = self.names[position].place;
         match ROWS[place].name {
@@ -210,6 +219,11 @@ impl Parameters {
             }
             "timeout" => self.timeout_seconds = number,
             "proto-max-bulk-len" => self.proto_max_bulk_bytes = number as usize,
+            "notify-keyspace-events" => {
+                self.events = EventClasses::parse(&value).unwrap_or_default();
+                // What is shown is not all that is in force: `A` hides `n`, as in Redis.
+                value = self.events.to_string();
+            }
             "maxmemory" => self.memory.bytes_max = number,
             "maxmemory-policy" => self.memory.policy = EvictionPolicy::named(&value).unwrap_or_default(),
             _ => {}

@@ -276,12 +276,7 @@ pub(super) const ROWS: &[Row] = &[
     )
     .named_before(),
     kept("no-appendfsync-on-rewrite", Form::Flag, "no"),
-    given(
-        "notify-keyspace-events",
-        Form::Events,
-        "",
-        "keyspace notifications are not supported",
-    ),
+    live("notify-keyspace-events", Form::Events, ""),
     given(
         "oom-score-adj",
         Form::Choice(&["no", "yes", "relative", "absolute"]),
