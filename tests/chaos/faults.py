@@ -60,6 +60,8 @@ class Faults:
         """Begins a fault at a node, or at the leader; (nodes, whether one led, what, what ends it)."""
         leader = self.fleet.leader()
         victim = leader if leader and step.at_leader else dice.choice([name for name in NAMES if name != leader])
+        if victim in self.fleet.off:
+            return [], False, f"{victim} is switched off", None
         method = getattr(self, step.kind.replace("-", "_"))
         nodes, what, end = method(victim, dice)
         return nodes, leader in nodes, what, end
@@ -233,6 +235,7 @@ class Faults:
 
     def _cut_power(self, names):
         """The processes end with their machines, at one moment each: none acts on a disk that is gone."""
+        names = [name for name in names if name not in self.fleet.off]
         for name in names:
             self._thaw(name)
             self.fleet.held.add(name)
@@ -242,6 +245,7 @@ class Faults:
             self.site.stop_disk(name)
         for name in names:
             self.fleet.kill(name)
+            self.fleet.off.add(name)
             self.fleet.boots[name] += 1
 
         def end():
@@ -251,6 +255,7 @@ class Faults:
                     return True
 
                 wait_until(f"the disk of {name} is mounted again", mounted, 20, pause=0.1)
+                self.fleet.off.discard(name)
                 self._start(name)
 
         return end

@@ -29,6 +29,8 @@ class Fleet:
         self.boots = dict.fromkeys(NAMES, 0)
         # Nodes that do not answer because of a fault that is on.
         self.held = set()
+        # Nodes whose machine is switched off: nothing starts there.
+        self.off = set()
         self.ended = []
         # Nodes whose directories forgot something, and the numbers under which they may not come back.
         self.lost = {}
@@ -54,6 +56,8 @@ class Fleet:
         return self.site.folder / f"{name}.log"
 
     def start(self, name):
+        if name in self.off:
+            return
         node = self.nodes[name]
         env = {_BOOT: f"boot-{self.boots[name]}"}
         if self.clocks:
@@ -73,7 +77,7 @@ class Fleet:
     def restart_the_ended(self):
         """Starts nodes again that ended by themselves, as a supervisor would; what they said is kept."""
         for name in NAMES:
-            if name not in self.held and not self.runs(name):
+            if name not in self.held | self.off and not self.runs(name):
                 self.ended.append((name, self.nodes[name].started.tail(3)))
                 self.start(name)
 

@@ -9,6 +9,10 @@ from .faults import FSYNC_ONLY, KINDS
 _FIRST_S = 1.0
 _DISTANCE_S = (0.8, 3.0)
 _LENGTH_S = (0.4, 4.0)
+# One run of so many has its faults apart, so that the gap that each of them leaves can be measured.
+_APART_EVERY = 4
+_APART_S = (5.0, 6.0)
+_APART_LENGTH_S = (0.4, 3.0)
 # So long before the end nothing begins any more.
 _LAST_S = 2.0
 
@@ -46,14 +50,16 @@ def draw(seed, seconds, kinds):
     every = pairs(kinds)
     pair = every[seed % len(every)]
     durability = "fsync" if FSYNC_ONLY & set(pair) else dice.choice(("os", "fsync"))
+    is_apart = random.Random(f"apart {seed}").randrange(_APART_EVERY) == 0
+    distances, lengths = (_APART_S, _APART_LENGTH_S) if is_apart else (_DISTANCE_S, _LENGTH_S)
     steps, at = [], _FIRST_S
     order = list(pair)
     while at < max(seconds - _LAST_S, _FIRST_S + 0.1):
         dice.shuffle(order)
         for kind in order:
-            length = min(dice.uniform(*_LENGTH_S), max(0.5, seconds - at))
+            length = min(dice.uniform(*lengths), max(0.5, seconds - at))
             steps.append(Step(at, kind, length, dice.random() < 0.6, dice.randrange(1 << 30)))
-            at += dice.uniform(*_DISTANCE_S)
+            at += dice.uniform(*distances)
             if at >= seconds - _LAST_S:
                 break
     return Plan(seed, durability, pair, tuple(steps))
