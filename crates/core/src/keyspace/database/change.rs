@@ -11,7 +11,8 @@ use crate::table::{EntryRef, HashSeed, Meta, Prepared};
 
 impl Database {
     /// Changes the collection of a key with this hash, an empty one where at `time_ms` there is no such key; an empty
-    /// one afterwards removes the key. `version` is asked for if anything changes.
+    /// one afterwards removes the key. `version` is asked for if anything changes, also where nothing is left: a command
+    /// that is cut may leave something in one slice and nothing in the next one, and each replica cuts in its own places.
     ///
     /// # Errors
     /// If the key holds another type; nothing is called then.
@@ -45,7 +46,7 @@ impl Database {
             kind,
         };
         if collection.count() == 0 {
-            self.remove_if(key, |_| true);
+            self.remove_changed((key, hash), meta(T::KIND).version);
             return Ok(result);
         }
         match collection.into_parts() {
@@ -92,7 +93,8 @@ impl Database {
             // What is removed is taken off as it is now.
             let empty = of(self.collections.get(reference).digest(), old_meta);
             self.digest = self.digest.wrapping_sub(before).wrapping_add(empty);
-            self.remove_if(key, |_| true);
+            let hash = self.table.hash(key);
+            self.remove_changed((key, hash), version());
             return result;
         }
         let meta = Meta {
@@ -103,6 +105,12 @@ impl Database {
         self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
         self.table.set_meta_at(place, key, meta);
         result
+    }
+
+    /// Removes a key of which a write of this version has left nothing.
+    fn remove_changed(&mut self, (key, hash): (&[u8], u64), version: u64) {
+        self.remove_if(key, |_| true);
+        self.removed.note(hash, version);
     }
 
     /// Begins a snapshot; one that was under way is given up.

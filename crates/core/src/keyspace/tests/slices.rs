@@ -229,7 +229,20 @@ pub(super) fn assert_same_in_slices(script: &str) {
             at_once.keyspace.digest(),
             "{script} by {steps}"
         );
+        assert_eq!(
+            versions(&in_slices.keyspace, script),
+            versions(&at_once.keyspace, script),
+            "{script} by {steps}"
+        );
     }
+}
+
+/// What the next write and WATCH of any word of a command as a key are given. A digest shows none of it before that.
+fn versions(keyspace: &Keyspace, script: &str) -> (u64, Vec<u64>) {
+    let of_words = script
+        .split(' ')
+        .map(|word| keyspace.version_of(0, word.as_bytes()));
+    (keyspace.latest_version(), of_words.collect())
 }
 
 #[test]
