@@ -72,12 +72,15 @@ class Faults:
         node = self.fleet.nodes[name]
         if not self.fleet.runs(name):
             return [], "does not run", None
+        stopped = node.started
         self.fleet.held.add(name)
-        node.started.signal(signal.SIGSTOP)
+        stopped.signal(signal.SIGSTOP)
 
         def end():
-            node.started.signal(signal.SIGCONT)
-            self.fleet.held.discard(name)
+            # Another fault may have ended it since, and start it again in its own time.
+            if node.started is stopped and stopped.is_running():
+                stopped.signal(signal.SIGCONT)
+                self.fleet.held.discard(name)
 
         return [name], "stopped", end
 
