@@ -15,7 +15,7 @@ const BUG_SEEDS: u64 = 10_000;
 const SIMULATOR_FOUND: i32 = 1;
 /// What `crates/core/src/bugs.rs`, `crates/session/src/bugs.rs` and the origin's plan can plant, each with
 /// the seeds within which it must be found; but for those that take thousands: too long for every run.
-const PLANTED_BUGS: [(&str, u64); 33] = [
+const PLANTED_BUGS: [(&str, u64); 35] = [
     ("ack-before-durability", BUG_SEEDS),
     ("missing-noop", BUG_SEEDS),
     ("lease-without-quorum", BUG_SEEDS),
@@ -49,6 +49,8 @@ const PLANTED_BUGS: [(&str, u64); 33] = [
     ("pop-by-local-draw", 300),
     ("slice-skips-element", 300),
     ("greater-takes-lower", 300),
+    ("id-by-own-clock", 300),
+    ("given-out-twice", 300),
 ];
 
 /// One step of `test`: a name for `--only`, and what it runs.

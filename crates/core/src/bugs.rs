@@ -72,11 +72,15 @@ pub enum Bug {
     SliceSkipsElement,
     /// ZADD GT takes a lower score, too.
     GreaterTakesLower,
+    /// Ids of streams and times of delivery follow from the clock of each node.
+    IdByOwnClock,
+    /// A group of consumers forgets which entry it gave out last.
+    GivenOutTwice,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 31] = [
+    pub const ALL: [(&'static str, Self); 33] = [
         ("ack-before-durability", Self::AckBeforeDurability),
         ("missing-noop", Self::MissingNoop),
         ("lease-without-quorum", Self::LeaseWithoutQuorum),
@@ -108,6 +112,8 @@ impl Bug {
         ("pop-by-local-draw", Self::PopByLocalDraw),
         ("slice-skips-element", Self::SliceSkipsElement),
         ("greater-takes-lower", Self::GreaterTakesLower),
+        ("id-by-own-clock", Self::IdByOwnClock),
+        ("given-out-twice", Self::GivenOutTwice),
     ];
 
     /// Puts a bug in force, or none, for all that this thread does: for places that know of no replica.

@@ -171,6 +171,9 @@ impl<'a> WriteContext<'a> {
 
     /// The stamp of the entry, in milliseconds since the epoch: the same on every replica.
     pub fn time_ms(&self) -> u64 {
+        if Bug::IdByOwnClock.is_in_force() {
+            return self.keyspace.present_ms.max(self.keyspace.time_ms);
+        }
         self.keyspace.time_ms
     }
 

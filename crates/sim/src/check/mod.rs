@@ -16,6 +16,7 @@ pub mod messages;
 pub mod order;
 pub mod replicas;
 pub mod search;
+pub mod streams;
 pub mod zones;
 
 /// A promise was broken.

@@ -129,7 +129,8 @@ impl Workload {
         for _ in 0..random.between(1, self.pipeline_max) {
             match random.below(10) {
                 0..=5 => self.use_collection(client, random, now),
-                6..=8 => self.use_elements(random, now),
+                6..=7 => self.use_elements(random, now),
+                8 => self.use_stream(random, now),
                 _ => self.use_unjudged(random),
             }
         }

@@ -1,10 +1,11 @@
 //! Sets, lists and sorted sets under unique elements that come, move and are popped; judged by
-//! [`crate::check::elements`]. What else collections are used for is in [`super::collections`].
+//! [`crate::check::elements`]. Streams, which belong to them here, are in [`super::streams`]. What else collections are used for is in [`super::collections`].
 
 use repligo_proto::resp::{OwnedRequest, Value};
 
 use super::queue::Micros;
 use super::session::Ask;
+use super::streams::{StreamStep, Streams};
 use super::workload::{Expected, Workload, request};
 use crate::check::Violation;
 use crate::check::elements::{self, Step};
@@ -84,6 +85,8 @@ pub enum Element {
     Step(Group, usize),
     /// All elements of a key, at the end.
     All(Group, u64),
+    /// Something about a stream.
+    Stream(StreamStep),
 }
 
 /// All that was done with such keys.
@@ -92,6 +95,7 @@ pub struct Elements {
     steps: [Vec<Step>; GROUPS.len()],
     /// By group and key: what the first one saw who read everything.
     left: [[Option<Vec<Token>>; 2]; GROUPS.len()],
+    pub(super) streams: Streams,
 }
 
 impl Elements {
@@ -104,6 +108,7 @@ impl Elements {
             .as_error()
             .map(|error| repligo_proto::words::outcome(error.as_bytes()));
         match element {
+            Element::Stream(step) => return self.streams.take_reply(step, value, now),
             Element::Step(group, index) => {
                 let step = &mut self.steps[group as usize][index];
                 step.returned = Some(now);
@@ -138,6 +143,7 @@ impl Elements {
     /// # Errors
     /// The first broken rule.
     pub fn check(&self) -> Result<(), Violation> {
+        self.streams.check()?;
         for group in GROUPS {
             let left = &self.left[group as usize][..group.keys() as usize];
             // Not in use, or a reading was refused.
@@ -228,6 +234,7 @@ impl Workload {
 
     /// Reads all of every such key.
     pub(super) fn read_elements(&mut self) {
+        self.read_streams();
         for group in GROUPS {
             for key in 0..group.keys() {
                 let request = group.all(&group.key(key));

@@ -45,6 +45,7 @@ pub mod process;
 pub mod queue;
 mod room;
 mod session;
+mod streams;
 pub mod trace;
 pub mod workload;
 

@@ -8,6 +8,7 @@ use repligo_proto::words::stream as stream_words;
 use super::ids::strict_id;
 use super::reading::{Reading, tell_stream, tell_streams};
 use super::{counting, find, tell_entry, tell_id};
+use crate::bugs::Bug;
 use crate::collection::{Consumer, Pending, Stream, StreamId};
 use crate::command::CommandError;
 use crate::keyspace::contexts::{Changed, ReadContext, WriteContext};
@@ -188,6 +189,11 @@ fn deliver(
         }
         if *steps > 0 {
             served.left = 0;
+        }
+        if Bug::GivenOutTwice.is_in_force()
+            && let [.., before, _] = given[..]
+        {
+            group.last = before;
         }
         stream.put_group(name, group);
         if !reading.is_unacknowledged {
