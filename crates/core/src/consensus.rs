@@ -20,6 +20,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use raft::eraftpb::{
     ConfState, Entry, HardState as RaftHardState, Message, MessageType, Snapshot, SnapshotMetadata,
 };
@@ -382,6 +383,22 @@ impl Consensus {
             .map_err(|_| ProposeError::Busy)
     }
 
+    /// As [`Consensus::propose`], for data that others share.
+    pub fn propose_shared(&mut self, data: Bytes) -> Result<(), ProposeError> {
+        if self.role() != Role::Leader {
+            return Err(ProposeError::NotLeader);
+        }
+        let mut entry = Entry::default();
+        entry.data = data;
+        let mut message = Message {
+            from: self.me,
+            ..Default::default()
+        };
+        message.set_msg_type(MessageType::MsgPropose);
+        message.set_entries(vec![entry].into());
+        self.node.raft.step(message).map_err(|_| ProposeError::Busy)
+    }
+
     /// Tells a peer the commit index if it was not told anything as new as `index`; true if something was
     /// given out for it. Nothing is while its stream is being probed: the next heartbeat tells it then.
     pub fn announce_commit(&mut self, peer: PeerId, index: u64) -> bool {
@@ -512,6 +529,11 @@ impl Consensus {
         if index >= log.first_index() {
             log.compact(index);
         }
+    }
+
+    /// See [`Log::take_forgotten`].
+    pub fn take_forgotten(&mut self) -> Vec<Bytes> {
+        self.node.mut_store().log.take_forgotten()
     }
 
     /// True when [`Consensus::drive`] would do something.

@@ -20,11 +20,13 @@
 //!    gives nothing more of that connection in until [`crate::replica::Replica::call_waiting`], which it
 //!    asks after every turn, names it.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 
 pub use crate::acl::Actor;
 use crate::acl::UserChange;
-use crate::command::Command;
+use crate::command::{Command, LongOp};
 use crate::eviction::MemoryLimit;
 use crate::membership::Membership;
 use crate::op::Transaction;
@@ -83,6 +85,8 @@ pub enum ReadLevel {
 pub enum Body<'a> {
     /// One data command, read or write.
     Command(&'a Command<'a>),
+    /// A write on keys without an origin and its whole op, which its session has encoded in several turns.
+    Long(&'a Command<'a>, &'a RefCell<LongOp>),
     /// A MULTI … EXEC block with its watched versions; one op.
     Transaction {
         /// The block.

@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 
-use crate::codec::{Malformed, Reader, put_bytes, put_varint};
+use crate::codec::{Malformed, Reader, put_varint};
 use crate::contract::PeerId;
 use crate::limits::{INCARNATION_MAX, NUMBER_MAX, POSITION_MAX};
 use crate::packed::{VARINT_BYTES_MAX, take_bytes};
@@ -41,12 +41,19 @@ impl Batch {
 
     /// Appends the batch.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_head(out, self.ops.len());
+        out.extend_from_slice(&self.ops);
+    }
+
+    /// Appends what stands in front of the ops, which take so many bytes.
+    #[inline]
+    fn encode_head(&self, out: &mut Vec<u8>, ops_bytes: usize) {
         assert!(self.count > 0, "a batch holds at least one op");
         put_varint(out, self.node);
         put_varint(out, self.incarnation);
         put_varint(out, self.first_sequence);
         put_varint(out, self.count);
-        put_bytes(out, &self.ops);
+        put_varint(out, ops_bytes as u64);
     }
 
     /// Takes a batch off the front.
@@ -117,6 +124,16 @@ pub fn judge(data: &Bytes, latest_ms: u64) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// The buffer of a payload, without what is in it, unless somebody else holds a part of it.
+pub fn into_buffer(mut payload: Bytes) -> Option<Vec<u8>> {
+    if !payload.is_unique() {
+        return None;
+    }
+    // What is left is moved to the front, so this is a byte. With none the buffer would be freed.
+    payload.truncate(1);
+    Some(Vec::from(payload))
+}
+
 /// Builds the payload of one entry.
 #[derive(Debug)]
 pub struct EntryBuilder {
@@ -137,6 +154,12 @@ impl EntryBuilder {
     /// Adds a batch.
     pub fn push(&mut self, batch: &Batch) {
         batch.encode(&mut self.bytes);
+    }
+
+    /// Ends with a batch whose ops, so many bytes, lie elsewhere: what stands in front of them.
+    pub fn finish_before(mut self, batch: &Batch, ops_bytes: usize) -> Vec<u8> {
+        batch.encode_head(&mut self.bytes, ops_bytes);
+        self.bytes
     }
 
     /// Bytes so far.
@@ -188,6 +211,7 @@ impl EntryReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::put_bytes;
 
     #[test]
     fn entries_round_trip() {
@@ -214,6 +238,20 @@ mod tests {
         assert_eq!(next_op(&mut ops), Ok(&b"first"[..]));
         assert_eq!(next_op(&mut ops), Ok(&b"second"[..]));
         assert_eq!(batch.last_sequence(), 101);
+    }
+
+    #[test]
+    fn the_buffer_of_a_payload_is_got_back_whole_from_whoever_holds_it_last() {
+        for capacity in [1000, 5000] {
+            let mut buffer = Vec::with_capacity(capacity);
+            buffer.resize(1000, 7);
+            let place = buffer.as_ptr();
+            let payload = Bytes::from(buffer).slice(10..);
+            let part = payload.slice(500..);
+            assert_eq!(into_buffer(payload), None);
+            let buffer = into_buffer(part).expect("nobody else holds it");
+            assert_eq!((buffer.as_ptr(), buffer.capacity()), (place, capacity));
+        }
     }
 
     #[test]

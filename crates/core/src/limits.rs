@@ -35,6 +35,15 @@ pub const CALLED_MAX: usize = 16;
 pub const FORWARDED_BYTES_MAX: usize = HELD_BYTES_MAX + RESERVED_BYTES_MAX + REPLICATED_OP_BYTES_MAX;
 /// Bytes of ops in one entry; a turn that gathers more is cut into several entries.
 pub const ENTRY_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a request that is not encoded as an op at once.
+/// Small for the simulator, whose values are short.
+pub const LONG_REQUEST_BYTES: usize = if cfg!(feature = "bugs") {
+    100
+} else {
+    ENTRY_BYTES_MAX
+};
+/// Bytes of it that one turn encodes: a millisecond or two, most of it the system's work for new memory.
+pub const ENCODED_AT_ONCE_BYTES: usize = if cfg!(feature = "bugs") { 48 } else { 2 << 20 };
 /// Bytes of one op in a cluster; a larger request is refused before anything is proposed. It has to reach
 /// every follower, in one frame, well within an election timeout on a link of 1 Gbit/s. A single voter sends
 /// nothing to anybody and takes all that the protocol allows.

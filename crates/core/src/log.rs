@@ -5,7 +5,10 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
 use crate::contract::{HardState, LogEntry};
+use crate::limits::ENTRY_BYTES_MAX;
 
 /// What an entry costs beside its payload, for the memory bound.
 const ENTRY_OVERHEAD_BYTES: u64 = 64;
@@ -18,6 +21,8 @@ pub struct Log {
     compacted: (u64, u64),
     entries: VecDeque<LogEntry>,
     bytes: u64,
+    /// Payloads of long entries that were forgotten, see [`Log::take_forgotten`].
+    forgotten: Vec<Bytes>,
 }
 
 impl Log {
@@ -31,6 +36,7 @@ impl Log {
             compacted,
             entries: VecDeque::new(),
             bytes: 0,
+            forgotten: Vec::new(),
         };
         entries.into_iter().for_each(|entry| log.append(entry));
         log
@@ -122,7 +128,15 @@ impl Log {
                 .expect("held, the index is not past the end");
             self.bytes -= entry.data.len() as u64 + ENTRY_OVERHEAD_BYTES;
             self.compacted = (entry.index, entry.term);
+            if entry.data.len() > ENTRY_BYTES_MAX {
+                self.forgotten.push(entry.data);
+            }
         }
+    }
+
+    /// Takes out the payloads of long entries that [`Log::compact`] has forgotten: to free one takes long.
+    pub fn take_forgotten(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// Starts anew after a snapshot whose last entry is (index, term).
@@ -160,7 +174,6 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
 
     fn entry(index: u64, term: u64) -> LogEntry {
         LogEntry {

@@ -28,12 +28,32 @@ pub(crate) fn corrupt<T>(expected: &'static str) -> Result<T, Corrupt> {
     Err(Corrupt { expected })
 }
 
+/// What an encoding is appended to.
+pub trait Sink {
+    /// Appends a byte.
+    fn push(&mut self, byte: u8);
+    /// Appends bytes.
+    fn extend_from_slice(&mut self, bytes: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    #[inline(always)]
+    fn push(&mut self, byte: u8) {
+        self.push(byte);
+    }
+
+    #[inline(always)]
+    fn extend_from_slice(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
 /// Longest encoding of a varint in bytes.
 pub const VARINT_BYTES_MAX: usize = 10;
 
 /// Appends an unsigned LEB128 varint.
 #[inline]
-pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub fn put_varint(out: &mut impl Sink, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -43,13 +63,13 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 
 /// Appends a signed integer, zigzagged so that small magnitudes stay short.
 #[inline]
-pub fn put_signed(out: &mut Vec<u8>, value: i64) {
+pub fn put_signed(out: &mut impl Sink, value: i64) {
     put_varint(out, ((value << 1) ^ (value >> 63)) as u64);
 }
 
 /// Appends a byte string with its length in front.
 #[inline]
-pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub fn put_bytes(out: &mut impl Sink, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }

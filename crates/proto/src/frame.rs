@@ -211,6 +211,12 @@ pub fn bytes_missing(buffer: &[u8]) -> usize {
     }
 }
 
+/// Whether a frame whose payload has at least so many bytes is whole in `buffer`.
+pub fn is_long(buffer: &[u8], payload_bytes: usize) -> bool {
+    let length = payload_length(buffer).ok().flatten();
+    length.is_some_and(|length| length >= payload_bytes && HEADER_BYTES + length <= buffer.len())
+}
+
 /// Checks the first eight bytes, as far as they have arrived, and returns the payload's length once
 /// the whole header has.
 fn payload_length(buffer: &[u8]) -> Result<Option<usize>, FrameError> {

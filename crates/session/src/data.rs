@@ -58,7 +58,7 @@ pub(crate) fn execute(session: &mut Session, host: &mut impl Host, call: Call<'_
 
 /// Why the command cannot go to an origin, if the core would name it otherwise than the client did.
 #[inline]
-fn refused_name(origin: &OriginMap, spec: &Spec, command: &Command<'_>) -> Option<String> {
+pub(crate) fn refused_name(origin: &OriginMap, spec: &Spec, command: &Command<'_>) -> Option<String> {
     if origin.is_empty() || spec.name == command.name() {
         return None;
     }
@@ -76,14 +76,20 @@ fn submit_command(
     if !admits(session, host, session.request_bytes) {
         return Flow::Pause;
     }
+    submit_body(session, host, call, Body::Command(command));
+    Flow::Done
+}
+
+/// Submits a command that was admitted.
+#[inline]
+pub(crate) fn submit_body(session: &mut Session, host: &mut impl Host, call: Call<'_>, body: Body<'_>) {
     let shape = if session.is_silent() {
         Shape::Silent
     } else {
         Shape::Plain
     };
-    let ticket = submit(session, host, Slot::of(call, shape), Body::Command(command));
+    let ticket = submit(session, host, Slot::of(call, shape), body);
     host.submitted(ticket, session, call);
-    Flow::Done
 }
 
 #[inline]

@@ -8,7 +8,7 @@ use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use crate::window::Resolved;
-use crate::{Flow, Host, Session, access, blocking, data, pubsub, transaction, users};
+use crate::{Flow, Host, Session, access, blocking, data, long, pubsub, transaction, users};
 
 /// A request with its row in the command table.
 #[derive(Clone, Copy, Debug)]
@@ -19,9 +19,13 @@ pub struct Call<'a> {
     pub request: ArgSlice<'a>,
 }
 
-/// Executes one request.
+/// Executes one request. A `LONG` one may take several turns.
 #[inline]
-pub(crate) fn execute(session: &mut Session, host: &mut impl Host, resolved: Resolved<'_>) -> Flow {
+pub(crate) fn execute<const LONG: bool>(
+    session: &mut Session,
+    host: &mut impl Host,
+    resolved: Resolved<'_>,
+) -> Flow {
     let request = resolved.request;
     let silence_before = session.silence;
     session.silence.skipping = std::mem::take(&mut session.silence.skip_next);
@@ -41,7 +45,11 @@ pub(crate) fn execute(session: &mut Session, host: &mut impl Host, resolved: Res
     } else {
         match spec.flags & (flag::DATA | flag::BLOCKING) {
             flag::WRITE | flag::READONLY | flag::STATE_WRITE | flag::STATE_READ => {
-                data::execute(session, host, call)
+                if LONG {
+                    long::execute_long(session, host, call)
+                } else {
+                    data::execute(session, host, call)
+                }
             }
             0 => execute_local(session, host, call),
             _ if !blocking::waits(call) => data::execute(session, host, call),

@@ -25,6 +25,8 @@ pub enum Stall {
     Room,
     /// The next request may take long, and this turn's allowance for those is used up.
     Allowance,
+    /// A part of the next request was encoded in this turn; the next one goes on.
+    Turn,
 }
 
 impl Session {
@@ -50,11 +52,15 @@ impl Session {
             Stall::Answers => self.replies.waiting() > 0,
             Stall::Output => self.holds_back(),
             Stall::Allowance => host.is_used_up(),
+            Stall::Turn => self
+                .encoding
+                .as_ref()
+                .is_some_and(|encoding| encoding.turn == host.turn()),
             Stall::Room => true,
         };
         if !stalls {
             self.stall = Stall::None;
-        } else if self.stall == Stall::Allowance {
+        } else if matches!(self.stall, Stall::Allowance | Stall::Turn) {
             host.wait_for_turn(self.slot, false);
         }
         !stalls
@@ -67,7 +73,7 @@ impl Session {
             Stall::Answers => self.replies.waiting() == 0,
             Stall::Output => true,
             // Called after the turn.
-            Stall::Allowance => false,
+            Stall::Allowance | Stall::Turn => false,
         }
     }
 
@@ -88,6 +94,14 @@ impl Session {
     /// Holds the next requests back until the present ones are answered.
     pub(crate) fn hold_back(&mut self) {
         self.stall = Stall::Answers;
+    }
+
+    /// Executes nothing more while too much is unsent or unanswered.
+    #[inline]
+    pub(crate) fn stall_if_full(&mut self) {
+        if self.stall == Stall::None && self.holds_back() {
+            self.stall = Stall::Output;
+        }
     }
 
     fn holds_back(&self) -> bool {
@@ -118,7 +132,7 @@ impl Session {
                     is_served = true;
                     self.request_bytes = end - start;
                     self.unread_bytes = bytes.len() - start;
-                    match execute(self, host, resolved) {
+                    match execute::<false>(self, host, resolved) {
                         Flow::Done | Flow::Given => {}
                         Flow::Wait => {
                             self.stall = Stall::Answers;
@@ -128,14 +142,13 @@ impl Session {
                             self.stall = Stall::Room;
                             position = start;
                         }
+                        Flow::Turn => unreachable!("only a long request takes several turns"),
                         Flow::Close => {
                             self.closing = true;
                             return bytes.len();
                         }
                     }
-                    if self.stall == Stall::None && self.holds_back() {
-                        self.stall = Stall::Output;
-                    }
+                    self.stall_if_full();
                 }
                 if self.stall != Stall::None {
                     self.decoder.restart();

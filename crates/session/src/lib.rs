@@ -19,6 +19,7 @@ mod data;
 mod execute;
 pub mod host;
 mod input;
+mod long;
 pub mod order;
 mod pubsub;
 pub mod replies;

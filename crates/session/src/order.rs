@@ -31,7 +31,7 @@ impl Kind {
     #[inline]
     pub fn of(body: &Body<'_>, origin: &OriginMap) -> Self {
         match body {
-            Body::Command(command) => Self::of_command(command, origin),
+            Body::Command(command) | Body::Long(command, _) => Self::of_command(command, origin),
             // A block holds no key with an origin.
             Body::Transaction { .. } => Self::Write,
             // Its session lets nothing follow.

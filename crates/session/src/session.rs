@@ -10,6 +10,7 @@ use crate::Stall;
 use crate::access::Access;
 #[cfg(feature = "bugs")]
 use crate::bugs::Bug;
+use crate::long::Encoding;
 use crate::order::Unanswered;
 use crate::replies::ReplyQueue;
 use crate::subscriber::Subscriber;
@@ -26,6 +27,8 @@ pub enum Flow {
     Wait,
     /// The node's queue has no room for it: give the same request in again when there is.
     Pause,
+    /// Not now: give the same request in again in the next turn, which goes on with it.
+    Turn,
     /// Send what is due, then close.
     Close,
 }
@@ -33,7 +36,7 @@ pub enum Flow {
 impl Flow {
     /// The request was not executed and will be given in again.
     pub(crate) fn is_later(self) -> bool {
-        matches!(self, Self::Wait | Self::Pause)
+        matches!(self, Self::Wait | Self::Pause | Self::Turn)
     }
 }
 
@@ -110,6 +113,8 @@ pub struct Session {
     pub(crate) unread_bytes: usize,
     pub(crate) decoder: RequestDecoder,
     pub(crate) stall: Stall,
+    /// The next request, as far as it is encoded, if it is a long one.
+    pub(crate) encoding: Option<Box<Encoding>>,
     /// Sequence number of the latest request whose command waits for a key.
     pub(crate) blocking: Option<u32>,
     #[cfg(feature = "bugs")]
@@ -226,7 +231,8 @@ impl Session {
         let replies = self.replies.memory();
         let buffers = replies.buffer_bytes + replies.list_bytes + replies.places_bytes;
         let names = self.subscriber.as_deref().map_or(0, Subscriber::memory_bytes);
-        self.arguments_bytes() + multi + self.names_bytes() + names + buffers
+        let encoding = self.encoding.as_deref().map_or(0, Encoding::heap_bytes);
+        self.arguments_bytes() + multi + self.names_bytes() + names + buffers + encoding
     }
 
     /// Level of this session's reads.

@@ -6,7 +6,7 @@ use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use super::{CommandError, parse_i64};
-use crate::packed::{Corrupt, corrupt, put_bytes, put_varint, take_bytes, take_varint};
+use crate::packed::{Corrupt, Sink, corrupt, put_bytes, put_varint, take_bytes, take_varint};
 
 /// Any number of byte strings from either source.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ impl<'a> List<'a> {
         ListIter { rest: *self }
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode(&self, out: &mut impl Sink) {
         put_varint(out, self.len() as u64);
         match self {
             Self::Args(args) => (0..args.len()).for_each(|index| put_bytes(out, args.get(index))),
@@ -196,7 +196,7 @@ impl<'a> Arguments<'a> {
         self.iter().map(<[u8]>::len).sum()
     }
 
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    pub(super) fn encode(&self, out: &mut impl Sink) {
         self.rest.encode(out);
     }
 
@@ -248,7 +248,7 @@ impl<'a> Keys<'a> {
         self.0.iter()
     }
 
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    pub(super) fn encode(&self, out: &mut impl Sink) {
         self.0.encode(out);
     }
 
@@ -301,8 +301,13 @@ impl<'a> Pairs<'a> {
         std::iter::from_fn(move || Some((list.next()?, list.next()?)))
     }
 
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    pub(super) fn encode(&self, out: &mut impl Sink) {
         self.0.encode(out);
+    }
+
+    /// True for pairs that were decoded and take more than so many bytes together.
+    pub(crate) fn exceed(&self, bytes_max: usize) -> bool {
+        matches!(self.0, List::Encoded { bytes, .. } if bytes.len() > bytes_max)
     }
 
     /// Number and bytes of keys and values in turn that were decoded.

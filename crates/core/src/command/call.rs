@@ -11,7 +11,7 @@ use repligo_proto::resp::ArgSlice;
 
 use super::Arguments;
 use crate::keyspace::says_no_writes;
-use crate::packed::{Corrupt, corrupt, put_varint, take_varint};
+use crate::packed::{Corrupt, Sink, corrupt, put_varint, take_varint};
 
 /// A command of the table with its arguments.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +105,7 @@ impl<'a> Call<'a> {
     }
 
     /// Appends the number of the row, the database and the arguments.
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    pub(super) fn encode(&self, out: &mut impl Sink) {
         debug_assert_eq!(self.arguments.taken(), 0, "a call is whole while it travels");
         out.push(self.db);
         put_varint(out, u64::from(self.spec.id.number()));

@@ -9,7 +9,7 @@
 
 use crate::limits::DATABASES;
 use crate::packed::{
-    Corrupt, corrupt, put_bytes, put_signed, put_varint, take_bytes, take_signed, take_u8, take_varint,
+    Corrupt, Sink, corrupt, put_bytes, put_signed, put_varint, take_bytes, take_signed, take_u8, take_varint,
 };
 
 use super::options::{Expiry, SetCondition, SetReply};
@@ -84,6 +84,12 @@ mod tag {
 impl<'a> Command<'a> {
     /// Appends the encoding.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_to(out);
+    }
+
+    /// As [`Command::encode`], to what takes a part of it.
+    #[inline]
+    pub(super) fn encode_to(&self, out: &mut impl Sink) {
         match *self {
             Self::Get { db, key } => put_key(out, tag::GET, db, key),
             Self::Set {
@@ -145,7 +151,7 @@ impl<'a> Command<'a> {
     }
 
     /// The commands on keys and databases, split off to keep the string commands' function short.
-    fn encode_key_command(&self, out: &mut Vec<u8>) {
+    fn encode_key_command(&self, out: &mut impl Sink) {
         match *self {
             Self::Del { db, keys } => put_keys(out, tag::DEL, db, keys),
             Self::Invalidate { db, keys } => put_keys(out, tag::INVALIDATE, db, keys),
@@ -398,17 +404,17 @@ impl<'a> Command<'a> {
 }
 
 #[inline]
-fn put_key(out: &mut Vec<u8>, tag: u8, db: u8, key: &[u8]) {
+fn put_key(out: &mut impl Sink, tag: u8, db: u8, key: &[u8]) {
     out.extend_from_slice(&[tag, db]);
     put_bytes(out, key);
 }
 
-fn put_keys(out: &mut Vec<u8>, tag: u8, db: u8, keys: Keys<'_>) {
+fn put_keys(out: &mut impl Sink, tag: u8, db: u8, keys: Keys<'_>) {
     out.extend_from_slice(&[tag, db]);
     keys.encode(out);
 }
 
-fn put_pairs(out: &mut Vec<u8>, tag: u8, db: u8, pairs: Pairs<'_>) {
+fn put_pairs(out: &mut impl Sink, tag: u8, db: u8, pairs: Pairs<'_>) {
     out.extend_from_slice(&[tag, db]);
     pairs.encode(out);
 }

@@ -16,6 +16,7 @@ mod argument;
 mod call;
 mod encoding;
 mod error;
+mod long;
 mod number;
 mod options;
 mod parse;
@@ -26,6 +27,7 @@ pub use argument::{Arguments, Keys, Pairs};
 pub use call::Call;
 pub use encoding::{CALL_TAG, FIRST_OP_TAG, is_short_and_long};
 pub use error::CommandError;
+pub use long::{LongOp, ROOM_BYTES};
 pub use number::parse_i64;
 pub use options::{
     Deadline, DeadlineCondition, DeadlineError, Expiry, GetExpiry, ObjectField, SetCondition, SetReply,

@@ -124,6 +124,21 @@ impl LongString {
         })
     }
 
+    /// SET of a key without any option.
+    pub fn set(db: u8, key: Bytes, value: Bytes) -> Self {
+        Self {
+            db,
+            key,
+            action: Action::Set {
+                value,
+                expiry: Expiry::Never,
+                condition: SetCondition::Always,
+                form: SetReply::Ok,
+            },
+            stage: Stage::Begin,
+        }
+    }
+
     /// True if it changes nothing.
     pub fn is_read(&self) -> bool {
         match self.action {

@@ -112,8 +112,10 @@ pub struct Keyspace {
     draws: Cell<u64>,
     /// Steps that commands took beside what their arguments and replies tell, since they were asked for.
     work_steps: usize,
-    /// Some database has memory to give back.
+    /// Some database has memory to give back, or there are buffers.
     is_releasing: bool,
+    /// Buffers that were never in a database.
+    buffers: crate::table::Leaving,
     scratch: Vec<u8>,
     snapshot: snapshot::Progress,
     /// Set while somebody wants to be told of changes.
@@ -159,6 +161,7 @@ impl Keyspace {
             draws: Cell::new(0),
             work_steps: 0,
             is_releasing: false,
+            buffers: crate::table::Leaving::default(),
             scratch: Vec::new(),
             snapshot: snapshot::Progress::default(),
             observer: None,
@@ -211,12 +214,8 @@ impl Keyspace {
     /// Sum over all entries of a 128-bit hash of (database, key, kind, value, deadline, version). Equal
     /// on replicas that applied the same log, whatever the order of their tables; costs nothing to ask.
     pub fn digest(&self) -> u128 {
-        self.databases
-            .iter()
-            .flatten()
-            .fold(self.scripts.digest(), |sum, database| {
-                sum.wrapping_add(database.digest())
-            })
+        let digests = self.databases.iter().flatten().map(|database| database.digest());
+        digests.fold(self.scripts.digest(), u128::wrapping_add)
     }
 
     /// Starts loading the part of the index that a lookup of the key will read, and returns the key's hash.

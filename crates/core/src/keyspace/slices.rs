@@ -83,6 +83,8 @@ enum Kind {
         pairs: List,
         looking: Option<List>,
         only_if_absent: bool,
+        /// The value that it is in the middle of.
+        writing: Option<Box<LongString>>,
     },
     /// With `alone` the reply is taken with [`Task::into_found`] instead of being copied.
     Walk {
@@ -204,7 +206,9 @@ impl Keyspace {
             | Command::Exists { keys, .. }
             | Command::Touch { keys, .. }
             | Command::Watch { keys, .. } => keys.len() > SLICE_STEPS,
-            Command::MSet { pairs, .. } | Command::MSetNx { pairs, .. } => pairs.len() > SLICE_STEPS,
+            Command::MSet { pairs, .. } | Command::MSetNx { pairs, .. } => {
+                pairs.len() > SLICE_STEPS || pairs.exceed(VALUE_AT_ONCE_BYTES)
+            }
             Command::Keys { db, .. } => self
                 .database(*db)
                 .is_some_and(|database| database.table().len() > SLICE_STEPS),
@@ -276,6 +280,7 @@ impl Keyspace {
                 pairs: List::new(source, pairs.encoded()),
                 looking: None,
                 only_if_absent: false,
+                writing: None,
             },
             Command::MSetNx { db, pairs } => {
                 let pairs = List::new(source, pairs.encoded());
@@ -284,6 +289,7 @@ impl Keyspace {
                     looking: Some(pairs.clone()),
                     pairs,
                     only_if_absent: true,
+                    writing: None,
                 }
             }
             Command::Keys { .. } | Command::Scan { .. } => Kind::Walk {
@@ -414,6 +420,7 @@ impl Keyspace {
             pairs,
             looking,
             only_if_absent,
+            writing,
         } = kind
         else {
             unreachable!("dispatched by kind")
@@ -433,6 +440,12 @@ impl Keyspace {
             }
         }
         while *steps > 0 {
+            if let Some(long) = writing {
+                if long.advance(self, steps, &mut ReplyWriter::discard()) {
+                    *writing = None;
+                }
+                continue;
+            }
             let (Some(key), Some(value)) = (pairs.next(), pairs.next()) else {
                 if *only_if_absent {
                     reply.integer(1);
@@ -441,6 +454,10 @@ impl Keyspace {
                 }
                 return true;
             };
+            if value.len() > VALUE_AT_ONCE_BYTES {
+                *writing = Some(Box::new(LongString::set(*db, key, value)));
+                continue;
+            }
             self.put(*db, &key, NewValue::string(&value, None));
             *steps = steps.saturating_sub(steps_of(value.len()));
         }

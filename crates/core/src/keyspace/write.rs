@@ -145,16 +145,24 @@ impl Keyspace {
         self.is_releasing
     }
 
-    /// Bytes of long values that are no longer in use and not yet given back.
+    /// Bytes of long values and buffers that are no longer in use and not yet given back.
     pub fn leaving_bytes(&self) -> usize {
         let databases = self.databases.iter().flatten();
-        databases.map(|database| database.table().leaving_bytes()).sum()
+        let values: usize = databases.map(|database| database.table().leaving_bytes()).sum();
+        values + self.buffers.bytes()
+    }
+
+    /// A buffer is used no more; if it is long, its memory is given back in pieces.
+    pub fn give_back(&mut self, buffer: Vec<u8>) {
+        self.buffers.push_buffer(buffer);
+        self.is_releasing |= self.buffers.bytes() > 0;
     }
 
     /// Gives back up to [`RELEASED_BYTES`] per database of what is no longer in use.
     #[cold]
     pub fn release(&mut self) {
-        self.is_releasing = false;
+        self.buffers.release(RELEASED_BYTES);
+        self.is_releasing = self.buffers.bytes() > 0;
         for database in self.databases.iter_mut().flatten() {
             database.release(RELEASED_BYTES);
             self.is_releasing |= database.is_releasing();

@@ -63,7 +63,7 @@ pub use self::members::MemberRequest;
 pub(crate) use self::members::snapshot_membership;
 use self::memory::Memory;
 pub use self::memory::MemoryStatus;
-use self::outbox::{LENGTH_ROOM_BYTES, Outbox};
+use self::outbox::Outbox;
 use self::reads::Reads;
 use self::reply::{answer, fail};
 use self::serving::Serving;
@@ -73,7 +73,7 @@ use self::space::Space;
 use self::waiters::Waiters;
 use crate::acl::Users;
 use crate::bugs::Bug;
-use crate::command::Command;
+use crate::command::{Command, ROOM_BYTES};
 use crate::consensus::Consensus;
 use crate::contract::{
     Boot, Durability, Input, LogEntry, Outputs, PeerId, ReadLevel, Role, Served, Settings,
@@ -257,7 +257,7 @@ impl Replica {
             // Distinct from those of this node's earlier lives.
             next_context: settings.identity.incarnation << 32,
             leader_heard_us: now.mono_us,
-            scratch: vec![0; LENGTH_ROOM_BYTES],
+            scratch: vec![0; ROOM_BYTES],
             driven: Driven::default(),
             #[cfg(feature = "bugs")]
             planted: None,

@@ -9,21 +9,22 @@
 //! Invariants: sequences are contiguous from the front of `sealed` to the open batch, except where a
 //! batch was given up; `held` is what all batches hold together.
 
+mod long;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use self::long::Long;
+
 use crate::acl::Actor;
-use crate::codec::{put_bytes, put_varint};
+use crate::codec::put_bytes;
 use crate::contract::{PeerId, Ticket};
 use crate::entry::Batch;
 use crate::limits;
 use crate::op::put_actor;
-use crate::packed::VARINT_BYTES_MAX;
 use crate::shares::{Held, Part};
 
-/// Room for the length in front of an op, see [`Outbox::push_long`].
-pub const LENGTH_ROOM_BYTES: usize = VARINT_BYTES_MAX;
 /// Bytes of ops for which a buffer is kept from turn to turn.
 const KEPT_BYTES: usize = 16 << 10;
 
@@ -103,6 +104,7 @@ pub struct Outbox {
     held: Held,
     /// By whose rights what is given in next was let through.
     actor: Actor,
+    long: Long,
 }
 
 impl Outbox {
@@ -116,6 +118,7 @@ impl Outbox {
             sealed: VecDeque::new(),
             held: Held::default(),
             actor: Actor::default(),
+            long: Long::default(),
         }
     }
 
@@ -155,22 +158,6 @@ impl Outbox {
         put_actor(&mut acted, self.actor);
         acted.extend_from_slice(op);
         self.push_encoded(&acted, waiter, since_us);
-    }
-
-    /// As [`Self::push_op`], for an op that fills an entry alone and lies in `buffer` behind [`LENGTH_ROOM_BYTES`] of
-    /// room: it is not copied.
-    pub fn push_long(&mut self, mut buffer: Vec<u8>, waiter: Waiter, since_us: u64) {
-        if !self.actor.is_plain() {
-            return self.push_op(&buffer[LENGTH_ROOM_BYTES..], waiter, since_us);
-        }
-        self.seal();
-        let op_bytes = buffer.len() - LENGTH_ROOM_BYTES;
-        let mut length = Vec::with_capacity(LENGTH_ROOM_BYTES);
-        put_varint(&mut length, op_bytes as u64);
-        let start = LENGTH_ROOM_BYTES - length.len();
-        buffer[start..LENGTH_ROOM_BYTES].copy_from_slice(&length);
-        self.count(op_bytes, waiter, since_us);
-        self.seal_with(Bytes::from(buffer).slice(start..));
     }
 
     #[inline]
@@ -435,30 +422,6 @@ mod tests {
         assert_eq!(outbox.unsent().count(), 1);
         assert!(outbox.take_overdue(u64::MAX).expect("held").maybe_applied());
         assert_eq!(outbox.len(), 0);
-    }
-
-    #[test]
-    fn a_long_op_is_a_batch_of_its_own_that_is_like_any_other() {
-        let op = vec![7; 300];
-        let mut outbox = Outbox::new(1, 1);
-        outbox.push_op(b"before", write(1), 5);
-        outbox.push_long([vec![0; LENGTH_ROOM_BYTES], op.clone()].concat(), write(2), 9);
-        assert!(outbox.push_read(3, false, |out| out.push(1)));
-        outbox.push_op(b"behind", write(4), 5);
-        outbox.seal();
-        let batches: Vec<_> = outbox.unsent().cloned().collect();
-        let mut expected = Vec::new();
-        put_bytes(&mut expected, &op);
-        assert_eq!(batches[1].ops, expected);
-        let sequences: Vec<_> = batches.iter().map(|batch| batch.first_sequence).collect();
-        assert_eq!(sequences, [1, 2, 3]);
-        assert_eq!(
-            outbox.held().total(),
-            6 + 300 + 1 + 6 + 4 * limits::REQUEST_OVERHEAD_BYTES
-        );
-        outbox.mark_sent(3, 1);
-        let sealed = outbox.take_applied(2, &mut Vec::new()).expect("it was sealed");
-        assert_eq!((sealed.waiters.len(), sealed.since_us), (2, 9));
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::op::{Op, holds_bookkeeping, is_bookkeeping};
 use crate::shares::Part;
 use crate::time::Now;
 
+mod long;
+
 /// Batches of one entry while disks are full.
 const CONFINED_BATCHES_MAX: usize = 64;
 
@@ -27,6 +29,9 @@ impl Replica {
     pub(super) fn pump(&mut self, now: Now, outputs: &mut Outputs) {
         self.end_certain(outputs);
         self.tell_waiters(outputs);
+        if self.outbox.has_long() {
+            self.outbox.forget_rooms();
+        }
         if self.consensus.role() == Role::Leader {
             self.propose_reclaim();
             self.serve_fresh_reads(now, outputs);
@@ -126,22 +131,37 @@ impl Replica {
         }
         self.outbox.seal();
         self.make_room();
-        while let Some((entry, taken)) = self.build_entry(now) {
+        loop {
+            if self.outbox.has_long() {
+                match self.propose_long(now) {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(_) => return,
+                }
+            }
+            let Some((entry, taken)) = self.build_entry(now) else {
+                break;
+            };
             let stamped_ms = self.stamp(now);
             let bytes = entry.len();
             if self.consensus.propose(entry).is_err() {
                 return;
             }
-            self.stamped_ms = stamped_ms;
-            self.note_flight(now, &taken);
-            self.memory.proposed(bytes);
-            self.waiters.proposed(&taken.offers);
-            self.system.drain(..taken.system);
-            self.outbox.mark_sent(taken.own, self.consensus.term());
-            self.inbound.proposed(&taken.inbound);
-            self.inbound.next_source = taken.next_source;
+            self.note_proposed(now, (stamped_ms, bytes), &taken);
         }
         self.note_held_back(true);
+    }
+
+    #[inline]
+    fn note_proposed(&mut self, now: Now, (stamped_ms, bytes): (u64, usize), taken: &Taken) {
+        self.stamped_ms = stamped_ms;
+        self.note_flight(now, taken);
+        self.memory.proposed(bytes);
+        self.waiters.proposed(&taken.offers);
+        self.system.drain(..taken.system);
+        self.outbox.mark_sent(taken.own, self.consensus.term());
+        self.inbound.proposed(&taken.inbound);
+        self.inbound.next_source = taken.next_source;
     }
 
     /// Sealed batches are here that have not been proposed.
@@ -225,7 +245,7 @@ impl Replica {
     /// Fills an entry with batches of this node and its followers, one of each in turn, until the next one
     /// finds no room.
     fn take_turns(&self, builder: &mut EntryBuilder, taken: &mut Taken) {
-        let mut own = self.outbox.unsent();
+        let mut own = self.outbox.unsent().take(self.outbox.short_count());
         let queues: Vec<&Forwarded> = self.inbound.queues().map(|(_, queue)| queue).collect();
         taken.inbound = vec![0; queues.len()];
         taken.next_source = self.inbound.next_source % (queues.len() + 1);

@@ -2,10 +2,10 @@
 
 use repligo_proto::words;
 
-use super::outbox::{LENGTH_ROOM_BYTES, Sealed, Waiter};
+use super::outbox::{Sealed, Waiter};
 use super::reads::WaitingRead;
 use super::{Replica, answer, fail};
-use crate::command::Command;
+use crate::command::{Command, LongOp, ROOM_BYTES};
 use crate::contract::{Body, Outputs, ReadLevel, Request, Ticket};
 use crate::keyspace::Keyspace;
 use crate::limits::{self, ENTRY_BYTES_MAX};
@@ -110,7 +110,7 @@ impl Replica {
         match request.body {
             Body::Command(command) if Keyspace::waits(command) => false,
             Body::Command(command) => command.is_write() || !self.reads_alone(request.level),
-            Body::Transaction { .. } | Body::Users(_) => true,
+            Body::Long(..) | Body::Transaction { .. } | Body::Users(_) => true,
         }
     }
 
@@ -162,6 +162,7 @@ impl Replica {
                 }
                 self.submit_write(since, command, (ticket, resp3), outputs);
             }
+            Body::Long(command, op) => self.take_long_in(since, &request, (command, op.take()), outputs),
             Body::Transaction { transaction, locals } => {
                 if let Some(text) = self.settings.origin.refuse_transaction(transaction) {
                     return fail(outputs, ticket, resp3, &text);
@@ -190,17 +191,51 @@ impl Replica {
         }
     }
 
+    /// Takes in a write that its session has encoded.
+    #[cold]
+    fn take_long_in(
+        &mut self,
+        since: Now,
+        request: &Request<'_>,
+        (command, op): (&Command<'_>, LongOp),
+        outputs: &mut Outputs,
+    ) {
+        let (ticket, resp3) = (request.ticket, request.resp3);
+        if command.may_grow() && self.has_no_room_for(grown_bytes(command)) {
+            return fail(outputs, ticket, resp3, words::OUT_OF_MEMORY);
+        }
+        if let Command::Call(call) = command
+            && let Err(error) = Keyspace::check_call(call)
+        {
+            return answer(outputs, ticket, resp3, |writer| {
+                writer.error_bytes(error.as_bytes())
+            });
+        }
+        if !matches!(self.settings.origin.route(command), Route::Plain) {
+            return self.submit_write(since, command, (ticket, resp3), outputs);
+        }
+        let buffer = op.finish();
+        if self.may_replicate(buffer.len() - ROOM_BYTES, (ticket, resp3), outputs) {
+            let waiter = Waiter::Write {
+                ticket,
+                resp3,
+                locals: Vec::new(),
+            };
+            self.outbox.push_long(buffer, waiter, since.mono_us);
+        }
+    }
+
     pub(super) fn submit(&mut self, since: Now, op: &Op<'_>, waiter: Waiter, outputs: &mut Outputs) {
-        self.scratch.truncate(LENGTH_ROOM_BYTES);
+        self.scratch.truncate(ROOM_BYTES);
         op.encode(&mut self.scratch);
         if self.scratch.capacity() > KEPT_BYTES_MAX {
             return self.submit_long(since, waiter, outputs);
         }
         match waiter {
             Waiter::Write { ticket, resp3, .. }
-                if !self.may_replicate(self.scratch.len() - LENGTH_ROOM_BYTES, (ticket, resp3), outputs) => {}
+                if !self.may_replicate(self.scratch.len() - ROOM_BYTES, (ticket, resp3), outputs) => {}
             waiter => {
-                let op = &self.scratch[LENGTH_ROOM_BYTES..];
+                let op = &self.scratch[ROOM_BYTES..];
                 self.outbox.push_op(op, waiter, since.mono_us);
             }
         }
@@ -209,8 +244,8 @@ impl Replica {
     /// Submits what is in the scratch buffer; a long op takes the buffer with it.
     #[cold]
     fn submit_long(&mut self, since: Now, waiter: Waiter, outputs: &mut Outputs) {
-        let buffer = std::mem::replace(&mut self.scratch, vec![0; LENGTH_ROOM_BYTES]);
-        let op = &buffer[LENGTH_ROOM_BYTES..];
+        let buffer = std::mem::replace(&mut self.scratch, vec![0; ROOM_BYTES]);
+        let op = &buffer[ROOM_BYTES..];
         match waiter {
             Waiter::Write { ticket, resp3, .. }
                 if !self.may_replicate(op.len(), (ticket, resp3), outputs) => {}
@@ -276,7 +311,7 @@ impl Replica {
 fn is_logged(body: &Body<'_>) -> bool {
     match body {
         Body::Command(command) => command.is_write(),
-        Body::Transaction { .. } | Body::Users(_) => true,
+        Body::Long(..) | Body::Transaction { .. } | Body::Users(_) => true,
     }
 }
 

@@ -17,6 +17,7 @@ use super::{Forwarder, Replica};
 use crate::acl::Users;
 use crate::codec::{Malformed, Reader, put_bytes, put_varint};
 use crate::contract::{Durability, Outputs, PeerId, Role, Settings, SnapshotIo};
+use crate::entry::into_buffer;
 use crate::keyspace::Keyspace;
 use crate::limits;
 use crate::membership::Membership;
@@ -377,6 +378,20 @@ impl Replica {
     /// Forgets the oldest entries beyond the bound: what is within it is for followers that lag. A single voter
     /// has none, and forgets all.
     pub(super) fn compact_log(&mut self) {
+        self.compact_to_bound();
+        for data in self.consensus.take_forgotten() {
+            if let Some(buffer) = into_buffer(data) {
+                self.give_back(buffer);
+            }
+        }
+    }
+
+    /// The buffer is used no more: its memory goes back to the system in pieces, in the turns that come, if it is long.
+    pub fn give_back(&mut self, buffer: Vec<u8>) {
+        self.keyspace.give_back(buffer);
+    }
+
+    fn compact_to_bound(&mut self) {
         let trigger = self.log_trigger_bytes();
         if self.consensus.log().bytes() <= trigger {
             return;

@@ -10,7 +10,7 @@ const LONG_BYTES: usize = 1 << 20;
 
 /// The values, and how much memory they still have.
 #[derive(Debug, Default)]
-pub(super) struct Leaving {
+pub(crate) struct Leaving {
     values: Vec<Vec<u8>>,
     bytes: usize,
 }
@@ -21,8 +21,15 @@ impl Leaving {
         if value.capacity() > LONG_BYTES
             && let Some(value) = Arc::into_inner(value)
         {
-            self.bytes += value.capacity();
-            self.values.push(value);
+            self.push_buffer(value);
+        }
+    }
+
+    /// A buffer is used no more.
+    pub fn push_buffer(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() > LONG_BYTES {
+            self.bytes += buffer.capacity();
+            self.values.push(buffer);
         }
     }
 

@@ -46,6 +46,7 @@ pub use entry::{EntryRef, Meta, NOTED_BYTES_MIN, Noted};
 pub use hash::HashSeed;
 pub(crate) use hash::KeyHasher;
 use index::{Index, Place, Spot};
+pub(crate) use leaving::Leaving;
 use marks::Marker;
 pub use sample::Candidate;
 use snapshot::Snapshot;

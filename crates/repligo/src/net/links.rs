@@ -246,6 +246,7 @@ impl Links {
             theirs: theirs.forming,
             open: false,
             stream,
+            read_bytes: 0,
             input: Vec::new(),
             out: Outgoing::default(),
             broken: false,

@@ -18,6 +18,8 @@ use crate::telemetry::Metrics;
 const QUEUE_BYTES_MAX: usize = 256 << 20;
 /// Free room that a read asks for.
 const READ_BYTES: usize = 64 << 10;
+/// A link that has read or sent so much gives way to others.
+pub const AT_ONCE_BYTES: usize = 1 << 20;
 /// Capacity that an idle link keeps.
 const KEPT_BYTES: usize = 1 << 20;
 
@@ -33,6 +35,8 @@ pub struct Socket {
     /// Replication flows.
     pub open: bool,
     pub(super) stream: PeerStream,
+    /// Bytes read since the link gave way to others.
+    pub read_bytes: usize,
     pub(super) input: Vec<u8>,
     pub(super) out: Outgoing,
     pub(super) broken: bool,
@@ -51,19 +55,22 @@ impl Socket {
         self.out.is_empty() && !self.stream.has_unsent()
     }
 
-    pub(super) fn flush(&mut self, metrics: &Metrics) {
-        while !self.is_sent() {
+    /// Sends what the socket takes; true if it has given way to others before.
+    pub(super) fn flush(&mut self, metrics: &Metrics) -> bool {
+        let mut sent = 0;
+        while !self.is_sent() && sent < AT_ONCE_BYTES {
             let mut slices = Outgoing::no_slices();
             match self.stream.try_write_vectored(self.out.slices(&mut slices)) {
                 Ok(count) => {
                     metrics.peer_bytes_out.add(count as u64);
                     self.out.consume(count);
+                    sent += count;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => {
                     self.broken = true;
-                    return;
+                    return false;
                 }
             }
         }
@@ -72,6 +79,7 @@ impl Socket {
             tracing::warn!(bytes = left, "peer does not take its messages: link torn down");
             self.broken = true;
         }
+        sent >= AT_ONCE_BYTES
     }
 
     /// Sends and reads as far as possible; the frames that are complete afterwards are in
@@ -82,9 +90,13 @@ impl Socket {
             None => self.waker = Some(cx.waker().clone()),
         }
         loop {
-            self.flush(metrics);
+            let gives_way = self.flush(metrics);
             if self.broken {
                 return Poll::Ready(false);
+            }
+            if gives_way {
+                cx.waker().wake_by_ref();
+                break;
             }
             if self.is_sent() || self.stream.poll_write_ready(cx).is_pending() {
                 break;
@@ -92,7 +104,14 @@ impl Socket {
         }
         let missing = frame::bytes_missing(&self.input).max(READ_BYTES);
         self.input.reserve(missing);
-        let mut buffer = ReadBuf::uninit(self.input.spare_capacity_mut());
+        let room = self.input.spare_capacity_mut();
+        // What follows a long frame is not read with it, so that the buffer can be handed on as it is.
+        let most = if missing > READ_BYTES {
+            missing.min(AT_ONCE_BYTES)
+        } else {
+            room.len()
+        };
+        let mut buffer = ReadBuf::uninit(&mut room[..most]);
         let result = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
         let count = buffer.filled().len();
         match result {
@@ -103,7 +122,13 @@ impl Socket {
         // SAFETY: the read buffer filled exactly `count` bytes of the spare capacity.
         unsafe { self.input.set_len(self.input.len() + count) };
         metrics.peer_bytes_in.add(count as u64);
+        self.read_bytes += count;
         Poll::Ready(true)
+    }
+
+    /// Whether what has been read begins with a whole frame that is long.
+    pub fn has_long_frame(&self) -> bool {
+        self.input.len() > AT_ONCE_BYTES && frame::is_long(&self.input, AT_ONCE_BYTES)
     }
 
     /// What has been read, to be decoded by the caller; give it back with [`Self::give_input`].

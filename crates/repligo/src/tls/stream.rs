@@ -18,6 +18,8 @@ use tokio::net::TcpStream;
 
 /// Bytes that one read asks the socket for.
 const READ_BYTES: usize = 64 << 10;
+/// Bytes that one record holds at most.
+const RECORD_BYTES: usize = 16 << 10;
 /// How long, and for how many bytes, a refused connection is heard so that it hears why.
 const LINGER: Duration = Duration::from_millis(300);
 const LINGER_BYTES_MAX: usize = 64 << 10;
@@ -190,7 +192,9 @@ impl TlsStream {
     fn decrypt(&mut self, bytes: &mut &[u8], buffer: &mut ReadBuf<'_>) -> io::Result<()> {
         loop {
             while buffer.remaining() > 0 {
-                match self.session.reader().read(buffer.initialize_unfilled()) {
+                // As much as a record holds: to clear all of a long buffer for each of them would take quadratic time.
+                let room = buffer.initialize_unfilled_to(buffer.remaining().min(RECORD_BYTES));
+                match self.session.reader().read(room) {
                     Ok(0) => {
                         self.is_over = true;
                         return Ok(());

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use repligo_core::contract::{Input, PeerId};
 use repligo_core::forming::FormingState;
 use repligo_core::limits::PEER_HANDSHAKES_MAX;
@@ -26,7 +27,7 @@ use crate::net::hello::{self, Hello, Refused};
 use crate::net::join::JoinRequest;
 use crate::net::options;
 use crate::net::peer_stream::PeerStream;
-use crate::net::socket::Socket;
+use crate::net::socket::{AT_ONCE_BYTES, Socket};
 use crate::telemetry::clock;
 use crate::tls::keys::KeyStore;
 use crate::worker::Worker;
@@ -193,6 +194,23 @@ impl Future for LinkTask {
     }
 }
 
+/// What a frame holds.
+#[derive(Clone, Copy)]
+struct Payload<'a> {
+    bytes: &'a [u8],
+    /// What holds the bytes, if they can be shared.
+    shared: Option<&'a Bytes>,
+}
+
+impl Payload<'_> {
+    fn to_bytes(self) -> Bytes {
+        match self.shared {
+            Some(shared) => shared.slice_ref(self.bytes),
+            None => Bytes::copy_from_slice(self.bytes),
+        }
+    }
+}
+
 impl LinkTask {
     fn poll_link(&self, cx: &mut Context<'_>, worker: &mut Worker) -> Poll<()> {
         loop {
@@ -208,10 +226,17 @@ impl LinkTask {
                 Poll::Ready(false) => Err(String::new()),
                 Poll::Ready(true) => worker.read_frames(self.peer, &mut socket),
             };
+            let gives_way = socket.read_bytes >= AT_ONCE_BYTES;
             if let Err(reason) = result {
                 drop(socket);
                 worker.link_down(self.peer, self.epoch, &reason);
                 return Poll::Ready(());
+            }
+            if gives_way {
+                socket.read_bytes = 0;
+                worker.links.put_back(self.peer, socket);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             worker.links.put_back(self.peer, socket);
         }
@@ -274,24 +299,42 @@ impl Worker {
 
     /// Executes the frames that a stream has read. The clock is sampled here, after their bytes were read.
     fn read_frames(&mut self, peer: PeerId, socket: &mut Socket) -> Result<(), String> {
-        let now = self.clock.at(clock::boottime_us());
+        if socket.has_long_frame() {
+            let shared = Bytes::from(socket.take_input());
+            let (position, result) = self.decode_frames((peer, socket), &shared, Some(&shared));
+            socket.give_input(shared[position..].to_vec(), 0);
+            return result;
+        }
         let input = socket.take_input();
+        let (position, result) = self.decode_frames((peer, socket), &input, None);
+        socket.give_input(input, position);
+        result
+    }
+
+    /// Handles the whole frames at the start of `input`; how many bytes they took. Messages refer to `shared`, if the
+    /// input is in it, instead of copying it.
+    fn decode_frames(
+        &mut self,
+        (peer, socket): (PeerId, &mut Socket),
+        input: &[u8],
+        shared: Option<&Bytes>,
+    ) -> (usize, Result<(), String>) {
+        let now = self.clock.at(clock::boottime_us());
         let mut position = 0;
-        let result = loop {
+        loop {
             match frame::decode(&input[position..]) {
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error.to_string()),
+                Ok(None) => return (position, Ok(())),
+                Err(error) => return (position, Err(error.to_string())),
                 Ok(Some(frame)) => {
-                    let payload = &input[position..][frame.payload.clone()];
+                    let bytes = &input[position..][frame.payload.clone()];
+                    let payload = Payload { bytes, shared };
                     if let Err(error) = self.on_frame(now, (peer, socket), &frame.header, payload) {
-                        break Err(error);
+                        return (position, Err(error));
                     }
                     position += frame.encoded_bytes();
                 }
             }
-        };
-        socket.give_input(input, position);
-        result
+        }
     }
 
     fn on_frame(
@@ -299,8 +342,9 @@ impl Worker {
         now: repligo_core::time::Now,
         (peer, socket): (PeerId, &mut Socket),
         header: &Header,
-        payload: &[u8],
+        content: Payload<'_>,
     ) -> Result<(), String> {
+        let payload = content.bytes;
         let is_refusal = header.kind == Kind::REFUSED;
         if !is_refusal && (header.peer != peer || header.incarnation != socket.incarnation) {
             return Err("a frame of another node or of another run came over the link".to_owned());
@@ -325,7 +369,7 @@ impl Worker {
                 Err("a message came before both nodes had said that the cluster has formed".to_owned())
             }
             Kind::CORE => {
-                let message = bytes::Bytes::copy_from_slice(payload);
+                let message = content.to_bytes();
                 self.step(now, Input::Peer { from: peer, message });
                 match self.links.take_implausible(peer) {
                     None => Ok(()),

@@ -123,13 +123,13 @@ impl Gathering {
         Some(ended_ns)
     }
 
-    /// Executes bytes of one connection that were not gathered; returns how many were consumed.
+    /// Executes bytes of one connection that it has kept; returns how many were consumed.
     pub fn execute_alone(&mut self, connection: &mut Connection, bytes: &[u8], worker: &mut Worker) -> usize {
         let began_ns = boottime_ns();
         worker.busy.begin(began_ns);
         let now: Now = worker.clock.at(began_ns / 1000);
         worker.batch.begin();
-        let consumed = connection.execute(bytes, (&mut self.window, now), worker);
+        let consumed = connection.execute_kept(bytes, (&mut self.window, now), worker);
         worker.end_batch(began_ns);
         consumed
     }

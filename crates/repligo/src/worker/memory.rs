@@ -33,6 +33,9 @@ const TRIM_DIVISOR: u64 = 256;
 /// Ticks in which memory that clients have given up mostly counts as theirs: the allocator gives it back when asked.
 const CLIENTS_FORGETTING_STEPS: u64 = 40;
 
+/// Buffers of more bytes are given back in pieces.
+const LONG_BYTES: usize = 1 << 20;
+
 /// Buffers of links and disk, as last counted.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
@@ -63,6 +66,17 @@ impl Worker {
     /// True when the replica refuses what would add memory.
     pub fn refuses_growth(&self) -> bool {
         self.replica.as_ref().is_some_and(Replica::refuses_growth)
+    }
+
+    /// Takes a buffer of a connection back. To free a long one takes long, so the replica does it in pieces.
+    pub fn give_back(&mut self, buffer: Vec<u8>) {
+        match &mut self.replica {
+            Some(replica) if buffer.capacity() > LONG_BYTES => {
+                replica.give_back(buffer);
+                self.request_turn();
+            }
+            _ => self.pool.give(buffer),
+        }
     }
 
     /// Tells the replica the limit, and what is held outside of it.

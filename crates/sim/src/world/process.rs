@@ -80,6 +80,8 @@ pub struct Process {
     slots: BTreeMap<(u32, u64), u32>,
     /// Connections that may have something to send or to execute.
     due: VecDeque<u32>,
+    /// Connections that go on after the next turn.
+    waiting: Vec<u32>,
     /// How many requests under a ticket are unanswered.
     tickets: BTreeMap<Ticket, usize>,
     subscriptions: Subscriptions,
@@ -114,6 +116,7 @@ impl Process {
             connections: Connections::default(),
             slots: BTreeMap::new(),
             due: VecDeque::new(),
+            waiting: Vec::new(),
             tickets: BTreeMap::new(),
             subscriptions: Subscriptions::default(),
             untold: BTreeSet::new(),
@@ -177,7 +180,7 @@ impl Process {
         match self.stage {
             Stage::Idle => {
                 let due = clock.read(context.queue.now()).mono_us >= self.next_tick_mono_us;
-                let goes_on = self.replica().is_some_and(Replica::has_work);
+                let goes_on = !self.waiting.is_empty() || self.replica().is_some_and(Replica::has_work);
                 if self.inbox.is_empty() && !due && !goes_on {
                     return false;
                 }
@@ -199,6 +202,7 @@ impl Process {
                 Some(arrival) => self.take(arrival, context),
                 None => {
                     self.turn += 1;
+                    self.due.extend(self.waiting.drain(..));
                     self.step(Input::Turn, context);
                     self.call_waiting(context);
                     self.deliver();

@@ -105,7 +105,11 @@ impl Connection {
     /// Executes what the session admits now.
     pub fn go_on(&mut self, host: &mut ProcessHost<'_>, tools: &mut Tools) {
         while !self.input.is_empty() && !self.session.closing && self.session.may_go_on(host) {
-            let consumed = self.session.receive(host, &mut tools.window, &self.input);
+            // As the worker does with what it has kept for a connection, and with what it executes where it was read.
+            let consumed = match self.id.0 % 2 {
+                0 => self.session.receive_kept(host, &mut tools.window, &self.input),
+                _ => self.session.receive(host, &mut tools.window, &self.input),
+            };
             self.input.drain(..consumed);
             if !self.session.is_stalled() {
                 // What is left is incomplete.
@@ -150,6 +154,8 @@ pub struct ProcessHost<'a> {
     pub now: Now,
     /// Number of the turn.
     pub turn: u64,
+    /// Connections that go on after the next turn.
+    pub waiting: &'a mut Vec<u32>,
     /// Requests submitted, which the process has to expect answers to.
     pub submitted: Vec<Ticket>,
 }
@@ -219,8 +225,8 @@ impl Host for ProcessHost<'_> {
         false
     }
 
-    fn wait_for_turn(&mut self, _slot: u32, _is_served: bool) {
-        unreachable!("a turn has time for everything");
+    fn wait_for_turn(&mut self, slot: u32, _is_served: bool) {
+        self.waiting.push(slot);
     }
 
     fn local(&mut self, session: &mut Session, call: Call<'_>, out: &mut Vec<u8>) -> Flow {

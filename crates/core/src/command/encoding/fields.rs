@@ -4,11 +4,11 @@ use crate::command::options::{
     Deadline, DeadlineCondition, DeadlineError, Expiry, GetExpiry, ObjectField, SetCondition, SetReply,
     TtlForm,
 };
-use crate::packed::{Corrupt, corrupt, put_signed, put_varint, take_signed, take_u8, take_varint};
+use crate::packed::{Corrupt, Sink, corrupt, put_signed, put_varint, take_signed, take_u8, take_varint};
 
 /// One byte: condition in bits 0–1, reply in bits 2–3, expiry in bits 4–5; then its time if it has one.
 pub(super) fn put_set_options(
-    out: &mut Vec<u8>,
+    out: &mut impl Sink,
     (expiry, condition, reply): (Expiry, SetCondition, SetReply),
 ) {
     let (expiry_bits, time) = match expiry {
@@ -47,7 +47,7 @@ pub(super) fn take_set_options(input: &mut &[u8]) -> Result<(Expiry, SetConditio
     Ok((expiry, condition, reply))
 }
 
-pub(super) fn put_get_expiry(out: &mut Vec<u8>, expiry: GetExpiry) {
+pub(super) fn put_get_expiry(out: &mut impl Sink, expiry: GetExpiry) {
     let (kind, time) = match expiry {
         GetExpiry::Keep => (0u8, None),
         GetExpiry::Persist => (1, None),
@@ -75,7 +75,7 @@ pub(super) fn take_get_expiry(input: &mut &[u8]) -> Result<GetExpiry, Corrupt> {
 }
 
 /// One byte: NX, XX, GT, LT in bits 0–3, absolute in bit 4; then the time.
-pub(super) fn put_deadline(out: &mut Vec<u8>, deadline: Deadline, condition: DeadlineCondition) {
+pub(super) fn put_deadline(out: &mut impl Sink, deadline: Deadline, condition: DeadlineCondition) {
     let (absolute, time) = match deadline {
         Deadline::In(time) => (0u8, time),
         Deadline::At(time) => (1, time),

@@ -91,6 +91,27 @@ fn a_long_string_is_read_and_written_in_pieces_as_at_once() {
 }
 
 #[test]
+fn mset_writes_each_long_value_in_pieces() {
+    let new = "v".repeat(LONG_BYTES);
+    for script in [
+        format!("MSET short {new} long x volatile {new} hash {new}"),
+        format!("MSET new {new} new {new} new2 y"),
+        format!("MSETNX new {new} new2 {new}"),
+    ] {
+        let source = encoded(&script);
+        assert!(prepared().keyspace.is_wide(&command(&source)));
+        for steps in [7, SLICE_STEPS] {
+            let slices = compare(&script, steps);
+            assert!(
+                slices > 2 * LONG_BYTES / STEP_BYTES / steps / 2,
+                "{slices} by {steps}"
+            );
+        }
+    }
+    assert_eq!(compare(&format!("MSETNX new {new} short {new}"), 7), 1);
+}
+
+#[test]
 fn what_is_short_refused_or_missing_is_done_at_once() {
     let new = "v".repeat(LONG_BYTES);
     for script in [

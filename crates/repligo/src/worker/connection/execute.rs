@@ -45,7 +45,7 @@ impl Connection {
         io.input_start = start + consumed;
         if io.input_start == io.input.len() {
             io.input_start = 0;
-            worker.pool.give(std::mem::take(&mut io.input));
+            worker.give_back(std::mem::take(&mut io.input));
         } else if io.input_start > io.input.len() / 2 {
             io.input.drain(..io.input_start);
             io.input_start = 0;
@@ -58,5 +58,17 @@ impl Connection {
         let io = &self.io;
         self.session
             .receive(&mut WorkerHost { worker, io, now }, window, bytes)
+    }
+
+    /// As [`Connection::execute`], for bytes that were kept.
+    pub fn execute_kept(
+        &mut self,
+        bytes: &[u8],
+        (window, now): (&mut Window, Now),
+        worker: &mut Worker,
+    ) -> usize {
+        let io = &self.io;
+        self.session
+            .receive_kept(&mut WorkerHost { worker, io, now }, window, bytes)
     }
 }

@@ -80,6 +80,7 @@ impl Process {
             origin: &self.starter.origin,
             now: self.now,
             turn: self.turn,
+            waiting: &mut self.waiting,
             submitted: Vec::new(),
         };
         run(&mut connection, &mut host, &mut self.tools);
