@@ -388,8 +388,10 @@ impl Consensus {
         if self.role() != Role::Leader {
             return Err(ProposeError::NotLeader);
         }
-        let mut entry = Entry::default();
-        entry.data = data;
+        let entry = Entry {
+            data,
+            ..Default::default()
+        };
         let mut message = Message {
             from: self.me,
             ..Default::default()
