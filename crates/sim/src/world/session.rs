@@ -105,11 +105,7 @@ impl Connection {
     /// Executes what the session admits now.
     pub fn go_on(&mut self, host: &mut ProcessHost<'_>, tools: &mut Tools) {
         while !self.input.is_empty() && !self.session.closing && self.session.may_go_on(host) {
-            // As the worker does with what it has kept for a connection, and with what it executes where it was read.
-            let consumed = match self.id.0 % 2 {
-                0 => self.session.receive_kept(host, &mut tools.window, &self.input),
-                _ => self.session.receive(host, &mut tools.window, &self.input),
-            };
+            let consumed = self.session.receive(host, &mut tools.window, &self.input);
             self.input.drain(..consumed);
             if !self.session.is_stalled() {
                 // What is left is incomplete.
