@@ -8,9 +8,11 @@ use crate::command::{Spec, Unresolved, is_known_elsewhere};
 use crate::resp::ArgSlice;
 
 pub mod acl;
+pub mod bits;
 pub mod pubsub;
 pub mod script;
 pub mod stream;
+pub mod values;
 
 // Values and types.
 /// The key holds another type.

@@ -25,8 +25,8 @@ fn requests_that_cannot_be_executed_are_answered_as_redis_does() {
         "ERR unknown subcommand 'Foo'. Try CLIENT HELP.",
     );
     check_unresolved(
-        &["PFADD", "k", "f", "v"],
-        "ERR unknown command 'PFADD': Redis has it, this version of Repligo does not yet; COMMAND LIST and \
+        &["MIGRATE", "k", "f", "v"],
+        "ERR unknown command 'MIGRATE': Redis has it, this version of Repligo does not yet; COMMAND LIST and \
          docs/commands.md have what there is",
     );
     check_unresolved(

@@ -53,7 +53,8 @@ fn a_row_is_consistent_in_itself() {
             spec.name
         );
         let mut uses = spec.key_uses.iter();
-        let is_movable = uses.any(|key_use| key_use.count_at != 0 || !key_use.keyword.is_empty());
+        let is_movable = uses
+            .any(|key_use| key_use.count_at != 0 || !key_use.keyword.is_empty() || key_use.word.is_some());
         assert_eq!(spec.has(flag::MOVABLE_KEYS), is_movable, "{}", spec.name);
         assert_eq!(
             spec.keys.first == 0 && !is_movable,
@@ -113,6 +114,10 @@ fn facts(spec: &Spec) -> String {
 fn key_use(value: &Value) -> String {
     let search = field(value, "begin_search");
     let begin = field(search, "spec");
+    let flags = sorted(field(value, "flags"), "+");
+    if field(search, "type").as_str() == Some("unknown") {
+        return format!("unknown:unknown:unknown:{flags}");
+    }
     let find = field(field(value, "find_keys"), "spec");
     let number = |value: &Value| value.as_integer().expect("a number");
     let place = match field(value, "find_keys") {

@@ -271,6 +271,15 @@ impl Selector {
         self.all_keys || self.keys.iter().any(fits)
     }
 
+    /// Whether every key there is may be read.
+    pub(super) fn reads_every_key(&self) -> bool {
+        self.all_keys
+            || self
+                .keys
+                .iter()
+                .any(|pattern| pattern.read && *pattern.text == *b"*")
+    }
+
     /// Whether a channel may be used. A pattern of channels must be allowed as it is written.
     pub(super) fn allows_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
         let fits = |known: &ChannelPattern| match is_pattern {

@@ -238,9 +238,22 @@ fn keys_are_judged_by_what_the_command_does_with_them() {
         ("exists r1 w1 b1", "ok"),
         ("exists r1 x", "key 2"),
         ("watch w1", "ok"),
+        ("bitfield r1 get u8 0", "ok"),
+        ("bitfield r1 get u8 0 overflow fail", "ok"),
+        ("bitfield r1 get u8 0 set u8 0 1", "key 1"),
+        ("bitfield r1 get u8", "key 1"),
+        ("sort r1 limit store 1 store w1", "ok"),
+        ("sort r1 by nosort store r1", "key 5"),
+        ("sort r1 get x", "key 3"),
+        ("sort_ro r1 desc by r*", "key 4"),
+        ("copy r1 w1", "ok"),
+        ("copy w1 w1", "key 1"),
     ] {
         assert_eq!(judged(&users, "u", request), expect, "{request}");
     }
+    // What SORT reads beside its key follows from what the key holds.
+    assert_eq!(set(&mut users, "u", "%R~*"), "+OK");
+    assert_eq!(judged(&users, "u", "sort r1 by r* get # store w1"), "ok");
 }
 
 #[test]

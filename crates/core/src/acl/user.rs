@@ -1,6 +1,6 @@
 //! A user: how it logs in, and what it may do.
 
-use repligo_proto::command::{Spec, flag};
+use repligo_proto::command::{Spec, flag, pattern_of_keys};
 use repligo_proto::resp::ArgSlice;
 
 use super::rules::{digits_of, hash_of};
@@ -232,7 +232,11 @@ fn judge_keys(selector: &Selector, spec: &Spec, request: ArgSlice<'_>) -> Result
             }
         }
     }
-    Ok(())
+    // Who may not read every key may not let the value of one say which others are read.
+    match pattern_of_keys(spec, request).filter(|_| !selector.reads_every_key()) {
+        Some(position) => Err(Denied::Key(position)),
+        None => Ok(()),
+    }
 }
 
 impl Selector {

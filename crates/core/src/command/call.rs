@@ -6,11 +6,14 @@
 //!
 //! Invariant: the arguments fit the arity of the row, since both a request and the bytes of an op are checked.
 
-use repligo_proto::command::{CommandId, Spec, flag, numbered};
+use std::iter::StepBy;
+use std::ops::Range;
+
+use repligo_proto::command::{CommandId, KeyUse, Spec, flag, numbered};
 use repligo_proto::resp::ArgSlice;
 
 use super::Arguments;
-use crate::keyspace::says_no_writes;
+use crate::keyspace::{copied_elsewhere, moved_elsewhere, says_no_writes};
 use crate::packed::{Corrupt, Sink, corrupt, put_varint, take_varint};
 
 /// A command of the table with its arguments.
@@ -53,8 +56,7 @@ impl<'a> Call<'a> {
         let [key_use] = self.spec.key_uses else {
             return self.for_each_key_in_turn(visit);
         };
-        let argument = |index: usize| self.arguments.get(index.checked_sub(before)?);
-        let mut positions = key_use.positions(self.arguments.len() + before, argument);
+        let mut positions = self.positions(key_use);
         // One way through the arguments, however many of them are keys.
         let mut next = positions.next();
         for (index, argument) in self.arguments.iter().enumerate() {
@@ -69,9 +71,8 @@ impl<'a> Call<'a> {
     /// As [`Call::for_each_key`] for a row that names keys in several places.
     fn for_each_key_in_turn(&self, mut visit: impl FnMut(&'a [u8])) {
         let before = names(self.spec);
-        let argument = |index: usize| self.arguments.get(index.checked_sub(before)?);
         for key_use in self.spec.key_uses {
-            let positions = key_use.positions(self.arguments.len() + before, argument);
+            let positions = self.positions(key_use);
             let count = positions.len();
             let Some(first) = positions.clone().next() else {
                 continue;
@@ -84,24 +85,46 @@ impl<'a> Call<'a> {
 
     /// How many keys it names.
     pub fn key_count(&self) -> usize {
-        let before = names(self.spec);
-        let argument = |index: usize| self.arguments.get(index.checked_sub(before)?);
-        let of = |key_use: &repligo_proto::command::KeyUse| {
-            key_use.positions(self.arguments.len() + before, argument).len()
-        };
+        let of = |key_use: &KeyUse| self.positions(key_use).len();
         self.spec.key_uses.iter().map(of).sum()
+    }
+
+    /// Positions of the keys of one use, the words of the name counted.
+    fn positions(&self, key_use: &KeyUse) -> StepBy<Range<usize>> {
+        let before = names(self.spec);
+        match key_use.word {
+            // One way through the arguments, where each look at one would begin anew.
+            Some(word) => {
+                let behind = usize::from(word.start).saturating_sub(before);
+                word.find(self.arguments.iter().skip(behind)).step_by(1)
+            }
+            None => {
+                let argument = |index: usize| self.arguments.get(index.checked_sub(before)?);
+                key_use.positions(self.arguments.len() + before, argument)
+            }
+        }
+    }
+
+    /// True if it looks at keys that follow from what another key holds.
+    pub(crate) fn looks_further(&self) -> bool {
+        let leads_on = |key_use: &KeyUse| key_use.word.is_some_and(|word| word.word.is_empty());
+        self.spec.key_uses.iter().any(leads_on)
+    }
+
+    /// The key of another database that it writes.
+    pub(crate) fn key_elsewhere(&self) -> Option<(u8, &'a [u8])> {
+        match self.spec.id {
+            CommandId::Copy => copied_elsewhere(self.arguments),
+            CommandId::Move => moved_elsewhere(self.arguments),
+            _ => None,
+        }
     }
 
     /// False if a count of keys is none or says more than there is: such a call names no key, and is not executed.
     pub(crate) fn has_its_keys(&self) -> bool {
-        let before = names(self.spec);
-        let argument = |index: usize| self.arguments.get(index.checked_sub(before)?);
         let needs_none = self.spec.has(flag::NO_MANDATORY_KEYS);
-        self.spec.key_uses.iter().all(|key_use| {
-            needs_none
-                || key_use.count_at == 0
-                || key_use.positions(self.arguments.len() + before, argument).len() > 0
-        })
+        (self.spec.key_uses.iter())
+            .all(|key_use| needs_none || key_use.count_at == 0 || self.positions(key_use).len() > 0)
     }
 
     /// Appends the number of the row, the database and the arguments.

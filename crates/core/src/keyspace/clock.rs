@@ -156,6 +156,7 @@ impl Keyspace {
             | Command::Scan { .. }
             | Command::RandomKey { .. }
             | Command::DbSize { .. } => comes_due(),
+            Command::Call(call) if call.looks_further() => comes_due(),
             _ if self.is_wide(command) => comes_due(),
             _ => {
                 let mut met = false;

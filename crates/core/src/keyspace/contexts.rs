@@ -4,6 +4,9 @@
 //! [`super::write`], once: versions are counted, deadlines that have passed remove, digests and memory are kept up.
 //! A finder that wants a type refuses every other with Redis' WRONGTYPE.
 
+mod strings;
+mod whole;
+
 use std::cell::Cell;
 
 use repligo_proto::words;
@@ -15,6 +18,8 @@ use super::{Keyspace, kind};
 use crate::bugs::Bug;
 use crate::command::{CommandError, Expiry};
 use crate::table::{EntryRef, HashSeed, KeyHasher};
+
+pub(super) use whole::Copying;
 
 pub(super) const WRONG_TYPE: CommandError = CommandError::fixed(words::WRONG_TYPE);
 
@@ -113,6 +118,12 @@ impl<'a> ReadContext<'a> {
     /// Length of a string, for judging what a command will cost: no access to it.
     pub fn string_bytes(&self, key: &[u8]) -> Option<usize> {
         self.keyspace.find(self.db, key).map(|entry| entry.value.len())
+    }
+
+    /// True for a copy of a row of an origin.
+    pub fn is_row(&self, key: &[u8]) -> bool {
+        let entry = self.keyspace.find(self.db, key);
+        entry.is_some_and(|entry| entry.kind == kind::ROW)
     }
 
     /// Bytes of memory that a key takes; no access to it.
@@ -254,6 +265,11 @@ impl<'a> WriteContext<'a> {
     /// What large collections are hashed with.
     pub fn hash_seed(&self) -> HashSeed {
         self.keyspace.hash_seed
+    }
+
+    /// The deadline that lies so many milliseconds ahead.
+    pub fn deadline_in(&self, time: u64) -> u64 {
+        self.keyspace.deadline_in(time)
     }
 
     /// Removes a key, of whatever type.

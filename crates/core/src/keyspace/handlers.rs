@@ -11,7 +11,9 @@ use repligo_proto::command::{CommandId, named_at_compile_time};
 use repligo_proto::reply::ReplyWriter;
 
 use super::contexts::{Changed, ReadContext, WriteContext};
-use super::{hash, keys, list, script, set, sorted_set, stream, strings};
+use super::{
+    bits, copy, dump, hash, hyperloglog, keys, list, script, set, sort, sorted_set, stream, strings,
+};
 use crate::command::{Arguments, CommandError};
 
 /// A read that is never long.
@@ -154,6 +156,11 @@ pub(super) fn by_arguments(_: &ReadContext<'_>, arguments: Arguments<'_>) -> usi
 const FAMILIES: &[&[Handler]] = &[
     keys::HANDLERS,
     strings::HANDLERS,
+    bits::HANDLERS,
+    copy::HANDLERS,
+    dump::HANDLERS,
+    hyperloglog::HANDLERS,
+    sort::HANDLERS,
     hash::HANDLERS,
     list::HANDLERS,
     set::HANDLERS,

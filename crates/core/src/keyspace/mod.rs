@@ -13,17 +13,22 @@
 //! - Each database's digest is the sum of the hashes of its entries, kept up with each change.
 //! - A negative row (an origin key that is known to have no row) is an entry that no plain command sees.
 
+mod bits;
 mod calls;
 mod clock;
 mod collections;
 mod contexts;
+mod copy;
+mod counters;
 mod database;
 pub(crate) mod digest;
+mod dump;
 mod elements;
 mod evict;
 mod extended;
 mod handlers;
 mod hash;
+mod hyperloglog;
 mod keys;
 mod kind;
 mod known;
@@ -41,6 +46,7 @@ mod seed;
 mod set;
 mod slices;
 mod snapshot;
+mod sort;
 mod sorted_set;
 mod stream;
 mod stretch;
@@ -62,6 +68,8 @@ use crate::table::{EntryRef, HashSeed, timeline::Timeline};
 use repligo_proto::reply::ReplyWriter;
 
 pub use clock::{ReadClock, ReadOutcome};
+pub(crate) use copy::{copied_elsewhere, moved_elsewhere};
+pub use counters::{DatabaseSummary, KeyspaceCounters};
 use database::Database;
 pub use evict::{Chooser, KeyspaceMemory, Wish};
 pub use known::Known;

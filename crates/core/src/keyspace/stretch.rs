@@ -14,13 +14,13 @@ use crate::limits::{SLICE_STEPS, STEP_BYTES, STRING_BYTES_MAX};
 use crate::table::Meta;
 
 /// Bytes that are written with one look-up.
-const PIECE_BYTES: usize = 64 << 10;
+pub(super) const PIECE_BYTES: usize = 64 << 10;
 /// Bytes that a SETRANGE writes at once. It is a short op whatever it writes, so as many of them as a slice has
 /// steps must still be little work.
 const AT_ONCE_BYTES: usize = STEP_BYTES * if SLICE_STEPS < 16 { SLICE_STEPS } else { 16 };
 /// A value of no more bytes is copied to memory that is zero already, instead of being continued by zeros.
-const COPIED_BYTES_MAX: usize = SLICE_STEPS * STEP_BYTES;
-static ZEROS: [u8; PIECE_BYTES] = [0; PIECE_BYTES];
+pub(super) const COPIED_BYTES_MAX: usize = SLICE_STEPS * STEP_BYTES;
+pub(super) static ZEROS: [u8; PIECE_BYTES] = [0; PIECE_BYTES];
 
 /// Such a command and how far it has come.
 #[derive(Debug)]

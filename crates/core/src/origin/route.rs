@@ -105,7 +105,11 @@ impl OriginMap {
         let database = command.db()?;
         let mut first = None;
         command.for_each_key(|key| first = first.or_else(|| self.candidate(database, key)));
-        first
+        first.or_else(|| {
+            let Command::Call(call) = command else { return None };
+            let (database, key) = call.key_elsewhere()?;
+            self.candidate(database, key)
+        })
     }
 
     fn route_mapped<'a>(&self, command: &Command<'a>, name: &str) -> Route<'a> {

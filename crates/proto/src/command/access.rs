@@ -12,8 +12,14 @@ impl KeyUse {
         self.flags != ["not_key"]
     }
 
-    /// What a request does with the keys of this use; for SET that depends on its options.
+    /// What a request does with the keys of this use; for SET and BITFIELD that depends on its options.
     pub fn flags_in(&self, spec: &Spec, request: ArgSlice<'_>) -> &'static [&'static str] {
+        if spec.id == CommandId::BitField {
+            return match is_read_of_fields(request.skip(2.min(request.len()))) {
+                true => &["RO", "access"],
+                false => &["RW", "access", "update"],
+            };
+        }
         if spec.id != CommandId::Set {
             return self.flags;
         }
@@ -58,4 +64,40 @@ impl KeyUse {
         }
         0..0
     }
+}
+
+/// Position of the first pattern of SORT or SORT_RO by which keys are read that the request does not name.
+pub fn pattern_of_keys(spec: &Spec, request: ArgSlice<'_>) -> Option<usize> {
+    let names_others = |key_use: &KeyUse| key_use.word.is_some_and(|word| word.word.is_empty());
+    if !spec.key_uses.iter().any(names_others) {
+        return None;
+    }
+    let mut at = 2;
+    while let Some(option) = request.try_get(at) {
+        let is = |name: &[u8]| option.eq_ignore_ascii_case(name);
+        let next = request.try_get(at + 1)?;
+        if is(b"get") || is(b"by") && next.contains(&b'*') {
+            return Some(at + 1);
+        }
+        at += match () {
+            () if is(b"limit") => 3,
+            () if is(b"by") || is(b"store") => 2,
+            () => 1,
+        };
+    }
+    None
+}
+
+/// True for operations of BITFIELD that only read. What is no operation may be anything.
+fn is_read_of_fields(mut operations: ArgSlice<'_>) -> bool {
+    while let Some(word) = operations.try_get(0) {
+        let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
+        let length = match operations.len() {
+            3.. if is(b"get") => 3,
+            2.. if is(b"overflow") => 2,
+            _ => return false,
+        };
+        operations = operations.skip(length);
+    }
+    true
 }

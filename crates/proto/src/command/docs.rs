@@ -47,12 +47,19 @@ fn write_arguments(arguments: &[Argument], writer: &mut ReplyWriter<'_>) {
 }
 
 fn write_argument(argument: &Argument, writer: &mut ReplyWriter<'_>) {
-    let flags: Vec<_> = [(argument.optional, "optional"), (argument.multiple, "multiple")]
-        .iter()
-        .filter_map(|(is_set, name)| is_set.then_some(*name))
-        .collect();
+    let flags: Vec<_> = [
+        (argument.optional, "optional"),
+        (argument.multiple, "multiple"),
+        (argument.multiple_token, "multiple_token"),
+    ]
+    .iter()
+    .filter_map(|(is_set, name)| is_set.then_some(*name))
+    .collect();
     let optional = [
-        matches!(argument.kind, ArgumentKind::Key(_)),
+        matches!(
+            argument.kind,
+            ArgumentKind::Key(_) | ArgumentKind::PatternOfKeys(_)
+        ),
         !argument.token.is_empty(),
         !argument.since.is_empty(),
         !flags.is_empty(),
@@ -61,7 +68,7 @@ fn write_argument(argument: &Argument, writer: &mut ReplyWriter<'_>) {
     writer.map(2 + optional.iter().filter(|is_there| **is_there).count());
     pair("name", argument.name, writer);
     pair("type", kind_name(argument.kind), writer);
-    if let ArgumentKind::Key(index) = argument.kind {
+    if let ArgumentKind::Key(index) | ArgumentKind::PatternOfKeys(index) = argument.kind {
         writer.bulk_str("key_spec_index");
         writer.integer(i64::from(index));
     }
@@ -87,7 +94,7 @@ fn kind_name(kind: ArgumentKind) -> &'static str {
         ArgumentKind::Integer => "integer",
         ArgumentKind::Double => "double",
         ArgumentKind::Key(_) => "key",
-        ArgumentKind::Pattern => "pattern",
+        ArgumentKind::Pattern | ArgumentKind::PatternOfKeys(_) => "pattern",
         ArgumentKind::UnixTime => "unix-time",
         ArgumentKind::PureToken => "pure-token",
         ArgumentKind::OneOf => "oneof",

@@ -202,6 +202,11 @@ numbers! {
     PubSubHelp = 944,
     // Waiting
     ClientUnblock = 990,
+    // Bits
+    BitField = 445,
+    // Whole values
+    Copy = 460,
+    Move = 461,
     // Scripts
     Eval = 420,
     EvalSha = 421,

@@ -3,6 +3,7 @@
 //! Shapes are those of Redis 7.0 in both protocols. Names come in the order of the table, where Redis
 //! has no order.
 
+use super::keyword::KeyWord;
 use super::lookup::{Unresolved, lookup, resolve};
 use super::spec::{KeyUse, Spec, category, flag};
 use super::table::COMMANDS;
@@ -97,6 +98,9 @@ fn write_key_use(key_use: &KeyUse, writer: &mut ReplyWriter<'_>) {
     }
     writer.bulk_str("flags");
     write_words(key_use.flags, writer);
+    if let Some(word) = key_use.word {
+        return write_word(word, writer);
+    }
     writer.bulk_str("begin_search");
     write_begin(key_use, writer);
     let is_counted = key_use.count_at != 0;
@@ -147,6 +151,32 @@ fn write_begin(key_use: &KeyUse, writer: &mut ReplyWriter<'_>) {
     } else {
         first
     });
+}
+
+/// How a key behind a word is found.
+fn write_word(word: &KeyWord, writer: &mut ReplyWriter<'_>) {
+    let part = |name: &str, kind: &str, count: usize, writer: &mut ReplyWriter<'_>| {
+        writer.bulk_str(name);
+        writer.map(2);
+        writer.bulk_str("type");
+        writer.bulk_str(kind);
+        writer.bulk_str("spec");
+        writer.map(count);
+    };
+    if word.is_unknown {
+        part("begin_search", "unknown", 0, writer);
+        return part("find_keys", "unknown", 0, writer);
+    }
+    part("begin_search", "keyword", 2, writer);
+    writer.bulk_str("keyword");
+    writer.bulk_str(&word.word.to_uppercase());
+    writer.bulk_str("startfrom");
+    writer.integer(i64::from(word.start));
+    part("find_keys", "range", 3, writer);
+    for (name, number) in [("lastkey", 0), ("keystep", 1), ("limit", 0)] {
+        writer.bulk_str(name);
+        writer.integer(number);
+    }
 }
 
 /// Where the keys are behind their count, positions relative to it.

@@ -16,7 +16,7 @@ Generated from the command table (`crates/proto/src/command/table`); do not edit
 that is not in this table is answered with `ERR unknown command`; if Redis has it, the error says so.
 ";
 
-const GROUPS: [(Group, &str); 14] = [
+const GROUPS: [(Group, &str); 16] = [
     (Group::Connection, "Connection"),
     (Group::Generic, "Keys"),
     (Group::String, "Strings"),
@@ -26,6 +26,8 @@ const GROUPS: [(Group, &str); 14] = [
     (Group::SortedSet, "Sorted sets"),
     (Group::Stream, "Streams"),
     (Group::PubSub, "Publish and subscribe"),
+    (Group::Bitmap, "Bitmaps"),
+    (Group::HyperLogLog, "HyperLogLog"),
     (Group::Transactions, "Transactions"),
     (Group::Scripting, "Scripts"),
     (Group::Server, "Server and introspection"),

@@ -11,16 +11,19 @@ mod docs;
 mod elsewhere;
 mod id;
 mod introspect;
+mod keyword;
 mod lookup;
 mod markdown;
 mod spec;
 mod syntax;
 mod table;
 
+pub use access::pattern_of_keys;
 pub use channels::ChannelUse;
 pub use elsewhere::is_known_elsewhere;
 pub use id::CommandId;
 pub use introspect::{named, with_subcommands, write_introspection};
+pub use keyword::KeyWord;
 pub use lookup::{Unresolved, lookup, resolve};
 pub use markdown::markdown;
 pub use spec::{

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::CommandId;
 use super::channels::ChannelUse;
+use super::keyword::KeyWord;
 
 /// A set of command flags, combined with `|` of [`flag`] constants.
 pub type Flags = u32;
@@ -175,6 +176,10 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Strings as bits.
+    Bitmap,
+    /// Counts of different elements.
+    HyperLogLog,
     /// Hashes.
     Hash,
     /// Lists.
@@ -207,6 +212,8 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::Bitmap => "bitmap",
+            Group::HyperLogLog => "hyperloglog",
             Group::Hash => "hash",
             Group::List => "list",
             Group::Set => "set",
@@ -272,6 +279,8 @@ pub struct KeyUse {
     /// Word behind which the keys begin, at [`KeySpec::first`] or later, and behind them as many other arguments; empty
     /// where they have a fixed place.
     pub keyword: &'static str,
+    /// Set where a word says where the key is.
+    pub word: Option<&'static KeyWord>,
     /// `RO`, `RW`, `OW` or `RM`, then what is done with the value.
     pub flags: &'static [&'static str],
     /// A remark, or empty.
@@ -288,6 +297,10 @@ impl KeyUse {
     ) -> StepBy<Range<usize>> {
         if !self.keyword.is_empty() {
             return self.behind_keyword(argument_count, argument).step_by(1);
+        }
+        if let Some(word) = self.word {
+            let behind = usize::from(word.start)..argument_count;
+            return word.find(behind.map_while(argument)).step_by(1);
         }
         let (first, step) = (self.keys.first as usize, (self.keys.step as usize).max(1));
         let end = if self.count_at == 0 {
@@ -372,6 +385,8 @@ pub enum ArgumentKind {
     Key(u8),
     /// A glob pattern.
     Pattern,
+    /// What keys are made from; the number says which of [`Spec::key_uses`].
+    PatternOfKeys(u8),
     /// Seconds or milliseconds since the epoch.
     UnixTime,
     /// A word that stands for itself.
@@ -397,6 +412,8 @@ pub struct Argument {
     pub optional: bool,
     /// May be repeated.
     pub multiple: bool,
+    /// What is repeated begins with the word each time.
+    pub multiple_token: bool,
     /// Nested arguments.
     pub arguments: &'static [Argument],
 }

@@ -29,6 +29,7 @@ fn a_count_says_how_many_keys_follow_it() {
             keys,
             count_at: 1,
             keyword: "",
+            word: None,
             flags: &[],
             notes: "",
         };
@@ -54,6 +55,7 @@ fn keys_of_streams_are_the_first_half_behind_a_word() {
         keys,
         count_at: 0,
         keyword: "STREAMS",
+        word: None,
         flags: &[],
         notes: "",
     };

@@ -9,7 +9,9 @@ pub(super) fn of(arguments: &[Argument]) -> String {
 
 fn one(argument: &Argument) -> String {
     let bare = bare(argument);
-    let repeated = if argument.multiple {
+    let repeated = if argument.multiple_token {
+        format!("{bare} [{} {bare} ...]", argument.token)
+    } else if argument.multiple {
         format!("{bare} [{bare} ...]")
     } else {
         bare
@@ -81,5 +83,9 @@ mod tests {
         );
         check("client|list", "[TYPE client-type] [ID client-id [client-id ...]]");
         check("client|reply", "<ON | OFF | SKIP>");
+        check(
+            "bitfield_ro",
+            "key [GET encoding offset [GET encoding offset ...]]",
+        );
     }
 }

@@ -5,7 +5,7 @@
 
 mod add;
 mod algebra;
-mod number;
+pub(super) mod number;
 mod pop;
 mod ranges;
 mod waiting;

@@ -95,6 +95,16 @@ pub fn score(text: &[u8]) -> Result<f64, CommandError> {
     Ok(parsed.value)
 }
 
+/// What SORT sorts by. As Redis reads it: up to a zero byte, behind spaces, and nothing at all for zero.
+pub(in crate::keyspace) fn weight(text: &[u8]) -> Option<f64> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let parsed = parse(text.trim_ascii_start()).filter(|parsed| parsed.is_in_range);
+    parsed.map(|parsed| parsed.value)
+}
+
 /// An end of a range of scores, and whether it is outside of the range.
 pub fn bound(text: &[u8]) -> Option<(f64, bool)> {
     let (text, is_excluded) = match text {

@@ -1,6 +1,7 @@
 //! Tests of the keyspace, from requests to replies. `redis.cases` holds what Redis itself answers;
 //! here is what Redis does not have or what depends on time.
 
+mod bits;
 mod eviction;
 mod handlers;
 mod long_strings;
@@ -12,6 +13,7 @@ mod slices;
 mod sorted_sets;
 mod streams;
 mod transactions;
+mod values;
 
 use repligo_proto::command::resolve;
 use repligo_proto::reply::ReplyWriter;

@@ -149,6 +149,17 @@ fn a_command_in_slices_does_what_it_does_at_once() {
         "LREM l -2 a",
         "LREM l 0 b",
         "LREM m 0 x",
+        "SETBIT a 60000 1",
+        "SETBIT a 3 0",
+        "BITCOUNT large 1 -2",
+        "BITPOS large 0",
+        "BITPOS large 0 2500 -1",
+        "BITOP XOR new large a nothing",
+        "BITOP NOT a large",
+        "BITOP OR new new large",
+        "BITOP AND large a b",
+        "BITOP OR a nothing x",
+        "BITFIELD a GET u8 0 SET u8 3 200 OVERFLOW FAIL INCRBY u8 3 100 SET i64 30000 -1",
     ] {
         assert_same_in_slices(script);
     }

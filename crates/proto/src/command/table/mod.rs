@@ -2,10 +2,12 @@
 //!
 //! The rows are data only; who executes a command is decided elsewhere, by its [`CommandId`].
 
+mod bitmap;
 mod connection;
 mod counters;
 mod expiry;
 mod hash;
+mod hyperloglog;
 mod introspection;
 mod keys;
 mod list;
@@ -22,15 +24,18 @@ mod stream_groups;
 mod strings;
 mod transactions;
 mod users;
+mod values;
 
 use super::CommandId;
 use super::channels::ChannelUse;
+use super::keyword::KeyWord;
 use super::spec::{Argument, ArgumentKind, Group, KeySpec, KeyUse, Spec};
 
 /// What every chapter needs to write its rows.
 mod prelude {
     pub(super) use super::super::CommandId;
     pub(super) use super::super::channels::ChannelUse;
+    pub(super) use super::super::keyword::KeyWord;
     pub(super) use super::super::spec::ArgumentKind::*;
     pub(super) use super::super::spec::category;
     pub(super) use super::super::spec::category::{CONNECTION, DANGEROUS, KEYSPACE, STRING, TRANSACTION};
@@ -38,7 +43,7 @@ mod prelude {
     pub(super) use super::super::spec::{Argument, Deprecation, Group, KeySpec, KeyUse, Spec};
     pub(super) use super::{
         ALL, BOTH, BUT_LAST, KEY, ONE, PAIRS, SECOND, TIMEOUT, block, counted_keys, key_use, keys_behind,
-        one_of, row, token, value,
+        one_of, row, token, value, word_key,
     };
 }
 
@@ -84,13 +89,16 @@ const KEY: Argument = value("key", ArgumentKind::Key(0));
 /// How long a command waits, in seconds; 0 for ever.
 const TIMEOUT: Argument = value("timeout", ArgumentKind::Double);
 
-const CHAPTERS: [&[Spec]; 19] = [
+const CHAPTERS: [&[Spec]; 22] = [
     connection::COMMANDS,
     server::COMMANDS,
     introspection::COMMANDS,
     keys::COMMANDS,
+    values::COMMANDS,
     expiry::COMMANDS,
     strings::COMMANDS,
+    bitmap::COMMANDS,
+    hyperloglog::COMMANDS,
     counters::COMMANDS,
     hash::COMMANDS,
     list::COMMANDS,
@@ -220,6 +228,7 @@ const fn key_use(keys: KeySpec, flags: &'static [&'static str]) -> KeyUse {
         keys,
         count_at: 0,
         keyword: "",
+        word: None,
         flags,
         notes: "",
     }
@@ -251,6 +260,14 @@ const fn keys_behind(keyword: &'static str, from: i8, flags: &'static [&'static 
     }
 }
 
+/// The key that a word says.
+const fn word_key(word: &'static KeyWord, flags: &'static [&'static str]) -> KeyUse {
+    KeyUse {
+        word: Some(word),
+        ..key_use(KeySpec::NONE, flags)
+    }
+}
+
 impl KeyUse {
     const fn notes(self, notes: &'static str) -> KeyUse {
         KeyUse { notes, ..self }
@@ -265,6 +282,7 @@ const fn value(name: &'static str, kind: ArgumentKind) -> Argument {
         since: "",
         optional: false,
         multiple: false,
+        multiple_token: false,
         arguments: &[],
     }
 }
@@ -306,6 +324,15 @@ impl Argument {
     const fn multiple(self) -> Argument {
         Argument {
             multiple: true,
+            ..self
+        }
+    }
+
+    /// Repeated with its word.
+    const fn multiple_with_token(self) -> Argument {
+        Argument {
+            multiple: true,
+            multiple_token: true,
             ..self
         }
     }
