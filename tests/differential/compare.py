@@ -26,6 +26,7 @@ RULES = {
     "role": "role",
     "hello": "hello",
     "memory usage": "type",
+    "dump": "type",
     "command": "type",
     "command count": "type",
     "command docs": "type",

@@ -34,6 +34,7 @@ class Generator:
         self.commands = (
             *((8, name) for name in ("set", "get", "counter", "number", "expire", "remaining")),
             *((4, name) for name in ("set_options", "float", "string", "range", "many", "remove", "getex", "look")),
+            *((6, name) for name in ("bits", "fields", "sort", "copy", "counted")),
             *((12, name) for name in ("list_ends", "list_inside", "scores", "ranges", "several")),
             *((2, name) for name in ("rename", "pattern", "broken", "cased", "database", "old")),
             *((1, name) for name in ("flush", "introspect", "scan_page", "random_key")),
@@ -234,6 +235,89 @@ class Generator:
             [b"ZRANGE", b"names", *ends, b"BYLEX", *limit],
             [b"ZLEXCOUNT", b"names", *ends],
             [b"ZREMRANGEBYLEX", b"names", *ends],
+        ))
+
+    def bit(self):
+        return self.integer() if self.random.random() < 0.2 else b"%d" % self.random.randint(0, 400)
+
+    def _bits(self):
+        key, names = self.key(), [self.key() for _ in range(self.random.randint(1, 3))]
+        ends = self.choice(([], [self.integer(), self.integer()], [self.integer(), self.integer(), self.choice((b"BIT", b"byte", b"x"))]))
+        return self.choice((
+            # A bit that is set already leaves the encoding as it is.
+            [b"APPEND", key, self.random.randbytes(self.random.randint(1, 9))],
+            [b"GETBIT", key, self.bit()],
+            [b"BITCOUNT", key, *ends],
+            [b"BITPOS", key, self.choice((b"0", b"1", b"0", b"1", b"2")), *ends],
+            [b"BITPOS", key, b"0", self.integer()],
+            [b"BITOP", self.choice((b"AND", b"or", b"XOR", b"NOT")), self.key(), *names],
+            [b"BITOP", b"NOT", self.key(), names[0]],
+        ))
+
+    def _fields(self):
+        words = []
+        for _ in range(self.random.randint(1, 4)):
+            width = b"%s%d" % (self.choice((b"i", b"u")), self.choice((1, 3, 8, 16, 31, 32, 63, 64, self.random.randint(1, 64))))
+            offset = self.choice((b"", b"", b"#")) + b"%d" % self.random.randint(0, 40)
+            words += self.choice((
+                [b"GET", width, offset],
+                [b"SET", width, offset, self.integer()],
+                [b"INCRBY", width, offset, self.integer()],
+                [b"OVERFLOW", self.choice((b"WRAP", b"SAT", b"FAIL", b"sat", b"x")), b"GET", width, offset],
+            ))
+        return [self.choice((b"BITFIELD", b"BITFIELD", b"BITFIELD_RO")), b"bits:%d" % self.random.randint(0, 2), *words]
+
+    def _copy(self):
+        key, other = self.any_key(), self.any_key()
+        options = self.choice(([], [], [b"REPLACE"], [b"DB", self.choice((b"0", b"1", b"15", b"16", b"x"))], [b"replace", b"DB", b"1"]))
+        return self.choice((
+            [b"COPY", key, other, *options],
+            [b"COPY", key, other, b"REPLACE"],
+            [b"MOVE", key, self.choice((b"0", b"1", b"15", b"16", b"-1", b"x"))],
+        ))
+
+    def any_key(self):
+        return self.choice((self.key, self.list_key, self.sorted_set_key))()
+
+    def _sort(self):
+        """By texts: what Redis 7.0 says of numbers depends on what an earlier command could not read as one. With BY
+        and LIMIT elements of equal weight come in any order, so each weight is another one then.
+        """
+        number = b"%d" % self.random.randint(0, 2)
+        key = b"sort:" + number
+        limit = self.choice(([], [b"LIMIT", b"%d" % self.random.randint(-1, 4), b"%d" % self.random.randint(-1, 6)]))
+        order = self.choice(([], [b"ASC"], [b"desc"], [b"DESC"]))
+        gets = [word for _ in range(self.choice((0, 0, 1, 2))) for word in (b"GET", self.choice((b"#", b"w:*", b"w:*->f", b"x", b"*")))]
+        by = self.choice(([b"ALPHA"], [b"ALPHA"], [b"BY", b"nosort"], [b"ALPHA", b"BY", b"w:*"], [b"ALPHA", b"BY", b"w:*->f"]))
+        if b"*" in by[-1]:
+            limit = []
+        store = self.choice(([], [], [b"STORE", b"list:sorted"]))
+        weight = b"w:%d" % self.random.randint(0, 9)
+        return self.choice((
+            [b"SORT", key, *by, *order, *limit, *gets, *store],
+            [b"SORT", key, *by, *order, *limit, *gets, *store],
+            [b"SORT_RO", key, *by, *order, *limit, *gets],
+            [b"SORT_RO", b"zset:" + number, b"BY", b"nosort", *order, *limit],
+            [b"RPUSH", b"sort:" + number, *(b"%d" % self.random.randint(0, 9) for _ in range(3))],
+            self.choice(([b"DEL", b"sort:" + number], [b"COPY", b"list:sorted", b"sort:copy"], [b"TYPE", b"list:sorted"])),
+            [b"SET", weight, self.choice((b"a", b"b", b"10", b"9", b""))],
+            self.choice(([b"DEL", weight], [b"HSET", weight, b"f", b"%d" % self.random.randint(0, 9)])),
+            [b"LRANGE", b"list:sorted", b"0", b"-1"],
+        ))
+
+    def _counted(self):
+        """Sketches, and the bytes of them."""
+        key, other = b"hll:%d" % self.random.randint(0, 3), b"hll:%d" % self.random.randint(0, 3)
+        elements = [b"%d" % self.random.randint(0, 100_000) for _ in range(self.choice((0, 1, 1, 3, 10, 60)))]
+        return self.choice((
+            [b"PFADD", key, *elements],
+            [b"PFADD", key, *elements],
+            [b"PFADD", key, self.element()],
+            [b"PFCOUNT", key],
+            [b"PFCOUNT", key, other, self.key()],
+            [b"PFMERGE", key, other],
+            [b"GET", key],
+            self.choice(([b"DEL", key], [b"COPY", key, other, b"REPLACE"], [b"GET", key])),
         ))
 
     def _set(self):

@@ -36,7 +36,7 @@ VALUES = {"key": "k", "string": "v", "integer": "10", "double": "1.5", "pattern"
 # Arguments with a meaning of their own.
 NAMED = {"section": "server", "cursor": "0", "type": "string", "index": "1", "milliseconds": "100000", "seconds": "100"}
 # What must not be made by an accident of numbers: half a gigabyte of zeros, or a key that ends in between.
-LARGE = {"setrange"}
+LARGE = {"setrange": 1 << 29, "setbit": 1 << 32, "bitfield": 1 << 32}
 CLOSE = {"expire", "pexpire", "setex", "psetex", "set", "getex", "expireat", "pexpireat"}
 SOON = {"1", "10"}
 
@@ -107,7 +107,7 @@ def requests_of(name, arguments):
 
 
 def is_unwanted(name, request):
-    if name in LARGE and any(word.isdigit() and len(word) > 8 and int(word) < 1 << 29 for word in request):
+    if name in LARGE and any(word.isdigit() and len(word) > 8 and int(word) < LARGE[name] for word in request):
         return True
     return name in CLOSE and bool(SOON & set(request[2:]))
 

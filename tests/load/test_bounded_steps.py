@@ -435,3 +435,18 @@ def test_a_write_as_long_as_a_cluster_takes_holds_turns_for_a_copy_or_two(cluste
             step(connection, written[:REPLICATED_BYTES])
             connection.ask("DEL", "huge")
             time.sleep(0.3)
+
+
+def test_long_bits_are_counted_combined_and_copied_without_holding_a_turn(cluster):
+    length = 32 << 20
+    bits = length * 8
+    with cluster.leader().connect(60.0) as connection:
+        with longest_turns_below(cluster, LONGEST_TURN_US / 1000):
+            assert connection.ask("SETBIT", "huge", str(bits - 1), "1") == 0
+            assert connection.ask("BITCOUNT", "huge") == 1
+            assert connection.ask("BITPOS", "huge", "1") == bits - 1
+            assert connection.ask("BITOP", "NOT", "huge-too", "huge") == length
+            assert connection.ask("BITCOUNT", "huge-too") == bits - 1
+            assert connection.ask("COPY", "huge-too", "huge", "REPLACE") == 1
+            assert connection.ask("BITFIELD", "huge", "GET", "u8", "#77") == [255]
+        connection.ask("DEL", "huge", "huge-too")
