@@ -19,7 +19,6 @@ mod clock;
 mod collections;
 mod contexts;
 mod copy;
-mod counters;
 mod database;
 pub(crate) mod digest;
 mod dump;
@@ -69,7 +68,6 @@ use repligo_proto::reply::ReplyWriter;
 
 pub use clock::{ReadClock, ReadOutcome};
 pub(crate) use copy::{copied_elsewhere, moved_elsewhere};
-pub use counters::{DatabaseSummary, KeyspaceCounters};
 use database::Database;
 pub use evict::{Chooser, KeyspaceMemory, Wish};
 pub use known::Known;
