@@ -15,7 +15,12 @@ impl WriteContext<'_> {
         let hash = self.keyspace.database_mut(self.db).table().hash(key);
         let version = match self.version.filter(|(written, _)| *written == hash) {
             Some((_, version)) => version,
-            None => self.keyspace.next_version(),
+            None => {
+                if self.keyspace.is_observed() {
+                    self.keyspace.note_put(self.db, key, kind::STRING_CHANGED);
+                }
+                self.keyspace.next_version()
+            }
         };
         self.version = Some((hash, version));
         Meta {

@@ -84,6 +84,9 @@ impl WriteContext<'_> {
         let database = self.keyspace.database_mut(self.db);
         let large = database.collections().get(reference).clone();
         self.keyspace.erase_if(db, to, |_| true);
+        if self.keyspace.is_observed() {
+            self.keyspace.note_put(db, to, old.kind);
+        }
         let version = self.keyspace.next_version();
         self.keyspace
             .put_collection(db, to, (large, Meta { version, ..old }));
