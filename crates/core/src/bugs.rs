@@ -76,11 +76,15 @@ pub enum Bug {
     IdByOwnClock,
     /// A group of consumers forgets which entry it gave out last.
     GivenOutTwice,
+    /// What was let through where it arrived is executed, whatever its user has lost since.
+    RightsJudgedOnArrival,
+    /// A snapshot leaves the users out.
+    SnapshotWithoutUsers,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 33] = [
+    pub const ALL: [(&'static str, Self); 35] = [
         ("ack-before-durability", Self::AckBeforeDurability),
         ("missing-noop", Self::MissingNoop),
         ("lease-without-quorum", Self::LeaseWithoutQuorum),
@@ -114,6 +118,8 @@ impl Bug {
         ("greater-takes-lower", Self::GreaterTakesLower),
         ("id-by-own-clock", Self::IdByOwnClock),
         ("given-out-twice", Self::GivenOutTwice),
+        ("rights-judged-on-arrival", Self::RightsJudgedOnArrival),
+        ("snapshot-without-users", Self::SnapshotWithoutUsers),
     ];
 
     /// Puts a bug in force, or none, for all that this thread does: for places that know of no replica.

@@ -132,3 +132,37 @@ pub(crate) fn late_refusal(denied: Denied) -> Vec<u8> {
     };
     words::acl::no_longer_allowed(reason).into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use repligo_core::acl::UserChange;
+    use repligo_proto::reply::ReplyWriter;
+
+    use super::*;
+
+    fn apply(users: &mut Users, change: &UserChange<'_>) {
+        let mut reply = Vec::new();
+        users.apply(change, &mut ReplyWriter::new(&mut reply, false));
+        assert_ne!(reply.first(), Some(&b'-'), "{}", reply.escape_ascii());
+    }
+
+    fn set(users: &mut Users, rules: &[&str]) {
+        let rules = rules.iter().map(|rule| rule.as_bytes()).collect();
+        apply(users, &UserChange::Set { name: b"u", rules });
+    }
+
+    #[test]
+    fn a_connection_follows_its_user_and_not_another_of_that_name() {
+        let mut users = Users::default();
+        set(&mut users, &["on", "nopass", "~*", "+@all"]);
+        let mut session = Session::new(1, 0, 0, 1 << 20);
+        session.log_in(&users, &users.get(b"u").expect("made above").clone());
+        set(&mut users, &["-set"]);
+        assert!(session.refresh(&users) && session.is_authenticated());
+        // Deleted and made anew, both between two looks.
+        apply(&mut users, &UserChange::Delete { names: vec![b"u"] });
+        set(&mut users, &["on", "nopass", "~*", "+@all"]);
+        assert!(!session.refresh(&users));
+        assert!(!session.is_authenticated() && session.user().is_none());
+    }
+}

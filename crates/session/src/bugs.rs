@@ -16,16 +16,19 @@ pub enum Bug {
     ExecForgetsWatch,
     /// A message leaves before replies that are known and wait for an earlier one.
     MessageOvertakesReply,
+    /// What follows a change of the users in its pipeline is judged before that is in force.
+    ChangeHoldsNothingBack,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("ride-behind-earlier-turn", Self::RideBehindEarlierTurn),
         ("read-overtakes-write", Self::ReadOvertakesWrite),
         ("sequence-not-continued", Self::SequenceNotContinued),
         ("watch-before-writes", Self::WatchBeforeWrites),
         ("exec-forgets-watch", Self::ExecForgetsWatch),
         ("message-overtakes-reply", Self::MessageOvertakesReply),
+        ("change-holds-nothing-back", Self::ChangeHoldsNothingBack),
     ];
 }

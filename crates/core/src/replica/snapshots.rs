@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use super::{Forwarder, Replica};
 use crate::acl::Users;
+use crate::bugs::Bug;
 use crate::codec::{Malformed, Reader, put_bytes, put_varint};
 use crate::contract::{Durability, Outputs, PeerId, Role, Settings, SnapshotIo};
 use crate::entry::into_buffer;
@@ -263,7 +264,9 @@ impl Replica {
         let mut lanes = Vec::new();
         self.lanes.encode(&mut lanes);
         let mut users = Vec::new();
-        self.users.encode(&mut users);
+        if !Bug::SnapshotWithoutUsers.is_in_force() {
+            self.users.encode(&mut users);
+        }
         let header = Header {
             membership: self.membership.clone(),
             forwarders: self.forwarders.clone(),

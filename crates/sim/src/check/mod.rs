@@ -15,6 +15,7 @@ pub mod loss;
 pub mod messages;
 pub mod order;
 pub mod replicas;
+pub mod rights;
 pub mod search;
 pub mod streams;
 pub mod zones;

@@ -21,6 +21,8 @@ use crate::history::{Action, Operation, Outcome};
 const CALM_US: Micros = 4_500_000;
 /// So long after the heal nothing may be refused any more.
 const WELL_AFTER_US: Micros = 3_000_000;
+/// What the change of leaders takes that follows from an outvoted clock.
+const ABDICATION_US: Micros = 1_000_000;
 /// Within this time after the heal everything that was open must be answered and all must be well. An
 /// election, the lease wait and the longest hold of a request fit into it several times.
 const SETTLE_US: Micros = 20_000_000;
@@ -32,7 +34,7 @@ impl World {
     /// very short log has to skip replies by a snapshot even then.
     pub(super) fn is_inexcusable(&self, expected: &Expected, value: &Value) -> bool {
         let asked_at = self.workload.asked_at(expected);
-        let well = self.phase >= Phase::Calm && asked_at > self.context.plan.faults_us + WELL_AFTER_US;
+        let well = self.phase >= Phase::Calm && asked_at > self.well_from();
         let error = value.as_error().unwrap_or_default().as_bytes();
         let skipped = words::outcome(error) == words::Outcome::Unknown;
         // A compare-and-set that lost, a value that the origin must not take, or no room for more.
@@ -41,6 +43,14 @@ impl World {
             || error.starts_with(b"ERR origin rejected the write")
             || (self.context.plan.memory.bytes_max > 0 && full.iter().any(|full| error.starts_with(full)));
         well && !deserved && !(skipped && self.context.plan.log_bytes_max < 1 << 20)
+    }
+
+    /// From when on nothing may be refused.
+    fn well_from(&self) -> Micros {
+        let plan = &self.context.plan;
+        // A leader whose clock is outvoted gives up three seconds after the majority was there to say so.
+        let is_outvoted = plan.wrong_clocks.is_some() && !plan.corrects_clocks;
+        plan.faults_us + WELL_AFTER_US + if is_outvoted { ABDICATION_US } else { 0 }
     }
 
     fn enter(&mut self, phase: Phase) {
@@ -69,6 +79,7 @@ impl World {
             Phase::Reading
                 if self.clients.iter().all(super::client::Client::is_done)
                     && self.messengers.are_done()
+                    && self.wardens.are_done(&self.nodes_alive())
                     && self.is_settled() =>
             {
                 self.verdict();
@@ -106,8 +117,9 @@ impl World {
 
     /// Every request is answered and all replicas are at the same index.
     fn is_settled(&self) -> bool {
-        let is_asking =
-            !self.messengers.is_idle() || self.clients.iter().any(|client| client.open_count() > 0);
+        let is_asking = !self.messengers.is_idle()
+            || !self.wardens.is_idle()
+            || self.clients.iter().any(|client| client.open_count() > 0);
         if self.phase == Phase::Draining && is_asking {
             return false;
         }
@@ -148,7 +160,7 @@ impl World {
                 None => format!("n{node} has not formed"),
             })
             .collect();
-        let heard = self.messengers.progress();
+        let heard = format!("{}; {}", self.messengers.progress(), self.wardens.progress());
         format!("open per client {open:?}; {heard}; {}", nodes.join("; "))
     }
 
@@ -162,6 +174,7 @@ impl World {
         let verdict = self
             .judge_leader()
             .and_then(|()| self.judge_replicas())
+            .and_then(|()| self.wardens.check(&self.context.users))
             .and_then(|()| self.judge_history());
         if let Err(violation) = verdict {
             self.context.fail(violation);
@@ -261,8 +274,8 @@ impl World {
         }
         self.workload.elements.check()?;
         forward::check(&self.workload.eventual, &self.workload.history)?;
-        let well_from = self.context.plan.faults_us + WELL_AFTER_US;
-        jobs::check(&self.workload.jobs.history, &self.workload.jobs.left, well_from)?;
+        let jobs = &self.workload.jobs;
+        jobs::check(&jobs.history, &jobs.left, self.well_from())?;
         let finals = self.finals();
         loss::check(&self.workload.history, &finals)?;
         self.judge_origin()

@@ -92,7 +92,10 @@ impl World {
             .filter(|machine| !machine.spare)
             .all(|m| m.disk.is_formed());
         let calm = !members.is_joint() && members.pending().is_none();
-        formed && calm && members.is_voter(node) && 2 * (lost + 1) < members.voters().len()
+        // A removal that was taken up may be in a log for long before anybody applies it.
+        let leaving = self.context.leaving.iter();
+        let leaving = leaving.filter(|leaving| members.is_voter(**leaving)).count();
+        formed && calm && members.is_voter(node) && 2 * (lost + 1) < members.voters().len() - leaving
     }
 
     pub(super) fn change_members(&mut self, fault: Fault) {
@@ -229,6 +232,10 @@ impl World {
         let taken = process.change_members(sampled, request, &mut self.context);
         self.context
             .say(|| format!("n{leader} is asked for {request:?}: {taken}"));
+        if let (true, MemberRequest::Remove { name }) = (taken, request) {
+            let number = self.context.members.named(name).map(|(number, _)| number);
+            self.context.leaving.extend(number);
+        }
         self.wake(leader, now);
     }
 }

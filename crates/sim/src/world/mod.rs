@@ -5,9 +5,10 @@
 //! virtual time every request must be answered, every node must serve, and all replicas must be
 //! equal at the same index. Nothing here decides what is correct: that is [`crate::check`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use repligo_core::acl::Users;
 use repligo_core::contract::{
     Boot, Durability, Event as CoreEvent, HashSeed, Identity, PeerId, Role, Settings, Status,
 };
@@ -15,7 +16,7 @@ use repligo_core::eviction::MemoryLimit;
 use repligo_core::membership::Membership;
 use repligo_core::origin::OriginMap;
 
-use crate::check::{Violation, replicas::Digests};
+use crate::check::{Violation, replicas::Digests, rights};
 use crate::random::Random;
 
 mod arrival;
@@ -47,6 +48,7 @@ mod room;
 mod session;
 mod streams;
 pub mod trace;
+mod wardens;
 pub mod workload;
 
 use arrival::Arrival;
@@ -113,12 +115,15 @@ pub struct Context {
     /// Print what happens.
     pub verbose: bool,
     digests: Digests,
+    users: rights::States,
     observed: BTreeMap<PeerId, Status>,
     leaders: BTreeMap<u64, PeerId>,
     /// Extra delay of each disk.
     slow_disk_until: Vec<Micros>,
     /// The latest members that any node has applied.
     members: Membership,
+    /// Nodes whose removal a leader has taken up.
+    leaving: BTreeSet<PeerId>,
     /// Who became a voter by which entry, to be judged.
     promoted: Vec<(PeerId, u64)>,
     /// Processes that end, since their nodes were removed.
@@ -233,6 +238,13 @@ impl Context {
         self.observed.insert(node, status.clone());
     }
 
+    fn observe_users(&mut self, node: PeerId, users: &Users) {
+        let text = wardens::describe(users);
+        if let Err(violation) = self.users.observe(node, users.version(), &text) {
+            self.fail(violation);
+        }
+    }
+
     fn send(&mut self, from: PeerId, to: PeerId, frame: Frame) {
         let now = self.queue.now();
         if let Some((stream, at)) = self.network.send((from, to), frame, now, &mut self.random) {
@@ -290,6 +302,7 @@ pub struct World {
     clients: Vec<Client>,
     workload: workload::Workload,
     messengers: messengers::Messengers,
+    wardens: wardens::Wardens,
     origin: origin::Origin,
     phase: Phase,
     phase_began: Micros,
@@ -334,6 +347,7 @@ impl World {
         let context = Context {
             slow_disk_until: vec![0; plan.machines()],
             members: Membership::of_count(plan.nodes as u64),
+            leaving: BTreeSet::new(),
             promoted: Vec::new(),
             ended: Vec::new(),
             random,
@@ -345,6 +359,7 @@ impl World {
             violation: None,
             verbose,
             digests: Digests::default(),
+            users: rights::States::default(),
             observed: BTreeMap::new(),
             leaders: BTreeMap::new(),
             plan,
@@ -355,6 +370,7 @@ impl World {
             clients,
             workload,
             messengers: messengers::Messengers::of_seed(seed),
+            wardens: wardens::Wardens::of_seed(seed),
             origin: origin::Origin::default(),
             phase: Phase::Faults,
             phase_began: 0,
@@ -399,7 +415,7 @@ impl World {
         for client in 0..self.clients.len() as u32 {
             queue.at(self.context.random.below(500_000), Event::Think { client });
         }
-        for client in self.messengers.ids() {
+        for client in self.messengers.ids().chain(self.wardens.ids()) {
             queue.at(200_000 + u64::from(client % 7), Event::Think { client });
         }
         if !self.context.plan.faults.is_empty() {
@@ -428,6 +444,7 @@ impl World {
             Event::Join(joiner) => self.on_join(joiner),
             Event::Ask(request) => self.on_ask(&request),
             Event::RestoreCopy { node, leader } => self.on_restore_copy(node, leader),
+            Event::Think { client } if client >= wardens::FIRST => self.on_guest(client),
             Event::Think { client } if client >= messengers::FIRST => self.on_messenger(client),
             Event::Think { client } => self.on_think(client),
             Event::Requests {
@@ -437,10 +454,16 @@ impl World {
                 bytes,
             } => self.on_requests(node, connection, (opens, bytes)),
             Event::Hangup { node, connection } => self.on_hangup(node, connection),
+            Event::Reply { connection, bytes } if connection.0 >= wardens::FIRST => {
+                self.on_guest_reply(connection, &bytes);
+            }
             Event::Reply { connection, bytes } if connection.0 >= messengers::FIRST => {
                 self.on_messenger_reply(connection, &bytes);
             }
             Event::Reply { connection, bytes } => self.on_reply(connection, &bytes),
+            Event::Disconnected { connection } if connection.0 >= wardens::FIRST => {
+                self.on_guest_disconnected(connection);
+            }
             Event::Disconnected { connection } if connection.0 >= messengers::FIRST => {
                 self.on_messenger_disconnected(connection);
             }

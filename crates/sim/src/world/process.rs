@@ -36,7 +36,14 @@ enum Effect {
     Forming(PeerId, Bytes),
     Told(PeerId, Frame),
     Write(Job),
-    Reply { connection: (u32, u64), bytes: Bytes },
+    Reply {
+        connection: (u32, u64),
+        bytes: Bytes,
+    },
+    /// The process closes a connection.
+    Close {
+        connection: (u32, u64),
+    },
     Origin(OriginRequest),
 }
 
@@ -89,6 +96,8 @@ pub struct Process {
     untold: BTreeSet<PeerId>,
     pool: BufferPool,
     tools: Tools,
+    /// Changes of the users that all connections have seen.
+    users_seen: u32,
     turn: u64,
     /// The wake-up that counts; others are stale.
     pub wake_at: Option<Micros>,
@@ -122,6 +131,7 @@ impl Process {
             untold: BTreeSet::new(),
             pool: BufferPool::default(),
             tools: Tools::default(),
+            users_seen: 0,
             turn: 0,
             wake_at: None,
         };
@@ -252,6 +262,7 @@ impl Process {
         context.steps += 1;
         replica.step(self.now, input, &mut self.outputs);
         replica.invariants();
+        self.follow_users(context);
         self.take_outputs(context);
         self.settle(context);
     }
@@ -408,6 +419,7 @@ impl Process {
                 if matches!(self.core, Core::Running(_)) {
                     // Streams of the forming phase end with it, so that the replica sees whole ones only.
                     context.cluster_formed(self.me);
+                    self.follow_users(context);
                     self.due.extend(self.slots.values());
                     self.settle(context);
                 }

@@ -14,12 +14,14 @@ use repligo_core::shares::Demand;
 use repligo_core::time::Now;
 use repligo_proto::command::CommandId;
 use repligo_proto::resp::OwnedRequest;
+use repligo_proto::words;
 use repligo_session::replies::BufferPool;
 use repligo_session::subscriptions::Subscriptions;
 use repligo_session::table::HasSession;
 use repligo_session::{Call, Flow, Host, Session, Telemetry};
 
 use super::queue::Micros;
+use super::wardens;
 
 /// Longest bulk string of a request.
 const BULK_BYTES_MAX: usize = 1 << 20;
@@ -185,8 +187,8 @@ impl Host for ProcessHost<'_> {
         self.replica.users()
     }
 
-    fn hash(&self, _password: &[u8]) -> PasswordHash {
-        unreachable!("no client of the simulation sends a password");
+    fn hash(&self, password: &[u8]) -> PasswordHash {
+        wardens::hash(password)
     }
 
     fn turn(&self) -> u64 {
@@ -230,6 +232,19 @@ impl Host for ProcessHost<'_> {
             // What it greets with is the shell's.
             session.speak(true);
             session.reply(out).ok();
+            return Flow::Done;
+        }
+        if call.spec.id == CommandId::Auth {
+            let users = self.replica.users();
+            let hash = wardens::hash(call.request.get(2));
+            let user = users.get(call.request.get(1));
+            match user.filter(|user| user.is_enabled() && user.has_password(&hash)) {
+                Some(user) => {
+                    session.log_in(users, user);
+                    session.reply(out).ok();
+                }
+                None => session.reply(out).error(words::WRONG_PASSWORD),
+            }
             return Flow::Done;
         }
         let text = format!("ERR a simulated node does not answer {}", call.spec.name);

@@ -39,6 +39,15 @@ impl Process {
                     connection.last_reply_at = context.reply(id, connection.last_reply_at, bytes);
                 }
             }
+            Effect::Close { connection: id } => {
+                let slot = self.slots.get(&id).copied();
+                if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
+                    let at = connection.last_reply_at.max(context.queue.now()) + 1;
+                    let event = super::super::Event::Disconnected { connection: id };
+                    context.queue.at(at, event);
+                    self.close(id, context);
+                }
+            }
             Effect::Origin(request) => {
                 let (node, life) = (self.me, self.life);
                 let asked = super::super::Event::OriginAsked { node, life, request };

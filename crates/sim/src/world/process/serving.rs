@@ -105,11 +105,37 @@ impl Process {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
+        let id = connection.id;
         if let Some(bytes) = connection.take_output(&mut self.pool) {
             self.effects.push_back(Effect::Reply {
-                connection: connection.id,
+                connection: id,
                 bytes,
             });
+        }
+        let session = &connection.session;
+        if session.closing && (session.replies.waiting() == 0 || session.blocked().is_some()) {
+            self.effects.push_back(Effect::Close { connection: id });
+        }
+    }
+
+    /// Brings all connections to the users that the replica has now, if they have changed.
+    pub(super) fn follow_users(&mut self, context: &mut Context) {
+        let Core::Running(replica) = &self.core else {
+            return;
+        };
+        let users = replica.users();
+        if users.version() == self.users_seen {
+            return;
+        }
+        self.users_seen = users.version();
+        context.observe_users(self.me, users);
+        for connection in self.connections.iter_mut() {
+            if !connection.session.refresh(users) {
+                // Who has asked something gets the answer first.
+                connection.session.leave(&mut self.subscriptions);
+                connection.session.closing = true;
+                self.due.push_back(connection.session.slot);
+            }
         }
     }
 
