@@ -1,7 +1,7 @@
 //! Cargo.lock against the RustSec advisories that lie beside the project, offline; and the crate count.
 //!
-//! Without advisories nothing was audited: that is said and counted as skipped, and where the file was
-//! named it is a failure.
+//! Without advisories nothing was audited. `cargo xtask audit` fails then; a run of all checks says so and counts it
+//! as skipped. Crates that nobody maintains are named, and fail nothing.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -39,7 +39,18 @@ pub fn command(arguments: &[String]) -> Outcome {
     let mut counts = Counts::default();
     let outcome = check(file, &mut counts);
     println!("audit: {} passed, {} skipped", counts.passed, counts.skipped);
-    outcome
+    outcome?;
+    whole(&counts)
+}
+
+/// Somebody asked for an audit: one that looked for nothing is none.
+fn whole(counts: &Counts) -> Outcome {
+    match counts.skipped {
+        0 => Ok(()),
+        _ => Err(Failure::new(
+            "audit: there are no advisories to look into; name a file: cargo xtask audit --advisories FILE",
+        )),
+    }
 }
 
 /// Checks advisories and the crate count. `file` was named by somebody, so it must be there.
@@ -49,6 +60,9 @@ pub fn check(file: Option<&Path>, counts: &mut Counts) -> Outcome {
             let lock = fs::read_to_string(root().join("Cargo.lock"))
                 .map_err(|error| Failure::new(format!("Cargo.lock: {error}")))?;
             check_advisories(&advisories, &lock)?;
+            for note in unmaintained(&advisories, &lock) {
+                println!("xtask: audit: unmaintained: {note}");
+            }
             println!(
                 "xtask: audit: {} advisories, none concerns us",
                 list(&advisories).len()
@@ -106,6 +120,29 @@ fn check_advisories(advisories: &Value, lock: &str) -> Outcome {
     } else {
         Err(Failure::new(format!("advisories: {}", found.join("; "))))
     }
+}
+
+/// Crates of the lock file that nobody maintains any more.
+fn unmaintained(advisories: &Value, lock: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, version) in locked(lock) {
+        let of_crate = list(advisories).iter().filter(|advisory| {
+            advisory["package"].as_str() == Some(&name)
+                && advisory["informational"].as_str() == Some("unmaintained")
+                && !is_safe(advisory, version)
+        });
+        let ids: Vec<&str> = of_crate.filter_map(|advisory| advisory["id"].as_str()).collect();
+        if !ids.is_empty() {
+            found.push(format!(
+                "{name} {}.{}.{} ({})",
+                version.0,
+                version.1,
+                version.2,
+                ids.join(", ")
+            ));
+        }
+    }
+    found
 }
 
 fn list(advisories: &Value) -> &[Value] {
@@ -237,6 +274,22 @@ mod tests {
             "{}",
             failure.message
         );
+    }
+
+    #[test]
+    fn an_audit_without_advisories_fails_and_one_with_them_names_what_nobody_maintains() {
+        let skipped = Counts {
+            skipped: 1,
+            ..Counts::default()
+        };
+        assert!(whole(&skipped).is_err() && whole(&Counts::default()).is_ok());
+        let advisories = serde_json::json!([
+            { "id": "RUSTSEC-0000-0002", "package": "old", "informational": "unmaintained", "patched": [] },
+            { "id": "RUSTSEC-0000-0003", "package": "young", "informational": "unmaintained", "patched": [] },
+        ]);
+        let lock = "name = \"old\"\nversion = \"0.2.1\"\nname = \"other\"\nversion = \"1.0.0\"\n";
+        assert_eq!(unmaintained(&advisories, lock), ["old 0.2.1 (RUSTSEC-0000-0002)"]);
+        assert!(check_advisories(&advisories, lock).is_ok());
     }
 
     #[test]

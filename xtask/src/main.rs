@@ -22,6 +22,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask COMMAND
   test [--only NAME[,NAME…]]  install what the tests need, then run everything (what CI runs)
   check                       formatting, lints, layering, documents, advisories; writes nothing
+  hostile [N]                 N random and mutated messages of a peer with a good certificate (1,000,000)
   audit [--advisories FILE]   Cargo.lock against known vulnerabilities, and the crate count
   fix                         formatting and generated documents; the only command that writes
   sim ARGUMENTS…              the simulator, such as: sim --seed 7, sim --seeds 0..2000, sim --bug NAME --seeds 0..10000
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Some("test") => steps::test(rest),
         Some("check") => steps::check(),
         Some("audit") => audit::command(rest),
+        Some("hostile") => steps::hostile(rest),
         Some("fix") => steps::fix(),
         Some("sim") => steps::sim(rest),
         Some("chaos") => chaos::command(rest),

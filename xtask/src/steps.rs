@@ -15,7 +15,7 @@ const BUG_SEEDS: u64 = 10_000;
 const SIMULATOR_FOUND: i32 = 1;
 /// What `crates/core/src/bugs.rs`, `crates/session/src/bugs.rs` and the origin's plan can plant, each with
 /// the seeds within which it must be found; but for those that take thousands: too long for every run.
-const PLANTED_BUGS: [(&str, u64); 35] = [
+const PLANTED_BUGS: [(&str, u64); 38] = [
     ("ack-before-durability", BUG_SEEDS),
     ("missing-noop", BUG_SEEDS),
     ("lease-without-quorum", BUG_SEEDS),
@@ -51,6 +51,9 @@ const PLANTED_BUGS: [(&str, u64); 35] = [
     ("greater-takes-lower", 300),
     ("id-by-own-clock", 300),
     ("given-out-twice", 300),
+    ("rights-judged-on-arrival", 300),
+    ("snapshot-without-users", 300),
+    ("change-holds-nothing-back", 300),
 ];
 
 /// One step of `test`: a name for `--only`, and what it runs.
@@ -167,6 +170,34 @@ pub fn sim(arguments: &[String]) -> Outcome {
         "--",
     ]);
     run(command.args(arguments))
+}
+
+/// Random and mutated messages on authenticated links, as many as somebody asks for.
+pub fn hostile(arguments: &[String]) -> Outcome {
+    let count = match arguments {
+        [] => 1_000_000,
+        [count] => count.parse::<u64>().map_err(|_| Failure {
+            message: format!("hostile takes a number of messages, not {count}"),
+            code: 2,
+        })?,
+        _ => {
+            return Err(Failure {
+                message: "hostile takes nothing, or a number of messages".to_owned(),
+                code: 2,
+            });
+        }
+    };
+    let mut command = cargo(&[
+        "test",
+        "--package",
+        "repligo-core",
+        "--test",
+        "hostile_peer",
+        "no_random_or_mutated_message",
+        "--",
+        "--nocapture",
+    ]);
+    run(command.env("REPLIGO_TEST_HOSTILE_MESSAGES", count.to_string()))
 }
 
 fn unit(counts: &mut Counts) -> Outcome {

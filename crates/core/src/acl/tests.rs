@@ -393,3 +393,110 @@ fn passwords_are_known_by_their_hashes() {
 fn hash_of_digits(digits: &str) -> PasswordHash {
     super::rules::hash_of(digits.as_bytes()).expect("64 digits")
 }
+
+/// A stream of numbers (xorshift).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound as u64) as usize
+    }
+
+    /// A rule as somebody could write it, in a part of the cases with an error in it.
+    fn rule(&mut self) -> Vec<u8> {
+        const SEEDS: [&str; 36] = [
+            "on",
+            "off",
+            "nopass",
+            "resetpass",
+            "reset",
+            "clearselectors",
+            "sanitize-payload",
+            "allkeys",
+            "resetkeys",
+            "allchannels",
+            "resetchannels",
+            "allcommands",
+            "nocommands",
+            "+@all",
+            "-@all",
+            "+@read",
+            "-@write",
+            "+@repligo",
+            "+get",
+            "-set",
+            "+client|list",
+            "-client|list",
+            "+client|nothing",
+            "+select|0",
+            "~*",
+            "~app:*",
+            "%R~r:*",
+            "%W~w[",
+            "%RW~x",
+            "%~y",
+            "&*",
+            "&news.*",
+            "(+get ~a)",
+            "(%R~b +@read)",
+            "()",
+            HASH,
+        ];
+        let mut rule = SEEDS[self.below(SEEDS.len())].as_bytes().to_vec();
+        for _ in 0..self.below(3) {
+            let byte = b"+-@~%&#!()|*RW <>\0\xff\n[]ag0"[self.below(25)];
+            let place = self.below(rule.len() + 1);
+            match self.below(4) {
+                0 => rule.insert(place, byte),
+                1 if place < rule.len() => rule[place] = byte,
+                2 => rule.truncate(place),
+                _ => rule.extend_from_slice(&rule.clone()[place..]),
+            }
+        }
+        rule
+    }
+}
+
+#[test]
+fn mutated_rules_are_taken_or_refused_whole() {
+    let (mut taken, mut refused) = (0, 0);
+    for seed in 1..20_000 {
+        let mut chance = Chance(seed);
+        let mut users = Users::default();
+        assert_eq!(set(&mut users, "u", "on ~first:* +get"), "+OK");
+        let (before, digest) = (shown(&users, "u"), users.digest());
+        let given: Vec<Vec<u8>> = (0..1 + chance.below(5)).map(|_| chance.rule()).collect();
+        let Ok(rules) = merge_selectors(given.iter().map(Vec::as_slice)) else {
+            continue;
+        };
+        let rules: Vec<&[u8]> = rules.iter().map(Vec::as_slice).collect();
+        let checked = users.check(b"u", rules.iter().copied());
+        let change = UserChange::Set {
+            name: b"u",
+            rules: rules.clone(),
+        };
+        if changed(&mut users, &change) != "+OK" {
+            refused += 1;
+            assert_eq!(
+                (shown(&users, "u"), users.digest()),
+                (before, digest),
+                "{given:?}"
+            );
+            continue;
+        }
+        taken += 1;
+        assert!(
+            checked.is_ok(),
+            "refused where it arrives, and taken by the log: {given:?}"
+        );
+        // What was taken survives a snapshot.
+        let mut encoded = Vec::new();
+        users.encode(&mut encoded);
+        let decoded = Users::decode(&encoded).expect("as it was encoded");
+        assert_eq!(decoded.digest(), users.digest(), "{given:?}");
+    }
+    assert!(taken > 200 && refused > 200, "{taken} taken, {refused} refused");
+}
