@@ -1,8 +1,11 @@
-// Drives ioredis against one node: node ioredis.cjs LIBRARY HOST PORT. Prints one line of JSON:
+// Drives ioredis against one node: node ioredis.cjs LIBRARY HOST PORT [CA [CERTIFICATE KEY]], over TLS if there is
+// an authority. Prints one line of JSON:
 // how many checks passed, and the texts of those that failed. Exit code 1 if any failed.
 "use strict";
 const assert = require("node:assert/strict");
-const [library, host, port] = process.argv.slice(2);
+const { readFileSync } = require("node:fs");
+const [library, host, port, ...files] = process.argv.slice(2);
+const [ca, cert, key] = files.map((file) => readFileSync(file));
 const Redis = require(library);
 
 const passed = [];
@@ -17,7 +20,7 @@ async function check(name, body) {
   }
 }
 
-const open = (options) => new Redis({ host, port: Number(port), maxRetriesPerRequest: 1, ...options });
+const open = (options) => new Redis({ host, port: Number(port), maxRetriesPerRequest: 1, ...(ca && { tls: { ca, cert, key } }), ...options });
 
 async function values(redis) {
   await check("the ready check passes", async () => {

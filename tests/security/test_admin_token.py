@@ -65,3 +65,20 @@ def test_a_token_that_others_can_read_is_refused(file, tmp_path):
     open_file.chmod(0o644)
     code, _, errors = run_tool([binary(), "serve", "--data-dir", tmp_path / "data", "--admin-token-file", open_file])
     assert code == 2 and b"admin-token-file" in errors and b"chmod 600" in errors
+
+
+@pytest.mark.timeout(60)
+def test_dev_sees_its_nodes_although_they_ask_for_a_token(file, tmp_path):
+    argv = [binary(), "dev", "--nodes", "2", "--base-port", "0", "--dir", tmp_path / "dev", "--"]
+    process = Process([*argv, "--admin-token-file", file], tmp_path / "log", env={})
+    try:
+        process.wait_for("is ready", lambda: "repligo dev ready" in (tmp_path / "log").read_text(), 40)
+        assert TOKEN not in (tmp_path / "dev/cluster.json").read_text()
+    finally:
+        process.stop()
+
+
+def test_dev_refuses_what_it_could_not_ask(file, tmp_path):
+    argv = [binary(), "dev", "--base-port", "0", "--dir", tmp_path / "dev", "--"]
+    code, _, errors = run_tool([*argv, "--admin-tls-cert", "c", "--admin-tls-key", "k"], env={})
+    assert code == 2 and b"plain admin HTTP" in errors

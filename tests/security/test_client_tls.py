@@ -1,18 +1,21 @@
 """Clients over TLS: who is served, by which certificates, and that new files cost no command."""
 
 import contextlib
+import json
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import redis
 
 from support.nodes import binary
-from support.processes import Process, run_tool
+from support.pki import DAY, HOUR, Authority
+from support.processes import TOOLS, Process, run_tool
 from support.redis_server import free_port
 from support.waiting import wait_until
 
@@ -242,3 +245,76 @@ def test_tls_files_are_checked_at_the_start(pki, tmp_path):
         )
         assert completed.returncode == 2 and part in completed.stderr, completed.stderr
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.timeout(90)
+def test_what_is_refused_is_refused_with_its_reason(pki, tmp_path):
+    """Certificates of clients that are out of their time, from nowhere, or for something else; and the wrong protocol
+    on either port. Who is served meanwhile notices nothing.
+    """
+    authority = Authority.fresh(tmp_path / "authority")
+    other = Authority.fresh(tmp_path / "other")
+
+    def client(begin=-HOUR, end=DAY, usages="clientAuth", by=authority):
+        return by.issue("app", uri="", usages=usages, begin=begin, end=end)
+
+    cases = {
+        "expired": (client(-3 * DAY, -2 * DAY), "the certificate of the other side ended 2 days ago"),
+        "not yet valid": (client(5 * HOUR, DAY), "the certificate of the other side begins only in"),
+        "of another authority": (client(by=other), "comes from another authority"),
+        "of a server": (client(usages="serverAuth"), "the certificate of the other side cannot be used"),
+        "none": (None, "shows no certificate"),
+    }
+    with Server(tmp_path, pki, "--tls-client-ca", authority.certificate) as server:
+
+        def context(pair):
+            context = ssl.create_default_context(cafile=pki / "one/ca.crt")
+            if pair is not None:
+                context.load_cert_chain(*map(str, pair))
+            return context
+
+        def ping(pair):
+            with socket.create_connection((HOST, server.tls), timeout=10) as plain:
+                with context(pair).wrap_socket(plain, server_hostname=HOST) as stream:
+                    stream.sendall(b"PING\r\n")
+                    return stream.recv(100)
+
+        with redis.Redis(host=HOST, port=server.plain) as served:
+            assert served.set("k", "v") and ping(client()) == b"+PONG\r\n"
+            for case, (pair, reason) in cases.items():
+                before = server.text().count(reason)
+                with pytest.raises(OSError):
+                    assert ping(pair) == b"", case
+                    raise OSError
+                wait_until(f"{case}: {reason}", lambda: server.text().count(reason) > before, 10)  # noqa: B023
+                assert served.get("k") == b"v"
+            # TLS on the port of plain text, and plain text on that of TLS.
+            with socket.create_connection((HOST, server.plain), timeout=10) as plain:
+                plain.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+                assert plain.recv(1000) == b"-ERR Protocol error: this port speaks plain text, not TLS\r\n"
+                assert plain.recv(1000) == b""
+            with socket.create_connection((HOST, server.plain), timeout=10) as plain, pytest.raises(ssl.SSLError):
+                context(None).wrap_socket(plain, server_hostname=HOST)
+            wait_until("it says so", lambda: server.text().count("a client speaks TLS, which --tls-listen is for") == 2, 10)
+            with socket.create_connection((HOST, server.tls), timeout=10) as plain:
+                plain.sendall(b"PING\r\n")
+                answer = plain.recv(1000)
+            assert answer[:1] in (b"", b"\x15") and b"PONG" not in answer
+            wait_until("it says so", lambda: "speaks plain text on a TLS port" in server.text(), 10)
+            assert served.get("k") == b"v"
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("certified", [False, True], ids=["without", "with"])
+def test_ioredis_works_over_tls(pki, tmp_path, certified):
+    """All that it is asked in plain text, without a certificate and with one."""
+    one = pki / "one"
+    flags = ["--tls-client-ca", one / "ca.crt"] if certified else []
+    files = [one / "ca.crt", *([one / "app.crt", one / "app.key"] if certified else [])]
+    script = Path(__file__).parent.parent / "clients/ioredis.cjs"
+    with Server(tmp_path, pki, *flags) as server:
+        library = TOOLS / "npm/node_modules/ioredis"
+        code, output, errors = run_tool(["node", script, library, HOST, server.tls, *files], 60)
+    assert code == 0, f"{output.decode()}\n{errors.decode()}"
+    report = json.loads(output.splitlines()[-1])
+    assert report["failed"] == [] and report["passed"] >= 20, report

@@ -97,3 +97,19 @@ def test_a_certificate_logs_its_user_in(server, pki, tmp_path):  # noqa: F811
     # RESET makes it a connection that nobody has certified.
     with server.client(pki / "one", pair="app", single_connection_client=True) as client:
         assert client.execute_command("RESET") and who(client) == b"default"
+
+
+@pytest.mark.timeout(90)
+def test_bench_speaks_tls_and_checks_every_reply(server, login, pki):  # noqa: F811
+    load = ["--seconds", "1", "--warmup", "0", "--clients", "8", "--keys", "1000", "--json"]
+    for more in (["--pipeline", "1"], ["--pipeline", "64", "--value-bytes", "4000", "--load"], ["--threads", "2", "--rate", "500"]):
+        code, output, errors = tool("bench", "--addr", f"{HOST}:{server.tls}", *login, *load, *more)
+        assert code == 0, errors
+        told = json.loads(output)
+        assert told["errors"] == 0 and told["wrong_replies"] == 0 and told["ops"] > 100, told
+    for words, part in (
+        (["--tls", "--ca", pki / "two/ca.crt"], "none of the authorities"),
+        (["--tls", "--ca", pki / "one/ca.crt", "--user", "op"], "--user: no password"),
+    ):
+        code, _, errors = tool("bench", "--addr", f"{HOST}:{server.tls}", *words, *load)
+        assert code != 0 and part in errors, errors

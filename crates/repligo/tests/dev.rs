@@ -293,7 +293,7 @@ fn page(node: &Value, path: &str) -> (u16, String) {
         .expect("admin")
         .parse()
         .expect("an address");
-    repligo::cli::process::http_get(address, path).expect("the node answers")
+    repligo::cli::process::http_get(address, path, None).expect("the node answers")
 }
 
 #[test]

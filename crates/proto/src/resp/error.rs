@@ -32,6 +32,8 @@ pub enum ProtocolError {
     TooBigRequest,
     /// A line of an HTTP request: a browser that was tricked into talking to this port.
     CrossProtocol,
+    /// The first bytes of TLS, on a port that speaks plain text.
+    Tls,
 }
 
 impl fmt::Display for ProtocolError {
@@ -56,6 +58,7 @@ impl fmt::Display for ProtocolError {
             ProtocolError::UnauthenticatedBulkLength => "unauthenticated bulk length",
             ProtocolError::TooBigRequest => "too big request",
             ProtocolError::CrossProtocol => "this is not an HTTP server",
+            ProtocolError::Tls => "this port speaks plain text, not TLS",
         };
         write!(f, "Protocol error: {text}")
     }

@@ -326,6 +326,10 @@ impl RequestDecoder {
     }
 
     fn decode_inline(&mut self, buffer: &[u8], args: &mut Args) -> Result<Option<usize>, ProtocolError> {
+        // Whoever speaks TLS waits for an answer: this is no line that may end later.
+        if buffer.starts_with(&TLS_HANDSHAKE) {
+            return Err(ProtocolError::Tls);
+        }
         let limit = self.limits.line_bytes_max;
         let window = &buffer[..buffer.len().min(limit + 1)];
         let Some(found) = memchr::memchr(b'\n', &window[self.progress.scanned.min(window.len())..]) else {
@@ -346,6 +350,9 @@ impl RequestDecoder {
         Ok(Some(end + 1))
     }
 }
+
+/// How a connection over TLS begins: a handshake record, of a version that begins with 3 (RFC 8446, 5.1).
+const TLS_HANDSHAKE: [u8; 2] = [0x16, 0x03];
 
 /// Reads the `*` line and the first `$` line, if both are there and plain: the count (not 0), the first
 /// argument's size, and where it starts.

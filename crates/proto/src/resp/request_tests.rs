@@ -69,6 +69,15 @@ fn arrays_and_inline_requests_may_be_mixed() {
 }
 
 #[test]
+fn tls_on_a_plain_port_is_called_so_at_once() {
+    check_error(
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        "this port speaks plain text, not TLS",
+    );
+    check(b"\x16\x04 x\r\n", Ok(&[&["\x16\x04", "x"]]));
+}
+
+#[test]
 fn empty_requests_are_consumed_without_arguments() {
     check(
         b"\r\n\n*0\r\n*-1\r\nPING\r\n",

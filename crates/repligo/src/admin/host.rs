@@ -46,7 +46,11 @@ mod tests {
     fn admin_http_on_loopback_answers_to_addresses_and_localhost_alone() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
-        crate::admin::start(listener, Arc::new(Shared::new(for_all_commands())), None);
+        crate::admin::start(
+            listener,
+            Arc::new(Shared::new(for_all_commands())),
+            &crate::admin::Door::default(),
+        );
         let ask = |host: &str| {
             let mut stream = TcpStream::connect(address).expect("it listens");
             let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");

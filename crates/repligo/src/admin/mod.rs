@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use repligo_core::limits::FORWARD_HOLD_US;
 
-pub use serve::start;
+pub use serve::{Door, start};
 
 use crate::telemetry::report::Report;
 use crate::telemetry::{NodeStatus, Phase, Shared};

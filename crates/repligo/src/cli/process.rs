@@ -35,6 +35,18 @@ pub struct NodeSpec {
     pub log: PathBuf,
     /// Absolute program and all arguments; needs no environment.
     pub argv: Vec<String>,
+    /// What its admin HTTP asks for.
+    pub admin_token: Option<AdminToken>,
+}
+
+/// A token that is not shown.
+#[derive(Clone)]
+pub struct AdminToken(pub String);
+
+impl std::fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AdminToken(…)")
+    }
 }
 
 impl NodeSpec {
@@ -65,7 +77,7 @@ impl NodeSpec {
     /// Whether the node serves clients and sees every other node serve: it is ready itself, and whoever
     /// asks it for the status of the cluster gets the same answer. `pid` is its process. Somebody else's node that answers at this address is another process and does not count.
     pub fn is_ready(&self, pid: Option<u32>) -> bool {
-        let answer = http_get(self.admin, "/api/status");
+        let answer = http_get(self.admin, "/api/status", self.admin_token.as_ref());
         let report = answer
             .ok()
             .and_then(|(_, body)| serde_json::from_str::<Report>(&body).ok());
@@ -157,13 +169,20 @@ fn has_command_line(pid: u32, argv: &[String]) -> bool {
 ///
 /// # Errors
 /// Nobody listens, or the answer is not HTTP.
-pub fn http_get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
+pub fn http_get(
+    address: SocketAddr,
+    path: &str,
+    token: Option<&AdminToken>,
+) -> std::io::Result<(u16, String)> {
     let timeout = Duration::from_secs(1);
     let mut stream = TcpStream::connect_timeout(&address, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
+    let token = token.map_or_else(String::new, |token| {
+        format!("Authorization: Bearer {}\r\n", token.0)
+    });
     stream.write_all(
-        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{token}Connection: close\r\n\r\n").as_bytes(),
     )?;
     let mut answer = String::new();
     stream.take(1 << 20).read_to_string(&mut answer)?;
@@ -252,6 +271,7 @@ mod tests {
             data_dir: folder.to_path_buf(),
             log: folder.join("n1.log"),
             argv: vec!["/bin/sleep".into(), seconds.into()],
+            admin_token: None,
         }
     }
 

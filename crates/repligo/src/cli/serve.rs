@@ -11,6 +11,7 @@ use crate::config::{self, NodeSettings};
 use crate::net::options::ListenError;
 use crate::node::{self, NodeConfig, NodeError, Ready};
 use crate::origin::{OriginConfig, Places};
+use crate::tls::watched::Watched;
 
 /// `repligo serve …`.
 pub fn run(matches: &ArgMatches) -> ExitCode {
@@ -27,7 +28,11 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         tracing::warn!("{warning}");
     }
     warn_about(&settings);
-    match node::run(node_config(settings)) {
+    let config = match node_config(settings) {
+        Ok(config) => config,
+        Err(text) => return super::fail(super::WRONG_USAGE, text),
+    };
+    match node::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         // As `config check` has it: the configuration is wrong, and starting again does not help.
         Err(error @ (NodeError::Keys(_) | NodeError::Origin(_))) => super::fail(super::WRONG_USAGE, error),
@@ -75,6 +80,13 @@ fn warn_about(settings: &NodeSettings) {
             settings.admin_listen
         );
     }
+    if is_exposed(settings.admin_listen) && settings.admin_token.is_some() && settings.admin_tls.is_none() {
+        tracing::warn!(
+            "--insecure: the token of admin HTTP passes the network in plain text to {}; --admin-tls-cert and \
+             --admin-tls-key encrypt it",
+            settings.admin_listen
+        );
+    }
     if settings.memory.bytes_max == 0 && settings.memory.policy != EvictionPolicy::NoEviction {
         tracing::warn!("a maxmemory-policy does nothing without maxmemory");
     }
@@ -107,14 +119,25 @@ pub(super) fn origin_configs(settings: &NodeSettings) -> Vec<OriginConfig> {
         .collect()
 }
 
-fn node_config(settings: NodeSettings) -> NodeConfig {
+/// The same as the node wants it.
+///
+/// # Errors
+/// A file of admin HTTP cannot be used.
+fn node_config(settings: NodeSettings) -> Result<NodeConfig, String> {
+    let admin_keys = settings.admin_tls.clone().map(Watched::open).transpose();
+    let admin_keys =
+        admin_keys.map_err(|(path, what, remedy)| format!("{}: {what}\n  do: {remedy}", path.display()))?;
+    let door = admin::Door {
+        token: settings.admin_token.clone(),
+        keys: admin_keys.clone(),
+    };
     let origins = origin_configs(&settings);
     let cluster = settings
         .members
         .iter()
         .map(|member| (member.name.clone(), member.address()))
         .collect();
-    NodeConfig {
+    Ok(NodeConfig {
         name: settings.name,
         listen: settings.listen.to_string(),
         tls_listen: settings
@@ -146,12 +169,13 @@ fn node_config(settings: NodeSettings) -> NodeConfig {
             .config_file
             .map(|path| path.display().to_string())
             .unwrap_or_default(),
+        admin_keys,
         admin_hook: Some(Box::new(move |listener, shared| {
-            admin::start(listener, shared, settings.admin_token.as_deref());
+            admin::start(listener, shared, &door);
         })),
         ready_hook: Some(Box::new(print_ready)),
         ..NodeConfig::default()
-    }
+    })
 }
 
 /// The one line that scripts wait for.

@@ -138,6 +138,9 @@ fn screen(report: &Report) -> String {
     if !report.waiting_for.is_empty() {
         let _ = writeln!(out, "waiting for {}", report.waiting_for.join(", "));
     }
+    if !report.tls.is_empty() {
+        let _ = writeln!(out, "clients over TLS: {}", report.tls);
+    }
     problems(report, &mut out);
     let newest = report
         .nodes

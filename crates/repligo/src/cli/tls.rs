@@ -41,6 +41,19 @@ pub fn source_flags() -> [Arg; 2] {
     ]
 }
 
+/// The same for a server that is compared with.
+pub fn compare_flags() -> [Arg; 2] {
+    [
+        switch("compare-tls", "Speak TLS with the other server").requires("compare"),
+        value(
+            "compare-ca",
+            "FILE",
+            "Authorities that the other server is believed by",
+        )
+        .requires("compare-tls"),
+    ]
+}
+
 /// How to speak TLS: whom to believe, and what to show.
 #[derive(Clone)]
 pub struct ClientSide(Arc<ClientConfig>);
@@ -84,6 +97,19 @@ impl ClientSide {
         Self::read("from-ca", authority, None).map(Some)
     }
 
+    /// What [`compare_flags`] say.
+    ///
+    /// # Errors
+    /// As [`ClientSide::find`].
+    pub fn find_compare(matches: &ArgMatches) -> Result<Option<Self>, Failure> {
+        if !matches.get_flag("compare-tls") {
+            return Ok(None);
+        }
+        let path = |name: &str| matches.get_one::<String>(name).map(Path::new);
+        let shown = path("cert").zip(path("key"));
+        Self::read("compare-ca", path("compare-ca").or(path("ca")), shown).map(Some)
+    }
+
     fn read(flag: &str, authority: Option<&Path>, shown: Option<(&Path, &Path)>) -> Result<Self, Failure> {
         let authority = authority.ok_or_else(|| {
             let what = format!("--tls: nothing says whom to believe, since --{flag} is not given");
@@ -122,15 +148,23 @@ impl ClientSide {
         Ok(Self(Arc::new(config)))
     }
 
+    /// A session with the server of `address`, which is `HOST:PORT`, before its handshake.
+    ///
+    /// # Errors
+    /// The address names no host.
+    pub fn begin(&self, address: &str) -> io::Result<ClientConnection> {
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let host = host.trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(host).map_err(io::Error::other)?;
+        ClientConnection::new(self.0.clone(), name).map_err(io::Error::other)
+    }
+
     /// The handshake, with the deadlines of the socket; `address` is `HOST:PORT`.
     ///
     /// # Errors
     /// The connection broke, or either side refused the other.
     pub fn connect(&self, mut tcp: TcpStream, address: &str) -> io::Result<Stream> {
-        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-        let host = host.trim_matches(['[', ']']).to_owned();
-        let name = ServerName::try_from(host).map_err(io::Error::other)?;
-        let mut session = ClientConnection::new(self.0.clone(), name).map_err(io::Error::other)?;
+        let mut session = self.begin(address)?;
         while session.is_handshaking() {
             session.complete_io(&mut tcp).map_err(plain)?;
         }
@@ -168,20 +202,6 @@ impl Stream {
         match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(stream) => &stream.sock,
-        }
-    }
-
-    /// The socket alone.
-    ///
-    /// # Errors
-    /// The stream is encrypted, so that the socket alone is of no use.
-    pub fn into_socket(self) -> io::Result<TcpStream> {
-        match self {
-            Self::Plain(tcp) => Ok(tcp),
-            Self::Tls(_) => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "the connection is encrypted",
-            )),
         }
     }
 }

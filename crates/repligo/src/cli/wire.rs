@@ -170,12 +170,12 @@ impl Connection {
     /// The bare connection, for a caller that has received all replies and goes on by itself.
     ///
     /// # Errors
-    /// The system refuses to take the timeouts away, or the connection is encrypted.
-    pub fn into_stream(self) -> std::io::Result<TcpStream> {
-        let socket = self.stream.into_socket()?;
+    /// The system refuses to take the timeouts away.
+    pub fn into_stream(self) -> std::io::Result<Stream> {
+        let socket = self.stream.socket();
         socket.set_read_timeout(None)?;
         socket.set_write_timeout(None)?;
-        Ok(socket)
+        Ok(self.stream)
     }
 
     fn fill(&mut self, deadline: Instant) -> Result<(), WireError> {

@@ -203,6 +203,18 @@ pub static KEYS: &[Key] = &[
         "FILE",
         "File with a token in its one line that admin HTTP asks for, but for /livez and /readyz (mode 600)",
     ),
+    key(
+        "admin-tls-cert",
+        Kind::Path,
+        "FILE",
+        "Certificate of this node for admin HTTP, which then speaks TLS alone",
+    ),
+    key(
+        "admin-tls-key",
+        Kind::Path,
+        "FILE",
+        "Key of that certificate (mode 600)",
+    ),
     per_node(with_derived(
         key(
             "advertise",

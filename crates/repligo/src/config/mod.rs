@@ -66,6 +66,8 @@ pub struct NodeSettings {
     pub admin_listen: SocketAddr,
     /// What admin HTTP asks for, if anything.
     pub admin_token: Option<String>,
+    /// Files of admin HTTP over TLS; `None` where it is plain.
+    pub admin_tls: Option<ClientTls>,
     /// Host that clients are told, if it is not the host of `listen`.
     pub advertise: Option<String>,
     /// Password of the default user.

@@ -45,6 +45,7 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
         peer_listen,
         admin_listen,
         admin_token: secret::of_file(layered, "admin-token-file", &mut problems),
+        admin_tls: tls::settle_admin(layered, &mut problems),
         advertise: text(layered, "advertise"),
         requirepass: secret::settle(layered, &mut problems),
         needs_password: false,
@@ -203,14 +204,16 @@ fn check_exposure(layered: &Layered, settings: &NodeSettings, problems: &mut Vec
             "give --requirepass-file FILE, or listen on 127.0.0.1, or give --insecure if the network is trusted",
         ));
     }
-    if is_exposed(settings.admin_listen.ip()) {
+    let guarded = settings.admin_token.is_some() && settings.admin_tls.is_some();
+    if is_exposed(settings.admin_listen.ip()) && !guarded {
         problems.push(Problem::new(
             place(layered, "admin-listen"),
             format!(
-                "admin-listen {} is reachable from other machines, and admin HTTP has no authentication yet",
+                "admin-listen {} is reachable from other machines, without TLS and a token",
                 settings.admin_listen
             ),
-            "give --admin-listen an address on 127.0.0.1, or give --insecure if the network is trusted",
+            "give --admin-listen an address on 127.0.0.1, or give --admin-token-file, --admin-tls-cert and \
+             --admin-tls-key, or give --insecure if the network is trusted",
         ));
     }
 }
@@ -443,7 +446,7 @@ mod tests {
         check(&[("listen", "[::]:6379")], &["no password"]);
         check(
             &[("admin-listen", "0.0.0.0:1")],
-            &["admin HTTP has no authentication yet", "flag --admin-listen"],
+            &["without TLS and a token", "flag --admin-listen"],
         );
         check(
             &[LINE, ("durability", "none")],

@@ -50,6 +50,27 @@ pub(super) fn settle(layered: &Layered, problems: &mut Vec<Problem>) -> Option<(
     Some((listen, tls))
 }
 
+/// Files of admin HTTP, if it is to speak TLS.
+pub(super) fn settle_admin(layered: &Layered, problems: &mut Vec<Problem>) -> Option<ClientTls> {
+    let names = ["admin-tls-cert", "admin-tls-key"];
+    match names.map(|name| path(layered, name)) {
+        [Some(certificate), Some(key)] => Some(ClientTls {
+            certificate,
+            key,
+            user_from: UserFrom::Nowhere,
+            authority: None,
+        }),
+        [None, None] => None,
+        [certificate, _] => {
+            let at = usize::from(certificate.is_none());
+            let what = format!("{} is given and {} is not", names[at], names[1 - at]);
+            let remedy = "give both --admin-tls-cert FILE and --admin-tls-key FILE";
+            problems.push(Problem::new(place(layered, names[at]), what, remedy));
+            None
+        }
+    }
+}
+
 /// Where certificates of clients name users: nobody shows one who is not asked.
 fn user_from(layered: &Layered, is_asked: bool, problems: &mut Vec<Problem>) -> UserFrom {
     let from = match text(layered, USER).as_deref() {
@@ -104,6 +125,32 @@ mod tests {
             ..Default::default()
         });
         refusals::settle(&layered.expect("well formed")).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn admin_http_beyond_loopback_needs_tls_and_a_token() {
+        let folder = std::env::temp_dir().join(format!("repligo-admin-token-{}", std::process::id()));
+        crate::private::write(&folder, "token\n").expect("temporary file");
+        let token = ("admin-token-file", folder.to_str().expect("plain"));
+        let files = [("admin-tls-cert", "c"), ("admin-tls-key", "k")];
+        let exposed = ("admin-listen", "0.0.0.0:7379");
+        assert!(given(&[&files[..], &[exposed, token]].concat()).is_ok());
+        for flags in [
+            vec![exposed],
+            vec![exposed, token],
+            vec![exposed, files[0], files[1]],
+        ] {
+            let text = given(&flags).expect_err("refused");
+            assert!(text.contains("without TLS and a token"), "{text}");
+        }
+        for (one, missing) in [
+            (files[0], "admin-tls-key is not"),
+            (files[1], "admin-tls-cert is not"),
+        ] {
+            let text = given(&[one]).expect_err("refused");
+            assert!(text.contains(missing), "{text}");
+        }
+        std::fs::remove_file(&folder).expect("ours");
     }
 
     #[test]

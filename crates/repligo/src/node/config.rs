@@ -12,7 +12,7 @@ use repligo_core::origin::OriginMap;
 use crate::config::{ClientLimits, UnixSocket};
 use crate::origin::OriginConfig;
 use crate::telemetry::Shared;
-use crate::tls::clients::ClientTls;
+use crate::tls::clients::{ClientKeyStore, ClientTls};
 use crate::tls::keys::PeerSource;
 
 /// Serves admin HTTP on the given, already bound listener, on a thread of its own. It gets the shared
@@ -37,6 +37,20 @@ pub struct Ready {
     pub admin: Option<SocketAddr>,
     /// This process.
     pub pid: u32,
+}
+
+impl Ready {
+    /// How clients connect, a text for each way as INFO has it. Where TLS takes the place of plain text there is no
+    /// other.
+    pub fn listeners(&self, unix_socket: Option<&UnixSocket>) -> Vec<String> {
+        let of = |name: &str, address: SocketAddr| {
+            format!("name={name},bind={},port={}", address.ip(), address.port())
+        };
+        let plain = (self.tls != Some(self.resp)).then(|| of("tcp", self.resp));
+        let tls = self.tls.map(|address| of("tls", address));
+        let unix = unix_socket.map(|socket| format!("name=unix,bind={}", socket.path.display()));
+        plain.into_iter().chain(unix).chain(tls).collect()
+    }
 }
 
 /// Initial settings of SLOWLOG; `CONFIG SET` can change them.
@@ -73,6 +87,8 @@ pub struct NodeConfig {
     pub peer_listen: String,
     /// Admin HTTP listener; `None` leaves it off.
     pub admin_listen: Option<String>,
+    /// What admin HTTP shows over TLS; `None` where it is plain.
+    pub admin_keys: Option<Arc<ClientKeyStore>>,
     /// Host that clients are told (ROLE, INFO, STATUS); `None` tells the host of `listen`.
     pub advertise: Option<String>,
     /// Password of the default user; `None` lets everybody in.
@@ -132,6 +148,7 @@ impl Default for NodeConfig {
             unix_socket: None,
             peer_listen: "127.0.0.1:16379".to_owned(),
             admin_listen: None,
+            admin_keys: None,
             advertise: None,
             requirepass: None,
             needs_password: false,

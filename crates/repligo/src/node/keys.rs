@@ -1,16 +1,25 @@
 //! Keys of the listeners, and the audit log: opened before anything else is touched, again on request.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{NodeConfig, NodeError};
+use crate::telemetry::CertificateStatus;
 use crate::telemetry::audit::Audit;
-use crate::tls::clients::ClientTls;
+use crate::telemetry::problems::CERTIFICATE_DAYS;
+use crate::tls::clients::{ClientKeyStore, ClientTls};
 use crate::tls::keys::{KeyStore, OwnKeys};
 use crate::tls::watched::{FileTrouble, Watched};
 use crate::worker::Thread;
+
+/// Distance of two looks at when certificates end.
+const LOOK_AT_ENDS: Duration = Duration::from_secs(2);
+/// Days before its end at which a certificate is warned of.
+const WARN_AT_DAYS: [i64; 3] = [CERTIFICATE_DAYS, 7, 1];
 
 /// The keys of a node of a cluster; `None` for a single node, and where plain links are allowed.
 ///
@@ -93,5 +102,86 @@ pub async fn reload_on_hangup(thread: Rc<Thread>) {
         if let Some(keys) = &thread.client_keys {
             keys.look_now();
         }
+    }
+}
+
+/// Tells the status when certificates end, and warns of those that do so soon.
+pub async fn watch_ends(thread: Rc<Thread>, admin: Option<Arc<ClientKeyStore>>) {
+    let mut warned = BTreeMap::new();
+    loop {
+        let of_clients = |shown_to, keys: &ClientKeyStore| {
+            let ends_s = keys.current().end()?;
+            Some(CertificateStatus {
+                shown_to,
+                ends_s,
+                renews_itself: false,
+            })
+        };
+        let clients = thread.client_keys.as_deref();
+        let peers = thread.peer_keys.as_deref().map(|keys| {
+            let keys = keys.current();
+            CertificateStatus {
+                shown_to: "nodes",
+                ends_s: keys.end,
+                renews_itself: keys.renews_itself(),
+            }
+        });
+        let clients = clients.and_then(|keys| of_clients("clients", keys));
+        let admin = admin.as_deref().and_then(|keys| of_clients("admin", keys));
+        let found: Vec<CertificateStatus> = [clients, peers, admin].into_iter().flatten().collect();
+        let since_1970 = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        for certificate in found.iter().filter(|certificate| !certificate.renews_itself) {
+            let days = certificate.days_left(since_1970.as_millis() as u64);
+            if is_worse(&mut warned, certificate.shown_to, days) {
+                let shown_to = certificate.shown_to;
+                tracing::warn!(
+                    days,
+                    "the certificate that is shown to {shown_to} {}",
+                    ending(days)
+                );
+            }
+        }
+        thread.worker.borrow().shared.status().certificates = found;
+        tokio::time::sleep(LOOK_AT_ENDS).await;
+    }
+}
+
+/// Whether a certificate with so many days left is nearer to its end than when it was last warned of.
+fn is_worse(warned: &mut BTreeMap<&'static str, usize>, shown_to: &'static str, days: i64) -> bool {
+    let bounds = WARN_AT_DAYS.iter().chain(&[0]);
+    let passed = bounds.filter(|bound| days < **bound).count();
+    let before = warned.insert(shown_to, passed).unwrap_or(0);
+    passed > before
+}
+
+fn ending(days: i64) -> String {
+    match days {
+        ..0 => "has ended: whoever checks it is refused; give a new one, which is read while the node runs"
+            .to_owned(),
+        _ => format!(
+            "ends within {} days; give a new one, which is read while the node runs",
+            days + 1
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_warned_of_once_at_each_bound_and_anew_after_a_new_one() {
+        let mut warned = BTreeMap::new();
+        let days = [100, 30, 29, 20, 6, 6, 1, 0, 0, -1, -5, 90, 29];
+        let expect = [0, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 0, 1];
+        for (at, (days, expect)) in days.into_iter().zip(expect).enumerate() {
+            assert_eq!(
+                is_worse(&mut warned, "clients", days),
+                expect == 1,
+                "{at}: {days}"
+            );
+        }
+        assert!(is_worse(&mut warned, "admin", 3), "each for itself");
+        assert!(ending(-1).contains("has ended") && ending(29).contains("within 30 days"));
     }
 }

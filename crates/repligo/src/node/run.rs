@@ -209,6 +209,10 @@ fn facts(config: &NodeConfig, topology: &Topology, ready: &Ready) -> Facts {
         ),
         client_port: ready.resp.port(),
         client_address: format!("{host}:{}", ready.resp.port()),
+        tls_address: ready
+            .tls
+            .map_or_else(String::new, |address| format!("{host}:{}", address.port())),
+        listeners: ready.listeners(config.unix_socket.as_ref()),
         config_file: config.config_file.clone(),
         started_wall_ms: now.wall_ms,
         started_us: now.mono_us,
@@ -301,6 +305,8 @@ async fn serve(mut setup: Setup) -> Result<Option<DirectoryLock>, NodeError> {
     tokio::task::spawn_local(ring_for_turns(thread.clone(), alarm));
     tokio::task::spawn_local(take_reports(thread.clone(), done));
     tokio::task::spawn_local(keys::reload_on_hangup(thread.clone()));
+    let admin_keys = setup.config.admin_keys.take();
+    tokio::task::spawn_local(keys::watch_ends(thread.clone(), admin_keys));
     if setup.config.workers > 1 {
         tokio::task::spawn_local(arrivals::exchange_with_io_threads(thread.clone()));
     }

@@ -109,6 +109,9 @@ fn server(local: &Local<'_>, _status: &Status, text: &mut String) {
         std::env::current_exe().unwrap_or_default().display(),
     );
     line(text, "config_file", &facts.config_file);
+    for (number, listener) in facts.listeners.iter().enumerate() {
+        line(text, &format!("listener{number}"), listener);
+    }
     let threads = &local.node.metrics().threads;
     line(text, "io_threads_active", u8::from(threads.len() > 1));
     line(text, "workers", threads.len());

@@ -62,6 +62,8 @@ impl Bench {
             run_id: "0".repeat(40),
             client_port: 6379,
             client_address: "127.0.0.1:6379".to_owned(),
+            tls_address: String::new(),
+            listeners: Vec::new(),
             config_file: String::new(),
             started_wall_ms: 0,
             started_us: 0,

@@ -15,6 +15,10 @@ pub struct Facts {
     pub client_port: u16,
     /// What clients and other nodes are told.
     pub client_address: String,
+    /// Where clients connect over TLS; empty where they cannot.
+    pub tls_address: String,
+    /// How clients connect, as INFO tells it: `name=…,bind=…,port=…`.
+    pub listeners: Vec<String>,
     /// For INFO.
     pub config_file: String,
     /// Wall clock at start.

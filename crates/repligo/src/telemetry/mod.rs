@@ -21,4 +21,4 @@ pub mod tracked;
 
 pub use facts::Facts;
 pub use metrics::{CommandStat, Counter, LATENCY_BUCKETS, Metrics, for_all_commands};
-pub use status::{DatabaseStatus, NodeStatus, PeerStatus, Phase, Shared};
+pub use status::{CertificateStatus, DatabaseStatus, NodeStatus, PeerStatus, Phase, Shared};

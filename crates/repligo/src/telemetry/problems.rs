@@ -12,6 +12,9 @@ pub const SILENT_MS: u64 = 2000;
 /// An election that takes longer is more than an election, in milliseconds.
 const ELECTION_MS_MAX: u64 = 10_000;
 
+/// A certificate that ends within so many days is a problem.
+pub const CERTIFICATE_DAYS: i64 = 30;
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -45,6 +48,7 @@ pub fn of(status: &NodeStatus) -> Vec<Problem> {
         found.extend(disk(status));
         found.extend(status.nodes.iter().filter_map(|node| of_node(status, node)));
     }
+    found.extend(certificates(status));
     found.extend(status.origins.troubles.iter().map(|trouble| Problem {
         what: format!(
             "origin {}, keyspace {}: {}; cached rows are read, other requests of it get ORIGINDOWN",
@@ -55,6 +59,28 @@ pub fn of(status: &NodeStatus) -> Vec<Problem> {
             "bring the database back, or change what the reason names; it is asked again every second".into(),
     }));
     found
+}
+
+/// Certificates of this node that end soon, and that somebody has to renew.
+fn certificates(status: &NodeStatus) -> impl Iterator<Item = Problem> + '_ {
+    let wall_ms = status.started_wall_ms + status.uptime_ms;
+    let others = status
+        .certificates
+        .iter()
+        .filter(|certificate| !certificate.renews_itself);
+    others.filter_map(move |certificate| {
+        let (days, shown_to) = (certificate.days_left(wall_ms), certificate.shown_to);
+        let when = match days {
+            CERTIFICATE_DAYS.. => return None,
+            0.. => format!("ends within {} days", days + 1),
+            _ => "has ended: whoever checks it is refused".to_owned(),
+        };
+        Some(Problem {
+            what: format!("the certificate that {} shows to {shown_to} {when}", status.name),
+            since_ms: None,
+            remedy: "put a new one into its file; it is read while the node runs".into(),
+        })
+    })
 }
 
 /// Writes are refused because there is no room for them.
@@ -242,6 +268,31 @@ mod tests {
     fn a_healthy_cluster_has_no_problems() {
         assert_eq!(of(&status(3)), []);
         assert_eq!(of(&status(1)), []);
+    }
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_a_problem_unless_the_node_renews_it() {
+        let mut status = status(3);
+        (status.started_wall_ms, status.uptime_ms) = (1_000 * 86_400_000, 1_500);
+        let certificate = |days: u64, renews_itself| crate::telemetry::CertificateStatus {
+            shown_to: "clients",
+            ends_s: (1_000 + days) * 86_400,
+            renews_itself,
+        };
+        for (days, renews_itself, part) in [
+            (31, false, None),
+            (30, false, Some("ends within 30 days")),
+            (1, false, Some("ends within 1 days")),
+            (0, false, Some("has ended")),
+            (0, true, None),
+        ] {
+            status.certificates = vec![certificate(days, renews_itself)];
+            let whats = whats(&status);
+            match part {
+                None => assert!(whats.is_empty(), "{days}: {whats:?}"),
+                Some(part) => assert!(whats[0].contains(part) && whats.len() == 1, "{days}: {whats:?}"),
+            }
+        }
     }
 
     #[test]

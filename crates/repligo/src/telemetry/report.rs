@@ -46,6 +46,9 @@ pub struct Report {
     /// The databases behind mapped keys.
     #[serde(default)]
     pub origin: OriginReport,
+    /// Where clients reach the reporting node over TLS; empty where they cannot.
+    #[serde(default)]
+    pub tls: String,
     /// What is wrong, what stops the service first; empty when all is well.
     #[serde(default)]
     pub problems: Vec<Problem>,
@@ -174,6 +177,7 @@ impl Report {
             uptime_ms: status.uptime_ms,
             pid: std::process::id(),
             origin: OriginReport::of(status),
+            tls: status.tls_address.clone(),
             problems: problems::of(status),
         };
         report.problems.truncate(PROBLEMS_MAX);

@@ -72,6 +72,24 @@ pub struct PeerStatus {
     pub queued_bytes: u64,
 }
 
+/// A certificate that this node shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateStatus {
+    /// To whom: `clients`, `nodes` or `admin`.
+    pub shown_to: &'static str,
+    /// When it ends, in seconds since 1970.
+    pub ends_s: u64,
+    /// The node issues it itself, and a new one long before that.
+    pub renews_itself: bool,
+}
+
+impl CertificateStatus {
+    /// Whole days until it ends, by this wall clock; negative when it has ended.
+    pub fn days_left(&self, wall_ms: u64) -> i64 {
+        (self.ends_s as i64 - (wall_ms / 1000) as i64).div_euclid(86_400)
+    }
+}
+
 /// A snapshot of a node, replaced at every tick.
 #[derive(Clone, Debug, Default)]
 pub struct NodeStatus {
@@ -89,6 +107,10 @@ pub struct NodeStatus {
     pub run_id: String,
     /// Where clients connect.
     pub client_address: String,
+    /// Where clients connect over TLS; empty where they cannot.
+    pub tls_address: String,
+    /// The certificates that it shows.
+    pub certificates: Vec<CertificateStatus>,
     /// Where it is in its life.
     pub phase: Phase,
     /// The replica's own words.

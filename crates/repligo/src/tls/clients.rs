@@ -18,7 +18,7 @@ use rustls::{
 use super::identity::NodeIdentity;
 use super::subject::{self, UserFrom};
 use super::watched::{FileTrouble, Source, Watched};
-use super::{pem, provider};
+use super::{pem, provider, validity};
 
 /// Whether clients must show certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct ClientTls {
 }
 
 /// The listener's side of TLS, ready for connections.
-pub struct ClientKeys(Arc<ServerConfig>, UserFrom);
+pub struct ClientKeys(Arc<ServerConfig>, UserFrom, Option<u64>);
 
 impl ClientKeys {
     /// A connection that was accepted.
@@ -52,6 +52,11 @@ impl ClientKeys {
     /// The system has no memory or random bytes.
     pub fn accept(&self) -> Result<Connection, Error> {
         ServerConnection::new(self.0.clone()).map(Connection::Server)
+    }
+
+    /// When the certificate ends, in seconds since 1970, where that can be read.
+    pub fn end(&self) -> Option<u64> {
+        self.2
     }
 
     /// The user that the client's certificate names, once the handshake is over.
@@ -84,6 +89,7 @@ impl Source for ClientTls {
         };
         let chain = pem::certificates(&self.certificate).map_err(of(&self.certificate))?;
         let key = pem::private_key(&self.key).map_err(of(&self.key))?;
+        let end = chain.iter().filter_map(|der| validity::end_of(der)).min();
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("the provider knows both versions");
@@ -97,7 +103,7 @@ impl Source for ClientTls {
         })?;
         // Tickets of earlier files cannot be read any more: their clients are judged anew.
         config.ticketer = rustls::crypto::ring::Ticketer::new().expect("the system has random bytes");
-        Ok(ClientKeys(Arc::new(config), self.user_from))
+        Ok(ClientKeys(Arc::new(config), self.user_from, end))
     }
 }
 

@@ -184,6 +184,11 @@ impl PeerKeys {
         })
     }
 
+    /// True if the node issues its certificate itself, and so renews it before it ends.
+    pub fn renews_itself(&self) -> bool {
+        self.issued_at.is_some()
+    }
+
     /// The own certificate is old; or the clock was set, and it may not hold by the clocks of others.
     fn is_due(&self, now: UnixTime) -> bool {
         self.issued_at

@@ -15,6 +15,7 @@ pub mod reason;
 pub mod secret;
 pub mod stream;
 pub mod subject;
+pub mod validity;
 pub mod verify;
 pub mod watched;
 

@@ -236,8 +236,13 @@ impl Telemetry for WorkerHost<'_> {
 
     fn broken(&mut self, _session: &Session, error: &ProtocolError) {
         self.worker.shared.metrics.protocol_errors.add(1);
-        if *error == ProtocolError::CrossProtocol {
-            tracing::warn!(client = %self.io.endpoints.peer(), "a client speaks HTTP: disconnected");
+        let spoken = match error {
+            ProtocolError::CrossProtocol => "HTTP",
+            ProtocolError::Tls => "TLS, which --tls-listen is for, on a port of plain text",
+            _ => return,
+        };
+        if self.worker.foreign.admits() {
+            tracing::warn!(client = %self.io.endpoints.peer(), "a client speaks {spoken}: disconnected");
         }
     }
 }

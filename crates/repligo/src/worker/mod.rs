@@ -63,6 +63,7 @@ use self::origins::OriginWatch;
 use self::placement::Placement;
 use self::turn::TurnSignal;
 use crate::disk::DiskDone;
+use crate::net::link_log::LinkLog;
 use crate::net::links::Links;
 use crate::net::stream::ClientStream;
 use crate::session::{Endpoints, ErrorStats, Guard, Parameters, Slowlog};
@@ -95,6 +96,8 @@ pub struct Worker {
     /// Asks for huge pages as memory grows.
     pub heap: Heap,
     pub shared: Arc<Shared>,
+    /// Lines about clients that speak another protocol.
+    pub foreign: LinkLog,
     pub connections: Connections<Connection>,
     /// Who subscribes to what, and what was published since the last turn.
     pub subscriptions: Subscriptions,
@@ -176,6 +179,7 @@ impl Worker {
             facts,
             clock: Clock::new(),
             heap: Heap::new(),
+            foreign: LinkLog::default(),
             shared,
             connections: Connections::default(),
             subscriptions: Subscriptions::default(),

@@ -387,6 +387,7 @@ impl Worker {
             target.incarnation = self.identity.incarnation;
             target.run_id.clone_from(&self.facts.run_id);
             target.client_address.clone_from(&self.facts.client_address);
+            target.tls_address.clone_from(&self.facts.tls_address);
             target.phase.clone_from(&self.phase);
             target.origins = Arc::clone(&self.origins);
             target.replica = status;

@@ -23,6 +23,7 @@ pub(super) fn render(page: &mut Page, status: &NodeStatus, metrics: &Metrics, ti
     page.sample("repligo_tick_age_seconds", &[], tick_age_us as f64 / 1e6);
     busy(page, metrics);
     threads(page, metrics);
+    certificates(page, status);
     reclaim_lag(page, metrics);
 }
 
@@ -124,6 +125,22 @@ fn threads(page: &mut Page, metrics: &Metrics) {
         for (number, thread) in metrics.threads.iter().enumerate() {
             page.sample(name, &[("worker", &number.to_string())], figure(thread));
         }
+    }
+}
+
+/// The certificates that the node shows, by to whom.
+fn certificates(page: &mut Page, status: &NodeStatus) {
+    let wall_ms = status.started_wall_ms + status.uptime_ms;
+    let name = "repligo_certificate_end_seconds";
+    page.head(name, "gauge", "When the certificate ends, since 1970");
+    for certificate in &status.certificates {
+        page.sample(name, &[("shown_to", certificate.shown_to)], certificate.ends_s);
+    }
+    let name = "repligo_certificate_days_left";
+    page.head(name, "gauge", "Whole days until the certificate ends");
+    for certificate in &status.certificates {
+        let days = certificate.days_left(wall_ms);
+        page.sample(name, &[("shown_to", certificate.shown_to)], days);
     }
 }
 

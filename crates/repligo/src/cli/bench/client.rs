@@ -9,7 +9,6 @@ mod reconnect;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
 
-use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use repligo_proto::resp::encode_request;
 
@@ -17,7 +16,9 @@ use super::choice::Random;
 use super::dataset::Stamp;
 use super::plan::{Plan, Work};
 use super::replies::{Request, Verdict, judge};
+use super::socket::Socket;
 use super::tally::Tally;
+use crate::cli::tls::Stream;
 
 /// Before a connection is tried again that could not be made, in nanoseconds.
 const RETRY_NS: u64 = 20_000_000;
@@ -66,7 +67,7 @@ enum State {
 pub struct Client {
     number: u32,
     token: Token,
-    socket: Option<TcpStream>,
+    socket: Option<Socket>,
     state: State,
     address: usize,
     random: Random,
@@ -97,13 +98,12 @@ impl Client {
     /// The socket cannot be registered.
     pub fn new(
         (number, token): (u32, Token),
-        (stream, address): (std::net::TcpStream, usize),
+        (stream, address): (Stream, usize),
         context: &Context,
     ) -> std::io::Result<Client> {
-        stream.set_nonblocking(true)?;
-        let mut socket = TcpStream::from_std(stream);
+        let mut socket = Socket::of(stream)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
-        context.registry.register(&mut socket, token, interest)?;
+        context.registry.register(socket.tcp(), token, interest)?;
         Ok(Client {
             number,
             token,
@@ -231,10 +231,22 @@ impl Client {
         }
     }
 
+    /// Sends what is encrypted and waits for room.
+    fn flush(&mut self, context: &mut Context) {
+        if self.state != State::Connecting
+            && let Some(Err(error)) = self.socket.as_mut().map(|socket| socket.flush())
+        {
+            self.break_off(context, &format!("BROKEN {error}"));
+        }
+    }
+
     /// The socket is ready for something.
     pub fn on_event(&mut self, context: &mut Context, readable: bool, writable: bool) {
         if self.state == State::Connecting && writable {
             self.on_connected(context);
+        }
+        if writable {
+            self.flush(context);
         }
         if writable && !self.unsent.is_empty() {
             let unsent = std::mem::take(&mut self.unsent);

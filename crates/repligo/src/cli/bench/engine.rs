@@ -2,7 +2,6 @@
 //!
 //! It allocates nothing per request, samples the clock once per read, and waits only when there is nothing to do.
 
-use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use super::nap;
 use super::plan::{Plan, Work};
 use super::schedule::Releases;
 use super::tally::Tally;
+use crate::cli::tls::Stream;
 
 /// Between two looks at silent and broken connections, in nanoseconds.
 const LOOK_NS: u64 = 5_000_000;
@@ -28,7 +28,7 @@ pub struct Share {
     /// Number of the first one among all clients.
     pub first: u32,
     /// Greeted connections, each with the position of its address.
-    pub streams: Vec<(TcpStream, usize)>,
+    pub streams: Vec<(Stream, usize)>,
     /// Measured requests of this thread; `None`: time decides.
     pub quota: Option<u64>,
 }

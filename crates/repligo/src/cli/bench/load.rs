@@ -79,7 +79,7 @@ impl Bench<'_> {
     }
 
     fn open_first(&self) -> Result<Connection, BenchError> {
-        server::open(&self.target.addresses[0], self.target.password.as_deref())
+        server::open(&self.target.addresses[0], self.target)
     }
 
     /// The database of several nodes may be one or many: then it is not asked.

@@ -25,6 +25,7 @@ mod run;
 mod schedule;
 mod screen;
 mod server;
+mod socket;
 mod tally;
 #[cfg(test)]
 mod tests;

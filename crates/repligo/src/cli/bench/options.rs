@@ -6,6 +6,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 
 use super::super::flags::{addresses, json, switch, value};
 use super::super::login;
+use super::super::tls::{self, ClientSide};
 use super::choice::Distribution;
 use super::dataset::{self, Dataset};
 
@@ -26,6 +27,8 @@ pub fn command() -> Command {
         .about("Load a RESP server, check every reply, and report throughput, latency percentiles and CPU per operation")
         .after_help(AFTER_HELP)
         .args(target_flags())
+        .args(login::secure_arguments())
+        .args(tls::compare_flags())
         .args(load_flags())
         .args(data_flags())
         .args(output_flags())
@@ -141,6 +144,10 @@ pub enum Extent {
 pub struct Target {
     pub addresses: Vec<String>,
     pub password: Option<String>,
+    /// `None`: the default user.
+    pub user: Option<String>,
+    /// `None`: plain text.
+    pub tls: Option<ClientSide>,
     /// Empty: to be found out.
     pub cpu_pids: Vec<u32>,
 }
@@ -185,7 +192,12 @@ impl Settings {
     /// # Errors
     /// What contradicts itself, with the flag and a remedy.
     pub fn from_matches(matches: &ArgMatches) -> Result<Settings, String> {
-        let target = target(matches, "addr", ["password", "password-file"], "cpu-pid")?;
+        let mut target = target(matches, "addr", ["password", "password-file"], "cpu-pid")?;
+        target.user = matches.get_one("user").cloned();
+        target.tls = ClientSide::find(matches).map_err(|failure| failure.to_string())?;
+        if target.user.is_some() && target.password.is_none() {
+            return Err("--user: no password is given\n  do: give --password-file FILE".into());
+        }
         let compare = match matches.contains_id("compare") {
             true => Some(target_of_compare(matches, &target)?),
             false => None,
@@ -307,6 +319,8 @@ fn target(
     Ok(Target {
         addresses,
         password,
+        user: None,
+        tls: None,
         cpu_pids: matches
             .get_many::<u32>(pids)
             .unwrap_or_default()
@@ -324,7 +338,9 @@ fn target_of_compare(matches: &ArgMatches, first: &Target) -> Result<Target, Str
     )?;
     if other.password.is_none() {
         other.password.clone_from(&first.password);
+        other.user.clone_from(&first.user);
     }
+    other.tls = ClientSide::find_compare(matches).map_err(|failure| failure.to_string())?;
     Ok(other)
 }
 

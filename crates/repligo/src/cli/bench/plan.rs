@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::choice::Chooser;
 use super::dataset::Dataset;
+use super::options::Target;
 use super::schedule::Schedule;
 use super::tally::Live;
 use crate::cli::signals::StopFlag;
+use crate::cli::tls::ClientSide;
 
 /// Where a run gets its requests from.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub struct Plan<'a> {
     pub chooser: &'a Chooser,
     pub written: &'a Written,
     pub addresses: &'a [SocketAddr],
+    /// How the server is spoken to, and what its addresses are called.
+    pub target: &'a Target,
     pub stop: &'a StopFlag,
     pub work: Work,
     pub pipeline: usize,
@@ -46,6 +50,14 @@ pub struct Plan<'a> {
     pub end_ns: u64,
     pub interval_ns: Option<u64>,
     pub live: Live,
+}
+
+impl Plan<'_> {
+    /// How TLS is spoken with the server at this position, if it is.
+    pub fn tls(&self, position: usize) -> Option<(&ClientSide, &str)> {
+        let side = self.target.tls.as_ref()?;
+        Some((side, &self.target.addresses[position]))
+    }
 }
 
 /// One bit per key: set once a write of it was acknowledged. From then on `nil` is a loss.

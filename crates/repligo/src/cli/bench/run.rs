@@ -16,6 +16,7 @@ use super::schedule::Schedule;
 use super::server::{self, BenchError, Server};
 use super::tally::{Live, Tally};
 use crate::cli::signals::StopFlag;
+use crate::cli::tls::Stream;
 
 /// What each client has in flight while keys are loaded: requests, and about so many bytes.
 const LOAD_PIPELINE: usize = 64;
@@ -123,6 +124,7 @@ impl<'a> Bench<'a> {
             chooser: &self.chooser,
             written: &self.written,
             addresses: &self.addresses,
+            target: self.target,
             stop: self.stop,
             work,
             pipeline: (LOAD_BYTES / self.dataset.request_bytes()).clamp(1, LOAD_PIPELINE),
@@ -147,7 +149,14 @@ impl<'a> Bench<'a> {
     fn greeting(&self) -> Vec<Vec<&str>> {
         let mut greeting = Vec::new();
         if let Some(password) = &self.target.password {
-            greeting.push(vec!["AUTH", password]);
+            let user = self.target.user.iter().map(String::as_str);
+            greeting.push(
+                ["AUTH"]
+                    .into_iter()
+                    .chain(user)
+                    .chain([password.as_str()])
+                    .collect(),
+            );
         }
         if self.settings.readonly {
             greeting.push(vec!["READONLY"]);
@@ -156,7 +165,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Connects all clients of a thread.
-    fn connect(&self, first: u32, count: u32) -> Result<Vec<(std::net::TcpStream, usize)>, BenchError> {
+    fn connect(&self, first: u32, count: u32) -> Result<Vec<(Stream, usize)>, BenchError> {
         let mut streams = Vec::with_capacity(count as usize);
         for number in first..first + count {
             let position = if self.settings.spread {
@@ -166,7 +175,7 @@ impl<'a> Bench<'a> {
             };
             let address = &self.target.addresses[position];
             let failed = |error| server::explain(address, &error);
-            let mut connection = server::open(address, self.target.password.as_deref())?;
+            let mut connection = server::open(address, self.target)?;
             for words in self.greeting().iter().filter(|words| words[0] != "AUTH") {
                 connection.expect(words).map_err(failed)?;
             }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::options::Target;
 use crate::cli::holder;
+use crate::cli::login::Login;
 use crate::cli::wire::{Connection, WireError};
 
 /// For connecting, and for each reply of the questions here.
@@ -36,14 +37,10 @@ pub struct Server {
 ///
 /// # Errors
 /// With a remedy for each cause.
-pub fn open(address: &str, password: Option<&str>) -> Result<Connection, BenchError> {
-    Connection::open(address, TIMEOUT)
-        .and_then(|mut connection| {
-            if let Some(password) = password {
-                connection.expect(&["AUTH", password])?;
-            }
-            Ok(connection)
-        })
+pub fn open(address: &str, target: &Target) -> Result<Connection, BenchError> {
+    let login = Login::of(target.user.clone(), target.password.clone()).over(target.tls.clone());
+    login
+        .open(address, TIMEOUT)
         .map_err(|error| explain(address, &error))
 }
 
@@ -83,7 +80,7 @@ pub fn inspect(target: &Target) -> Result<(Server, Vec<SocketAddr>), BenchError>
         cpu_note: None,
     };
     for address in &target.addresses {
-        let mut connection = open(address, target.password.as_deref())?;
+        let mut connection = open(address, target)?;
         let peer = connection.peer_addr();
         found.push(peer.map_err(|error| explain(address, &error.into()))?);
         let info = match connection.call(&["INFO", "server"]) {

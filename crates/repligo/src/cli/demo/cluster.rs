@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::cli::dev::layout::Layout;
-use crate::cli::process::{self, http_get};
+use crate::cli::process::{self, AdminToken, http_get};
 use crate::telemetry::report::Report;
 
 /// Between two looks at a node.
@@ -68,8 +68,9 @@ impl DemoCluster {
         for position in 0..count {
             cluster.spawn(position)?;
             let (seen, ended) = (cluster.seen[position].clone(), cluster.ended.clone());
-            let admin = cluster.layout.nodes[position].admin;
-            std::thread::spawn(move || watch(admin, &seen, &ended));
+            let node = &cluster.layout.nodes[position];
+            let asked = (node.admin, node.admin_token.clone());
+            std::thread::spawn(move || watch(asked, &seen, &ended));
         }
         Ok(cluster)
     }
@@ -240,9 +241,9 @@ impl Drop for DemoCluster {
     }
 }
 
-fn watch(admin: SocketAddr, seen: &Seen, ended: &AtomicBool) {
+fn watch((admin, token): (SocketAddr, Option<AdminToken>), seen: &Seen, ended: &AtomicBool) {
     while !ended.load(Ordering::Relaxed) {
-        if let Ok((200, body)) = http_get(admin, "/api/status")
+        if let Ok((200, body)) = http_get(admin, "/api/status", token.as_ref())
             && let Ok(report) = serde_json::from_str::<Report>(&body)
         {
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), report));

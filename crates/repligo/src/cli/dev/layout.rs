@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::secrets::{self, PASSWORD_FILE, take_password};
-use crate::cli::process::NodeSpec;
+use crate::cli::process::{AdminToken, NodeSpec};
 use crate::cli::{args, holder, ports};
 use crate::config::error::Problems;
 use crate::config::keys::KEYS;
 use crate::config::layers::{Environment, Sources};
 use crate::config::refusals::{ADMIN_PORT_OFFSET, PEER_PORT_OFFSET};
-use crate::config::{self};
+use crate::config::{self, NodeSettings};
 use crate::private;
 
 /// Name of the file that scripts read.
@@ -133,11 +133,12 @@ impl Layout {
                     admin,
                     data_dir,
                     argv,
+                    admin_token: None,
                 }
             })
             .collect();
-        for node in &nodes {
-            check(node)?;
+        for node in &mut nodes {
+            node.admin_token = check(node)?.admin_token.map(AdminToken);
         }
         let file = dir.join(PASSWORD_FILE).display().to_string();
         let mut password = None;
@@ -335,8 +336,8 @@ fn from_environment(extra: &[String], has_durability: bool) -> Vec<String> {
     flags
 }
 
-/// Reads the command line of a node as the node will.
-fn check(node: &NodeSpec) -> Result<(), String> {
+/// Reads the command line of a node as the node will. Whoever starts it asks it over plain admin HTTP.
+fn check(node: &NodeSpec) -> Result<NodeSettings, String> {
     let words = std::iter::once("repligo".into()).chain(node.argv[1..].iter().map(OsString::from));
     let matches = args::parse(words).map_err(|error| error.to_string().trim_end().to_string())?;
     let serve = matches
@@ -346,9 +347,15 @@ fn check(node: &NodeSpec) -> Result<(), String> {
         environment: Vec::new(),
         ..args::node_sources(serve)?
     };
-    config::load(&sources)
-        .map(drop)
-        .map_err(|problems| problems.to_string())
+    let (settings, _) = config::load(&sources).map_err(|problems| problems.to_string())?;
+    match settings.admin_tls {
+        None => Ok(settings),
+        Some(_) => Err(
+            "the nodes of `dev` are asked over plain admin HTTP on this machine\n  where: \
+                        --admin-tls-cert\n  do: leave it out, or start the nodes with `serve`"
+                .to_owned(),
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use repligo_proto::resp::{ReplyDecoder, Value};
 
 use super::{Client, Context, RETRY_NS, State};
 use crate::cli::bench::replies::Request;
+use crate::cli::bench::socket::Socket;
 
 impl Client {
     /// Takes the replies to the greeting, and returns how many bytes they were.
@@ -60,7 +61,7 @@ impl Client {
     pub(super) fn hang_up(&mut self, context: &mut Context, delay_ns: u64) {
         if let Some(mut socket) = self.socket.take() {
             // It is closed anyway.
-            let _ = context.registry.deregister(&mut socket);
+            let _ = context.registry.deregister(socket.tcp());
         }
         self.carry.clear();
         self.unsent.clear();
@@ -94,7 +95,7 @@ impl Client {
         let interest = Interest::READABLE | Interest::WRITABLE;
         let made = TcpStream::connect(context.plan.addresses[self.address]).and_then(|mut socket| {
             context.registry.register(&mut socket, self.token, interest)?;
-            Ok(socket)
+            Socket::made(socket, context.plan.tls(self.address))
         });
         match made {
             Ok(socket) => {
@@ -107,7 +108,7 @@ impl Client {
     }
 
     pub(super) fn on_connected(&mut self, context: &mut Context) {
-        let Some(socket) = &self.socket else {
+        let Some(socket) = self.socket.as_mut().map(Socket::tcp) else {
             return;
         };
         let failed = !matches!(socket.take_error(), Ok(None));
