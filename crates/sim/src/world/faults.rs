@@ -5,7 +5,6 @@
 //! a minority.
 
 use repligo_core::contract::{Durability, PeerId, Role};
-use repligo_core::limits;
 
 use super::network::Delays;
 use super::plan::Fault;
@@ -26,10 +25,12 @@ pub enum Relief {
     Restart(Vec<PeerId>),
     /// Another sequel: these directions are blocked for a while.
     Cut(Vec<(PeerId, PeerId)>),
+    /// The same for so long, and no stream is given up meanwhile.
+    Silence(Vec<(PeerId, PeerId)>, Micros),
     /// The process of a node that was removed ends, as its driver ends it at its next tick.
     End(PeerId),
-    /// These directions are as fast as others.
-    NoLag(Vec<(PeerId, PeerId)>),
+    /// What goes in these directions takes so much longer from now on.
+    Lag(Vec<(PeerId, PeerId)>, Micros),
     /// There is room on these disks.
     Room(Vec<PeerId>),
 }
@@ -140,7 +141,7 @@ impl World {
                 let length = self.context.random.skewed(10_000, 5_000_000);
                 self.context.queue.after(length, Event::OriginUp);
             }
-            Fault::Join | Fault::Remove | Fault::Wipe | Fault::Restore | Fault::Transfer => {
+            Fault::Join | Fault::Remove | Fault::Replace | Fault::Wipe | Fault::Restore | Fault::Transfer => {
                 self.change_members(fault);
             }
             Fault::OriginUnknown => {
@@ -263,61 +264,6 @@ impl World {
         self.block(blocked);
     }
 
-    /// The lease counts on voters that remember. One node loses sight of the leader and campaigns; the
-    /// others would turn it down, but their memory ends with their processes.
-    ///
-    /// Half of the time they end just before the campaign, and the leader, whose last round they have
-    /// confirmed, does not reach them again: its lease is still valid when its successor is elected.
-    fn forgetful_voters(&mut self) {
-        let Some((leader, mut others)) = self.leader_and_others() else {
-            return;
-        };
-        let candidate = others.swap_remove(self.context.random.below(others.len() as u64) as usize);
-        self.block(vec![(leader, candidate), (candidate, leader)]);
-        if self.context.random.chance(500) {
-            let voters = self.context.members.voters();
-            let position = voters.iter().position(|voter| *voter == candidate).unwrap_or(0);
-            let timeout_ticks = limits::ELECTION_TICKS + position * limits::ELECTION_STAGGER_TICKS;
-            let delay = timeout_ticks as u64 * limits::TICK_US - self.context.random.between(30_000, 160_000);
-            let cut = others.iter().map(|other| (leader, *other)).collect();
-            self.context.queue.after(delay, Event::Relief(Relief::Cut(cut)));
-            let sequel = Event::Relief(Relief::Restart(others));
-            self.context.queue.after(delay, sequel);
-            return;
-        }
-        for _ in 0..6 {
-            let delay = self.context.random.between(900_000, 3_500_000);
-            let sequel = Event::Relief(Relief::Restart(others.clone()));
-            self.context.queue.after(delay, sequel);
-        }
-    }
-
-    /// The leader and the other members, if there is one of each.
-    fn leader_and_others(&self) -> Option<(PeerId, Vec<PeerId>)> {
-        let leader = self.leader()?;
-        let members = self.context.members.iter().map(|(number, _)| number);
-        let others: Vec<PeerId> = members.filter(|node| *node != leader).collect();
-        (!others.is_empty()).then_some((leader, others))
-    }
-
-    /// A lease counts from when its round was sent. A leader that counts from the answers believes in it for as long
-    /// as they were on their way, and what it no longer hears of is its successor.
-    fn late_acknowledgements(&mut self) {
-        let Some((leader, others)) = self.leader_and_others() else {
-            return;
-        };
-        let lag_us = self.context.random.between(1_000_000, 2_500_000);
-        for other in &others {
-            self.context.network.set_lag(*other, leader, lag_us);
-        }
-        let cut = others.iter().map(|other| (leader, *other)).collect();
-        let delay = lag_us + self.context.random.between(100_000, 1_000_000);
-        self.context.queue.after(delay, Event::Relief(Relief::Cut(cut)));
-        let inbound = others.iter().map(|other| (*other, leader)).collect();
-        let relief = Event::Relief(Relief::NoLag(inbound));
-        self.context.queue.after(delay + lag_us + 1_000_000, relief);
-    }
-
     pub(super) fn block(&mut self, directions: Vec<(PeerId, PeerId)>) {
         for (from, to) in &directions {
             self.context.network.set_blocked(*from, *to, true);
@@ -394,12 +340,16 @@ impl World {
                 }
             }
             Relief::Cut(directions) if self.phase == Phase::Faults => self.block(directions),
-            Relief::Restart(_) | Relief::Cut(_) => {}
+            Relief::Silence(directions, length) if self.phase == Phase::Faults => {
+                self.cut(directions, length)
+            }
+            Relief::Restart(_) | Relief::Cut(_) | Relief::Silence(..) => {}
             Relief::End(node) => self.crash(node, false),
             Relief::Room(nodes) => nodes.into_iter().for_each(|node| self.make_room(node)),
-            Relief::NoLag(directions) => {
+            Relief::Lag(directions, lag_us) => {
+                let lag_us = if self.phase == Phase::Faults { lag_us } else { 0 };
                 for (from, to) in directions {
-                    self.context.network.set_lag(from, to, 0);
+                    self.context.network.set_lag(from, to, lag_us);
                 }
             }
             Relief::JumpBack(node, by) if self.phase == Phase::Faults => {

@@ -157,6 +157,7 @@ impl World {
         self.run_process(node, life);
         if !self.context.promoted.is_empty() {
             self.judge_promotions();
+            self.split_joint();
         }
         for node in std::mem::take(&mut self.context.ended) {
             let relief = Event::Relief(Relief::End(node));

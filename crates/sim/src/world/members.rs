@@ -6,7 +6,7 @@
 
 use repligo_core::contract::PeerId;
 use repligo_core::limits::PROMOTION_GAP_ENTRIES;
-use repligo_core::membership::Membership;
+use repligo_core::membership::{MemberRole, Membership};
 use repligo_core::replica::{MemberRequest, Replica};
 
 use super::disk::Disk;
@@ -38,13 +38,19 @@ impl Context {
         if members.index() <= self.members.index() {
             return;
         }
+        self.numbers_seen(members);
         let before = std::mem::replace(&mut self.members, members.clone());
         let promoted = members
             .voters()
             .into_iter()
-            .filter(|voter| !before.is_voter(*voter));
+            .filter(|voter| !before.is_voter(*voter))
+            .collect::<Vec<PeerId>>();
         let index = members.index();
-        self.promoted.extend(promoted.map(|voter| (voter, index)));
+        self.promoted.extend(promoted.iter().map(|voter| (*voter, index)));
+        let leaves = before.voters().iter().any(|voter| !members.is_voter(*voter));
+        if leaves && !promoted.is_empty() {
+            self.joint_began = Some(promoted);
+        }
         self.say(|| {
             format!(
                 "members {:?} learners {:?} at {index}",
@@ -52,6 +58,20 @@ impl Context {
                 members.learners()
             )
         });
+    }
+
+    /// A number is a member's for ever: what was said to one that has gone would be heard by its successor.
+    fn numbers_seen(&mut self, members: &Membership) {
+        for (number, member) in members.iter().filter(|(_, member)| member.key != 0) {
+            let first = *self.keys_seen.entry(number).or_insert(member.key);
+            if first != member.key {
+                self.fail(Violation {
+                    check: "a number is given once",
+                    subject: format!("node {number}"),
+                    explanation: format!("{} has it, and another one had it before", member.name),
+                });
+            }
+        }
     }
 }
 
@@ -84,18 +104,31 @@ impl World {
     /// Whether this voter may be lost for good beside those that are.
     pub(super) fn may_lose(&self, node: PeerId) -> bool {
         let members = &self.context.members;
-        let is_lost = |voter: &PeerId| self.machines[*voter as usize - 1].disk.unclean;
-        let lost = members.voters().iter().filter(|voter| is_lost(voter)).count();
+        let lost = self.voters_lost();
         let formed = self
             .machines
             .iter()
             .filter(|machine| !machine.spare)
             .all(|m| m.disk.is_formed());
-        let calm = !members.is_joint() && members.pending().is_none();
-        // A removal that was taken up may be in a log for long before anybody applies it.
-        let leaving = self.context.leaving.iter();
-        let leaving = leaving.filter(|leaving| members.is_voter(**leaving)).count();
-        formed && calm && members.is_voter(node) && 2 * (lost + 1) < members.voters().len() - leaving
+        let calm = !members.is_joint() && members.pending().is_none() && !self.removal_pends();
+        formed && calm && members.is_voter(node) && 2 * (lost + 1) < members.voters().len()
+    }
+
+    fn voters_lost(&self) -> usize {
+        let is_lost = |voter: &PeerId| self.machines[*voter as usize - 1].disk.unclean;
+        self.context
+            .members
+            .voters()
+            .iter()
+            .filter(|voter| is_lost(voter))
+            .count()
+    }
+
+    /// A removal is in a log and may be committed at any time: then the majority is one of fewer voters.
+    fn removal_pends(&self) -> bool {
+        let members = &self.context.members;
+        let asked = self.context.removal.as_ref();
+        asked.is_some_and(|name| members.named(name).is_some())
     }
 
     pub(super) fn change_members(&mut self, fault: Fault) {
@@ -104,16 +137,11 @@ impl World {
         let victim = self.victim();
         match fault {
             Fault::Join => {
-                let name = format!("n{}", self.context.members.next_number());
+                let name = format!("joins{}", self.draw_key() % 1_000_000);
                 self.join(name);
             }
-            Fault::Remove => {
-                if self.context.members.voters().len() > 3
-                    && let Some(name) = name(&self.context.members, victim)
-                {
-                    self.on_ask(&MemberRequest::Remove { name });
-                }
-            }
+            Fault::Remove => self.remove(victim),
+            Fault::Replace => self.replace(victim),
             Fault::Transfer => {
                 if let Some(name) = name(&self.context.members, victim) {
                     self.on_ask(&MemberRequest::Transfer { name });
@@ -122,6 +150,47 @@ impl World {
             }
             Fault::Wipe => self.lose(victim),
             _ => self.restore_copy(),
+        }
+    }
+
+    /// Half of the time the newest member goes and another one comes: its number is the one most easily given twice.
+    fn remove(&mut self, victim: PeerId) {
+        let members = &self.context.members;
+        let newest = members
+            .voters()
+            .into_iter()
+            .max()
+            .filter(|_| members.voters().len() > 3);
+        let Some(newest) = newest else { return };
+        let again = self.context.random.chance(500);
+        let gone = if again { newest } else { victim };
+        if let Some(member) = self.context.members.get(gone) {
+            let name = member.name.clone();
+            self.on_ask(&MemberRequest::Remove { name });
+        }
+        if again {
+            let key = self.draw_key();
+            let name = format!("again{}", key % 1_000_000);
+            let delay = self.context.random.between(50_000, 500_000);
+            self.context.queue.after(delay, Event::Join(Joiner { name, key }));
+        }
+    }
+
+    /// A new node for one that runs.
+    fn replace(&mut self, victim: PeerId) {
+        let name = format!("new{}", self.draw_key() % 1_000_000);
+        let Some(member) = self.context.members.get(victim) else {
+            return;
+        };
+        let old = member.name.clone();
+        if self.has_spare() && self.may_lose(victim) {
+            let address = format!("{name}:1");
+            self.on_ask(&MemberRequest::Replace {
+                old,
+                name: name.clone(),
+                address,
+            });
+            self.join(name);
         }
     }
 
@@ -182,11 +251,22 @@ impl World {
     }
 
     fn join(&mut self, name: String) {
-        let next = self.context.members.next_number();
-        if next as usize <= self.context.plan.machines() {
-            let key = u128::from(self.context.random.bits()) | 1;
-            self.on_join(Joiner { name, key });
-        }
+        let key = self.draw_key();
+        self.on_join(Joiner { name, key });
+    }
+
+    fn draw_key(&mut self) -> u128 {
+        u128::from(self.context.random.bits()) | 1
+    }
+
+    fn has_spare(&self) -> bool {
+        self.context.members.next_number() as usize <= self.context.plan.machines()
+    }
+
+    /// A number was given to this name, and nobody has come for it yet.
+    fn is_awaited(&self, name: &str) -> bool {
+        let named = self.context.members.named(name);
+        named.is_some_and(|(_, member)| member.key == 0 && member.role == MemberRole::Learner)
     }
 
     /// Asks until a node says that it is a member, or all spare machines are used.
@@ -194,7 +274,7 @@ impl World {
         if let Some((number, _)) = self.context.members.of_key(joiner.key) {
             return self.admit(number);
         }
-        if self.context.members.next_number() as usize > self.context.plan.machines() {
+        if !self.has_spare() && !self.is_awaited(&joiner.name) {
             return;
         }
         self.on_ask(&MemberRequest::Join {
@@ -230,12 +310,11 @@ impl World {
         };
         let sampled = machine.clock.read(now);
         let taken = process.change_members(sampled, request, &mut self.context);
+        if let (MemberRequest::Remove { name }, true) = (request, taken) {
+            self.context.removal = Some(name.clone());
+        }
         self.context
             .say(|| format!("n{leader} is asked for {request:?}: {taken}"));
-        if let (true, MemberRequest::Remove { name }) = (taken, request) {
-            let number = self.context.members.named(name).map(|(number, _)| number);
-            self.context.leaving.extend(number);
-        }
         self.wake(leader, now);
     }
 }

@@ -5,7 +5,7 @@
 //! virtual time every request must be answered, every node must serve, and all replicas must be
 //! equal at the same index. Nothing here decides what is correct: that is [`crate::check`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use repligo_core::acl::Users;
@@ -24,6 +24,7 @@ mod cached;
 pub mod client;
 pub mod clock;
 mod collections;
+mod directed;
 pub mod disk;
 mod elements;
 mod event;
@@ -122,10 +123,14 @@ pub struct Context {
     slow_disk_until: Vec<Micros>,
     /// The latest members that any node has applied.
     members: Membership,
-    /// Nodes whose removal a leader has taken up.
-    leaving: BTreeSet<PeerId>,
     /// Who became a voter by which entry, to be judged.
     promoted: Vec<(PeerId, u64)>,
+    /// A change of voters that needs both majorities has just begun, and who is new in it.
+    joint_began: Option<Vec<PeerId>>,
+    /// The last member whose removal was accepted.
+    removal: Option<String>,
+    /// Whose each number was first, by the key of its directory.
+    keys_seen: BTreeMap<PeerId, u128>,
     /// Processes that end, since their nodes were removed.
     ended: Vec<PeerId>,
 }
@@ -347,8 +352,10 @@ impl World {
         let context = Context {
             slow_disk_until: vec![0; plan.machines()],
             members: Membership::of_count(plan.nodes as u64),
-            leaving: BTreeSet::new(),
             promoted: Vec::new(),
+            joint_began: None,
+            removal: None,
+            keys_seen: BTreeMap::new(),
             ended: Vec::new(),
             random,
             queue: Queue::default(),

@@ -57,6 +57,8 @@ pub enum Fault {
     Join,
     /// A member is taken out.
     Remove,
+    /// A new node takes the place of a member that runs; most of the time the change is cut in two.
+    Replace,
     /// A machine loses its directory and comes back as a new member.
     Wipe,
     /// An older copy of a directory is put in its place, while the node that knows better is cut off.
@@ -148,6 +150,43 @@ pub struct Plan {
 impl Plan {
     /// The plan of a seed.
     pub fn of_seed(seed: u64) -> Self {
+        let plan = Self::drawn(seed);
+        match scene(seed) {
+            Some(fault) => plan.quiet_but_for(fault),
+            None => plan,
+        }
+    }
+
+    /// Nothing but one directed fault now and then, in a cluster that is otherwise well and busy: the rules that these
+    /// faults are for hold back what lasts some tens of milliseconds.
+    fn quiet_but_for(self, fault: Fault) -> Self {
+        Self {
+            nodes: 3 + 2 * (self.seed % 2) as usize,
+            clients: 6,
+            readers: 5,
+            origin: false,
+            faults: vec![fault],
+            fault_every_us: 3_000_000,
+            faults_us: 9_000_000,
+            network: Delays {
+                low_us: 50,
+                high_us: 500,
+            },
+            disk: Delays {
+                low_us: 50,
+                high_us: 500,
+            },
+            drift_ppm_max: self.drift_ppm_max.min(100),
+            wall_error_ms_max: self.wall_error_ms_max.min(200),
+            wrong_clocks: None,
+            think_us_max: 20_000,
+            pipeline_max: 1,
+            memory: MemoryLimit::default(),
+            ..self
+        }
+    }
+
+    fn drawn(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x0050_1A90);
         let durability = if random.chance(500) {
             Durability::Fsync
@@ -158,6 +197,7 @@ impl Plan {
         let mut faults: Vec<Fault> = FAULTS.into_iter().filter(|_| random.chance(enabled)).collect();
         faults.extend(full_disks(seed).then_some(Fault::DiskFull));
         faults.extend(seemingly_gone(seed).then_some(Fault::SeeminglyGone));
+        faults.extend(replaces(seed).then_some(Fault::Replace));
         let nodes = *random.pick(&[3, 3, 3, 4, 5]);
         Self {
             seed,
@@ -222,6 +262,24 @@ fn seemingly_gone(seed: u64) -> bool {
     Random::new(seed ^ 0x5EE6_601E).chance(250)
 }
 
+/// Likewise.
+fn replaces(seed: u64) -> bool {
+    Random::new(seed ^ 0x2E91_ACED).chance(250)
+}
+
+/// One seed of eight is about a directed fault alone.
+fn scene(seed: u64) -> Option<Fault> {
+    let mut random = Random::new(seed ^ 0x5CE4_E0F1);
+    let alone = [
+        Fault::ForgetfulVoters,
+        Fault::ForgetfulVoters,
+        Fault::LateAcknowledgements,
+        Fault::Replace,
+        Fault::SeeminglyGone,
+    ];
+    random.chance(125).then(|| *random.pick(&alone))
+}
+
 /// Clocks that are right are so within what counts as agreement.
 fn wall_error_ms_max(seed: u64, error_ms: u64) -> u64 {
     wrong_clocks(seed, 1).map_or(error_ms, |_| error_ms.min(200))
@@ -248,7 +306,8 @@ mod tests {
     fn seeds_enable_different_faults_and_every_fault_is_enabled_by_some() {
         let plans: Vec<Plan> = (0..50).map(Plan::of_seed).collect();
         assert!(plans.windows(2).any(|pair| pair[0].faults != pair[1].faults));
-        for fault in FAULTS.into_iter().chain([Fault::DiskFull, Fault::SeeminglyGone]) {
+        let more = [Fault::DiskFull, Fault::SeeminglyGone, Fault::Replace];
+        for fault in FAULTS.into_iter().chain(more) {
             assert!(plans.iter().any(|plan| plan.has(fault)), "{fault:?}");
             assert!(plans.iter().any(|plan| !plan.has(fault)), "{fault:?}");
         }
