@@ -6,6 +6,7 @@ jobs run and others wait.
 """
 
 import sys
+from datetime import timedelta
 
 JOBS = 40
 
@@ -17,6 +18,38 @@ def _numbers(failover):
 def _half_done(failover):
     failover.wait_for("a part of the jobs has run", lambda: len(failover.done()) >= JOBS // 4)
     return len(failover.done()) < JOBS
+
+
+def test_rq_runs_each_job_once(failover):
+    from redis import Redis
+    from rq import Queue, Retry
+
+    workers = [
+        failover.run(
+            f"rq-{number}",
+            [failover.program("rq"), "worker", "--with-scheduler", "--url", failover.url(number), "high", "default"],
+        )
+        for number in range(2)
+    ]
+    connection = Redis.from_url(failover.url(1))
+    queue = Queue("default", connection=connection)
+    accepted = [queue.enqueue("jobs.work", number) for number in range(JOBS)]
+    last = queue.enqueue("jobs.total", 1, 2, 3, depends_on=accepted)
+    again = Queue("high", connection=connection).enqueue("jobs.fails_once", retry=Retry(max=2))
+    later = queue.enqueue_in(timedelta(seconds=1), "jobs.work", JOBS)
+    assert _half_done(failover)
+    failover.kill()
+
+    def all_finished():
+        return all(job.get_status(refresh=True) == "finished" for job in [*accepted, last, again, later])
+
+    failover.wait_for("all jobs have finished", all_finished)
+    assert [job.return_value(refresh=True) for job in accepted] == [number * number for number in range(JOBS)]
+    assert (last.return_value(), again.return_value()) == (6, "at last")
+    assert _numbers(failover) == list(range(JOBS + 1))
+    assert failover.done().count("again") == 2 and failover.done().count("total") == 1
+    assert queue.count == 0 and queue.failed_job_registry.count == 0
+    assert all(worker.is_running() for worker in workers)
 
 
 def test_celery_runs_each_task_once(failover):

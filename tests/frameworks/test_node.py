@@ -1,4 +1,4 @@
-"""Frameworks of Node: sessions in connect-redis."""
+"""Frameworks of Node: sessions in connect-redis, jobs in BullMQ."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ from support.processes import TOOLS
 HERE = Path(__file__).parent
 PACKAGES = TOOLS / "npm"
 REQUESTS = 120
+JOBS = 40
 
 
 def test_connect_redis_keeps_sessions(failover):
@@ -19,3 +20,23 @@ def test_connect_redis_keeps_sessions(failover):
     report = json.loads(site.tail(1))
     assert report["basket"] == [f"/{number}" for number in range(REQUESTS)]
     assert report["sessions"] == 1 and 50 < report["ttl"] <= 60 and report["left"] == 0
+
+
+def test_bullmq_runs_each_job_once(failover):
+    ports = [node.address.rpartition(":")[2] for node in failover.stays]
+    queue = failover.run("bullmq", ["node", HERE / "bullmq.cjs", PACKAGES, *ports, JOBS])
+
+    def ran():
+        return [int(line.split()[1]) for line in queue.tail(1000).splitlines() if line.startswith("ran ")]
+
+    failover.wait_for("a part of the jobs has run", lambda: len(ran()) >= JOBS // 4)
+    assert len(ran()) < JOBS
+    failover.kill()
+    failover.wait_for("all jobs have finished", lambda: not queue.is_running())
+    assert queue.child.returncode == 0, queue.tail()
+    numbers = [*range(JOBS), 1000, 1001, 1002, 1003]
+    done = next(line for line in queue.tail(1000).splitlines() if line.startswith("done "))
+    report = json.loads(done.removeprefix("done "))
+    assert report["results"] == [number * number for number in numbers]
+    assert sorted(ran()) == sorted([*numbers, 1000, 1004, 1005])
+    assert report["counts"]["failed"] == report["counts"]["wait"] == report["counts"]["active"] == 0
