@@ -113,6 +113,8 @@ pub const CLOCK_SAMPLE_US_MAX: u64 = 5_000_000;
 pub const CLOCK_APART_MS_MAX: i64 = 1_000;
 /// A leader whose clock is outvoted tries to hand over so often, in microseconds: requests wait meanwhile.
 pub const CLOCK_HANDOVER_US: u64 = 3_000_000;
+/// An offer of leadership that was not taken up within this, in microseconds, is made to another replica.
+pub const OFFER_PATIENCE_US: u64 = 500_000;
 /// After so long without a leader a replica campaigns whatever its clock says: nobody else can, it seems.
 pub const CLOCK_PATIENCE_US: u64 = 3_000_000;
 /// A disk that has finished nothing of what it was given for so many ticks is stalled: its node does not lead. Ticks

@@ -22,8 +22,15 @@ impl Replica {
     }
 
     /// Offers leadership to the connected follower that has most of the log, of those that `may` lead; false if
-    /// there is none.
+    /// there is none. To be called for as long as this node leads: an offer that is not taken up for a while is made to
+    /// another one, since who may not lead for a reason of its own does not say so.
     pub(super) fn hand_over(&mut self, may: impl Fn(PeerId) -> bool) -> bool {
+        let now_us = self.last_tick_us;
+        let is_open = |when_us: u64| now_us < when_us + limits::OFFER_PATIENCE_US;
+        if self.offered.is_some_and(|(_, when_us)| is_open(when_us)) {
+            return true;
+        }
+        let refused_by = self.offered.map(|(peer, _)| peer);
         let connected = |peer: &PeerId| self.peers.get(peer).is_some_and(|peer| peer.connected);
         let followers = self.consensus.followers();
         let best = followers
@@ -31,8 +38,9 @@ impl Replica {
             .filter(|follower| {
                 connected(&follower.peer) && self.membership.is_voter(follower.peer) && may(follower.peer)
             })
-            .max_by_key(|follower| follower.matched);
+            .max_by_key(|follower| (Some(follower.peer) != refused_by, follower.matched));
         let Some(best) = best else { return false };
+        self.offered = Some((best.peer, now_us));
         self.offer_leadership(best.peer);
         true
     }

@@ -134,6 +134,8 @@ pub struct Replica {
     barred_by_clock: bool,
     /// Ticks since the disk last finished something, while it has something to do.
     disk_wait_ticks: u32,
+    /// To whom this leader offered leadership last, and when.
+    offered: Option<(PeerId, u64)>,
     /// When leadership was offered last for that reason.
     handed_over_us: Option<u64>,
     /// Stamp of the latest entry this leader proposed.
@@ -224,6 +226,7 @@ impl Replica {
             outvoted: false,
             barred_by_clock: false,
             disk_wait_ticks: 0,
+            offered: None,
             handed_over_us: None,
             stamped_ms: 0,
             outbox: Outbox::new(me, settings.identity.incarnation),

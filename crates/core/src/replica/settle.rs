@@ -92,6 +92,7 @@ impl Replica {
         self.seen = (role, term, leader);
         if before.0 == Role::Leader && (role != Role::Leader || term != before.1) {
             self.lease.lost();
+            self.offered = None;
             self.inbound.clear();
             self.system.clear();
             self.flight.clear();

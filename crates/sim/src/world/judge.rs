@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use repligo_core::contract::{PeerId, Role, Status};
+use repligo_core::limits;
 use repligo_proto::resp::Value;
 use repligo_proto::words;
 
 use super::keys::Class;
+use super::plan::Fault;
 use super::queue::Micros;
 use super::workload::Expected;
 use super::{Event, Phase, World};
@@ -65,6 +67,14 @@ impl World {
         self.context.queue.after(CALM_US, Event::Judge);
     }
 
+    /// How long a phase may take. A snapshot that found no room is tried again much later.
+    fn settle_us(&self) -> Micros {
+        match self.context.plan.has(Fault::DiskFull) {
+            true => SETTLE_US + limits::SNAPSHOT_RETRY_US,
+            false => SETTLE_US,
+        }
+    }
+
     pub(super) fn on_judge(&mut self) {
         let now = self.context.queue.now();
         match self.phase {
@@ -86,7 +96,7 @@ impl World {
                 self.enter(Phase::Over);
                 return;
             }
-            _ if now > self.phase_began + SETTLE_US => {
+            _ if now > self.phase_began + self.settle_us() => {
                 let explanation = format!("phase {:?} does not end: {}", self.phase, self.progress());
                 self.context.fail(Violation {
                     check: "liveness",
