@@ -10,7 +10,16 @@ from support.processes import Process
 
 RATE = 2000
 SECONDS = 7
-INTERVAL_MS = 100
+INTERVAL_MS = 20
+
+
+def longest_silence(timeline):
+    """When the intervals began that are the longest run without an answer."""
+    longest, run = [], []
+    for point in timeline:
+        run = [*run, point["t_ms"]] if point["ops"] == 0 else []
+        longest = max(longest, run, key=len)
+    return longest
 
 
 @pytest.mark.timeout(120)
@@ -35,11 +44,11 @@ def test_the_timeline_shows_a_killed_leader_and_the_schedule_is_kept(tmp_path):
     timeline = document["timeline"]
     assert sum(point["ops"] for point in timeline) == document["ops"]
     assert sum(point["errors"] for point in timeline) == document["errors"]
-    # An outage of more than a lease, in which nobody was answered, and whose requests waited for its length.
-    silent = [point["t_ms"] for point in timeline if point["ops"] == 0]
-    assert len(silent) >= 3, timeline
+    # An outage of about a lease, in which nobody was answered, and whose requests waited for its length.
+    silent = longest_silence(timeline)
+    assert len(silent) * INTERVAL_MS >= 150, timeline
     outage_us = len(silent) * INTERVAL_MS * 1000
     assert document["latency_us"]["max"] >= 0.8 * outage_us, (shown, silent)
     after = [point for point in timeline if point["t_ms"] > silent[-1]]
     assert max(point["max"] or 0 for point in after) >= 0.8 * outage_us, timeline
-    assert len(after) > 5 and after[-1]["ops"] > 0, timeline
+    assert len(after) * INTERVAL_MS > 500 and after[-1]["ops"] > 0, timeline

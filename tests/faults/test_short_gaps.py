@@ -11,7 +11,7 @@ from support.waiting import wait_until
 
 # An election timeout and the lease behind it are 1.1 s at least.
 _KILLED_SECONDS = 0.8
-_HANDED_OVER_SECONDS = 0.15
+_HANDED_OVER_SECONDS = 0.2
 _ROUNDS = 3
 
 

@@ -199,6 +199,10 @@ impl Replica {
         self.removed = true;
         self.confirmed = false;
         self.lease.release();
+        // A leader may hear of it from those who have applied the entry, before its own disk has it.
+        if self.consensus.role() == Role::Leader {
+            self.consensus.step_down();
+        }
         outputs.events.push(Event::Removed);
     }
 
