@@ -17,6 +17,7 @@ const LANES: [&[&str]; 2] = [
         "distribution",
         "demo",
         "transfer",
+        "pubsub",
         "frameworks",
         "chaos",
     ],

@@ -71,6 +71,10 @@ impl Group {
                 tell(named);
                 expires.then(|| tell((EventClasses::GENERIC, "expire")));
             }
+            Form::Copied => {
+                tell(NEW);
+                tell(named);
+            }
             Form::Each if is_there => {
                 is_new.then(|| tell(NEW));
                 tell(named);

@@ -20,6 +20,8 @@ pub(super) enum Form {
     Taken,
     /// One key's value goes to another.
     Renamed { from: Bytes },
+    /// What was there is removed first, without a word: the key is new in any case.
+    Copied,
     /// One database's key goes to another.
     Moved,
     /// An element of one key goes to another, whose name for that is `given`.
@@ -115,7 +117,7 @@ fn of_call(call: &Call<'_>) -> Naming {
         "pfadd" | "pfmerge" => written("pfadd"),
         "geoadd" => written("zadd"),
         "georadius" | "georadiusbymember" => written("georadiusstore"),
-        "copy" => written("copy_to"),
+        "copy" => Naming::new(class, "copy_to", Form::Copied),
         // What readers of a stream do is no event.
         "xreadgroup" | "xack" | "xclaim" | "xautoclaim" => Naming::default(),
         "xgroup|create" => written("xgroup-create"),

@@ -36,6 +36,8 @@ struct Progress {
     start: (Box<[u8]>, u64),
     /// Index of the next member, of whichever set is gone through.
     next: u64,
+    /// The members of the other set are taken out, not those of the result looked up: for a set and all its slices.
+    subtracts: bool,
     result: Set,
 }
 
@@ -45,6 +47,7 @@ impl Progress {
             phase: Phase::Look,
             start: (Box::default(), u64::MAX),
             next: 0,
+            subtracts: false,
             result: Set::default(),
         }
     }
@@ -60,6 +63,10 @@ impl Progress {
 
     /// Goes on with the set of one key; false when the steps are spent before it is done.
     fn combine(&mut self, context: &ReadContext<'_>, operation: Operation, set: Option<SetRef<'_>>) -> bool {
+        if self.next == 0 {
+            // Not again while the result shrinks: `next` counts members of one of the two.
+            self.subtracts = set.is_some_and(|set| set.len() < self.result.as_ref().len());
+        }
         let is_done = match (operation, set) {
             (Operation::Intersection, None) => {
                 self.result = Set::default();
@@ -67,9 +74,7 @@ impl Progress {
             }
             (_, None) => true,
             (Operation::Union, Some(set)) => self.add(context, set),
-            (Operation::Difference, Some(set)) if set.len() < self.result.as_ref().len() => {
-                self.subtract(context, set)
-            }
+            (Operation::Difference, Some(set)) if self.subtracts => self.subtract(context, set),
             (Operation::Difference, Some(set)) => self.keep(context, |member| !set.contains(member)),
             (Operation::Intersection, Some(set)) => self.keep(context, |member| set.contains(member)),
         };

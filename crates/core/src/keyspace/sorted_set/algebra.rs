@@ -113,6 +113,8 @@ struct Progress {
     at: usize,
     /// Index of the next member, of whatever is gone through.
     next: u64,
+    /// The members of a source are taken out, not those of the result looked up: for a source and all its slices.
+    subtracts: bool,
     /// Members with the bytes of their scores.
     members: Hashed<true>,
     result: SortedSet,
@@ -184,6 +186,7 @@ impl Progress {
             },
             at: 0,
             next: 0,
+            subtracts: false,
             members: Hashed::new(seed),
             result: SortedSet::default(),
         }
@@ -197,6 +200,10 @@ impl Progress {
     fn combine(&mut self, context: &ReadContext<'_>, kind: Kind, input: Option<Input<'_>>) -> bool {
         let weight = self.sources[self.at].weight;
         let aggregate = self.options.aggregate;
+        if self.next == 0 {
+            // Not again while the result shrinks: `next` counts members of one of the two.
+            self.subtracts = input.is_some_and(|input| input.len() < self.members.len());
+        }
         match (kind, input) {
             (Kind::Intersection | Kind::Count, None) => {
                 self.members = Hashed::new(context.hash_seed());
@@ -205,7 +212,7 @@ impl Progress {
             (_, None) => true,
             (Kind::Union, Some(input)) => self.add(context, input),
             (_, Some(input)) if self.at == 0 => self.add(context, input),
-            (Kind::Difference, Some(input)) if input.len() < self.members.len() => {
+            (Kind::Difference, Some(input)) if self.subtracts => {
                 let mut next = self.next;
                 let is_done = input.each(context, &mut next, |member, _| _ = self.members.remove(member));
                 self.next = next;

@@ -57,6 +57,8 @@ pub(super) fn prepared() -> Fixture {
     fixture.run("HSET h a 1 b 2 c 3");
     fixture.run("RPUSH l a b a c a 1 b ; RPUSH m x");
     fixture.run("SADD s 1 2 3 4 5 ; SADD t 4 5 6 x ; SADD u 5 x y");
+    // The other set is longer than what is left of the first one before all of it is taken out.
+    fixture.run("SADD v 1 2 3 4 x ; SADD w 1 2 3 x");
     fixture.run("ZADD z 1 a 2 b 3 c 4 d 5 e ; ZADD y 10 b -inf d inf x");
     fixture.run("XGROUP CREATE x g 0 MKSTREAM ; XGROUP CREATE x other 3 ; XGROUP CREATE xx g 0 MKSTREAM");
     for id in 1..=9 {
@@ -114,6 +116,8 @@ fn a_command_in_slices_does_what_it_does_at_once() {
         "SDIFF s t",
         "SDIFF s t u nothing",
         "SDIFF t s u a",
+        "SDIFF v w",
+        "SDIFFSTORE new v w",
         "SINTERCARD 2 s t LIMIT 1",
         "SINTERSTORE s s t",
         "SINTERSTORE a s u t",
@@ -207,6 +211,7 @@ fn a_command_on_sorted_sets_in_slices_does_what_it_does_at_once() {
         "ZINTER 2 z nothing",
         "ZDIFF 2 z y WITHSCORES",
         "ZDIFF 2 y z",
+        "ZDIFF 2 v w",
         "ZDIFF 3 z nothing a",
         "ZINTERCARD 2 z y LIMIT 1",
         "ZINTERCARD 2 y z",
