@@ -118,8 +118,8 @@ fn of_call(call: &Call<'_>) -> Naming {
         "geoadd" => written("zadd"),
         "georadius" | "georadiusbymember" => written("georadiusstore"),
         "copy" => Naming::new(class, "copy_to", Form::Copied),
-        // What readers of a stream do is no event.
-        "xreadgroup" | "xack" | "xclaim" | "xautoclaim" => Naming::default(),
+        // What readers of a stream do is no event, nor is a count that is kept in its sketch.
+        "pfcount" | "xreadgroup" | "xack" | "xclaim" | "xautoclaim" => Naming::default(),
         "xgroup|create" => written("xgroup-create"),
         "xgroup|setid" => written("xgroup-setid"),
         "xgroup|destroy" => written("xgroup-destroy"),
