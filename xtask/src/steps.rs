@@ -50,7 +50,7 @@ const PLANTED_BUGS: [(&str, u64); 42] = [
     ("snapshot-without-image", 300),
     ("snapshot-loses-last-part", 300),
     ("replaced-stays-in-digest", 300),
-    ("writes-into-long-read", 300),
+    ("writes-into-long-read", BUG_SEEDS),
     ("pop-by-local-draw", 300),
     ("slice-skips-element", 300),
     ("greater-takes-lower", 300),
