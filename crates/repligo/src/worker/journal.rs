@@ -57,7 +57,7 @@ impl Worker {
             }
             Event::LeaderGone { leader } => {
                 let leader = self.node_name(*leader);
-                tracing::warn!(%leader, "nobody listens where the leader did, a majority has found: asking for votes");
+                tracing::info!(%leader, "nobody listens where the leader did, a majority has found: asking for votes");
             }
             Event::SnapshotInstalled { index } => tracing::info!(index, "snapshot of the leader installed"),
             Event::Membership => self.membership_changed(),
