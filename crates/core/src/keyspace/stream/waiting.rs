@@ -126,7 +126,7 @@ pub(in crate::keyspace) fn narrowed(call: &Call<'_>, key: &[u8]) -> Vec<u8> {
     encode(call, &words(&reading, streams.collect(), false))
 }
 
-/// An XREAD that found nothing, with the ids that `$` stands for now.
+/// An XREAD that found nothing, with the last id of each stream in place of `$`: only later entries end its wait.
 pub(in crate::keyspace) fn resolved(keyspace: &Keyspace, call: &Call<'_>) -> Vec<u8> {
     let Ok(reading) = reading(call) else {
         return encode_with(call, &call.arguments.iter().collect::<Vec<_>>());
