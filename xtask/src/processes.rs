@@ -45,10 +45,18 @@ pub fn test(counts: &mut Counts) -> Outcome {
     for (counted, _) in &outcomes {
         counts.add(*counted);
     }
-    for (_, outcome) in outcomes {
-        outcome?;
+    let failed: Vec<String> = outcomes
+        .into_iter()
+        .map(|(_, outcome)| outcome)
+        .chain([outcome])
+        .filter_map(Outcome::err)
+        .map(|failure| failure.message)
+        .collect();
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(failed.join("\n")))
     }
-    outcome
 }
 
 /// Areas that no lane names. Fails if a lane names one that does not exist.
@@ -80,7 +88,7 @@ fn rest() -> Outcome<Vec<String>> {
 
 fn pytest(areas: &[&str]) -> Command {
     let mut command = Command::new(python());
-    command.args(["-m", "pytest", "-q", "-rs", "--durations=15"]);
+    command.args(["-m", "pytest", "-q", "-rfEs", "--tb=short", "--durations=15"]);
     command.args(areas.iter().map(|area| format!("tests/{area}")));
     command.env("REPLIGO_BINARY", root().join("target/release/repligo"));
     command

@@ -93,17 +93,57 @@ pub fn run_counted(command: &mut Command) -> (Counts, Outcome) {
         }
     };
     let mut counts = Counts::default();
+    let mut failures = Failures::default();
     let stdout = child.stdout.take().expect("stdout is piped");
     for text in BufReader::new(stdout).lines().map_while(Result::ok) {
         counts.add(counted(&text));
         println!("{text}");
+        failures.see(text);
     }
     let outcome = match child.wait() {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Failure::new(format!("`{line}` failed ({status})"))),
+        Ok(status) => Err(Failure::new(failures.told(&format!("`{line}` failed ({status})")))),
         Err(error) => Err(Failure::new(format!("cannot wait for `{line}`: {error}"))),
     };
     (counts, outcome)
+}
+
+/// Lines of a run that are said again behind its failure: whoever keeps the end of a long output alone still
+/// learns which tests failed, and how.
+const SAID_AGAIN: usize = 120;
+
+/// What a test program said about its failures: the sections of pytest and of cargo test that tell them.
+#[derive(Default)]
+struct Failures {
+    inside: bool,
+    lines: std::collections::VecDeque<String>,
+}
+
+impl Failures {
+    fn see(&mut self, line: String) {
+        let heading = line.trim().trim_matches('=').trim();
+        match heading {
+            "FAILURES" | "ERRORS" | "short test summary info" | "failures:" => self.inside = true,
+            _ if heading.starts_with("slowest ") || heading.starts_with("test result:") => self.inside = false,
+            _ => {}
+        }
+        if self.inside {
+            if self.lines.len() == SAID_AGAIN {
+                self.lines.pop_front();
+            }
+            self.lines.push_back(line);
+        }
+    }
+
+    /// The failure's message with what was said, if anything was.
+    fn told(&self, message: &str) -> String {
+        let mut text = String::new();
+        for line in &self.lines {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text + message
+    }
 }
 
 /// What one line of output says about tests: the closing lines of cargo test, pytest, and the plain
@@ -138,6 +178,23 @@ fn counted(line: &str) -> Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_tells_what_the_program_said_about_it() {
+        let mut failures = Failures::default();
+        let output = "..F.\n=== FAILURES ===\n__ test_a __\nassert 1 == 2\n== slowest 15 durations ==\n1 s\n\
+                      == short test summary info ==\nFAILED tests/a.py::test_a\n";
+        for line in output.lines() {
+            failures.see(line.to_owned());
+        }
+        let told = failures.told("`pytest` failed");
+        assert!(told.contains("assert 1 == 2") && told.contains("FAILED tests/a.py::test_a"), "{told}");
+        assert!(!told.contains("1 s\n") && told.ends_with("\n`pytest` failed"), "{told}");
+        for line in 0..SAID_AGAIN {
+            failures.see(line.to_string());
+        }
+        assert_eq!(failures.told("").lines().count(), SAID_AGAIN, "the last lines alone");
+    }
 
     #[test]
     fn closing_lines_are_counted() {

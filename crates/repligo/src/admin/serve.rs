@@ -86,7 +86,7 @@ async fn accept(listener: tokio::net::TcpListener, pages: Router, keys: Keys) ->
         match listener.accept().await {
             Ok((stream, _)) => {
                 let (pages, keys) = (pages.clone(), keys.clone());
-                places.spawn(|place| open(stream, pages, keys, place));
+                places.spawn(|place| open(stream, pages, keys, place)).await;
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection to admin HTTP");

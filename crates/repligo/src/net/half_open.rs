@@ -40,8 +40,10 @@ impl HalfOpen {
         }
     }
 
-    /// Runs what `begin` makes as a task. It has a place until it drops it, and may be aborted until then.
-    pub fn spawn<F: Future<Output = ()> + 'static>(&self, begin: impl FnOnce(Place) -> F) {
+    /// Runs what `begin` makes as a task. It has a place until it drops it, and may be aborted until then. If another
+    /// makes way for it, this ends when that one's descriptor is closed: the task of an accepting loop is given
+    /// many connections in one turn, and what is aborted is dropped in a turn of its own.
+    pub async fn spawn<F: Future<Output = ()> + 'static>(&self, begin: impl FnOnce(Place) -> F) {
         let id = {
             let mut inner = self.inner.borrow_mut();
             inner.next += 1;
@@ -62,6 +64,7 @@ impl HalfOpen {
         if let Some((_, task)) = oldest {
             self.inner.borrow_mut().dropped += 1;
             task.abort();
+            tokio::task::yield_now().await;
         }
     }
 
@@ -91,18 +94,20 @@ mod tests {
             let alive = Rc::new(());
             for _ in 0..5 {
                 let alive = alive.clone();
-                places.spawn(|place| async move {
+                let opened = places.spawn(|place| async move {
                     let _held = (place, alive);
                     std::future::pending::<()>().await;
                 });
+                opened.await;
             }
             let through = alive.clone();
-            places.spawn(|place| async move {
+            assert_eq!(Rc::strong_count(&alive), 1 + 2 + 1, "who made way is gone already");
+            let opened = places.spawn(|place| async move {
                 drop(place);
                 let _held = through;
                 std::future::pending::<()>().await;
             });
-            tokio::task::yield_now().await;
+            opened.await;
             tokio::task::yield_now().await;
             // The last one made way for itself being in, so one of the two places is free.
             assert_eq!(places.take_dropped(), 4);

@@ -36,7 +36,7 @@ pub async fn accept_tls_clients(listener: TcpListener, keys: Arc<Watched<ClientT
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let (keys, admit, log) = (keys.clone(), admit.clone(), log.clone());
-                half_open.spawn(|place| async move {
+                let opened = half_open.spawn(|place| async move {
                     if let Err(error) = open((stream, peer), &keys, &admit, place).await
                         && log.borrow_mut().admits()
                     {
@@ -44,6 +44,7 @@ pub async fn accept_tls_clients(listener: TcpListener, keys: Arc<Watched<ClientT
                         tracing::warn!(client = %peer, "TLS handshake failed: {reason}");
                     }
                 });
+                opened.await;
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a client; if these are too many open files, raise ulimit -n");

@@ -107,7 +107,10 @@ impl Connection {
     /// Executes what the session admits now.
     pub fn go_on(&mut self, host: &mut ProcessHost<'_>, tools: &mut Tools) {
         while !self.input.is_empty() && !self.session.closing && self.session.may_go_on(host) {
-            let consumed = self.session.receive(host, &mut tools.window, &self.input);
+            let consumed = match self.id.0 % 2 {
+                0 => self.session.receive_kept(host, &mut tools.window, &self.input),
+                _ => self.session.receive(host, &mut tools.window, &self.input),
+            };
             self.input.drain(..consumed);
             if !self.session.is_stalled() {
                 // What is left is incomplete.
