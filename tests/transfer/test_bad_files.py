@@ -59,7 +59,7 @@ def test_a_file_that_was_cut_or_changed_is_refused_with_its_place(tmp_path, node
 @pytest.mark.timeout(120)
 def test_what_is_no_export_is_refused(tmp_path, node):
     gzip = zlib.compress(b"x" * 1000)
-    for data in [b"", b"\n", b"REDIS0011\xfa\x09redis-ver", gzip, b"FLUSHALL\r\n", encode(["FLUSHALL"]), b"*" * 100_000]:
+    for data in [b"", b"\n", b"VALKEY080\xfa\x09redis-ver", gzip, b"FLUSHALL\r\n", encode(["FLUSHALL"]), b"*" * 100_000]:
         assert "no export of repligo" in _refused(node, tmp_path / "other", data)
     folder = transfer("import", "--addr", node.address, tmp_path, code=1)
     assert "it is a folder" in folder["error"]

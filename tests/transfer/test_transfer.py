@@ -14,7 +14,7 @@ from support.redis_server import RedisServer
 from support.waiting import wait_until
 from support.wire import Connection
 
-from .tool import ask_all, content, expected, mixed, transfer, write
+from .tool import ask_all, content, expected, mixed, streams, transfer, write
 
 
 @pytest.fixture(scope="module")
@@ -98,20 +98,24 @@ def test_one_database_and_one_pattern_can_be_chosen(tmp_path, old, node):
 
 
 @pytest.mark.timeout(60)
-def test_keys_of_other_types_are_counted_by_type_and_end_in_another_exit_code(tmp_path, old, node):
-    with Connection(old.address) as connection:
-        requests = [["SET", "s", "v"], ["HSET", "h", "f", "v"], ["HSET", "h2", "f", "v"], ["RPUSH", "l", "1"]]
-        requests += [["SADD", "e", "1"], ["ZADD", "z", 1, "m"], ["XADD", "y", "*", "f", "v"], ["XADD", "x", "*", "f", "v"]]
-        ask_all(connection, requests)
-    types = {"stream": 2}
-    held = {(0, b"s"): b"v", (0, b"h"): {b"f": b"v"}, (0, b"h2"): {b"f": b"v"}, (0, b"l"): [b"1"], (0, b"e"): {b"1"}}
-    held[0, b"z"] = {b"m": 1.0}
-    file = tmp_path / "types.repligo"
-    out = transfer("export", "--addr", old.address, "--output", file, code=3)
-    assert out["complete"] and out["entries"] == 6 and out["other_types"] == types, out
-    copied = transfer("import", "--from", old.address, "--to", node.address, code=3)
-    assert copied["other_types"] == types, copied
-    assert content(node.address) == {name: (value, None) for name, value in held.items()}
+@pytest.mark.parametrize("way", ["file", "copy"])
+def test_streams_go_both_ways_with_all_that_their_groups_know(tmp_path, old, node, way):
+    with Connection(old.address, 30) as connection:
+        ask_all(connection, streams())
+    held = content(old.address)
+    assert len(held) == 3
+    for source, target in ((old, node), (node, old)):
+        with Connection(target.address) as connection:
+            connection.ask("FLUSHALL")
+        file = tmp_path / f"{target.address}.repligo"
+        words = ["import", "--addr", target.address, file]
+        if way == "copy":
+            words = ["import", "--from", source.address, "--to", target.address]
+        else:
+            transfer("export", "--addr", source.address, "--output", file, "--verify", "full")
+        summary = transfer(*words, "--verify", "full")
+        assert summary["complete"] and summary["verification"]["compared"] == 3, summary
+        assert content(target.address) == held
 
 
 @pytest.mark.timeout(60)

@@ -20,6 +20,11 @@ def transfer(*words, code=0, seconds=120, data=None, env=None):
 
 
 def ask_all(connection, requests):
+    """Many requests in pipelines; no reply may be an error. What the replies hold."""
+    return [value.data for value in ask_values(connection, requests)]
+
+
+def ask_values(connection, requests):
     """Many requests in pipelines; no reply may be an error."""
     replies = []
     for start in range(0, len(requests), _BATCH):
@@ -27,7 +32,7 @@ def ask_all(connection, requests):
         connection.send(b"".join(encode(words) for words in part))
         for words, reply in zip(part, connection.read_all(len(part), 60), strict=True):
             assert reply.value.kind not in "-!", (words[:2], reply.raw[:200])
-            replies.append(reply.value.data)
+            replies.append(reply.value)
     return replies
 
 
@@ -95,11 +100,58 @@ _READS = {b"string": ["GET"], b"hash": ["HGETALL"], b"list": ["LRANGE", "0", "-1
 _READS[b"zset"] = ["ZRANGE", "0", "-1", "WITHSCORES"]
 
 
+def _read(key, kind):
+    """The request for all that a key of this type holds."""
+    if kind == b"stream":
+        return ["XINFO", "STREAM", key, "FULL", "COUNT", 0]
+    return [_READS[kind][0], key, *_READS[kind][1:]]
+
+
+def _plain(value):
+    """A reply without its marks."""
+    return [_plain(part) for part in value.data] if isinstance(value.data, list) else value.data
+
+
+def _fields(parts):
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _stream(reply):
+    """What a stream holds, but for what depends on how it is kept, and when consumers were seen."""
+    whole = _fields(_plain(reply))
+    groups = []
+    for group in map(_fields, whole[b"groups"]):
+        consumers = [(one[b"name"], one[b"pel"]) for one in map(_fields, group[b"consumers"])]
+        groups.append(([group[name] for name in (b"name", b"last-delivered-id", b"entries-read", b"pel")], consumers))
+    told = (b"last-generated-id", b"max-deleted-entry-id", b"entries-added", b"entries", b"length")
+    return [whole[name] for name in told], groups
+
+
+def streams():
+    """Requests that make streams: long and empty ones, with groups, deletions, and what was delivered and is gone."""
+    requests = [["XADD", "events", f"{number}-1", "n", number, "text", "x" * (number % 90)] for number in range(1, 3000)]
+    requests += [["XADD", "events", "5000-0", *[f"word{number}" for number in range(3000)]]]
+    requests += [["XGROUP", "CREATE", "events", "workers", "0"], ["XGROUP", "CREATE", "events", "late", "$"]]
+    requests += [["XGROUP", "CREATECONSUMER", "events", "late", "idle"]]
+    for consumer in ("one", "two", "one"):
+        requests += [["XREADGROUP", "GROUP", "workers", consumer, "COUNT", 40, "STREAMS", "events", ">"]]
+    requests += [["XACK", "events", "workers", "3-1", "50-1"], ["XDEL", "events", "2-1", "60-1", "2000-1", "5000-0"]]
+    requests += [["XTRIM", "events", "MINID", "20"]]
+    requests += [["XADD", "gone", "7-7", "a", "b"], ["XGROUP", "CREATE", "gone", "g", "0"]]
+    requests += [["XREADGROUP", "GROUP", "g", "c", "STREAMS", "gone", ">"], ["XDEL", "gone", "7-7"]]
+    requests += [["XGROUP", "CREATE", "bare", "g", "0", "MKSTREAM"], ["XGROUP", "DESTROY", "bare", "g"]]
+    return [*requests, ["PEXPIREAT", "gone", int(time.time() * 1000) + 3_600_000]]
+
+
 def values_of(connection, keys):
     """What these `(key, type)` hold."""
-    requests = [[_READS[kind][0], key, *_READS[kind][1:]] for key, kind in keys]
+    requests = [_read(key, kind) for key, kind in keys]
     values = []
-    for (_, kind), value in zip(keys, ask_all(connection, requests), strict=True):
+    for (_, kind), reply in zip(keys, ask_values(connection, requests), strict=True):
+        if kind == b"stream":
+            values.append(_stream(reply))
+            continue
+        value = reply.data
         parts = value if kind == b"string" else [part.data for part in value]
         if kind == b"hash":
             value = dict(zip(parts[::2], parts[1::2], strict=True))

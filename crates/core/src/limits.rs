@@ -273,6 +273,7 @@ const _: () = {
     assert!(ENTRY_BYTES_MAX + REPLICATED_OP_BYTES_MAX + ENVELOPE_BYTES <= PAYLOAD_BYTES_MAX);
     // Whatever can be stored can be read.
     assert!(STRING_BYTES_MAX + READ_AT_ONCE_BYTES < REPLY_BYTES_MAX);
+    assert!(STRING_BYTES_MAX == repligo_proto::rdb::STRING_BYTES_MAX);
     assert!(SNAPSHOT_PIECE_BYTES_MAX + ENVELOPE_BYTES <= PAYLOAD_BYTES_MAX);
     // Bits of the largest op at 1 Gbit/s, against the shortest election timeout.
     assert!((REPLICATED_OP_BYTES_MAX as u64 * 8) / 1_000 < ELECTION_TICKS as u64 * TICK_US);

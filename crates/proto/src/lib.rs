@@ -10,6 +10,7 @@
 pub mod command;
 pub mod frame;
 pub mod glob;
+pub mod rdb;
 pub mod reply;
 pub mod resp;
 pub mod slot;

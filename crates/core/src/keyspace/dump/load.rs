@@ -1,8 +1,7 @@
 //! Values from payloads, element by element: nothing of the keyspace is touched before all of it is known to be one.
 
-use super::Bad;
-use super::blob::{Blob, Form};
-use super::reader::{Reader, Unpacking};
+use repligo_proto::rdb::{Bad, Blob, Form, Reader, Unpacking};
+
 use crate::collection::{End, Hash, List, Score, Set, SortedSet};
 use crate::keyspace::contexts::WriteContext;
 use crate::keyspace::sorted_set::number;

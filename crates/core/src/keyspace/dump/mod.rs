@@ -5,18 +5,14 @@
 //! earlier versions included. A payload is checked, unpacked and judged element by element before anything of the
 //! keyspace is touched, in slices.
 
-mod blob;
-mod checksum;
 mod load;
-mod reader;
 mod save;
 
+use repligo_proto::rdb::{END_BYTES, checksum, split};
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words as common;
 use repligo_proto::words::values as words;
 
-pub(super) use self::checksum::checksum;
-use self::checksum::{END_BYTES, split};
 use self::load::{Loader, Value};
 use self::save::{Saving, Source};
 use super::contexts::{Changed, Copying, ReadContext, WriteContext};
@@ -33,10 +29,6 @@ pub(super) const HANDLERS: &[Handler] = &[
 
 /// Bytes that are checked or told at once.
 const PIECE_BYTES: usize = 16 * STEP_BYTES;
-
-/// Bytes are no value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Bad;
 
 /// How far DUMP has come.
 #[derive(Debug, Default)]

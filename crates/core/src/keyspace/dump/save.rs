@@ -1,6 +1,7 @@
 //! Payloads of values: every element by itself and uncompressed, which each version of Redis reads.
 
-use super::checksum::{VERSION, checksum};
+use repligo_proto::rdb::{VERSION, checksum};
+
 use crate::collection::{HashRef, ListRef, SetRef, SortedSetRef};
 use crate::command::CommandError;
 use crate::keyspace::contexts::{ReadContext, WRONG_TYPE};

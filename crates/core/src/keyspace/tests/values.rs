@@ -165,7 +165,7 @@ fn restore(f: &mut Fixture, key: &str, payload: &[u8]) -> String {
 /// A payload with its checksum made right.
 fn sealed(mut payload: Vec<u8>) -> Vec<u8> {
     let end = payload.len() - 8;
-    let crc = crate::keyspace::dump::checksum(0, &payload[..end]);
+    let crc = repligo_proto::rdb::checksum(0, &payload[..end]);
     payload[end..].copy_from_slice(&crc.to_le_bytes());
     payload
 }

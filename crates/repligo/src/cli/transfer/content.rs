@@ -2,6 +2,8 @@
 
 use repligo_proto::resp::Value;
 
+use super::stream;
+
 /// Bytes of parts in one request, or a single part.
 const PIECE_BYTES: usize = 1 << 20;
 /// Parts of one request; even, so that fields stay with their values.
@@ -20,6 +22,8 @@ pub enum Kind {
     Set,
     /// Members with scores.
     SortedSet,
+    /// Entries and groups, as the requests that make them.
+    Stream,
 }
 
 /// Each type with the name that TYPE gives it, the request that reads all of it, what stands behind the key there, and
@@ -32,7 +36,7 @@ type Row = (
     &'static str,
 );
 
-const ROWS: [Row; 5] = [
+const ROWS: [Row; 6] = [
     (Kind::String, "string", "GET", &[], "SET"),
     (Kind::Hash, "hash", "HGETALL", &[], "HSET"),
     (Kind::List, "list", "LRANGE", &["0", "-1"], "RPUSH"),
@@ -44,6 +48,7 @@ const ROWS: [Row; 5] = [
         &["0", "-1", "WITHSCORES"],
         "ZADD",
     ),
+    (Kind::Stream, "stream", "XINFO", &["FULL", "COUNT", "0"], "XADD"),
 ];
 
 impl Kind {
@@ -57,17 +62,21 @@ impl Kind {
         Some(row.0)
     }
 
-    /// The collection that is added to by this request.
+    /// The collection that is added to by this request, which says nothing else.
     pub fn written_by(request: &[u8]) -> Option<Kind> {
-        let row = ROWS.iter().skip(1).find(|row| row.4.as_bytes() == request)?;
-        Some(row.0)
+        let row = ROWS.iter().find(|row| row.4.as_bytes() == request)?;
+        Some(row.0).filter(|kind| !matches!(kind, Kind::String | Kind::Stream))
     }
 
     /// The request that reads all that a key holds.
     pub fn read(self, key: &[u8]) -> Vec<&[u8]> {
         let (_, _, name, behind, _) = self.row();
         let behind = behind.iter().map(|word| word.as_bytes());
-        [name.as_bytes(), key].into_iter().chain(behind).collect()
+        let mut words: Vec<&[u8]> = [name.as_bytes(), key].into_iter().chain(behind).collect();
+        if self == Kind::Stream {
+            words.insert(1, b"STREAM");
+        }
+        words
     }
 
     /// The request that writes it: of a collection, that adds to it.
@@ -79,7 +88,7 @@ impl Kind {
     pub fn parts_per_element(self) -> usize {
         match self {
             Kind::Hash | Kind::SortedSet => 2,
-            Kind::String | Kind::List | Kind::Set => 1,
+            Kind::String | Kind::List | Kind::Set | Kind::Stream => 1,
         }
     }
 }
@@ -89,8 +98,8 @@ impl Kind {
 pub struct Content {
     /// Its type.
     pub kind: Kind,
-    /// One for a string; of a hash fields and values in turn, of a sorted set scores and members; members; elements. In
-    /// an entry never none. Any bytes.
+    /// One for a string; of a hash fields and values in turn, of a sorted set scores and members; members; elements; of
+    /// a stream requests without their key, each behind the number of its words. In an entry never none. Any bytes.
     pub parts: Vec<Vec<u8>>,
 }
 
@@ -109,6 +118,8 @@ impl Content {
             (Kind::String, Value::Bulk(value)) => vec![value.clone()],
             (Kind::String, Value::Null) => Vec::new(),
             (Kind::String, _) => return None,
+            (Kind::Stream, Value::Error(text)) if text.starts_with("ERR no such key") => Vec::new(),
+            (Kind::Stream, _) => return Some(stream::from_reply(reply)?.into_content()),
             _ => {
                 let parts = reply.as_array()?.iter();
                 let parts: Option<Vec<_>> = parts.map(|part| Some(part.as_bytes()?.to_vec())).collect();
@@ -140,6 +151,7 @@ impl Content {
             && match self.kind {
                 Kind::String | Kind::List => self.parts == other.parts,
                 Kind::Hash | Kind::Set | Kind::SortedSet => self.sorted() == other.sorted(),
+                Kind::Stream => stream::is_same(self, other),
             }
     }
 
@@ -159,17 +171,27 @@ impl Content {
         elements
     }
 
-    /// The parts in pieces, each for one request.
+    /// The parts in pieces, each for one request, or of a stream for one transaction.
     pub fn pieces(&self) -> Vec<&[Vec<u8>]> {
+        let elements: Vec<&[Vec<u8>]> = match self.kind {
+            Kind::Stream => stream::split(&self.parts),
+            kind => self.parts.chunks(kind.parts_per_element()).collect(),
+        };
+        // Of a stream, the number of words stands in front of each request.
+        let head = usize::from(self.kind == Kind::Stream);
         let mut pieces = Vec::new();
-        let (mut start, mut bytes) = (0, 0);
-        for (at, element) in self.parts.chunks(self.kind.parts_per_element()).enumerate() {
-            let at = at * element.len();
+        let (mut start, mut at, mut bytes) = (0, 0, 0);
+        let mut ends_claims = false;
+        for element in elements {
             let element_bytes: usize = element.iter().map(Vec::len).sum();
-            if at > start && (bytes + element_bytes > PIECE_BYTES || at - start >= PIECE_PARTS) {
+            let is_full = bytes + element_bytes > PIECE_BYTES || at - start + element.len() > PIECE_PARTS;
+            let begins = self.kind == Kind::Stream && !ends_claims && stream::ends_claims(element);
+            ends_claims |= begins;
+            if at > start && (is_full || begins) {
                 pieces.push(&self.parts[start..at]);
                 (start, bytes) = (at, 0);
             }
+            at += head + element.len();
             bytes += element_bytes;
         }
         pieces.push(&self.parts[start..]);
@@ -177,10 +199,14 @@ impl Content {
     }
 }
 
-/// The request that writes a piece under a key.
-pub fn write_piece<'a>(kind: Kind, key: &'a [u8], piece: &'a [Vec<u8>]) -> Vec<&'a [u8]> {
+/// The requests that write a piece under a key.
+pub fn write_piece<'a>(kind: Kind, key: &'a [u8], piece: &'a [Vec<u8>]) -> Vec<Vec<&'a [u8]>> {
+    if kind == Kind::Stream {
+        let requests = stream::split(piece).into_iter();
+        return requests.map(|request| stream::with_key(request, key)).collect();
+    }
     let parts = piece.iter().map(Vec::as_slice);
-    [kind.write().as_bytes(), key].into_iter().chain(parts).collect()
+    vec![[kind.write().as_bytes(), key].into_iter().chain(parts).collect()]
 }
 
 #[cfg(test)]
@@ -219,11 +245,13 @@ mod tests {
     fn every_type_is_named_read_and_written() {
         for (at, (kind, name, ..)) in ROWS.into_iter().enumerate() {
             assert_eq!((kind as usize, Kind::named(name)), (at, Some(kind)));
-            let collection = (kind != Kind::String).then_some(kind);
+            let collection = Some(kind).filter(|kind| !matches!(kind, Kind::String | Kind::Stream));
             assert_eq!(Kind::written_by(kind.write().as_bytes()), collection);
         }
         assert_eq!(Kind::List.read(b"k"), [b"LRANGE", &b"k"[..], b"0", b"-1"]);
-        assert_eq!(Kind::named("stream"), None);
+        let stream = Kind::Stream.read(b"k");
+        assert_eq!(stream, [b"XINFO", &b"STREAM"[..], b"k", b"FULL", b"COUNT", b"0"]);
+        assert_eq!(Kind::named("vectorset"), None);
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! From a file or another server into a server.
 
 use std::fs::File;
-use std::io::Seek as _;
+use std::io::{Read as _, Seek as _};
 
 use super::facts::{Seen, databases};
 use super::file::{Contents, FileInput, STANDARD, open};
 use super::options::{From, Import, Side, Verify};
+use super::rdb::{self, RdbInput};
 use super::server::Server;
 use super::source::Source;
 use super::summary::{Summary, Verification};
 use super::target::{Existing, Target, Written};
 use super::verify::{Absent, Compare, Sample};
-use super::{Input, Outcome, Output as _, Work};
+use super::{Halt, Input, Outcome, Output as _, Work};
 use crate::cli::failure::Failure;
 
 /// Where an import stands, for whoever goes on with it.
@@ -93,33 +94,82 @@ fn import(
                 None::<FileInput<File>>,
             )
         }
-        From::File(path) => {
-            // What is here is looked at before anybody else is asked.
-            let mut file = open(path)?;
-            server.connect()?;
-            work.progress.label("checking: ");
-            let contents = Contents::check(&file).map_err(|failure| {
-                Failure::new(
-                    format!("{path}: {}; nothing was imported", failure.what),
-                    failure.remedy,
-                )
-            })?;
-            summary.bytes = Some(contents.bytes);
-            let mut again = || -> Outcome<FileInput<File>> {
-                let failed = |error| Failure::new(format!("{path}: {error}"), "give a file, not a pipe");
-                file.rewind().map_err(failed)?;
-                let file = file.try_clone().map_err(failed)?;
-                Ok(FileInput::new(file, options.first_block, options.choice.db))
-            };
-            work.total = Some(contents.entries.values().sum());
-            if options.existing == Existing::Fail {
-                work.pump(&mut again()?, &mut Absent { server }, |_, _| {})?;
-            }
-            work.progress.label("importing: ");
-            let (sample, kept) = transfer(options, work, again()?, (server, summary, place))?;
-            compare(options, (server, work, summary), (sample, kept), Some(again()?))
-        }
+        From::File(path) => import_file(options, path, work, (server, summary, place)),
     }
+}
+
+/// Reads a file to its end before anything of it is written.
+fn import_file(
+    options: &Import,
+    path: &str,
+    work: &mut Work,
+    (server, summary, place): (&mut Server, &mut Summary, &mut Place),
+) -> Outcome<()> {
+    let unreadable = |error| Failure::new(format!("{path}: {error}"), "give a file, not a pipe");
+    // What is here is looked at before anybody else is asked.
+    let mut file = open(path)?;
+    let is_rdb = begins_with(&mut file, rdb::MAGIC).map_err(unreadable)?;
+    server.connect()?;
+    work.progress.label("checking: ");
+    let checked = match is_rdb {
+        true => rdb::check(&file, options.choice.db, work),
+        false => Contents::check(&file)
+            .map(|contents| (contents, rdb::Left::default()))
+            .map_err(Halt::from),
+    };
+    let (contents, left) = checked.map_err(|halt| match halt {
+        Halt::Failed(failure) => Halt::Failed(Failure::new(
+            format!("{path}: {}; nothing was imported", failure.what),
+            failure.remedy,
+        )),
+        Halt::Interrupted => Halt::Interrupted,
+    })?;
+    summary.bytes = Some(contents.bytes);
+    summary.note_left(left);
+    let mut again = || -> Outcome<Box<dyn Input>> {
+        file.rewind().map_err(unreadable)?;
+        let file = file.try_clone().map_err(unreadable)?;
+        let (first_block, db) = (options.first_block, options.choice.db);
+        Ok(match is_rdb {
+            true => Box::new(RdbInput::new(file, first_block, db)),
+            false => Box::new(FileInput::new(file, first_block, db)),
+        })
+    };
+    work.total = Some(contents.entries.values().sum());
+    if is_rdb {
+        judge_databases(server, contents.entries.keys())?;
+    }
+    if options.existing == Existing::Fail {
+        work.pump(&mut again()?, &mut Absent { server }, |_, _| {})?;
+    }
+    work.progress.label("importing: ");
+    let (sample, kept) = transfer(options, work, again()?, (server, summary, place))?;
+    compare(options, (server, work, summary), (sample, kept), Some(again()?))
+}
+
+/// Whether a file begins with these bytes; it is at its start afterwards.
+fn begins_with(file: &mut File, bytes: &[u8]) -> std::io::Result<bool> {
+    let mut head = Vec::new();
+    file.by_ref().take(bytes.len() as u64).read_to_end(&mut head)?;
+    file.rewind()?;
+    Ok(head == bytes)
+}
+
+/// A server may have more databases than another one; that is told before anything is written.
+fn judge_databases<'a>(server: &mut Server, databases: impl Iterator<Item = &'a u32>) -> Outcome<()> {
+    for db in databases {
+        server.ask_one(*db, &["PING"]).map_err(|halt| match halt {
+            Halt::Failed(failure) => Halt::Failed(Failure::new(
+                format!(
+                    "database {db} of the file: {}; nothing was imported",
+                    failure.what
+                ),
+                "give --db N to import one database of those that the target has",
+            )),
+            Halt::Interrupted => Halt::Interrupted,
+        })?;
+    }
+    Ok(())
 }
 
 /// From server to server.

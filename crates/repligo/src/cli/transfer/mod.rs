@@ -1,7 +1,7 @@
 //! `repligo export` and `repligo import`: what keys hold, with deadlines, from one server into a file, from a file into a
-//! server, or from server to server, over RESP.
+//! server, or from server to server, over RESP; RDB files go in as well.
 //!
-//! `source.rs` and `file.rs` give batches of entries, `target.rs` and `file.rs` take them, and everything else is one
+//! `source.rs`, `file.rs` and `rdb/mod.rs` give batches of entries, `target.rs` and `file.rs` take them, and everything else is one
 //! loop between the two. Invariants: nothing is left out in silence, and the exit code says so; a file has its name
 //! only when it is whole; of a file nothing is written before its checksums were checked; what was asked to end leaves
 //! a valid state and says how to go on.
@@ -14,9 +14,11 @@ mod format;
 mod import;
 pub mod options;
 mod pace;
+mod rdb;
 mod server;
 mod source;
 mod staging;
+mod stream;
 mod summary;
 mod target;
 mod verify;
@@ -59,6 +61,12 @@ pub type Outcome<T> = Result<T, Halt>;
 /// Gives batches of entries until there are no more.
 trait Input {
     fn next(&mut self) -> Outcome<Option<Batch>>;
+}
+
+impl Input for Box<dyn Input + '_> {
+    fn next(&mut self) -> Outcome<Option<Batch>> {
+        (**self).next()
+    }
 }
 
 /// Takes entries of one database.
@@ -178,7 +186,8 @@ fn report(summary: &Summary, json: bool, is_taken: bool) -> ExitCode {
         let code = if interrupted { INTERRUPTED } else { super::FAILED };
         return super::fail(code, format_args!("{error}\n  do: {remedy}"));
     }
-    match (summary.complete, summary.other_types.is_empty()) {
+    let is_all = summary.other_types.is_empty() && summary.left_out.is_empty();
+    match (summary.complete, is_all) {
         (false, _) => ExitCode::from(super::FAILED),
         (true, false) => ExitCode::from(INCOMPLETE),
         (true, true) => ExitCode::SUCCESS,

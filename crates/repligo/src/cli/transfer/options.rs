@@ -142,7 +142,7 @@ pub fn export_command() -> Command {
         .about("Write what a Redis, Valkey or Repligo server holds into a file")
         .after_help(format!(
             "The file is a stream of ordinary requests with checksums (docs/export-format.md); `redis-cli --pipe` takes it \
-             too. Deadlines are points in time. Streams and keys of modules are counted and named, not written. The server \
+             too. Deadlines are points in time. Keys of modules are counted and named, not written. The server \
              may be in use: each key is written as it was at some moment.\n\n{EXIT_CODES}"
         ))
         .arg(addresses("addr", "RESP address; several nodes of a cluster are tried in turn").default_value("127.0.0.1:6379"))
@@ -156,12 +156,13 @@ pub fn export_command() -> Command {
 /// `repligo import`.
 pub fn import_command() -> Command {
     Command::new("import")
-        .about("Write an export, or what another server holds, into a Redis, Valkey or Repligo server")
+        .about("Write an export, an RDB file, or what another server holds, into a Redis, Valkey or Repligo server")
         .after_help(format!(
-            "A file is checked to its end before anything is written. With --from, keys are copied directly from \
+            "FILE is an export, or an RDB file of Redis or Valkey (versions 7 to 12 of its format): it is read to its end \
+             before anything is written. With --from, keys are copied directly from \
              another server, whose password is in --from-password-file or REPLIGO_FROM_PASSWORD.\n\n{EXIT_CODES}"
         ))
-        .arg(Arg::new("file").value_name("FILE").help("File of an export, `-` for standard input"))
+        .arg(Arg::new("file").value_name("FILE").help("File of an export, `-` for standard input; or an RDB file"))
         .arg(addresses("from", "Copy from this server instead of a file"))
         .group(ArgGroup::new("source").args(["file", "from"]).required(true))
         .arg(addresses("addr", "RESP address of the target; several nodes of a cluster are tried in turn").visible_alias("to").default_value("127.0.0.1:6379"))

@@ -13,6 +13,7 @@ use super::Outcome;
 use super::content::{Kind, write_piece};
 use super::format::Entry;
 use super::server::{Reply, Requests, Server};
+use super::stream;
 use super::target::Existing;
 
 /// How long an unfinished collection stays: far longer than its next piece takes.
@@ -64,14 +65,14 @@ impl Staging {
         let mut done = Vec::with_capacity(entries.len());
         let mut rest = entries;
         while let Some(first) = rest.first() {
-            if first.content.pieces().len() > 1 {
+            if is_long(first) {
                 done.push((*first, self.take_long(server, (db, existing), first)?));
                 rest = &rest[1..];
                 continue;
             }
             let mut bytes = 0;
             let count = rest.iter().take_while(|entry| {
-                let fits = bytes < SENT_BYTES && entry.content.pieces().len() == 1;
+                let fits = bytes < SENT_BYTES && !is_long(entry);
                 bytes += entry.bytes();
                 fits
             });
@@ -84,7 +85,9 @@ impl Staging {
                     let (entry, name) = (some[at], self.name.as_slice());
                     connection.push(&["MULTI"]);
                     connection.push(&[b"DEL".as_slice(), name]);
-                    connection.push(&write_piece(entry.content.kind, name, &entry.content.parts));
+                    for request in write_piece(entry.content.kind, name, &entry.content.parts) {
+                        connection.push(&request);
+                    }
                     self.settle(entry, existing, &mut |words| connection.push(words));
                 },
             })?;
@@ -127,8 +130,9 @@ impl Staging {
         let mut made = 0;
         for piece in entry.content.pieces() {
             let last = format!("{}", made as i64 - 1);
-            let words = write_piece(kind, name, piece);
-            // Elements of a list that an earlier sending of this piece has put behind it go first.
+            let requests = write_piece(kind, name, piece);
+            // Elements of a list that an earlier sending of this piece has put behind it go first. Entries of a stream
+            // have numbers, which are not given twice.
             let undo: Vec<&[u8]> = match (made, kind) {
                 (0, _) => vec![b"DEL", name],
                 (_, Kind::List) => vec![b"LTRIM", name, b"0", last.as_bytes()],
@@ -137,17 +141,17 @@ impl Staging {
             let replies = server.ask(Requests {
                 db,
                 count: 1,
-                width: 6,
+                width: 5 + requests.len(),
                 push: &|_, connection| {
                     connection.push(&["MULTI"]);
                     connection.push(&[b"EXISTS".as_slice(), name]);
                     connection.push(&undo);
-                    connection.push(&words);
+                    requests.iter().for_each(|words| connection.push(words));
                     connection.push(&[b"PEXPIRE".as_slice(), name, UNFINISHED_MS.as_bytes()]);
                     connection.push(&["EXEC"]);
                 },
             })?;
-            match executed(&replies[0]) {
+            match executed(&replies[0], kind) {
                 Err(text) => return Ok(Staged::Refused(text)),
                 // What was made so far is lost: the key must not get a part of it.
                 Ok([Value::Integer(0), ..]) if made > 0 => {
@@ -169,11 +173,18 @@ impl Staging {
     }
 }
 
-/// The replies inside of EXEC's, or why there are none.
-fn executed(reply: &Reply) -> Result<&[Value], String> {
+/// Whether it takes several requests or transactions.
+fn is_long(entry: &Entry) -> bool {
+    entry.content.kind == Kind::Stream || entry.content.pieces().len() > 1
+}
+
+/// The replies inside of EXEC's, or why there are none. What an earlier sending has added to a stream is no error.
+fn executed(reply: &Reply, kind: Kind) -> Result<&[Value], String> {
     let all = reply.values.last().and_then(Value::as_array);
     let inside = all.into_iter().flatten();
-    let error = reply.values.iter().chain(inside).find_map(Value::as_error);
+    let is_done = |text: &&str| kind == Kind::Stream && reply.is_repeated && stream::is_done_already(text);
+    let mut errors = reply.values.iter().chain(inside).filter_map(Value::as_error);
+    let error = errors.find(|text| !is_done(text));
     match (all, error) {
         (_, Some(text)) => Err(text.to_string()),
         (Some(all), None) => Ok(all),
@@ -184,7 +195,7 @@ fn executed(reply: &Reply) -> Result<&[Value], String> {
 /// What the transaction that ends with [`Staging::settle`] has done.
 fn fate(reply: &Reply) -> Staged {
     let is_repeated = reply.is_repeated;
-    let all = match executed(reply) {
+    let all = match executed(reply, Kind::String) {
         Err(text) if text.starts_with("ERR no such key") => return Staged::Gone { is_repeated },
         Err(text) => return Staged::Refused(text),
         Ok(all) => all,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::rdb::Left;
 use super::{Halt, Outcome};
 use crate::cli::failure::Failure;
 
@@ -134,6 +135,10 @@ pub struct Summary {
     pub databases: BTreeMap<u32, Database>,
     /// Keys of types that cannot be transferred yet.
     pub other_types: BTreeMap<String, u64>,
+    /// What of a file is no key, or a part of one, and cannot be transferred.
+    pub left_out: BTreeMap<&'static str, u64>,
+    /// Keys of a file in databases that were not asked for.
+    pub unasked: u64,
     /// See the documentation of the source.
     pub vanished: u64,
     /// Keys that were read again because somebody wrote them.
@@ -155,6 +160,11 @@ impl Summary {
     pub fn note_found(&mut self, other_types: BTreeMap<String, u64>, counts: [u64; 4]) {
         self.other_types = other_types;
         [self.vanished, self.changed, self.duplicates, self.rescans] = counts;
+    }
+
+    /// Notes what of a file is not taken.
+    pub fn note_left(&mut self, left: Left) {
+        (self.other_types, self.left_out, self.unasked) = (left.other_types, left.parts, left.unasked);
     }
 
     /// Notes how it ended.
@@ -217,6 +227,7 @@ impl Summary {
             lines.push(line);
         }
         for (number, text) in [
+            (self.unasked, "in databases that were not asked for"),
             (self.vanished, "gone before they could be read"),
             (self.changed, "written while they were read, and read again"),
             (self.rescans, "walks begun anew because another process answered"),
@@ -232,6 +243,8 @@ impl Summary {
                 count(*number, "key", "keys")
             ));
         }
+        let left_out = self.left_out.iter();
+        lines.extend(left_out.map(|(what, number)| format!("  NOT transferred: {number} {what}")));
         if self.refusals.count > 0 {
             lines.push(format!(
                 "  NOT transferred: {} refused",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use repligo_proto::resp::Value;
 
-use super::content::{Content, Kind, write_piece};
+use super::content::{Content, Kind};
 use super::facts::{Deadline, Seen};
 use super::format::Entry;
 use super::server::{Requests, Server};
@@ -141,7 +141,7 @@ impl<'a> Target<'a> {
             push: &|at, connection| {
                 let entry = entries[at];
                 let mut digits = itoa::Buffer::new();
-                let mut words = write_piece(Kind::String, &entry.key, &entry.content.parts);
+                let mut words = vec![b"SET", entry.key.as_slice(), entry.content.parts[0].as_slice()];
                 if let Some(deadline_ms) = entry.deadline_ms {
                     words.extend([b"PXAT", digits.format(deadline_ms).as_bytes()]);
                 }

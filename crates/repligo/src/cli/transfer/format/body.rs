@@ -2,23 +2,30 @@
 
 use repligo_proto::resp::{ARGUMENT_OVERHEAD_BYTES, Args, Limits, RequestDecoder};
 
-use super::{BLOCK_BYTES_MAX, Entry};
+use super::{BLOCK_BYTES_MAX, COLLECTIONS_VERSION, Entry, STRINGS_VERSION};
 use crate::cli::transfer::content::{Content, Kind, PIECE_PARTS};
+use crate::cli::transfer::stream;
 
-/// Words of the longest request: a piece, behind command and key.
+/// Words of the longest request of a collection: a piece, behind command and key.
 const WORDS_MAX: usize = PIECE_PARTS + 2;
+/// An entry of a stream may have more, each of which takes some of the block.
+const STREAM_WORDS_MAX: usize = 1 << 20;
 
-/// The entries of a body, which begins with SELECT of this database; `None` if it holds anything else.
-pub(super) fn entries_of(body: &[u8], db: u32, has_collections: bool) -> Option<Vec<Entry>> {
+/// The entries of a body, which begins with SELECT of this database; `None` if it holds anything else, or something
+/// that files of this version do not have.
+pub(super) fn entries_of(body: &[u8], db: u32, version: u32) -> Option<Vec<Entry>> {
+    let has_streams = version > COLLECTIONS_VERSION;
+    let words_max = if has_streams { STREAM_WORDS_MAX } else { WORDS_MAX };
     let mut decoder = RequestDecoder::new(Limits {
-        arguments_max: WORDS_MAX,
-        request_bytes_max: BLOCK_BYTES_MAX as usize + WORDS_MAX * ARGUMENT_OVERHEAD_BYTES,
+        arguments_max: words_max,
+        request_bytes_max: BLOCK_BYTES_MAX as usize + words_max * ARGUMENT_OVERHEAD_BYTES,
         ..Limits::default()
     });
     let mut args = Args::new();
     let mut rest = body;
     let mut parser = Parser {
-        has_collections,
+        has_collections: version > STRINGS_VERSION,
+        has_streams,
         ..Parser::default()
     };
     let mut is_selected = false;
@@ -43,6 +50,7 @@ pub(super) fn entries_of(body: &[u8], db: u32, has_collections: bool) -> Option<
 #[derive(Default)]
 struct Parser {
     has_collections: bool,
+    has_streams: bool,
     entries: Vec<Entry>,
     /// Key and content of a collection that is not whole yet; its type follows from its first request.
     open: Option<(Vec<u8>, Option<Content>)>,
@@ -66,9 +74,28 @@ impl Parser {
                 self.entries.last_mut()?.deadline_ms = Some(deadline_ms);
                 Some(())
             }
+            words if self.has_streams && stream::key_place(words).is_some() => self.stream(words),
             [name, key, parts @ ..] => self.piece(Kind::written_by(name)?, key, parts),
             _ => None,
         }
+    }
+
+    /// A request of a stream, as it is kept: the number of its words, and these without the key.
+    fn stream(&mut self, words: &[&[u8]]) -> Option<()> {
+        let place = stream::key_place(words)?;
+        let (_, content) = self
+            .open
+            .as_mut()
+            .filter(|(open, _)| Some(&open.as_slice()) == words.get(place))?;
+        let content = content.get_or_insert(Content {
+            kind: Kind::Stream,
+            parts: Vec::new(),
+        });
+        (content.kind == Kind::Stream).then_some(())?;
+        content.parts.push((words.len() - 1).to_string().into_bytes());
+        let others = words.iter().enumerate().filter(|(at, _)| *at != place);
+        content.parts.extend(others.map(|(_, word)| word.to_vec()));
+        Some(())
     }
 
     fn string(&mut self, key: &[u8], value: &[u8], deadline_ms: Option<u64>) -> Option<()> {
@@ -99,9 +126,16 @@ impl Parser {
         let Some((key, content)) = self.open.take() else {
             return Some(false);
         };
+        let content = content?;
+        if content.kind == Kind::Stream {
+            stream::split(&content.parts)
+                .last()
+                .is_some_and(|request| stream::is_last(request))
+                .then_some(())?;
+        }
         self.entries.push(Entry {
             key,
-            content: content?,
+            content,
             deadline_ms: None,
         });
         Some(true)

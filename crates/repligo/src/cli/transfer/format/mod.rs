@@ -2,7 +2,7 @@
 //!
 //! A file is a stream of ordinary requests, so that `redis-cli --pipe` takes it too: what is not an entry stands in
 //! ECHO requests. Invariants: nothing of a block is used before its checksum was checked, and what a block may hold is
-//! SELECT, SET and what makes a collection only; memory grows with bytes that were read, never with claimed numbers.
+//! SELECT, SET and what makes a collection or a stream only; memory grows with bytes that were read, never with claimed numbers.
 
 mod body;
 mod reader;
@@ -16,7 +16,9 @@ pub use writer::Writer;
 /// First word of a file.
 pub const MAGIC: &str = "repligo-export";
 /// What this program writes.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
+/// Holds no streams; it is read, too.
+pub const COLLECTIONS_VERSION: u32 = 2;
 /// Holds strings only; it is read, too.
 pub const STRINGS_VERSION: u32 = 1;
 /// A block is closed when it has so many bytes, or so many entries.

@@ -5,7 +5,9 @@ use std::io::{BufReader, Read};
 use repligo_proto::resp::{ARGUMENT_OVERHEAD_BYTES, Args, Limits, RequestDecoder};
 
 use super::body::entries_of;
-use super::{BLOCK_BYTES_MAX, Batch, LINE_BYTES_MAX, MAGIC, STRINGS_VERSION, VERSION, checksum};
+use super::{
+    BLOCK_BYTES_MAX, Batch, COLLECTIONS_VERSION, LINE_BYTES_MAX, MAGIC, STRINGS_VERSION, VERSION, checksum,
+};
 use crate::cli::failure::Failure;
 
 const REMEDY: &str = "take another copy of the file, or export again";
@@ -76,8 +78,7 @@ impl<R: Read> Reader<R> {
         if checksum(&text, &body) != crc {
             return Err(self.damaged(start, "the checksum does not fit: bytes were changed"));
         }
-        let has_collections = self.version > STRINGS_VERSION;
-        let parsed = entries_of(&body, db, has_collections).filter(|parsed| parsed.len() as u64 == entries);
+        let parsed = entries_of(&body, db, self.version).filter(|parsed| parsed.len() as u64 == entries);
         let Some(parsed) = parsed else {
             return Err(self.damaged(start, "the block holds something else than it says"));
         };
@@ -94,7 +95,7 @@ impl<R: Read> Reader<R> {
         let foreign = |what: &str| {
             Failure::new(
                 format!("the input is no export of repligo: {what}"),
-                "give a file that `repligo export` has written",
+                "give a file that `repligo export` has written, or an RDB file by its name",
             )
         };
         let mut first = [0; 1];
@@ -116,7 +117,7 @@ impl<R: Read> Reader<R> {
         let Some(version) = field(rest, "version") else {
             return Err(foreign("its first line has no version"));
         };
-        let mut known = [STRINGS_VERSION, VERSION].into_iter();
+        let mut known = [STRINGS_VERSION, COLLECTIONS_VERSION, VERSION].into_iter();
         let Some(version) = known.find(|known| u64::from(*known) == version) else {
             return Err(Failure::new(
                 format!("the export has version {version}, and this program reads versions up to {VERSION}"),

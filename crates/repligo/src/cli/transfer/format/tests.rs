@@ -108,26 +108,62 @@ fn a_file_of_version_1_is_read() {
     assert_eq!(flat(read(bytes).expect("whole")), few()[..2]);
 }
 
-#[test]
-fn the_bytes_of_version_2_stay_as_they_are() {
-    let entries = [
-        (0, entry(b"a", b"1", Some(7))),
-        (0, collection(b"l", Kind::List, &[b"x", b"y"], Some(8))),
-        (0, collection(b"h", Kind::Hash, &[b"f", b"v"], None)),
-    ];
-    let bytes = write(&entries);
-    let expected = b"*2\r\n$4\r\nECHO\r\n$65\r\nrepligo-export version=2 created-ms=1700000000000 crc32c=\
-        1471cf17\r\n*2\r\n$4\r\nECHO\r\n$48\r\nblock=1 db=0 entries=3 bytes=211 crc32c=76a9b6c9\r\n\
+/// A file of three entries with this first line.
+fn golden(header: &str) -> Vec<u8> {
+    let header = repligo_proto::resp::request(&["ECHO", header]);
+    let rest = b"*2\r\n$4\r\nECHO\r\n$48\r\nblock=1 db=0 entries=3 bytes=211 crc32c=76a9b6c9\r\n\
         *2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n\
         *5\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n$4\r\nPXAT\r\n$1\r\n7\r\n\
         *2\r\n$3\r\nDEL\r\n$1\r\nl\r\n*4\r\n$5\r\nRPUSH\r\n$1\r\nl\r\n$1\r\nx\r\n$1\r\ny\r\n\
         *3\r\n$9\r\nPEXPIREAT\r\n$1\r\nl\r\n$1\r\n8\r\n\
         *2\r\n$3\r\nDEL\r\n$1\r\nh\r\n*4\r\n$4\r\nHSET\r\n$1\r\nh\r\n$1\r\nf\r\n$1\r\nv\r\n\
         *2\r\n$4\r\nECHO\r\n$38\r\nend blocks=1 entries=3 crc32c=493372aa\r\n";
+    [header.as_slice(), rest].concat()
+}
+
+#[test]
+fn the_bytes_of_a_file_stay_as_they_are_and_version_2_is_read() {
+    let entries = [
+        (0, entry(b"a", b"1", Some(7))),
+        (0, collection(b"l", Kind::List, &[b"x", b"y"], Some(8))),
+        (0, collection(b"h", Kind::Hash, &[b"f", b"v"], None)),
+    ];
+    let bytes = write(&entries);
+    let expected = golden("repligo-export version=3 created-ms=1700000000000 crc32c=6a8544c6");
     assert_eq!(
         bytes.escape_ascii().to_string(),
         expected.escape_ascii().to_string()
     );
+    let earlier = golden("repligo-export version=2 created-ms=1700000000000 crc32c=1471cf17");
+    assert_eq!(flat(read(&earlier).expect("whole")), entries);
+}
+
+#[test]
+fn a_stream_is_one_entry_and_is_whole_or_refused() {
+    let words: [&[u8]; 16] = [
+        b"4",
+        b"XADD",
+        b"1-1",
+        b"f",
+        b"XSETID",
+        b"7",
+        b"XGROUP",
+        b"CREATE",
+        b"g",
+        b"0",
+        b"MKSTREAM",
+        b"ENTRIESREAD",
+        b"0",
+        b"2",
+        b"XSETID",
+        b"1-1",
+    ];
+    let stream = |count| [(0, collection(b"s", Kind::Stream, &words[..count], Some(9)))];
+    assert_eq!(flat(read(&write(&stream(16))).expect("whole")), stream(16));
+    let error = read(&write(&stream(13))).expect_err("it has no end").to_string();
+    assert!(error.contains("something else than it says"), "{error}");
+    // A field that is XSETID is no end.
+    assert!(read(&write(&stream(5))).is_err());
 }
 
 #[test]
@@ -319,8 +355,8 @@ fn other_files_and_other_versions_are_told_apart() {
     );
     check(&[b'*'; 5000], "no export of repligo");
     check(
-        &super::line("repligo-export version=3 created-ms=1", &[]),
-        "version 3",
+        &super::line("repligo-export version=4 created-ms=1", &[]),
+        "version 4",
     );
     check(&super::line("repligo-export created-ms=1", &[]), "no version");
 }

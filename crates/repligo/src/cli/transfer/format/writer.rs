@@ -61,7 +61,7 @@ impl<W: Write> Writer<W> {
         let mut digits = itoa::Buffer::new();
         let deadline = entry.deadline_ms.map(|ms| digits.format(ms).as_bytes());
         if kind == Kind::String {
-            let mut words = write_piece(kind, key, &entry.content.parts);
+            let mut words = vec![b"SET".as_slice(), key, &entry.content.parts[0]];
             words.extend(
                 deadline
                     .iter()
@@ -72,7 +72,9 @@ impl<W: Write> Writer<W> {
         }
         encode_request(out, &[b"DEL".as_slice(), key]);
         for piece in entry.content.pieces() {
-            encode_request(out, &write_piece(kind, key, piece));
+            for request in write_piece(kind, key, piece) {
+                encode_request(out, &request);
+            }
         }
         if let Some(deadline) = deadline {
             encode_request(out, &[b"PEXPIREAT".as_slice(), key, deadline]);

@@ -2,21 +2,46 @@
 
 use std::borrow::Cow;
 
-use super::Bad;
-use crate::limits::STRING_BYTES_MAX;
+use super::{Bad, STRING_BYTES_MAX};
 
 /// A length, or what is in the place of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Length {
+pub enum Length {
+    /// A length, or a count.
     Plain(u64),
     /// A number of so many bytes follows, the lowest one first.
     Integer(usize),
+    /// A compressed string follows: its length, the length that it has unpacked, its bytes.
     Compressed,
+}
+
+impl Length {
+    /// Reads one, byte by byte.
+    ///
+    /// # Errors
+    /// If there is none, and those of `take`.
+    pub fn read<E: From<Bad>>(mut take: impl FnMut() -> Result<u8, E>) -> Result<Length, E> {
+        let first = take()?;
+        let mut number = |bytes: usize, high: u8| {
+            (0..bytes).try_fold(u64::from(high), |number, _| {
+                Ok::<_, E>(number << 8 | u64::from(take()?))
+            })
+        };
+        Ok(match (first >> 6, first & 0x3f) {
+            (0, low) => Length::Plain(u64::from(low)),
+            (1, high) => Length::Plain(number(1, high)?),
+            (2, 0) => Length::Plain(number(4, 0)?),
+            (2, 1) => Length::Plain(number(8, 0)?),
+            (3, size @ 0..=2) => Length::Integer(1 << size),
+            (3, 3) => Length::Compressed,
+            _ => return Err(Bad.into()),
+        })
+    }
 }
 
 /// A string that is being unpacked: what is done of it, and what follows.
 #[derive(Debug, Default)]
-pub(super) struct Unpacking {
+pub struct Unpacking {
     out: Vec<u8>,
     /// Bytes of the compressed form that are done.
     at: usize,
@@ -24,12 +49,18 @@ pub(super) struct Unpacking {
 
 /// Bytes, and how far they are read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a> {
+pub struct Reader<'a> {
+    /// All of them.
     pub bytes: &'a [u8],
+    /// Those that are read.
     pub at: usize,
 }
 
 impl<'a> Reader<'a> {
+    /// The next bytes.
+    ///
+    /// # Errors
+    /// If there are not so many.
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], Bad> {
         let end = self.at.checked_add(count).ok_or(Bad)?;
         let taken = self.bytes.get(self.at..end).ok_or(Bad)?;
@@ -37,6 +68,10 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    /// The next byte.
+    ///
+    /// # Errors
+    /// If there is none.
     pub fn byte(&mut self) -> Result<u8, Bad> {
         self.take(1).map(|taken| taken[0])
     }
@@ -46,19 +81,13 @@ impl<'a> Reader<'a> {
     }
 
     fn length_or_encoding(&mut self) -> Result<Length, Bad> {
-        let first = self.byte()?;
-        Ok(match (first >> 6, first & 0x3f) {
-            (0, low) => Length::Plain(u64::from(low)),
-            (1, high) => Length::Plain(u64::from(high) << 8 | u64::from(self.byte()?)),
-            (2, 0) => Length::Plain(u64::from(u32::from_be_bytes(self.array()?))),
-            (2, 1) => Length::Plain(u64::from_be_bytes(self.array()?)),
-            (3, size @ 0..=2) => Length::Integer(1 << size),
-            (3, 3) => Length::Compressed,
-            _ => return Err(Bad),
-        })
+        Length::read(|| self.byte())
     }
 
     /// A count.
+    ///
+    /// # Errors
+    /// If there is none.
     pub fn length(&mut self) -> Result<u64, Bad> {
         match self.length_or_encoding()? {
             Length::Plain(length) => Ok(length),
@@ -72,6 +101,9 @@ impl<'a> Reader<'a> {
     }
 
     /// A string; `None` when `budget_bytes` are spent before it is unpacked, and it is to be asked for again.
+    ///
+    /// # Errors
+    /// If there is none, or a longer one than there may be.
     pub fn string(
         &mut self,
         unpacking: &mut Unpacking,
@@ -103,11 +135,17 @@ impl<'a> Reader<'a> {
     }
 
     /// A score of eight bytes.
+    ///
+    /// # Errors
+    /// If there are not so many.
     pub fn score(&mut self) -> Result<f64, Bad> {
         Ok(f64::from_le_bytes(self.array()?))
     }
 
     /// A score as a text with its length in front; some lengths stand for what is no number, or infinite.
+    ///
+    /// # Errors
+    /// If it is none.
     pub fn text_score(&mut self) -> Result<f64, Bad> {
         match self.byte()? {
             253 => Ok(f64::NAN),
@@ -121,8 +159,23 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// All of a string in M. Lehmann's LZF. Memory grows with what is unpacked, not with `length`.
+///
+/// # Errors
+/// If it is no such string, or has another length.
+pub fn unpack(packed: &[u8], length: usize) -> Result<Vec<u8>, Bad> {
+    let mut unpacking = Unpacking::default();
+    match unpacking.advance(packed, length, usize::MAX)? {
+        true => Ok(unpacking.out),
+        false => Err(Bad),
+    }
+}
+
 /// A number with a sign, the lowest byte first.
-pub(super) fn little_endian(bytes: &[u8]) -> i64 {
+///
+/// # Panics
+/// If it has more than eight.
+pub fn little_endian(bytes: &[u8]) -> i64 {
     let is_negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
     let mut all = if is_negative { [0xff; 8] } else { [0; 8] };
     all[..bytes.len()].copy_from_slice(bytes);
@@ -132,7 +185,10 @@ pub(super) fn little_endian(bytes: &[u8]) -> i64 {
 impl Unpacking {
     /// Goes on with a string in M. Lehmann's LZF: literal runs, and copies of what came before. True when all of
     /// `length` bytes are there.
-    fn advance(&mut self, packed: &[u8], length: usize, budget_bytes: usize) -> Result<bool, Bad> {
+    ///
+    /// # Errors
+    /// If it is no such string, or has another length.
+    pub fn advance(&mut self, packed: &[u8], length: usize, budget_bytes: usize) -> Result<bool, Bad> {
         let pause = self.out.len().saturating_add(budget_bytes);
         let mut reader = Reader {
             bytes: packed,

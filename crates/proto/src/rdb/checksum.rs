@@ -3,9 +3,9 @@
 /// CRC-64 of A. Jones, lowest bit first.
 const POLYNOMIAL: u64 = 0x95ac_9329_ac4b_c9b5;
 /// The format of Redis 7.0, which is what is written.
-pub(super) const VERSION: u16 = 10;
+pub const VERSION: u16 = 10;
 /// Bytes of the version and the checksum.
-pub(super) const END_BYTES: usize = 10;
+pub const END_BYTES: usize = 10;
 
 static TABLE: [u64; 256] = {
     let mut table = [0; 256];
@@ -24,14 +24,14 @@ static TABLE: [u64; 256] = {
 };
 
 /// Goes on with the checksum of what was before, 0 at the begin.
-pub(in crate::keyspace) fn checksum(before: u64, bytes: &[u8]) -> u64 {
+pub fn checksum(before: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(before, |crc, byte| {
         TABLE[usize::from(crc as u8 ^ byte)] ^ crc >> 8
     })
 }
 
 /// What is in front of the end, and the checksum that the end says; `None` if it is of a later version or too short.
-pub(super) fn split(payload: &[u8]) -> Option<(&[u8], u64)> {
+pub fn split(payload: &[u8]) -> Option<(&[u8], u64)> {
     let (value, end) = payload.split_at_checked(payload.len().checked_sub(END_BYTES)?)?;
     let (version, crc) = end.split_at(2);
     let version = u16::from_le_bytes(version.try_into().ok()?);

@@ -5,16 +5,20 @@ use std::borrow::Cow;
 use super::Bad;
 use super::reader::{Reader, little_endian};
 
+/// How the elements are packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub enum Form {
+    /// Texts and numbers.
     Listpack,
+    /// The same, as versions before 7.0 wrote them.
     Ziplist,
+    /// Numbers of one width.
     Integers,
 }
 
 /// Such a string, and how far its elements are taken.
 #[derive(Debug)]
-pub(super) struct Blob {
+pub struct Blob {
     form: Form,
     bytes: Vec<u8>,
     at: usize,
@@ -64,6 +68,10 @@ impl Blob {
     ///
     /// # Errors
     /// If there is neither.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "an iterator cannot lend what it gives out"
+    )]
     pub fn next(&mut self) -> Result<Option<Cow<'_, [u8]>>, Bad> {
         let mut reader = Reader {
             bytes: &self.bytes,
