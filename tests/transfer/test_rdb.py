@@ -37,8 +37,8 @@ def _save(old):
     """The bytes of an RDB file of all that the server holds."""
     with Connection(old.address, 30) as connection:
         connection.ask("SAVE")
-        folder = connection.ask("CONFIG", "GET", "dir")[1].data.decode()
-        name = connection.ask("CONFIG", "GET", "dbfilename")[1].data.decode()
+        folder = connection.ask("CONFIG", "GET", "dir")[1].decode()
+        name = connection.ask("CONFIG", "GET", "dbfilename")[1].decode()
     with open(f"{folder}/{name}", "rb") as file:
         return file.read()
 

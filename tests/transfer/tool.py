@@ -121,8 +121,8 @@ def _stream(reply):
     whole = _fields(_plain(reply))
     groups = []
     for group in map(_fields, whole[b"groups"]):
-        consumers = [(one[b"name"], one[b"pel"]) for one in map(_fields, group[b"consumers"])]
-        groups.append(([group[name] for name in (b"name", b"last-delivered-id", b"entries-read", b"pel")], consumers))
+        consumers = [(one[b"name"], one[b"pending"]) for one in map(_fields, group[b"consumers"])]
+        groups.append(([group[name] for name in (b"name", b"last-delivered-id", b"entries-read", b"pending")], consumers))
     told = (b"last-generated-id", b"max-deleted-entry-id", b"entries-added", b"entries", b"length")
     return [whole[name] for name in told], groups
 

@@ -47,6 +47,12 @@ impl Progress {
         let _ = write!(std::io::stderr(), "\r\x1b[K{}{}", self.label, compose());
     }
 
+    /// Says something that stays, on a terminal or not.
+    pub fn note(&mut self, text: &str) {
+        self.clear();
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+
     /// Removes the line.
     pub fn clear(&mut self) {
         if std::mem::take(&mut self.is_dirty) {

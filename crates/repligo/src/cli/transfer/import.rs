@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 
+use super::aof;
 use super::facts::{Seen, databases};
 use super::file::{Contents, FileInput, STANDARD, open};
+use super::follow;
 use super::options::{From, Import, Side, Verify};
 use super::rdb::{self, RdbInput};
 use super::server::Server;
@@ -14,14 +16,17 @@ use super::target::{Existing, Target, Written};
 use super::verify::{Absent, Compare, Sample};
 use super::{Halt, Input, Outcome, Output as _, Work};
 use crate::cli::failure::Failure;
+use crate::cli::signals::StopFlag;
 
 /// Where an import stands, for whoever goes on with it.
 #[derive(Default)]
-struct Place {
+pub(super) struct Place {
     /// Of a file: the block that is being written.
     block: Option<u64>,
     /// Anything was written.
     is_begun: bool,
+    /// It begins only with a target that has no keys.
+    pub needs_empty: bool,
 }
 
 /// Runs it, and says what it did, however it ended.
@@ -36,7 +41,16 @@ pub fn run(options: &Import, mut work: Work) -> Summary {
         ..Summary::default()
     };
     summary.verification.kind = options.common.verify.name();
-    let mut target = server(options, &options.target, &work);
+    let mut target = match &options.follow {
+        None => server(options, &options.target, &work),
+        // The end is asked for by somebody who wants the target to be whole.
+        Some(_) => Server::new(
+            options.target.addresses.clone(),
+            options.target.login.clone(),
+            options.common.patience,
+            StopFlag::default(),
+        ),
+    };
     let mut place = Place::default();
     let outcome = import(options, &mut target, &mut work, (&mut summary, &mut place));
     work.progress.clear();
@@ -57,6 +71,9 @@ fn server(options: &Import, side: &Side, work: &Work) -> Server {
 
 /// Entries are written whole and in order, so what is there is right, and the rest can follow.
 fn go_on(options: &Import, place: &Place) -> String {
+    if place.needs_empty {
+        return "empty the target, and run the same command again: it begins with everything".into();
+    }
     if !place.is_begun {
         return String::new();
     }
@@ -80,6 +97,9 @@ fn import(
 ) -> Outcome<()> {
     match &options.from {
         From::Server(side) => {
+            if let Some(follow) = &options.follow {
+                return follow::run((options, follow, side), work, (server, summary, place));
+            }
             server.connect()?;
             copy(options, side, work, (server, summary, place))
         }
@@ -106,6 +126,9 @@ fn import_file(
     (server, summary, place): (&mut Server, &mut Summary, &mut Place),
 ) -> Outcome<()> {
     let unreadable = |error| Failure::new(format!("{path}: {error}"), "give a file, not a pipe");
+    if let Some(files) = aof::Files::find(path)? {
+        return aof::run((options, &files), work, (server, summary, place));
+    }
     // What is here is looked at before anybody else is asked.
     let mut file = open(path)?;
     let is_rdb = begins_with(&mut file, rdb::MAGIC).map_err(unreadable)?;
@@ -156,7 +179,10 @@ fn begins_with(file: &mut File, bytes: &[u8]) -> std::io::Result<bool> {
 }
 
 /// A server may have more databases than another one; that is told before anything is written.
-fn judge_databases<'a>(server: &mut Server, databases: impl Iterator<Item = &'a u32>) -> Outcome<()> {
+pub(super) fn judge_databases<'a>(
+    server: &mut Server,
+    databases: impl Iterator<Item = &'a u32>,
+) -> Outcome<()> {
     for db in databases {
         server.ask_one(*db, &["PING"]).map_err(|halt| match halt {
             Halt::Failed(failure) => Halt::Failed(Failure::new(
@@ -220,10 +246,10 @@ impl Input for &mut Source<'_> {
     }
 }
 
-type Kept = std::collections::BTreeMap<u32, Seen>;
+pub(super) type Kept = std::collections::BTreeMap<u32, Seen>;
 
 /// Writes everything, and returns a sample of it and what was not touched.
-fn transfer(
+pub(super) fn transfer(
     options: &Import,
     work: &mut Work,
     mut input: impl Input,

@@ -6,10 +6,12 @@
 //! only when it is whole; of a file nothing is written before its checksums were checked; what was asked to end leaves
 //! a valid state and says how to go on.
 
+mod aof;
 mod content;
 mod export;
 mod facts;
 mod file;
+mod follow;
 mod format;
 mod import;
 pub mod options;

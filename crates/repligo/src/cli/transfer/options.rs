@@ -1,11 +1,13 @@
 //! What `export` and `import` can be asked.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgGroup, ArgMatches, Command, value_parser};
 
 use super::file::STANDARD;
+use super::follow::Follow;
 use super::source::Choice;
 use super::target::Existing;
 use crate::cli::failure::Failure;
@@ -101,6 +103,8 @@ pub struct Import {
     pub choice: Choice,
     /// What happens to keys that are there.
     pub existing: Existing,
+    /// Follow the source, and how.
+    pub follow: Option<Follow>,
     /// The first block that is imported.
     pub first_block: u64,
     /// The rest.
@@ -169,6 +173,10 @@ pub fn import_command() -> Command {
         .arg(value("from-user", "NAME", "User of the source").requires("from"))
         .arg(value("from-password-file", "FILE", "File with the password of the source").requires("from"))
         .arg(value("match", "PATTERN", "Only keys that match, as in SCAN").requires("from"))
+        .arg(switch("follow", "Take everything from the server as a replica of it (PSYNC), and follow it until ^C")
+            .requires("from").conflicts_with_all(["existing", "match"]))
+        .arg(switch("until-caught-up", "With --follow: end when the target has all that the source had a moment ago").requires("follow"))
+        .arg(value("spool", "FOLDER", "With --follow: where the snapshot is kept meanwhile [default: the folder for temporary files]").requires("follow"))
         .arg(switch("fail-existing", "End when the target has a key already (this is the default)"))
         .arg(switch("skip-existing", "Leave keys that the target has as they are"))
         .arg(switch("replace", "Overwrite keys that the target has"))
@@ -289,15 +297,30 @@ impl Import {
             Some(file) => From::File(file),
             None => From::Server(side(matches, "from")?),
         };
+        let follow = matches.get_flag("follow").then(|| Follow {
+            until_caught_up: matches.get_flag("until-caught-up"),
+            folder: matches
+                .get_one::<String>("spool")
+                .map_or_else(std::env::temp_dir, PathBuf::from),
+        });
+        if follow.is_some() && common.verify == Verify::Full {
+            return Err(Failure::new(
+                "--verify full: a source that is followed changes meanwhile",
+                "use --verify sample",
+            ));
+        }
         Ok(Import {
             from,
             target: side(matches, "addr")?,
             choice: choice(matches),
             existing: match () {
+                // What it writes is the source's, and may be written twice.
+                () if follow.is_some() => Existing::Replace,
                 () if matches.get_flag("replace") => Existing::Replace,
                 () if matches.get_flag("skip-existing") => Existing::Skip,
                 () => Existing::Fail,
             },
+            follow,
             first_block: *matches.get_one("from-block").expect("clap has a default"),
             common,
         })

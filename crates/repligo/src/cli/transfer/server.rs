@@ -339,6 +339,41 @@ impl Server {
         }
     }
 
+    /// Whether there is a connection now; the next request makes one where there is none.
+    pub fn is_connected(&self) -> bool {
+        self.link.is_connected()
+    }
+
+    /// Sends one group of requests once. `None` if it may not have been executed, or not be executed yet: the
+    /// connection is given up then.
+    ///
+    /// # Errors
+    /// The login is refused, or the end was asked for.
+    pub fn once(&mut self, requests: Requests<'_>) -> Outcome<Option<Vec<Value>>> {
+        assert_eq!(requests.count, 1, "the fate of one group is asked for");
+        if self.stop.is_set() {
+            return Err(Halt::Interrupted);
+        }
+        let mut all = None;
+        match self.round(requests, &[0], |_, values| all = Some(values)) {
+            Ok(()) => {
+                let is_final = |values: &Vec<Value>| !values.iter().filter_map(Value::as_error).any(is_later);
+                let all = all.filter(is_final);
+                if all.is_none() {
+                    self.link.lost();
+                }
+                Ok(all)
+            }
+            Err(error) => {
+                self.link.lost();
+                match &error {
+                    WireError::Refused(text) if !is_later(text) => Err(self.explain(&error).into()),
+                    _ => Ok(None),
+                }
+            }
+        }
+    }
+
     fn out_of_patience(&self, last: &str) -> Failure {
         Failure::new(
             format!(

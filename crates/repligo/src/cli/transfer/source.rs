@@ -19,6 +19,8 @@ use crate::cli::failure::Failure;
 
 /// COUNT of SCAN.
 const SCAN_COUNT: &str = "512";
+/// Keys that are asked for at once, where it is said which.
+const KEYS_AT_ONCE: usize = 512;
 /// Bytes of values that are asked for at once.
 const VALUE_BYTES: usize = 4 << 20;
 /// What a reading of a deadline from a time that is left may be off by, besides the time the replies took.
@@ -90,6 +92,25 @@ impl<'a> Source<'a> {
             },
             choice,
         })
+    }
+
+    /// Reads these keys alone.
+    pub fn of_keys(server: &'a mut Server, db: u32, keys: Vec<Vec<u8>>) -> Source<'a> {
+        let incarnation = server.incarnation;
+        Source {
+            server,
+            choice: Choice::default(),
+            chunk: KEYS_AT_ONCE,
+            databases: VecDeque::new(),
+            db: Some(db),
+            seen: Seen::default(),
+            cursor: None,
+            incarnation,
+            named: keys.into(),
+            measured: VecDeque::new(),
+            measured_at: Instant::now(),
+            found: Found::default(),
+        }
     }
 
     /// Databases in which fewer keys were found than must have been there. Somebody may delete keys meanwhile, so this

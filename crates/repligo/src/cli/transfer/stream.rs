@@ -287,17 +287,21 @@ pub fn from_reply(reply: &Value) -> Option<Stream> {
 
 fn group_from_reply(reply: &Value) -> Option<Group> {
     let all = reply.as_array()?;
-    let pending = field(all, "pel")?.as_array()?.iter().map(|entry| {
-        let [number, consumer, time, count] = entry.as_array()? else {
-            return None;
-        };
-        Some(Pending {
-            id: id(number)?,
-            consumer: consumer.as_bytes()?.to_vec(),
-            time_ms: time.as_integer()?.max(0) as u64,
-            count: count.as_integer()?.max(0) as u64,
-        })
-    });
+    let pending = field(all, "pending")
+        .or_else(|| field(all, "pel"))?
+        .as_array()?
+        .iter()
+        .map(|entry| {
+            let [number, consumer, time, count] = entry.as_array()? else {
+                return None;
+            };
+            Some(Pending {
+                id: id(number)?,
+                consumer: consumer.as_bytes()?.to_vec(),
+                time_ms: time.as_integer()?.max(0) as u64,
+                count: count.as_integer()?.max(0) as u64,
+            })
+        });
     let consumers = field(all, "consumers")?.as_array()?.iter();
     let consumers = consumers.map(|one| Some(field(one.as_array()?, "name")?.as_bytes()?.to_vec()));
     Some(Group {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::follow::Followed;
 use super::rdb::Left;
 use super::{Halt, Outcome};
 use crate::cli::failure::Failure;
@@ -139,6 +140,10 @@ pub struct Summary {
     pub left_out: BTreeMap<&'static str, u64>,
     /// Keys of a file in databases that were not asked for.
     pub unasked: u64,
+    /// Requests of append-only files that were applied.
+    pub requests: Option<u64>,
+    /// How a running source was followed.
+    pub followed: Option<Followed>,
     /// See the documentation of the source.
     pub vanished: u64,
     /// Keys that were read again because somebody wrote them.
@@ -165,6 +170,12 @@ impl Summary {
     /// Notes what of a file is not taken.
     pub fn note_left(&mut self, left: Left) {
         (self.other_types, self.left_out, self.unasked) = (left.other_types, left.parts, left.unasked);
+    }
+
+    /// Forgets what was written: everything is written again.
+    pub fn begin_anew(&mut self) {
+        self.entries = 0;
+        self.databases.clear();
     }
 
     /// Notes how it ended.
@@ -225,6 +236,21 @@ impl Summary {
                 line += &format!("; the server {when} {}", count(keys, "key", "keys"));
             }
             lines.push(line);
+        }
+        if let Some(requests) = self.requests {
+            lines.push(format!("  {} applied", count(requests, "request", "requests")));
+        }
+        if let Some(followed) = &self.followed {
+            lines.push(format!(
+                "  followed to offset {} of {}: {} requests applied, {} bytes behind when it was last asked; full copies: \
+                 {}, connections that went on: {}",
+                followed.offset,
+                followed.replication_id,
+                followed.requests,
+                followed.lag_bytes.map_or("?".to_string(), |bytes| bytes.to_string()),
+                followed.full_syncs,
+                followed.resumed
+            ));
         }
         for (number, text) in [
             (self.unasked, "in databases that were not asked for"),

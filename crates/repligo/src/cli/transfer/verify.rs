@@ -48,6 +48,15 @@ impl Sample {
         }
     }
 
+    /// The keys per database.
+    pub fn keys(&self) -> BTreeMap<u32, Vec<Vec<u8>>> {
+        let mut sorted = BTreeMap::new();
+        for (db, entry) in &self.entries {
+            sorted.entry(*db).or_insert_with(Vec::new).push(entry.key.clone());
+        }
+        sorted
+    }
+
     /// The entries per database.
     pub fn by_database(self) -> BTreeMap<u32, Vec<Entry>> {
         let mut sorted = BTreeMap::new();

@@ -128,4 +128,9 @@ impl<R: Read> Bytes<R> {
         use std::io::BufRead as _;
         Ok(self.input.fill_buf()?.is_empty())
     }
+
+    /// What follows, with what was read ahead.
+    pub fn into_rest(self) -> BufReader<R> {
+        self.input
+    }
 }

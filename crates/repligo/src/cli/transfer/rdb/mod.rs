@@ -10,7 +10,7 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use self::bytes::{Broken, Bytes};
@@ -84,6 +84,8 @@ pub struct RdbInput<R: Read> {
     is_ended: bool,
     /// Where what is being read begins.
     place: u64,
+    /// Something may follow the end.
+    is_preamble: bool,
     /// What was not taken so far.
     pub left: Left,
 }
@@ -105,8 +107,23 @@ impl<R: Read> RdbInput<R> {
             is_begun: false,
             is_ended: false,
             place: 0,
+            is_preamble: false,
             left: Left::default(),
         }
+    }
+
+    /// The same, at the start of something longer.
+    pub fn preamble(self) -> RdbInput<R> {
+        RdbInput {
+            is_preamble: true,
+            ..self
+        }
+    }
+
+    /// What follows the end, once that was reached, and where it begins.
+    pub fn into_rest(self) -> (BufReader<R>, u64) {
+        let position = self.bytes.position;
+        (self.bytes.into_rest(), position)
     }
 
     /// Bytes that were read.
@@ -266,7 +283,7 @@ impl<R: Read> RdbInput<R> {
                 "the checksum of the file does not fit: bytes were changed",
             ));
         }
-        match self.bytes.is_ended()? {
+        match self.is_preamble || self.bytes.is_ended()? {
             true => Ok(Item::End),
             false => Err(Broken::Damaged("there is something behind the end")),
         }

@@ -322,7 +322,7 @@ fn whatever_is_altered_nothing_panics_and_memory_follows_what_is_there() {
         (state >> 33) as usize
     };
     let mut taken = 0;
-    for _ in 0..30_000 {
+    for _ in 0..10_000 {
         let mut altered = whole.clone();
         for _ in 0..1 + next() % 4 {
             let at = next() % end;

@@ -1,0 +1,93 @@
+"""Append-only files of a real Redis: the files of a manifest, one file with a snapshot in front, and damaged ones."""
+
+import shutil
+
+import pytest
+
+from support.nodes import Cluster
+from support.redis_server import RedisServer
+from support.waiting import wait_until
+from support.wire import Connection
+
+from .tool import ask_all, content, mixed, streams, transfer, write
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The folder of a Redis's append-only files, and what the Redis reads from them."""
+    folder = tmp_path_factory.mktemp("aof")
+    server = RedisServer(folder, "--appendonly", "yes", "--aof-timestamp-enabled", "yes", "--enable-debug-command", "yes")
+    try:
+        write(server.address, mixed(51, 400))
+        with Connection(server.address, 30) as connection:
+            wait_until("the first files are made", lambda: b"aof_rewrite_in_progress:0" in connection.ask("INFO", "persistence"), 20)
+            connection.ask("BGREWRITEAOF")
+
+            def is_rewritten():
+                info = connection.ask("INFO", "persistence")
+                return b"aof_rewrite_in_progress:0" in info and b"aof_rewrite_scheduled:0" in info
+
+            wait_until("the files are written anew", is_rewritten, 20)
+            requests = [["INCR", "n"], ["RPUSH", "l", "a", "b"], ["LPOP", "l"], ["APPEND", "s", "xy"], ["SELECT", 7], ["INCR", "n"]]
+            requests += [["MULTI"], ["INCR", "n"], ["SELECT", 0], ["RPUSH", "l", "c"], ["EXEC"], ["PEXPIRE", "s", 3_600_000]]
+            ask_all(connection, [*requests * 40, *streams()])
+            # The files do not tell how many entries a group has read: what counts is what Redis makes of them.
+            connection.ask("DEBUG", "LOADAOF")
+        return folder / "appendonlydir", content(server.address)
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    with Cluster(tmp_path_factory.mktemp("node"), nodes=1) as cluster:
+        yield cluster.nodes[0]
+
+
+@pytest.fixture(autouse=True)
+def empty(node):
+    with Connection(node.address) as connection:
+        connection.ask("FLUSHALL")
+
+
+def _parts(folder):
+    """The base and the file behind it."""
+    (base,) = folder.glob("*.base.rdb")
+    (rest,) = folder.glob("*.incr.aof")
+    return base, rest
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("form", ["folder", "one file"])
+def test_the_files_hold_what_the_node_has_afterwards(tmp_path, files, node, form):
+    folder, held = files
+    path = folder
+    if form == "one file":
+        path = tmp_path / "appendonly.aof"
+        path.write_bytes(b"".join(part.read_bytes() for part in _parts(folder)))
+    summary = transfer("import", "--addr", node.address, path)
+    assert summary["complete"] and summary["requests"] > 300, summary
+    assert content(node.address) == held
+    again = transfer("import", "--addr", node.address, path, code=1)
+    assert "has" in again["error"] and "keys" in again["error"], again
+    assert content(node.address) == held
+
+
+@pytest.mark.timeout(60)
+def test_files_that_were_cut_or_changed_are_refused_with_their_place(tmp_path, files, node):
+    folder, _ = files
+    for name, change in [
+        ("incr", lambda data: data[:-5]),
+        ("incr", lambda data: data[: len(data) // 2] + b"\xff" * 40 + data[len(data) // 2 + 40 :]),
+        ("base", lambda data: data[:-5]),
+        ("base", lambda data: data[:200] + bytes([data[200] ^ 1]) + data[201:]),
+    ]:
+        copied = tmp_path / "copied"
+        shutil.copytree(folder, copied)
+        (part,) = copied.glob(f"*.{name}.*")
+        part.write_bytes(change(part.read_bytes()))
+        summary = transfer("import", "--addr", node.address, copied, code=1)
+        assert "offset" in summary["error"] and "nothing was imported" in summary["error"], summary
+        assert summary["entries"] == 0 and part.name in summary["error"], summary
+        shutil.rmtree(copied)
+    assert content(node.address) == {}

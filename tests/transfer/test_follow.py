@@ -1,0 +1,186 @@
+"""A source that is followed: under load, over broken links, and until clients are moved over."""
+
+import json
+import random
+import signal
+import threading
+
+import pytest
+
+from support.nodes import Cluster, binary
+from support.processes import Process
+from support.redis_server import RedisServer
+from support.waiting import wait_until
+from support.wire import Connection
+
+from .tool import ask_all, content, mixed, streams, transfer, write
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory):
+    server = RedisServer(tmp_path_factory.mktemp("old"), "--repl-diskless-sync-delay", "0")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    with Cluster(tmp_path_factory.mktemp("node"), nodes=1) as cluster:
+        yield cluster.nodes[0]
+
+
+@pytest.fixture(autouse=True)
+def empty(old, node):
+    for address in (old.address, node.address):
+        with Connection(address) as connection:
+            connection.ask("FLUSHALL")
+
+
+class _Load:
+    """Writes of all kinds that are not the same when they are applied twice or in another order."""
+
+    def __init__(self, address, seed):
+        self.address, self.chance, self.rounds = address, random.Random(seed), 0
+        self.stop, self.failure = threading.Event(), None
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self):
+        try:
+            with Connection(self.address, 60) as connection:
+                while not self.stop.is_set():
+                    ask_all(connection, [words for _ in range(20) for words in self._some()])
+                    self.rounds += 1
+        except Exception as failure:  # noqa: BLE001  It is told by `end`.
+            self.failure = failure
+
+    def _some(self):
+        chance = self.chance
+        number, text = chance.randrange(50), b"x" * chance.randrange(200)
+        simple = [
+            ["INCR", f"n{number}"],
+            ["RPUSH", f"l{number}", text],
+            ["LPOP", f"l{number}"],
+            ["APPEND", f"s{number}", b"%d" % number],
+            ["ZINCRBY", f"z{number}", "0.5", f"m{number}"],
+            ["HINCRBY", f"h{number}", "f", 3],
+            ["SPOP", f"e{number}"],
+            ["SADD", f"e{number}", number, number + 1, number + 2],
+            ["XADD", f"x{number}", "MAXLEN", "50", "*", "f", text],
+            ["PEXPIRE", f"s{number}", 3_600_000 + number],
+            ["PERSIST", f"s{number}"],
+            ["DEL", f"h{number}"],
+            ["SETEX", f"t{number}", 3600, text],
+            ["EVAL", "redis.call('INCR', KEYS[1]); return redis.call('RPUSH', KEYS[2], ARGV[1])", 2, f"n{number}", f"l{number}", number],
+        ]
+        words = chance.choice(simple)
+        if chance.random() < 0.2:
+            return [["MULTI"], words, ["SELECT", 5], chance.choice(simple), ["SELECT", 0], ["EXEC"]]
+        return [["SELECT", 5], words, ["SELECT", 0]] if chance.random() < 0.2 else [words]
+
+    def end(self):
+        self.stop.set()
+        self.thread.join(60)
+        assert self.failure is None, self.failure
+
+
+class _Import:
+    """`repligo import --follow` in the background."""
+
+    def __init__(self, source, target, log, *options):
+        words = [binary(), "import", "--from", source, "--to", target, "--follow", "--json", *options]
+        self.process = Process(words, log)
+        self.process.wait_for("it follows", lambda: self.says("following from offset"), 60)
+
+    def says(self, part):
+        return part in self.process.log.read_text()
+
+    def end(self, code=0):
+        self.process.signal(signal.SIGINT)
+        got = self.process.child.wait(60)
+        assert got == code, self.process.tail()
+        return json.loads(self.process.log.read_text().splitlines()[-1])
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("diskless", ["yes", "no"])
+def test_a_source_under_load_is_followed_to_the_last_write(tmp_path, old, node, diskless):
+    write(old.address, mixed(41, 1000))
+    with Connection(old.address, 30) as connection:
+        ask_all(connection, [["CONFIG", "SET", "repl-diskless-sync", diskless], *streams()])
+        load = _Load(old.address, 42)
+        importing = _Import(old.address, node.address, tmp_path / "log")
+        begun = load.rounds
+        wait_until("it is followed for a while", lambda: load.rounds > begun + 60, 60)
+        if diskless == "no":
+            connection.ask("CLIENT", "KILL", "TYPE", "replica")
+            wait_until("it goes on", lambda: importing.says("the connection goes on from offset"), 30)
+            begun = load.rounds
+            wait_until("it is followed for a while", lambda: load.rounds > begun + 20, 60)
+        load.end()
+    summary = importing.end()
+    assert summary["complete"] and summary["verification"]["compared"] >= 1000 - 50, summary
+    assert summary["followed"]["lag_bytes"] == 0 and summary["followed"]["requests"] > 500, summary
+    assert summary["followed"]["full_syncs"] == 1 and summary["followed"]["resumed"] == (diskless == "no"), summary
+    assert content(node.address) == content(old.address)
+
+
+@pytest.mark.timeout(60)
+def test_what_the_source_cannot_tell_any_more_is_copied_anew(tmp_path, old, node):
+    write(old.address, [(0, b"k%d" % number, b"v", None) for number in range(50)])
+    importing = _Import(old.address, node.address, tmp_path / "log")
+    with Connection(old.address) as connection:
+        ask_all(connection, [["SET", "kept", "1"], ["CONFIG", "SET", "repl-backlog-size", "16384"]])
+        # The link is cut, and before it comes back more was written than the source remembers.
+        words = [["MULTI"], ["CLIENT", "KILL", "TYPE", "replica"], ["DEL", "k7"], ["SET", "long", b"x" * 500_000], ["EXEC"]]
+        ask_all(connection, words)
+        wait_until("it is copied anew", lambda: importing.says("everything copied anew"), 30)
+        wait_until("it follows again", lambda: importing.process.log.read_text().count("following from offset") == 2, 30)
+        connection.ask("CONFIG", "SET", "repl-backlog-size", "1mb")
+    summary = importing.end()
+    assert summary["complete"] and summary["followed"]["full_syncs"] == 2, summary
+    assert content(node.address) == content(old.address)
+
+
+@pytest.mark.timeout(60)
+def test_a_quiet_source_is_caught_up_with_and_refusals_are_clear(tmp_path, old, node):
+    write(old.address, mixed(43, 200))
+    with Connection(old.address) as connection:
+        connection.ask("FUNCTION", "LOAD", "#!lua name=l\nredis.register_function('f', function() return 1 end)")
+    words = ["import", "--from", old.address, "--to", node.address, "--follow", "--until-caught-up"]
+    summary = transfer(*words, code=3)
+    assert summary["complete"] and summary["left_out"] == {"function libraries": 1}, summary
+    assert content(node.address) == content(old.address)
+    with Connection(old.address) as connection:
+        connection.ask("FUNCTION", "FLUSH")
+    text = transfer(*words, code=1)["error"]
+    assert "has" in text and "keys" in text, text
+    with Connection(node.address) as connection:
+        connection.ask("FLUSHALL")
+    one = transfer(*words, "--db", 3)
+    assert content(node.address) == {name: held for name, held in content(old.address).items() if name[0] == 3}, one
+    # A node is no source of PSYNC.
+    with Connection(old.address) as connection:
+        connection.ask("FLUSHALL")
+    refused = transfer("import", "--from", node.address, "--to", old.address, "--follow", "--patience", 2, code=1)
+    assert "PSYNC" in refused["error"] and "Redis or Valkey" in refused["remedy"], refused
+
+
+@pytest.mark.timeout(120)
+def test_the_leader_of_the_target_is_killed_and_everything_is_applied_once(tmp_path, old):
+    with Cluster(tmp_path / "cluster", nodes=3) as cluster:
+        load = _Load(old.address, 44)
+        leader = cluster.leader()
+        # The leader first, so that its death breaks the connection.
+        addresses = [node.address for node in [leader, *cluster.followers(leader)]]
+        importing = _Import(old.address, ",".join(addresses), tmp_path / "log")
+        begun = load.rounds
+        wait_until("it is followed", lambda: load.rounds > begun + 20, 60)
+        leader.kill()
+        begun = load.rounds
+        wait_until("it is followed for a while", lambda: load.rounds > begun + 20, 60)
+        load.end()
+        summary = importing.end()
+        assert summary["complete"], summary
+        for node in cluster.followers(leader):
+            assert content(node.address) == content(old.address)
