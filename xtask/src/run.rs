@@ -102,7 +102,9 @@ pub fn run_counted(command: &mut Command) -> (Counts, Outcome) {
     }
     let outcome = match child.wait() {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Failure::new(failures.told(&format!("`{line}` failed ({status})")))),
+        Ok(status) => Err(Failure::new(
+            failures.told(&format!("`{line}` failed ({status})")),
+        )),
         Err(error) => Err(Failure::new(format!("cannot wait for `{line}`: {error}"))),
     };
     (counts, outcome)
@@ -124,7 +126,9 @@ impl Failures {
         let heading = line.trim().trim_matches('=').trim();
         match heading {
             "FAILURES" | "ERRORS" | "short test summary info" | "failures:" => self.inside = true,
-            _ if heading.starts_with("slowest ") || heading.starts_with("test result:") => self.inside = false,
+            _ if heading.starts_with("slowest ") || heading.starts_with("test result:") => {
+                self.inside = false
+            }
             _ => {}
         }
         if self.inside {
@@ -188,12 +192,22 @@ mod tests {
             failures.see(line.to_owned());
         }
         let told = failures.told("`pytest` failed");
-        assert!(told.contains("assert 1 == 2") && told.contains("FAILED tests/a.py::test_a"), "{told}");
-        assert!(!told.contains("1 s\n") && told.ends_with("\n`pytest` failed"), "{told}");
+        assert!(
+            told.contains("assert 1 == 2") && told.contains("FAILED tests/a.py::test_a"),
+            "{told}"
+        );
+        assert!(
+            !told.contains("1 s\n") && told.ends_with("\n`pytest` failed"),
+            "{told}"
+        );
         for line in 0..SAID_AGAIN {
             failures.see(line.to_string());
         }
-        assert_eq!(failures.told("").lines().count(), SAID_AGAIN, "the last lines alone");
+        assert_eq!(
+            failures.told("").lines().count(),
+            SAID_AGAIN,
+            "the last lines alone"
+        );
     }
 
     #[test]

@@ -101,7 +101,11 @@ mod tests {
                 opened.await;
             }
             let through = alive.clone();
-            assert_eq!(Rc::strong_count(&alive), 1 + 2 + 1, "who made way is gone already");
+            assert_eq!(
+                Rc::strong_count(&alive),
+                1 + 2 + 1,
+                "who made way is gone already"
+            );
             let opened = places.spawn(|place| async move {
                 drop(place);
                 let _held = through;

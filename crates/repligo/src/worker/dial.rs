@@ -81,7 +81,11 @@ pub async fn accept_peers(thread: Rc<Thread>, listener: TcpListener) {
     let mut told: Option<Instant> = None;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => half_open.spawn(|place| accept_one(thread.clone(), stream, place)).await,
+            Ok((stream, _)) => {
+                half_open
+                    .spawn(|place| accept_one(thread.clone(), stream, place))
+                    .await
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a peer connection");
                 tokio::time::sleep(BACKOFF_MOST).await;
