@@ -8,7 +8,7 @@ from support.wire import Connection
 
 from .conftest import modes
 
-OWN = {b"repligo.cluster", b"repligo.invalidate", b"repligo.status", b"client|no-touch", b"client|setinfo", b"msetex"}
+OWN = {b"repligo.backup", b"repligo.cluster", b"repligo.invalidate", b"repligo.status", b"client|no-touch", b"client|setinfo", b"msetex"}
 
 # They take an argument that a later release has: the rest is compared.
 EXTENDED = {b"zrank", b"zrevrank"}

@@ -25,7 +25,7 @@ ELSEWHERE |= {"acl|log"}
 # Redis 7.0 does not have their last argument; without it the case files have them.
 EXTENDED = {"zrank", "zrevrank"}
 # Redis 7.0 does not have them.
-OURS = {"repligo.cluster", "repligo.invalidate", "repligo.status", "client|no-touch", "client|setinfo", "msetex"}
+OURS = {"repligo.backup", "repligo.cluster", "repligo.invalidate", "repligo.status", "client|no-touch", "client|setinfo", "msetex"}
 NUMBERS = (
     *("0", "1", "-1", "10", "007", "-0", "+1", " 1", "1.5", "1e3", "0x10", "", "x", "4294967296", "2147483648"),
     *("9223372036854775807", "-9223372036854775808", "9223372036854775808", "-9223372036854775809"),

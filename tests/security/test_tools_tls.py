@@ -49,6 +49,11 @@ def test_status_cluster_export_and_import_speak_tls(server, login, pki, tmp_path
     assert code == 0, errors
     code, _, errors = tool("import", tmp_path / "all.repligo", "--addr", address, "--replace", *login)
     assert code == 0, errors
+    code, output, errors = tool("backup", "--addr", address, "--output", tmp_path / "all.backup", *login)
+    assert code == 0 and "point: entry" in output, errors
+    code, _, errors = tool("backup", "--addr", address, "--output", tmp_path / "no.backup", *login[:3])
+    assert code == 1 and "NOPERM" in errors and "+repligo.backup" in errors, errors
+    assert not list(tmp_path.glob("no.backup*"))
     for words, parts in (
         (["--tls", "--ca", pki / "two/ca.crt"], ["none of the authorities"]),
         (["--tls"], ["--ca FILE"]),

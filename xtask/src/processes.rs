@@ -19,6 +19,7 @@ const LANES: [&[&str]; 2] = [
         "transfer",
         "pubsub",
         "frameworks",
+        "backup",
         "chaos",
     ],
     &[

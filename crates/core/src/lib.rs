@@ -10,6 +10,7 @@
 #![deny(missing_docs)]
 
 pub mod acl;
+pub mod backup;
 pub mod bugs;
 pub mod codec;
 pub mod collection;

@@ -77,7 +77,7 @@ pub use observer::{Event, EventClasses, Group};
 pub use script::ScriptRights;
 pub(crate) use script::says_no_writes;
 pub use slices::{Task, steps_of};
-pub use snapshot::RestoreError;
+pub use snapshot::{Outline, RestoreError, outline};
 pub use summary::{DatabaseSummary, KeyspaceCounters};
 pub use waiting::Supply;
 

@@ -97,6 +97,35 @@ pub(super) struct Header {
     hash_seed: Option<HashSeed>,
 }
 
+/// What the first chunk of a keyspace's snapshot tells of the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// Shard time when the walk began, milliseconds since the epoch.
+    pub time_ms: u64,
+    /// Entries of all databases.
+    pub entry_count: u64,
+}
+
+/// What the first chunk of a keyspace's snapshot says.
+///
+/// # Errors
+/// It is no such chunk.
+pub fn outline(mut chunk: &[u8]) -> Result<Outline, RestoreError> {
+    let input = &mut chunk;
+    let version = take_u8(input)?;
+    if version != VERSION {
+        return Err(RestoreError::OtherFormat(version));
+    }
+    if take_u8(input)? != HEADER {
+        return Err(RestoreError::Incomplete("chunks are out of order"));
+    }
+    let header = Header::decode(input)?;
+    Ok(Outline {
+        time_ms: header.time_ms,
+        entry_count: header.entry_count,
+    })
+}
+
 /// Why a chunk was not restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestoreError {
@@ -283,6 +312,11 @@ impl Keyspace {
                 return done;
             }
         }
+    }
+
+    /// True while chunks of a snapshot are missing.
+    pub fn is_restoring(&self) -> bool {
+        self.restoring.is_some()
     }
 
     /// Takes the next chunk of a snapshot into a keyspace that was made new for it. The last chunk

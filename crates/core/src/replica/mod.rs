@@ -14,6 +14,7 @@
 mod agreement;
 mod announce;
 mod apply;
+mod backup;
 mod blocked;
 mod clock;
 mod departed;
@@ -52,6 +53,7 @@ use repligo_proto::words;
 
 use self::agreement::Agreement;
 use self::apply::Applying;
+pub use self::backup::NoSnapshot;
 use self::blocked::Blocked;
 use self::clock::{LeaderClock, ShardClock};
 use self::departed::Departed;
@@ -68,6 +70,7 @@ use self::reads::Reads;
 use self::reply::{answer, fail};
 use self::serving::Serving;
 use self::slow::SlowReads;
+pub(crate) use self::snapshots::Header as SnapshotHeader;
 use self::snapshots::Snapshots;
 use self::space::Space;
 use self::waiters::Waiters;
@@ -97,9 +100,9 @@ struct Peer {
 
 /// Latest batch of a node that was applied: copies at or below it are discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Forwarder {
-    incarnation: u64,
-    sequence: u64,
+pub(crate) struct Forwarder {
+    pub(crate) incarnation: u64,
+    pub(crate) sequence: u64,
 }
 
 /// One node's copy of a shard.

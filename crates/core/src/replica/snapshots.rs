@@ -100,7 +100,8 @@ pub struct Incoming {
 pub struct Header {
     pub membership: Membership,
     pub forwarders: BTreeMap<PeerId, Forwarder>,
-    /// Encoded origin lanes.
+    /// Encoded origin lanes; empty in what a new cluster is founded with: they begin anew, see
+    /// [`crate::backup::founding`].
     pub lanes: Bytes,
     /// Encoded users; empty while they are as they start, and then the header says nothing of them.
     pub users: Bytes,
@@ -121,6 +122,10 @@ pub struct Snapshots {
     /// Snapshots taken in since start.
     pub installed: u64,
     pub(super) saving: bool,
+    /// Index of the snapshot on disk, 0 for none.
+    pub(super) saved_index: u64,
+    /// Somebody waits for a snapshot on disk that has everything up to here; 0 for nobody.
+    pub(super) asked_index: u64,
     /// The end of an own snapshot was given out last, and is not on disk: bytes of log whose place it takes.
     pub(super) unsaved: Option<u64>,
     /// Chunks that turns have made since the last tick.
@@ -131,7 +136,8 @@ pub struct Snapshots {
 
 impl Snapshots {
     /// The disk holds the snapshot.
-    pub fn saved(&mut self, _index: u64) {
+    pub fn saved(&mut self, index: u64) {
+        self.saved_index = self.saved_index.max(index);
         self.saving = false;
         self.unsaved = None;
     }
@@ -211,8 +217,12 @@ impl Replica {
                 .expect("the driver has checked the snapshot's checksums");
         }
         self.snapshots.disk_bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        self.snapshots.saved_index = index;
         self.forwarders = header.forwarders;
-        self.lanes = self.decode_lanes(&header.lanes);
+        match header.lanes.is_empty() {
+            true => self.begin_lanes(),
+            false => self.lanes = self.decode_lanes(&header.lanes),
+        }
         self.adopt_users(&header.users);
         self.applied = index;
         self.applied_term = term;
@@ -302,7 +312,7 @@ impl Replica {
             true => self.snapshots.disk_bytes.max(limits::SNAPSHOT_GAIN_BYTES_MIN),
             false => self.disk_log_bytes_max(),
         };
-        self.snapshots.applied_bytes > bytes_max
+        self.snapshots.applied_bytes > bytes_max || self.snapshots.asked_index > self.snapshots.saved_index
     }
 
     /// Bytes of log at which a snapshot takes their place on disk. Writing one costs its size, so the log may grow

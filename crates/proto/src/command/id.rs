@@ -172,6 +172,7 @@ numbers! {
     RepligoStatus = 110,
     RepligoInvalidate = 111,
     RepligoCluster = 1000,
+    RepligoBackup = 1023,
     // Users
     AclSetUser = 1001,
     AclGetUser = 1002,

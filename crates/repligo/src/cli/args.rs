@@ -41,6 +41,8 @@ pub fn command() -> Command {
         .subcommand(super::bench::options::command())
         .subcommand(super::transfer::options::export_command())
         .subcommand(super::transfer::options::import_command())
+        .subcommand(super::backup::backup_command())
+        .subcommand(super::backup::restore_command())
         .subcommand(super::secret::command())
         .subcommand(super::cert::command())
         .subcommand(config())

@@ -4,6 +4,7 @@
 //! about data.
 
 pub mod args;
+pub mod backup;
 pub mod bench;
 pub mod cert;
 pub mod cluster;
@@ -66,6 +67,8 @@ pub fn main() -> ExitCode {
         Some(("bench", matches)) => bench::run(matches),
         Some(("export", matches)) => transfer::run_export(matches),
         Some(("import", matches)) => transfer::run_import(matches),
+        Some(("backup", matches)) => backup::run_backup(matches),
+        Some(("restore", matches)) => backup::run_restore(matches),
         Some(("secret", matches)) => secret::run(matches),
         Some(("cert", matches)) => cert::run(matches),
         Some(("config", matches)) => config_command::run(matches),

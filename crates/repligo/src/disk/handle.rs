@@ -17,6 +17,7 @@ use std::time::Duration;
 use repligo_core::contract::{Durability, Persist, Send, SnapshotIo};
 use repligo_core::membership::Membership;
 
+use super::backup::SnapshotSource;
 use super::direct::Direct;
 use super::error::DiskError;
 use super::lock::DirectoryLock;
@@ -410,6 +411,11 @@ impl DiskHandle {
         queues.pieces.push_back(piece);
         drop(queues);
         self.shared.snapshot_work.notify_one();
+    }
+
+    /// The snapshot on this disk, for another thread to read.
+    pub fn snapshot_source(&self) -> SnapshotSource {
+        SnapshotSource::new(self.shared.storage.clone())
     }
 
     /// Clean stop: writes and reports everything queued, syncs, sets the clean mark, removes `node.pid`

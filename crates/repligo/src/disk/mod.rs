@@ -16,6 +16,7 @@
 //! The formats are in `docs/storage-format.md`.
 
 mod aside;
+mod backup;
 mod codec;
 mod direct;
 mod error;
@@ -32,6 +33,7 @@ mod recover;
 mod recycle;
 mod repair;
 mod replay;
+mod restore;
 mod segment;
 mod snapshot;
 mod space;
@@ -39,6 +41,7 @@ mod storage;
 mod wal;
 
 pub use aside::set_aside;
+pub use backup::{BackupFacts, BackupFlaw, BackupReader, OpenSnapshot, SnapshotSource};
 pub use error::DiskError;
 pub use handle::{DiskDone, DiskHandle};
 pub use lock::{DirectoryLock, LOCK_FILE, PID_FILE};
@@ -46,6 +49,7 @@ pub use meta::{FORMAT, Forming, META_FILE, Meta, NAME_BYTES_MAX};
 pub use metrics::DiskMetrics;
 pub use open::{Admission, BOOT_ID_VARIABLE, Disk, OpenOptions, Recovered, SEGMENT_BYTES};
 pub use recover::Survivor;
+pub use restore::{Founder, RestoreError, restore};
 
 #[cfg(test)]
 mod tests;

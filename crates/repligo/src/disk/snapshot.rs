@@ -19,12 +19,12 @@ use super::storage::{Storage, StorageFile};
 pub(super) const SNAPSHOT_FILE: &str = "snapshot";
 /// The unfinished one.
 pub(super) const SNAPSHOT_TEMPORARY: &str = "snapshot.tmp";
-const MAGIC: &[u8; 8] = b"RPLGSNAP";
-const HEADER_BYTES: usize = 48;
-const CHUNK_HEADER_BYTES: usize = 8;
-const FOOTER_BYTES: usize = 32;
+pub(super) const MAGIC: &[u8; 8] = b"RPLGSNAP";
+pub(super) const HEADER_BYTES: usize = 48;
+pub(super) const CHUNK_HEADER_BYTES: usize = 8;
+pub(super) const FOOTER_BYTES: usize = 32;
 /// In place of a chunk's length: the footer.
-const FOOTER_MARK: u32 = u32::MAX;
+pub(super) const FOOTER_MARK: u32 = u32::MAX;
 /// Synced every so many bytes, so that the last sync is short and the log's syncs, which share the device,
 /// are not held up by a flood.
 const SYNC_STEP_BYTES: u64 = 8 << 20;
@@ -178,7 +178,7 @@ fn unsynced(error: io::Error) -> io::Error {
 }
 
 /// Covers the chunk's place, so that exchanged chunks are found.
-fn chunk_crc(ordinal: u64, chunk: &[u8]) -> u32 {
+pub(super) fn chunk_crc(ordinal: u64, chunk: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&ordinal.to_le_bytes()), chunk)
 }
 

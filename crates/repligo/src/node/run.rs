@@ -32,6 +32,7 @@ use crate::telemetry::{Facts, Metrics, Phase, Shared, clock, process};
 use crate::tls::clients::ClientKeyStore;
 use crate::tls::keys::KeyStore;
 use crate::worker::alarm::Alarm;
+use crate::worker::backups::Backups;
 use crate::worker::drivers::{Report, Reports};
 use crate::worker::formation::{Formation, Rejoin, Start};
 use crate::worker::placement::Placement;
@@ -227,6 +228,7 @@ fn build(setup: &mut Setup, reports: Reports) -> (Worker, Option<DirectoryLock>)
         ready,
         ..
     } = setup;
+    let for_backups = reports.clone();
     let directory = std::mem::replace(&mut setup.directory, Directory::Lock(None));
     let mut rejoin = Rejoin {
         possible: topology.nodes.len() > 1,
@@ -271,6 +273,7 @@ fn build(setup: &mut Setup, reports: Reports) -> (Worker, Option<DirectoryLock>)
     let parameters = parameters(config, facts.client_port);
     let mut worker = Worker::new(facts, parameters, setup.shared.clone(), links);
     worker.guard.audit = std::mem::take(&mut setup.audit);
+    worker.backups = Backups::new(for_backups);
     worker.formation = Some(formation);
     worker.line.clone_from(&config.cluster);
     (worker, lock)

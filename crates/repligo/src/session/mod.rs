@@ -5,6 +5,7 @@
 
 mod acl;
 mod acl_log;
+mod backup;
 mod client;
 mod endpoints;
 mod errors;
@@ -25,6 +26,7 @@ use repligo_proto::resp::ArgSlice;
 use repligo_session::{Call, Flow, Session};
 
 pub use acl::{is_open, password_hash};
+pub use backup::{BackupAnswer, BackupRequest};
 pub use endpoints::Endpoints;
 pub use errors::ErrorStats;
 pub use guard::{Denial, Guard, audit_users, note_denial};
@@ -72,6 +74,7 @@ impl<'a> Local<'a> {
             Id::ConfigGet => parameters::get(self, request, out),
             Id::ConfigSet => parameters::set(self, request, out),
             Id::Info => info::info(self, request, out),
+            Id::RepligoBackup => return backup::dispatch(self, request, out),
             id if acl::answers(id) => acl::dispatch(self, request, out),
             _ => server::dispatch(self, request, out),
         }

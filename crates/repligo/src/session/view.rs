@@ -8,7 +8,7 @@ use repligo_core::time::Now;
 use repligo_session::Session;
 use repligo_session::subscriptions::Subscriptions;
 
-use super::{Denial, Endpoints, ErrorStats, Guard, Parameters, Slowlog};
+use super::{BackupAnswer, BackupRequest, Denial, Endpoints, ErrorStats, Guard, Parameters, Slowlog};
 use crate::telemetry::rates::Rates;
 use crate::telemetry::{DatabaseStatus, Facts, Metrics, NodeStatus, PeerStatus};
 
@@ -90,6 +90,8 @@ pub trait NodeView {
     /// # Errors
     /// Why not, and what to do.
     fn change_members(&mut self, request: &MemberRequest) -> Result<(), Refusal>;
+    /// Carries out what a client asks of a backup; who it is by its slot and number.
+    fn backup(&mut self, client: (u32, u64), request: BackupRequest) -> BackupAnswer;
     /// Where clients reach the leader; empty while none is known.
     fn leader_address(&self) -> String;
     /// What the node tells other threads, brought up to date.

@@ -149,7 +149,7 @@ impl Writer {
 }
 
 /// A time as RFC 3339 has it, to the millisecond.
-fn time(wall_us: u64) -> String {
+pub fn time(wall_us: u64) -> String {
     let seconds = wall_us / 1_000_000;
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // Civil date from days since 1970, by eras of 400 years that begin in March (Hinnant).

@@ -3,6 +3,7 @@
 use repligo_core::contract::{Persist, SnapshotIo};
 use repligo_core::origin::{OriginEvent, OriginRequest};
 
+use super::backups::BackupReport;
 use crate::disk::{DiskDone, DiskHandle};
 use crate::origin;
 
@@ -13,6 +14,8 @@ pub enum Report {
     Disk(DiskDone),
     /// From an origin driver.
     Origin(OriginEvent),
+    /// From the thread that reads a backup.
+    Backup(BackupReport),
 }
 
 /// Where they tell it.

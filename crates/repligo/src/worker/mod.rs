@@ -9,6 +9,7 @@ mod admission;
 pub mod alarm;
 pub mod allowance;
 pub mod arrivals;
+pub mod backups;
 pub mod connection;
 pub mod dial;
 pub mod drivers;
@@ -51,6 +52,7 @@ use repligo_session::tracked::Words;
 use self::access::Access;
 use self::admission::Admission;
 use self::allowance::Allowance;
+use self::backups::Backups;
 use self::connection::Connection;
 use self::drivers::{Drivers, Report};
 pub use self::error::NodeError;
@@ -126,6 +128,8 @@ pub struct Worker {
     pub phase: Phase,
     /// Disk and origin.
     pub drivers: Drivers,
+    /// The backup that is read from here.
+    pub backups: Backups,
     /// Forming, until it is over.
     pub formation: Option<Formation>,
     /// Set when the node is to stop, and why.
@@ -200,6 +204,7 @@ impl Worker {
             rates: Rates::default(),
             phase: Phase::Starting,
             drivers: Drivers::default(),
+            backups: Backups::default(),
             formation: None,
             verdict: None,
             line: Vec::new(),
@@ -424,13 +429,17 @@ impl Worker {
                 self.drivers.persisted(number);
                 self.step(now, Input::Persisted { number });
             }
-            Report::Disk(DiskDone::SnapshotSaved { index }) => self.step(now, Input::SnapshotSaved { index }),
+            Report::Disk(DiskDone::SnapshotSaved { index }) => {
+                self.step(now, Input::SnapshotSaved { index });
+                self.look_after_backup(now);
+            }
             Report::Disk(DiskDone::Full(full)) => self.step(now, Input::DiskFull { full }),
             Report::Disk(DiskDone::SnapshotFailed) => self.step(now, Input::SnapshotFailed),
             Report::Disk(DiskDone::Fatal(error)) => {
                 self.verdict = Some(Err(NodeError::Disk(error.while_running())))
             }
             Report::Origin(event) => self.step(now, Input::Origin(event)),
+            Report::Backup(report) => self.take_backup_report(report),
         }
     }
 

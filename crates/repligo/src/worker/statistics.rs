@@ -245,6 +245,7 @@ impl Worker {
         self.rates.sample(now.mono_us, &self.shared.metrics);
         self.links.tick(now);
         self.heal_addresses(now);
+        self.look_after_backup(now);
         self.close_idle(now);
         self.look_at_sockets(now);
         self.look_after_placement(now.mono_us);

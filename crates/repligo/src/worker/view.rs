@@ -13,7 +13,8 @@ use repligo_session::subscriptions::Subscriptions;
 
 use super::Worker;
 use crate::session::{
-    Client, Denial, ErrorStats, Guard, MemoryUse, NodeView, Parameters, Slowlog, note_denial,
+    BackupAnswer, BackupRequest, Client, Denial, ErrorStats, Guard, MemoryUse, NodeView, Parameters, Slowlog,
+    note_denial,
 };
 use crate::telemetry::descriptors;
 use crate::telemetry::rates::Rates;
@@ -100,6 +101,10 @@ impl NodeView for WorkerView<'_> {
 
     fn change_members(&mut self, request: &MemberRequest) -> Result<(), Refusal> {
         self.worker.change_members(self.now, request)
+    }
+
+    fn backup(&mut self, client: (u32, u64), request: BackupRequest) -> BackupAnswer {
+        self.worker.back_up(self.now, client, request)
     }
 
     fn leader_address(&self) -> String {

@@ -6,6 +6,18 @@ const BASE: Spec = row(Group::Repligo);
 
 pub(super) const COMMANDS: &[Spec] = &[
     Spec {
+        id: CommandId::RepligoBackup,
+        name: "repligo.backup",
+        arity: -2,
+        flags: ADMIN | NOSCRIPT | LOADING | STALE,
+        extra_categories: category::REPLIGO,
+        tips: &["nondeterministic_output"],
+        since: "0.1.0",
+        complexity: "O(N), N being the bytes read",
+        summary: "Read a snapshot of all data from this node (BEGIN, STATE, READ, END), for `repligo backup`",
+        ..BASE
+    },
+    Spec {
         id: CommandId::RepligoCluster,
         name: "repligo.cluster",
         arity: -2,

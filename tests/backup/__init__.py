@@ -1,0 +1,1 @@
+"""Backups of running clusters, and the new clusters that begin with them."""
