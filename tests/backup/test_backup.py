@@ -125,8 +125,6 @@ def test_a_new_cluster_of_another_size_has_one_point_of_all_data_and_old_nodes_t
         stranger = new.nodes["n3"].started
         wait_until("n3 is refused", lambda: "the clusters differ" in stranger.tail(60), SECONDS)
         assert sorted(member["name"] for member in new.members("n1").values()) == ["n1", "n2"]
-        with pytest.raises(redis.RedisError):
-            new.client("n3", retry=None).set("k", "v")
 
 
 def test_what_is_cut_damaged_or_foreign_is_refused_and_nothing_is_made(old, tmp_path):
@@ -163,7 +161,7 @@ def test_a_backup_to_standard_output_is_paced_and_one_is_read_at_a_time(tmp_path
         with node.connect() as connection:
             connection.ask("MSET", *[word for n in range(200) for word in (f"key:{n}", "x" * 10_000)])
             with open(tmp_path / "out", "wb") as out:
-                argv = [binary(), "backup", "--addr", node.address, "--output", "-", "--rate", "1MiB"]
+                argv = [binary(), "backup", "--addr", node.address, "--output", "-", "--rate", "2MiB"]
                 began = time.monotonic()
                 running = subprocess.Popen([str(word) for word in argv], stdout=out, stderr=subprocess.PIPE)
 
@@ -175,8 +173,8 @@ def test_a_backup_to_standard_output_is_paced_and_one_is_read_at_a_time(tmp_path
                 assert connection.call("REPLIGO.BACKUP", "BEGIN").raw.startswith(b"-BUSY")
                 _, errors = running.communicate(timeout=60)
             assert running.returncode == 0, errors
-            # 2 MB at 1 MiB a second.
-            assert time.monotonic() - began > 1.5 and b"point: entry" in errors, errors
+            # 2 MB at 2 MiB a second.
+            assert time.monotonic() - began > 0.8 and b"point: entry" in errors, errors
             assert verify(tmp_path / "out")["keys"] == 200
             refused = (("STATE", "99", b"no such backup"), ("STOP", b"usage:"), ("READ", "1", b"usage:"))
             for *words, part in refused:

@@ -48,15 +48,23 @@ class Fleet:
             self.peer(name)
         text = ",".join(f"{name}={self.peer(name)}" for name in known)
         for name in names:
-            client, peer, admin = self.ports[name]
-            argv = [str(binary()), "serve", "--name", name, "--cluster", text]
-            argv += ["--listen", f"127.0.0.1:{client}", "--peer-listen", f"127.0.0.1:{peer}"]
-            argv += ["--admin-listen", f"127.0.0.1:{admin}", "--durability", self.durability]
-            argv += ["--data-dir", str(self.directory / name), "--cluster-secret-file", str(self.secret)]
-            facts = {"name": name, "resp": f"127.0.0.1:{client}", "admin": f"127.0.0.1:{admin}", "pid": 0}
-            facts |= {"peer": f"127.0.0.1:{peer}", "data_dir": str(self.directory / name), "argv": argv}
-            node = self.nodes[name] = Node(facts)
-            node.started = Process(argv, self.directory / f"{name}.log", env=dict(self.env))
+            self._start(name, ["--name", name, "--cluster", text])
+
+    def join(self, place, via, name=None):
+        """Starts a node that joins the cluster of another one; `place` is its directory, and its name if none is given."""
+        self.peer(place)
+        self._start(place, ["--name", name or place, "--join", self.peer(via)])
+
+    def _start(self, place, words):
+        client, peer, admin = self.ports[place]
+        argv = [str(binary()), "serve", *words]
+        argv += ["--listen", f"127.0.0.1:{client}", "--peer-listen", f"127.0.0.1:{peer}"]
+        argv += ["--admin-listen", f"127.0.0.1:{admin}", "--durability", self.durability]
+        argv += ["--data-dir", str(self.directory / place), "--cluster-secret-file", str(self.secret)]
+        facts = {"name": place, "resp": f"127.0.0.1:{client}", "admin": f"127.0.0.1:{admin}", "pid": 0}
+        facts |= {"peer": f"127.0.0.1:{peer}", "data_dir": str(self.directory / place), "argv": argv}
+        node = self.nodes[place] = Node(facts)
+        node.started = Process(argv, self.directory / f"{place}.log", env=dict(self.env))
 
     def restart(self, name):
         node = self.nodes[name]

@@ -78,6 +78,10 @@ def test_a_cluster_whose_machines_all_lost_power_goes_on_from_one_directory(tmp_
         for name in others:
             fleet.await_serving(name)
             writer.assert_held(fleet.client(name))
+        # Those that waited to be admitted alarmed nobody.
+        logs = "".join(path.read_text() for path in tmp_path.glob("*.log"))
+        alarms = [line for line in logs.splitlines() if " times" in line or " ()" in line]
+        assert not alarms, alarms[:3]
 
 
 def test_a_directory_of_before_takes_no_part_and_comes_back_as_a_new_member(tmp_path):

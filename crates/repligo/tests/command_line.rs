@@ -75,7 +75,7 @@ fn wrong_usage_exits_with_2_and_says_what_was_meant() {
     check(
         &["serve", "--join", "127.0.0.1:1"],
         2,
-        &["no flag --join", "do: ", "--cluster"],
+        &["a name of its own", "--cluster-secret-file", "do: "],
     );
     check(
         &["serve", "--config", "/nowhere.toml"],

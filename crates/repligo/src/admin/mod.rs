@@ -211,6 +211,7 @@ fn not_serving(status: &NodeStatus) -> Option<String> {
             Some("forming: waiting for the others to agree".to_string())
         }
         Phase::Forming { waiting_for } => Some(format!("forming: waiting for {}", waiting_for.join(", "))),
+        Phase::Joining => Some("waiting to be admitted to the cluster as a new member".to_string()),
         Phase::Stopping => Some("stopping".to_string()),
         Phase::Running if disk_stalled(status).is_some() => disk_stalled(status),
         Phase::Running if disk_full(status).is_some() => disk_full(status),

@@ -18,11 +18,6 @@ Exit codes: 0 success; 1 it ran and failed, or the answer is no (status: degrade
 /// A file without a flag, as redis-server takes it.
 const STRAY_FILE: &str = "stray-file";
 
-/// How other servers let a node join, and what to do here.
-const JOIN: &str = "join";
-const JOIN_REMEDY: &str = "start it with --name and a --cluster line that names it and the members: it asks to join \
-     by itself (docs/operations.md, Members)";
-
 /// The whole command line.
 pub fn command() -> Command {
     Command::new("repligo")
@@ -78,7 +73,6 @@ fn with_node_flags(command: Command) -> Command {
             arg.value_name(key.value_name).allow_hyphen_values(true)
         });
     }
-    command = command.arg(Arg::new(JOIN).long(JOIN).value_name("H:P").hide(true));
     for flag in redis::settings() {
         let taken = Arg::new(flag).long(flag).hide(true).num_args(0..=2);
         command = command.arg(taken.allow_hyphen_values(true));
@@ -91,11 +85,6 @@ fn with_node_flags(command: Command) -> Command {
 /// # Errors
 /// The text for a flag that other servers have.
 pub fn node_sources(matches: &ArgMatches) -> Result<Sources, String> {
-    if matches.contains_id(JOIN) {
-        return Err(format!(
-            "there is no flag --{JOIN}\n  where: flag --{JOIN}\n  do: {JOIN_REMEDY}"
-        ));
-    }
     for setting in redis::settings() {
         let instead = redis::instead(setting).filter(|_| matches.contains_id(setting));
         if let Some(instead) = instead {
@@ -359,15 +348,5 @@ mod tests {
         check(&["--replicaof", "h", "6379"], &["use --cluster NAME=HOST:PORT"]);
         check(&["--daemonize", "yes"], &["systemd"]);
         check(&["redis.conf"], &["--config redis.conf", "TOML"]);
-    }
-
-    #[test]
-    fn join_is_refused_with_the_way_out() {
-        let matches = parse_words(&["repligo", "serve", "--join", "h:1"]).expect("known flag");
-        let text = node_sources(matches.subcommand_matches("serve").expect("serve")).expect_err("refused");
-        assert!(
-            text.contains("where: flag --join") && text.contains("--cluster"),
-            "{text}"
-        );
     }
 }

@@ -152,6 +152,7 @@ fn node_config(settings: NodeSettings) -> Result<NodeConfig, String> {
         data_dir: settings.data_dir,
         durability: settings.durability,
         cluster,
+        join: settings.join,
         peer_source: settings.peer_source,
         insecure_peers: settings.insecure_peers,
         memory: settings.memory,

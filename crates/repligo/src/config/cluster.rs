@@ -90,25 +90,46 @@ fn parse_member(text: &str) -> Result<Member, BadValue> {
     };
     let (name, address) = text.split_once('=').ok_or_else(malformed)?;
     let name = parse_name(name)?;
-    let (host, port) = address.rsplit_once(':').ok_or_else(malformed)?;
-    let port: u16 = port.parse().map_err(|_| malformed())?;
+    let (host, port) = parse_host_and_port(address).ok_or_else(malformed)?;
     if port == 0 {
         return Err(BadValue::new(
             format!("node `{name}` has port 0 in the cluster line"),
             FORM,
         ));
     }
+    Ok(Member { name, host, port })
+}
+
+/// An IPv6 address stands in brackets, and is given without them.
+fn parse_host_and_port(address: &str) -> Option<(String, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    let port: u16 = port.parse().ok()?;
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let host = match bracketed {
         Some(inside) if inside.parse::<std::net::Ipv6Addr>().is_ok() => inside,
-        None if !host.is_empty() && !host.contains([':', '[', ']', '/', ' ']) => host,
-        _ => return Err(malformed()),
+        None if !host.is_empty() && !host.contains([':', '[', ']', '/', ' ', '=']) => host,
+        _ => return None,
     };
-    Ok(Member {
-        name,
-        host: host.to_string(),
-        port,
-    })
+    Some((host.to_owned(), port))
+}
+
+/// Parses the addresses of members that may be asked, in their order.
+///
+/// # Errors
+/// Which of them is none, and what one looks like.
+pub fn parse_contacts(text: &str) -> Result<Vec<String>, BadValue> {
+    let contact = |part: &str| {
+        let part = part.trim();
+        let parsed = parse_host_and_port(part).filter(|(_, port)| *port != 0);
+        parsed.map(|_| part.to_owned()).ok_or_else(|| {
+            BadValue::new(
+                format!("`{part}` is not HOST:PORT"),
+                "give the peer address of one member or several, as `repligo cluster nodes` lists them, such as \
+                 10.0.0.1:16379",
+            )
+        })
+    };
+    text.split(',').map(contact).collect()
 }
 
 #[cfg(test)]
@@ -140,5 +161,14 @@ mod tests {
             "a=h:1,b=h:2,c=h:3,d=h:4,e=h:5,f=h:6,g=h:7,h=h:8",
             Err("names 8 nodes"),
         );
+    }
+
+    #[test]
+    fn contacts_are_addresses_without_names() {
+        let contacts = parse_contacts("h:1, [::1]:2").expect("two");
+        assert_eq!(contacts, ["h:1", "[::1]:2"]);
+        for wrong in ["", "h", "h:0", "n1=h:1", "h:1,", "::1:1"] {
+            assert!(parse_contacts(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -36,6 +36,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// `n1=HOST:PORT,n2=HOST:PORT,…`.
     Cluster,
+    /// `HOST:PORT,HOST:PORT,…`.
+    Contacts,
     /// True or false; as a flag it needs no value.
     Switch,
 }
@@ -260,6 +262,12 @@ pub static KEYS: &[Key] = &[
         "NAME=HOST:PORT,…",
         "All nodes with their peer addresses; the same line on every node. Without it: a single node",
     ),
+    per_node(key(
+        "join",
+        Kind::Contacts,
+        "HOST:PORT,…",
+        "Peer addresses of members of a running cluster that this node joins, in place of --cluster; needs --name",
+    )),
     key(
         "cluster-secret-file",
         Kind::Path,

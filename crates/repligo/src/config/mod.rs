@@ -7,6 +7,7 @@ mod clients;
 pub mod cluster;
 pub mod error;
 pub mod file;
+mod join;
 pub mod keys;
 pub mod layers;
 pub mod origin;
@@ -84,6 +85,8 @@ pub struct NodeSettings {
     pub durability: Durability,
     /// All nodes, sorted by name; empty for a single node.
     pub members: Vec<Member>,
+    /// Whom to ask to become a member of a running cluster; this node alone is in `members` then. Empty otherwise.
+    pub join: Vec<String>,
     /// What data and buffers may use, and what is evicted then.
     pub memory: MemoryLimit,
     /// Client connections at most.

@@ -39,7 +39,8 @@ pub(super) fn settle(layered: &Layered, problems: &mut Vec<Problem>) -> Option<P
 /// A cluster whose nodes do not know each other is one that anybody can join.
 pub(super) fn check(layered: &Layered, settings: &NodeSettings, problems: &mut Vec<Problem>) {
     let is_said = CERTIFICATES.iter().any(|name| path(layered, name).is_some());
-    if settings.members.len() < 2 || settings.peer_source.is_some() || is_said {
+    let is_alone = settings.members.len() < 2 && settings.join.is_empty();
+    if is_alone || settings.peer_source.is_some() || is_said {
         return;
     }
     if switch(layered, INSECURE) {

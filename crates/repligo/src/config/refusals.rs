@@ -13,7 +13,7 @@ use super::cluster::Member;
 use super::error::{Origin, Problem, Problems};
 use super::layers::{Layered, Setting};
 use super::value::Value;
-use super::{LogFormat, NodeSettings, clients, origin, peers, secret, tls};
+use super::{LogFormat, NodeSettings, clients, join, origin, peers, secret, tls};
 use super::{PATH_BYTES_MAX, UnixSocket};
 
 /// Distance of the peer port from the RESP port where it is not given.
@@ -58,6 +58,7 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
             _ => Durability::Os,
         },
         members: members(layered),
+        join: join::contacts(layered),
         memory: MemoryLimit {
             bytes_max: number(layered, "maxmemory"),
             policy: text(layered, "maxmemory-policy")
@@ -81,6 +82,7 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
         config_file: layered.file.as_ref().map(|file| file.path.clone()),
     };
     settings.needs_password = needs_password(layered, &settings);
+    join::settle(layered, &mut settings, &mut problems);
     check_exposure(layered, &settings, &mut problems);
     tls::check(layered, &settings, &mut problems);
     check_unix_socket(layered, &settings, &mut problems);

@@ -28,6 +28,7 @@ fn shown(setting: &Setting, settings: &NodeSettings) -> Option<String> {
                 .map(ToString::to_string)
                 .collect::<Vec<_>>()
                 .join(","),
+            Value::Contacts(contacts) => contacts.join(","),
         });
     }
     match setting.key.name {

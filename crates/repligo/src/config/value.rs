@@ -23,6 +23,8 @@ pub enum Value {
     Switch(bool),
     /// The cluster line.
     Members(Vec<Member>),
+    /// Addresses of nodes that may be asked.
+    Contacts(Vec<String>),
 }
 
 /// Why a text is not a value: what is wrong, and what to do.
@@ -70,6 +72,7 @@ pub fn parse(kind: Kind, text: &str) -> Result<Value, BadValue> {
         Kind::Count { min, max } => parse_count(text, min, max),
         Kind::Choice(words) => parse_choice(text, words),
         Kind::Cluster => cluster::parse(text).map(Value::Members),
+        Kind::Contacts => cluster::parse_contacts(text).map(Value::Contacts),
         Kind::Switch => match text {
             "true" | "yes" | "1" => Ok(Value::Switch(true)),
             "false" | "no" | "0" => Ok(Value::Switch(false)),

@@ -98,6 +98,13 @@ impl Meta {
         self.membership.is_alone()
     }
 
+    /// The only member of a cluster, and one that has not joined it: then the cluster would have written down its key.
+    pub fn is_founder_alone(&self) -> bool {
+        let own = self.membership.get(self.peer);
+        let formed = matches!(self.forming, Forming::Formed { .. });
+        formed && self.single_node() && own.is_some_and(|own| own.key != self.key)
+    }
+
     pub(super) fn encode(&self, birth: Birth) -> Vec<u8> {
         let (state, cluster_id) = match self.forming {
             Forming::Empty => (0, 0),

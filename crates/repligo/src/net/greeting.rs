@@ -12,7 +12,7 @@ use repligo_proto::frame::{self, Frame, HEADER_BYTES, Header, Kind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::hello::{Hello, Refused};
+use super::hello::{Hello, Refused, WAITS_FOR_ADMISSION};
 use super::link_log;
 use super::peer_stream::PeerStream;
 use crate::tls::keys::KeyStore;
@@ -233,7 +233,11 @@ async fn hear_hello(host: &impl Host, stream: &mut PeerStream) -> Result<(Header
         });
     }
     if frame.header.kind == Kind::REFUSED {
-        return Err(Refusal::new(refused_by_other(payload)));
+        return Err(Refusal {
+            // That is no fault of anybody, and passes.
+            is_broken: payload == WAITS_FOR_ADMISSION.as_bytes(),
+            ..Refusal::new(refused_by_other(payload))
+        });
     }
     let theirs = Hello::decode(payload).map_err(|_| Refusal::new("the greeting cannot be read"))?;
     if let Some(certified) = stream.certified_name()

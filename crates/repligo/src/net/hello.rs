@@ -99,6 +99,15 @@ impl Refused {
     }
 }
 
+/// What a node tells others while it waits to be admitted.
+pub const WAITS_FOR_ADMISSION: &str = "it waits to be admitted to the cluster as a new member";
+
+/// What a node answers to any greeting while it waits to be admitted; the node that greeted has this name.
+pub fn waits_for_admission(name: &str) -> Refused {
+    let text = format!("{name} greets this node, which waits to be admitted");
+    Refused::new(WAITS_FOR_ADMISSION, text)
+}
+
 /// Whether a node that says this belongs to this one's cluster; its number if so.
 ///
 /// # Errors

@@ -101,6 +101,8 @@ pub struct NodeConfig {
     pub durability: Durability,
     /// `(name, peer address)` of every node, this one included; empty for a single node.
     pub cluster: Vec<(String, String)>,
+    /// Peer addresses of members of a running cluster that this node is to join; `cluster` has this node alone then.
+    pub join: Vec<String>,
     /// Where the keys of the peer links come from; used in a cluster only.
     pub peer_source: Option<PeerSource>,
     /// True if a cluster may do without, with plain peer links.
@@ -155,6 +157,7 @@ impl Default for NodeConfig {
             data_dir: PathBuf::from("repligo-data"),
             durability: Durability::Os,
             cluster: Vec::new(),
+            join: Vec::new(),
             peer_source: None,
             insecure_peers: false,
             memory: MemoryLimit::default(),

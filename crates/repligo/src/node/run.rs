@@ -66,7 +66,7 @@ fn open_directory(config: &NodeConfig, topology: &Topology) -> Result<Directory,
     options.key = process::random_u128();
     let (disk, recovered) = match Disk::open(options.clone()) {
         Ok(opened) => opened,
-        Err(error) if error.is_forgetful() && topology.nodes.len() > 1 => {
+        Err(error) if error.is_forgetful() && topology.has_contacts() => {
             tracing::error!("{error}");
             // What is there stays there until the node is admitted; then the membership comes from the others.
             // Nobody else may touch it meanwhile, `cluster recover` least of all.
@@ -76,6 +76,9 @@ fn open_directory(config: &NodeConfig, topology: &Topology) -> Result<Directory,
         Err(error) => return Err(refused(error)),
     };
     let meta = disk.meta();
+    if topology.joins() && meta.is_founder_alone() {
+        return Err(NodeError::Settings(topology.refuse_founder(&config.data_dir)));
+    }
     if matches!(meta.forming, Forming::Formed { .. }) && meta.membership.get(meta.peer).is_none() {
         return Err(NodeError::Removed);
     }
@@ -231,7 +234,8 @@ fn build(setup: &mut Setup, reports: Reports) -> (Worker, Option<DirectoryLock>)
     let for_backups = reports.clone();
     let directory = std::mem::replace(&mut setup.directory, Directory::Lock(None));
     let mut rejoin = Rejoin {
-        possible: topology.nodes.len() > 1,
+        possible: topology.has_contacts(),
+        forms_none: topology.joins(),
         key: process::random_u128(),
         ..Rejoin::default()
     };
@@ -339,8 +343,7 @@ fn spawn_network(thread: &Rc<Thread>, setup: &Setup) -> Result<Vec<JoinHandle<()
         for peer in peers {
             tokio::task::spawn_local(dial::dial_peer(thread.clone(), peer));
         }
-        let contacts: Vec<String> = setup.topology.others().map(|(_, _, address)| address).collect();
-        tokio::task::spawn_local(join::join(thread.clone(), contacts));
+        tokio::task::spawn_local(join::join(thread.clone(), setup.topology.contacts()));
     }
     let mut accepting = Vec::new();
     if let Some(bound) = &setup.listeners.client {

@@ -1,6 +1,7 @@
 //! The cluster line of a start: the members of a cluster that forms with it, and where others may be asked.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use repligo_core::contract::{Durability, PeerId};
 use repligo_core::limits;
@@ -14,6 +15,8 @@ pub(super) struct Topology {
     pub nodes: BTreeMap<PeerId, (String, String)>,
     /// A cluster line was given; without one nobody else can reach this node.
     has_line: bool,
+    /// Whom to ask to become a member; nobody where a cluster may form with the line.
+    join: Vec<String>,
 }
 
 impl Topology {
@@ -59,6 +62,7 @@ impl Topology {
             me: place as PeerId + 1,
             nodes: nodes.collect(),
             has_line: !config.cluster.is_empty(),
+            join: config.join.clone(),
         })
     }
 
@@ -67,9 +71,38 @@ impl Topology {
         self.has_line
     }
 
-    /// The members of the cluster that forms with this line.
+    /// This node joins a running cluster, and forms none.
+    pub fn joins(&self) -> bool {
+        !self.join.is_empty()
+    }
+
+    /// What is said of a directory in which there is data of a cluster of its own.
+    pub fn refuse_founder(&self, dir: &Path) -> String {
+        format!(
+            "{} holds the data of a single node, which would not become part of the cluster at {}. Start it without \
+             --join, or give an empty --data-dir",
+            dir.display(),
+            self.join.join(",")
+        )
+    }
+
+    /// There are other nodes that may be asked to let this one in.
+    pub fn has_contacts(&self) -> bool {
+        self.joins() || self.nodes.len() > 1
+    }
+
+    /// Their addresses.
+    pub fn contacts(&self) -> Vec<String> {
+        let others = self.others().map(|(_, _, address)| address);
+        others.chain(self.join.iter().cloned()).collect()
+    }
+
+    /// The members of the cluster that forms with this line; nobody where none does.
     pub fn membership(&self) -> Membership {
-        Membership::formed(self.nodes.values().cloned())
+        match self.joins() {
+            true => Membership::default(),
+            false => Membership::formed(self.nodes.values().cloned()),
+        }
     }
 
     pub fn names(&self) -> Vec<String> {

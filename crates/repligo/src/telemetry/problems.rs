@@ -127,6 +127,11 @@ fn service(status: &NodeStatus) -> Option<Problem> {
             uptime_ms,
             "start every node of the line with the same --cluster line, and look at the logs of those missing",
         ),
+        Phase::Joining => problem(
+            "the node waits to be admitted to the cluster as a new member".into(),
+            None,
+            "look at its log, which says what it waits for",
+        ),
         Phase::Stopping => problem("the node is stopping".into(), None, "ask another node"),
         Phase::Running if !has_majority(&status.nodes) => Some(no_majority(status)),
         Phase::Running if status.replica.serving => None,

@@ -153,6 +153,7 @@ impl Report {
         let (phase, waiting_for) = match &status.phase {
             Phase::Starting => ("starting", Vec::new()),
             Phase::Forming { waiting_for } => ("forming", waiting_for.clone()),
+            Phase::Joining => ("joining", Vec::new()),
             Phase::Running => ("running", Vec::new()),
             Phase::Stopping => ("stopping", Vec::new()),
         };

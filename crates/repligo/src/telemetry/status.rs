@@ -22,6 +22,8 @@ pub enum Phase {
         /// Names of the nodes that are missing.
         waiting_for: Vec<String>,
     },
+    /// Waits until a cluster that runs has made it a member.
+    Joining,
     /// Part of a cluster; serves if [`Status::serving`].
     Running,
     /// Stops cleanly.

@@ -31,6 +31,7 @@ use crate::net::socket::{AT_ONCE_BYTES, Socket};
 use crate::telemetry::clock;
 use crate::tls::keys::KeyStore;
 use crate::worker::Worker;
+use crate::worker::formation::Formation;
 
 const BACKOFF_LEAST: Duration = Duration::from_millis(50);
 const BACKOFF_MOST: Duration = Duration::from_millis(500);
@@ -54,7 +55,16 @@ impl Host for Thread {
     }
 
     fn judge(&self, header: &Header, theirs: &Hello) -> Result<PeerId, Refused> {
-        let links = &self.worker.borrow().links;
+        let worker = self.worker.borrow();
+        // It has no place among the members yet, so nothing of the rest would tell anybody anything.
+        if worker
+            .formation
+            .as_ref()
+            .is_some_and(Formation::waits_for_admission)
+        {
+            return Err(hello::waits_for_admission(&theirs.name));
+        }
+        let links = &worker.links;
         let peer = hello::judge((links.hello(), links.identity()), header, theirs)?;
         let known = Some(links.name(peer)).filter(|known| *known != "?");
         hello::judge_name(known, theirs)?;
@@ -108,8 +118,17 @@ async fn accept_one(thread: Rc<Thread>, stream: TcpStream, place: Place) {
     if let Err(reason) = meet(&thread, stream, None, Some(place)).await
         && reason.answer.is_none()
     {
-        let links = &mut thread.worker.borrow_mut().links;
-        links.note_refusal(reason.peer, &reason.text, reason.is_broken);
+        let worker = &mut *thread.worker.borrow_mut();
+        let waits = worker
+            .formation
+            .as_ref()
+            .is_some_and(Formation::waits_for_admission);
+        // Members greet a node that waits for them, and were told that it does.
+        if !waits {
+            worker
+                .links
+                .note_refusal(reason.peer, &reason.text, reason.is_broken);
+        }
     }
 }
 

@@ -42,8 +42,17 @@ pub struct Rejoin {
     pub set_aside: Option<(OpenOptions, DirectoryLock)>,
     /// There are other nodes to ask.
     pub possible: bool,
+    /// The node forms no cluster, however empty its directory is.
+    pub forms_none: bool,
     /// Key of the directory.
     pub key: u128,
+}
+
+impl Rejoin {
+    /// No cluster may form with this node.
+    fn waits(&self) -> bool {
+        self.set_aside.is_some() || self.forms_none
+    }
 }
 
 /// What a node starts with.
@@ -127,7 +136,12 @@ impl Formation {
 
     /// It may become part of a cluster that forms now.
     pub fn takes_part(&self) -> bool {
-        self.rejoin.set_aside.is_none() && self.forming.formed().is_none()
+        !self.rejoin.waits() && self.forming.formed().is_none()
+    }
+
+    /// It can only become a member of a cluster that has formed without it, and is none yet.
+    pub fn waits_for_admission(&self) -> bool {
+        self.rejoin.waits() && self.forming.formed().is_none()
     }
 
     /// Key of the directory.
@@ -226,7 +240,9 @@ impl Worker {
         let Some(mut formation) = self.formation.take() else {
             return;
         };
-        if formation.rejoin.set_aside.is_some() {
+        if formation.waits_for_admission() {
+            self.set_refusal("LOADING the node waits to be admitted to the cluster; retry".to_owned());
+            self.phase = crate::telemetry::Phase::Joining;
             self.formation = Some(formation);
             return;
         }
@@ -272,7 +288,10 @@ impl Worker {
 
     /// The link to a peer is gone while the cluster forms.
     pub fn forming_lost(&mut self, peer: PeerId) {
-        if let Some(mut formation) = self.formation.take() {
+        if let Some(mut formation) = self
+            .formation
+            .take_if(|formation| !formation.waits_for_admission())
+        {
             formation.forming.peer_lost(peer);
             self.note_missing(&formation);
             self.formation = Some(formation);

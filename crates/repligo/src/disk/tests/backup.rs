@@ -106,7 +106,7 @@ fn a_backup_is_read_whole_and_every_cut_and_every_changed_bit_is_found() {
     let (facts, bytes) = backup();
     assert_eq!(BackupReader::open(&bytes[..]).unwrap().facts(), &facts);
     assert_eq!((facts.cluster_id, facts.key_count), (CLUSTER, 0));
-    assert!(facts.index > 0 && facts.time_ms > 1_700_000_000_000);
+    assert!(facts.index > 0 && facts.term > 0);
     assert!(read(&bytes).unwrap() >= 3);
     for cut in 0..bytes.len() {
         let flaw = read(&bytes[..cut]).unwrap_err();
@@ -210,7 +210,7 @@ fn a_directory_made_of_a_backup_is_the_first_one_of_another_cluster() {
 fn what_cannot_be_finished_leaves_nothing_behind() {
     let (_, bytes) = backup();
     let folder = Folder::new("unfinished");
-    for cut in [bytes.len() - 1, bytes.len() / 2] {
+    for cut in [bytes.len() - 1, bytes.len() - 40] {
         let reader = BackupReader::open(&bytes[..cut]).unwrap();
         let error = restore(reader, &folder.founder(), &mut |_| true).unwrap_err();
         assert!(
