@@ -34,7 +34,7 @@ class Generator:
         self.commands = (
             *((8, name) for name in ("set", "get", "counter", "number", "expire", "remaining")),
             *((4, name) for name in ("set_options", "float", "string", "range", "many", "remove", "getex", "look")),
-            *((6, name) for name in ("bits", "fields", "sort", "copy", "counted")),
+            *((6, name) for name in ("bits", "fields", "sort", "copy", "counted", "places")),
             *((12, name) for name in ("list_ends", "list_inside", "scores", "ranges", "several")),
             *((2, name) for name in ("rename", "pattern", "broken", "cased", "database", "old")),
             *((1, name) for name in ("flush", "introspect", "scan_page", "random_key")),
@@ -318,6 +318,43 @@ class Generator:
             [b"PFMERGE", key, other],
             [b"GET", key],
             self.choice(([b"DEL", key], [b"COPY", key, other, b"REPLACE"], [b"GET", key])),
+        ))
+
+    def place(self):
+        if self.random.random() < 0.05:
+            return [self.score(), self.score()]
+        return [b"%.6f" % self.random.uniform(-180, 180), b"%.6f" % self.random.uniform(-85, 85)]
+
+    def length(self):
+        return self.integer() if self.random.random() < 0.05 else b"%.3f" % (10 ** self.random.uniform(-1, 4.4))
+
+    def _places(self):
+        """No two members are as far from anything, so that there is one order. The last digit of a stored distance
+        depends on the C library; only who is stored is compared.
+        """
+        key, unit = b"places:%d" % self.random.randint(0, 1), self.choice((b"km", b"KM", b"km", b"mi", b"m", b"ft", b"x"))
+        center = self.choice(([b"FROMLONLAT", *self.place()], [b"FROMMEMBER", self.member()]))
+        extent = self.choice(([b"BYRADIUS", self.length(), unit], [b"BYBOX", self.length(), self.length(), unit]))
+        order = self.choice(([], [b"ASC"], [b"desc"]))
+        count = self.choice(([], [], [b"COUNT", self.integer()], [b"COUNT", b"%d" % self.random.randint(1, 9), b"ANY"]))
+        told = self.random.sample((b"WITHDIST", b"WITHHASH", b"WITHCOORD"), self.choice((0, 0, 1, 2, 3)))
+        near = self.choice(([b"GEORADIUS", key, *self.place()], [b"GEORADIUSBYMEMBER", key, self.member()]))
+        placed = [word for _ in range(self.random.randint(1, 8)) for word in (*self.place(), self.member())]
+        stored = self.choice(([b"STORE", b"places:new"], [b"STOREDIST", b"places:far"]))
+        return self.choice((
+            [b"GEOADD", key, *placed],
+            [b"GEOADD", key, *self.choice(([], [b"NX"], [b"XX", b"ch"], [b"CH"])), *placed],
+            [b"GEOSEARCH", key, *center, *extent, *order, *count, *told],
+            [b"GEOSEARCH", key, *center, *extent, *order, *count, *told],
+            [b"GEOSEARCHSTORE", b"places:new", key, *center, *extent, *count],
+            [b"GEOSEARCHSTORE", b"places:far", key, *center, *extent, *count, b"STOREDIST"],
+            [*near, self.length(), unit, *told, *order, *count],
+            [near[0] + b"_RO", *near[1:], self.length(), unit, *order, *count, *told],
+            [*near, self.length(), unit, *count, *stored],
+            [b"GEODIST", key, self.member(), self.member(), *self.choice(([], [unit]))],
+            [self.choice((b"GEOPOS", b"GEOHASH")), key, self.member(), self.member()],
+            [b"ZRANGE", b"places:new", b"0", b"-1", b"WITHSCORES"],
+            [b"ZRANGE", b"places:far", b"0", b"-1"],
         ))
 
     def _set(self):

@@ -30,6 +30,13 @@ zrem z a; zpopmin z; zpopmax z 1; zmpop 1 z MIN; zmpop 2 none z MAX COUNT 9; zad
 bzmpop 1 1 z MAX; zremrangebyscore z 0 100; zadd z 1 a 2 b 3 c; zremrangebyrank z 0 0; zremrangebylex z [a [b; zremrangebyscore z 5 6
 zadd z 1 a 2 b; zadd y 1 a; zunionstore w 2 z y; zinterstore w 2 z y; zdiffstore w 2 z y; zdiffstore w 1 none; zrangestore w z 0 -1
 zrangestore w none 0 -1; zunionstore z 1 y; del z y; set z 1; sinterstore z z; rpush z 1; sadd k 1; sunionstore z k; hset z f v; del z k
+xadd x MAXLEN 2 1 f v; xadd x MAXLEN 2 2 f v; xadd x MAXLEN 2 3 f v; xadd x MINID 3 4 f v; xadd x MINID = 3 5 f v; xtrim x MAXLEN 1; xtrim x MAXLEN 1
+xadd new NOMKSTREAM 1 f v; xadd x MAXLEN 0 6 f v; xadd x 7 f v; xadd x 7 f v; xdel x 9; xdel x 7; xsetid x 9; xadd x 10 f v; xadd x 11 f v
+xgroup CREATE x g 0; xgroup CREATE new g $ MKSTREAM; xgroup SETID x g 0; xgroup CREATECONSUMER x g a; xgroup CREATECONSUMER x g a
+xreadgroup GROUP g b COUNT 1 STREAMS x >; xreadgroup GROUP g b COUNT 1 STREAMS x >; xreadgroup GROUP g c STREAMS x new > >; xreadgroup GROUP g e STREAMS x 0
+xclaim x g h 0 10; xclaim x g h 0 11; xautoclaim x g i 0 0; xautoclaim x g i 0 0; xack x g 10; xgroup DELCONSUMER x g h; xgroup DESTROY x g; del x new
+geoadd p 1 1 a 2 2 b; geoadd p NX 1 1 a; geosearchstore d p FROMLONLAT 1 1 BYRADIUS 10 km; geosearchstore d p FROMLONLAT 50 50 BYRADIUS 1 km
+georadius p 1 1 10 km STORE d; georadius p 1 1 10 km; georadiusbymember p a 9000 km STOREDIST d; georadius p 50 50 1 km STORE d; del p
 eval "redis.call('set','a',1) redis.call('rpush','l',1,2) redis.call('lpop','l') redis.call('del','a','l') return 1" 0
 multi; set a 1; lpush l 1; rpop l; get a; incr a; exec; multi; set a 2; discard; select 3; set a 1; expire a 100; select 0; flushdb; flushall
 """

@@ -9,10 +9,12 @@ use crate::resp::ArgSlice;
 
 pub mod acl;
 pub mod bits;
+pub mod geo;
 pub mod pubsub;
 pub mod script;
 pub mod stream;
 pub mod values;
+pub mod watching;
 
 // Values and types.
 /// The key holds another type.
@@ -431,6 +433,9 @@ fn quoted_part(bytes: &[u8], room: usize) -> &[u8] {
 /// A command that does not exist; quotes the start of the request. One that Redis has is told as such.
 pub fn unknown_command(request: ArgSlice<'_>) -> Vec<u8> {
     let name = request.try_get(0).unwrap_or_default();
+    if name.eq_ignore_ascii_case(b"swapdb") {
+        return values::NO_SWAP.as_bytes().to_vec();
+    }
     let mut text = b"ERR unknown command '".to_vec();
     text.extend_from_slice(quoted_part(name, QUOTED_BYTES_MAX));
     if is_known_elsewhere(None, name) {

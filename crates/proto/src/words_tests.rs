@@ -29,9 +29,10 @@ fn requests_that_cannot_be_executed_are_answered_as_redis_does() {
         "ERR unknown command 'MIGRATE': Redis has it, this version of Repligo does not yet; COMMAND LIST and \
          docs/commands.md have what there is",
     );
+    check_unresolved(&["SwapDB", "0", "1"], values::NO_SWAP);
     check_unresolved(
-        &["client", "PAUSE", "1"],
-        "ERR unknown subcommand 'PAUSE'. Redis has it, this version of Repligo does not yet. Try CLIENT HELP.",
+        &["client", "CACHING", "1"],
+        "ERR unknown subcommand 'CACHING'. Redis has it, this version of Repligo does not yet. Try CLIENT HELP.",
     );
     check_unresolved(&["client"], "ERR wrong number of arguments for 'client' command");
     check_unresolved(

@@ -262,6 +262,13 @@ impl<'a> WriteContext<'a> {
         Ok(result)
     }
 
+    /// Tells who listens that something more has happened to a stream than the command is called after.
+    pub fn tell_also(&mut self, key: &[u8], name: &'static str) {
+        if self.keyspace.is_observed() {
+            self.keyspace.note_also((self.db, key), name);
+        }
+    }
+
     /// What large collections are hashed with.
     pub fn hash_seed(&self) -> HashSeed {
         self.keyspace.hash_seed

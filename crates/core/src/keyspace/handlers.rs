@@ -12,7 +12,7 @@ use repligo_proto::reply::ReplyWriter;
 
 use super::contexts::{Changed, ReadContext, WriteContext};
 use super::{
-    bits, copy, dump, hash, hyperloglog, keys, list, script, set, sort, sorted_set, stream, strings,
+    bits, copy, dump, geo, hash, hyperloglog, keys, list, script, set, sort, sorted_set, stream, strings,
 };
 use crate::command::{Arguments, CommandError};
 
@@ -165,6 +165,7 @@ const FAMILIES: &[&[Handler]] = &[
     list::HANDLERS,
     set::HANDLERS,
     sorted_set::HANDLERS,
+    geo::HANDLERS,
     stream::HANDLERS,
     script::HANDLERS,
 ];

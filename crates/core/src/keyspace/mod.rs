@@ -25,6 +25,7 @@ mod dump;
 mod elements;
 mod evict;
 mod extended;
+mod geo;
 mod handlers;
 mod hash;
 mod hyperloglog;

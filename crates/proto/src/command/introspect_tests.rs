@@ -94,7 +94,7 @@ fn lists_can_be_filtered() {
     assert_eq!(strings(&all).len(), with_subcommands().count());
     check_list(
         &["COMMAND", "LIST", "FILTERBY", "PATTERN", "G*T"],
-        &["get", "getset", "getbit"],
+        &["get", "getset", "getbit", "geodist"],
     );
     check_list(&["COMMAND", "LIST", "FILTERBY", "ACLCAT", "foo"], &[]);
     check_list(&["COMMAND", "LIST", "FILTERBY", "MODULE", "json"], &[]);

@@ -16,7 +16,7 @@ Generated from the command table (`crates/proto/src/command/table`); do not edit
 that is not in this table is answered with `ERR unknown command`; if Redis has it, the error says so.
 ";
 
-const GROUPS: [(Group, &str); 16] = [
+const GROUPS: [(Group, &str); 17] = [
     (Group::Connection, "Connection"),
     (Group::Generic, "Keys"),
     (Group::String, "Strings"),
@@ -24,6 +24,7 @@ const GROUPS: [(Group, &str); 16] = [
     (Group::List, "Lists"),
     (Group::Set, "Sets"),
     (Group::SortedSet, "Sorted sets"),
+    (Group::Geo, "Places"),
     (Group::Stream, "Streams"),
     (Group::PubSub, "Publish and subscribe"),
     (Group::Bitmap, "Bitmaps"),

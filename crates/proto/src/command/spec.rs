@@ -188,6 +188,8 @@ pub enum Group {
     Set,
     /// Sorted sets.
     SortedSet,
+    /// Places as members of sorted sets.
+    Geo,
     /// Streams.
     Stream,
     /// Publish and subscribe.
@@ -218,6 +220,7 @@ impl Group {
             Group::List => "list",
             Group::Set => "set",
             Group::SortedSet => "sorted-set",
+            Group::Geo => "geo",
             Group::Stream => "stream",
             Group::PubSub => "pubsub",
             Group::Transactions => "transactions",

@@ -33,6 +33,8 @@ enum Fate {
     Evicted,
     /// A read has not found it.
     Missed,
+    /// Something with a name of its own has happened to its stream.
+    Also(&'static str),
 }
 
 #[derive(Clone, Debug)]
@@ -246,6 +248,14 @@ impl Keyspace {
             Seen::Key => observer.note(place, was_there, Fate::There),
             Seen::Nothing | Seen::Expired if was_there => observer.note(place, true, Fate::Gone),
             Seen::Nothing | Seen::Expired => {}
+        }
+    }
+
+    /// Something more has happened to a stream than its command is called after.
+    #[cold]
+    pub(super) fn note_also(&mut self, place: (u8, &[u8]), name: &'static str) {
+        if let Some(observer) = &mut self.observer {
+            observer.note(place, true, Fate::Also(name));
         }
     }
 

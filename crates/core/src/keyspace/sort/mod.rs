@@ -20,11 +20,11 @@ use super::sorted_set::number;
 use super::typed::TypedRef;
 use crate::collection::{End, List, ListRef, SetRef, SortedSetRef};
 use crate::command::{Arguments, CommandError};
-use order::Sorting;
+pub(super) use order::Sorting;
 use pattern::Pattern;
 
 /// Comparisons that cost as much as one key.
-const COMPARED_PER_STEP: usize = 16;
+pub(super) const COMPARED_PER_STEP: usize = 16;
 
 pub(super) const HANDLERS: &[Handler] = &[
     long_write("sort", sort, weigh).checked(check),

@@ -7,7 +7,7 @@ const RUN: usize = 32;
 
 /// Places of elements, on their way into an order.
 #[derive(Debug)]
-pub(super) struct Sorting {
+pub(in crate::keyspace) struct Sorting {
     places: Vec<u32>,
     merged: Vec<u32>,
     /// Length of the runs that are in order.

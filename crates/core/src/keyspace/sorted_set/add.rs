@@ -1,4 +1,4 @@
-//! ZADD and ZINCRBY.
+//! ZADD, ZINCRBY and GEOADD.
 
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
@@ -8,6 +8,7 @@ use crate::bugs::Bug;
 use crate::collection::{Score, SortedSet};
 use crate::command::{Arguments, CommandError};
 use crate::keyspace::contexts::{Changed, WriteContext};
+use crate::keyspace::geo;
 use crate::keyspace::handlers::Slice;
 use crate::keyspace::slices::steps_of;
 use crate::table::HashSeed;
@@ -37,7 +38,51 @@ const INCREMENT: u8 = 1 << 5;
 /// Scores that are judged before anything is proposed.
 const JUDGED_EARLY: usize = 64;
 
-/// Takes key and options; scores and members are left.
+/// How a command gives members their scores.
+struct Form {
+    /// Takes key and options; scores and members are left.
+    options: fn(&mut Arguments<'_>) -> Result<u8, CommandError>,
+    /// Takes what says a score.
+    score: fn(&mut Arguments<'_>) -> Result<f64, CommandError>,
+}
+
+const ADD: Form = Form {
+    options: |arguments| take_options(arguments, 0),
+    score: take_score,
+};
+const INCREASE: Form = Form {
+    options: |arguments| take_options(arguments, INCREMENT),
+    score: take_score,
+};
+const PLACE: Form = Form {
+    options: take_place_options,
+    score: geo::take_score,
+};
+
+fn take_score(arguments: &mut Arguments<'_>) -> Result<f64, CommandError> {
+    number::score(arguments.take())
+}
+
+/// As [`take_options`], for places instead of scores.
+fn take_place_options(arguments: &mut Arguments<'_>) -> Result<u8, CommandError> {
+    const TAKEN: u8 = NEW | OLD | CHANGES;
+    /// Words of one member.
+    const WORDS: usize = 3;
+    arguments.skip(1);
+    let mut options = 0;
+    let taken = OPTIONS.iter().filter(|(_, option)| TAKEN & option != 0);
+    while let Some((_, option)) = taken.clone().find(|(word, _)| arguments.take_word(word)) {
+        options |= option;
+    }
+    let excludes = NEW | OLD;
+    let is_whole = !arguments.is_empty() && arguments.len().is_multiple_of(WORDS);
+    if !is_whole || options & excludes == excludes {
+        return Err(CommandError::fixed(words::SYNTAX));
+    }
+    Ok(options)
+}
+
+/// Takes key and options of ZADD.
 fn take_options(arguments: &mut Arguments<'_>, given: u8) -> Result<u8, CommandError> {
     arguments.skip(1);
     let mut options = given;
@@ -61,10 +106,13 @@ fn take_options(arguments: &mut Arguments<'_>, given: u8) -> Result<u8, CommandE
     Ok(options)
 }
 
-fn check(mut arguments: Arguments<'_>, given: u8) -> Result<(), CommandError> {
-    take_options(&mut arguments, given)?;
-    for _ in 0..JUDGED_EARLY.min(arguments.len() / 2) {
-        number::score(arguments.take())?;
+fn check(mut arguments: Arguments<'_>, form: &Form) -> Result<(), CommandError> {
+    (form.options)(&mut arguments)?;
+    for _ in 0..JUDGED_EARLY {
+        if arguments.is_empty() {
+            break;
+        }
+        (form.score)(&mut arguments)?;
         arguments.take();
     }
     Ok(())
@@ -72,12 +120,17 @@ fn check(mut arguments: Arguments<'_>, given: u8) -> Result<(), CommandError> {
 
 /// Refuses what is no ZADD.
 pub fn check_add(arguments: Arguments<'_>) -> Result<(), CommandError> {
-    check(arguments, 0)
+    check(arguments, &ADD)
 }
 
 /// Refuses what is no ZINCRBY.
 pub fn check_increment(arguments: Arguments<'_>) -> Result<(), CommandError> {
-    check(arguments, INCREMENT)
+    check(arguments, &INCREASE)
+}
+
+/// Refuses what is no GEOADD.
+pub fn check_places(arguments: Arguments<'_>) -> Result<(), CommandError> {
+    check(arguments, &PLACE)
 }
 
 /// How far a command has come.
@@ -131,12 +184,12 @@ fn put(
 fn run(
     context: &mut WriteContext<'_>,
     slice: &mut Slice<'_>,
-    given: u8,
+    form: &Form,
     reply: &mut ReplyWriter<'_>,
 ) -> Result<Option<Changed>, CommandError> {
     let Slice { all, rest, kept } = slice;
     let mut pairs = *all;
-    let options = take_options(&mut pairs, given)?;
+    let options = (form.options)(&mut pairs)?;
     if !kept.begun {
         *rest = pairs;
     }
@@ -149,7 +202,7 @@ fn run(
         } else if context.is_spent() {
             return Ok(None);
         } else {
-            number::score(rest.take())?;
+            (form.score)(rest)?;
             rest.take();
             context.spend(1);
         }
@@ -157,7 +210,7 @@ fn run(
     context.change(all.peek(), |set: &mut SortedSet, seed, steps| {
         let mut is_changed = false;
         while !rest.is_empty() && *steps > 0 {
-            let (score, member) = (number::score(rest.take()), rest.take());
+            let (score, member) = ((form.score)(rest), rest.take());
             let outcome = match score.and_then(|score| put(set, (member, score), options, seed)) {
                 Ok(outcome) => outcome,
                 Err(error) => return (Err(error), Changed::from(is_changed)),
@@ -196,7 +249,7 @@ pub fn zadd(
     slice: &mut Slice<'_>,
     reply: &mut ReplyWriter<'_>,
 ) -> Result<Option<Changed>, CommandError> {
-    run(context, slice, 0, reply)
+    run(context, slice, &ADD, reply)
 }
 
 /// `key increment member`: the score.
@@ -205,5 +258,14 @@ pub fn zincrby(
     slice: &mut Slice<'_>,
     reply: &mut ReplyWriter<'_>,
 ) -> Result<Option<Changed>, CommandError> {
-    run(context, slice, INCREMENT, reply)
+    run(context, slice, &INCREASE, reply)
+}
+
+/// `key [NX|XX] [CH] longitude latitude member [longitude latitude member ...]`: how many are new, with CH or changed.
+pub fn geoadd(
+    context: &mut WriteContext<'_>,
+    slice: &mut Slice<'_>,
+    reply: &mut ReplyWriter<'_>,
+) -> Result<Option<Changed>, CommandError> {
+    run(context, slice, &PLACE, reply)
 }

@@ -3,7 +3,7 @@
 //! A command over many members counts each as a step, and goes on in the next slice: ranks are asked for anew in each
 //! slice, which is cheap, and nothing is written in between.
 
-mod add;
+pub(super) mod add;
 mod algebra;
 pub(super) mod number;
 mod pop;

@@ -117,6 +117,7 @@ pub(super) fn xadd(
     }
     let time_ms = context.time_ms();
     let is_begun = slice.kept.begun;
+    let mut trims = slice.kept.tally > 0;
     let left = slice.kept.state_or(|| Ok::<_, CommandError>(0u64))?;
     let added = context.change(key, |stream: &mut Box<Stream>, _, steps| {
         if !is_begun {
@@ -135,12 +136,18 @@ pub(super) fn xadd(
             stream.append(id, &packed);
             tell_id(reply, id);
             *left = addition.trim.map_or(0, |trim| trim.count_in(stream));
+            trims = *left > 0;
         }
         *left = trim_some(stream, *left, steps);
         (Ok(()), Changed::Something)
     })?;
     added?;
-    Ok((*left == 0).then_some(Changed::Something))
+    let is_done = *left == 0;
+    slice.kept.tally = i64::from(trims);
+    if is_done && trims {
+        context.tell_also(key, "xtrim");
+    }
+    Ok(is_done.then_some(Changed::Something))
 }
 
 /// `key id [id ...]`: how many entries were there.

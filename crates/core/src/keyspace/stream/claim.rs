@@ -4,7 +4,7 @@ use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 use repligo_proto::words::stream as stream_words;
 
-use super::delivery::hear_of;
+use super::delivery::{NEW_CONSUMER, hear_of};
 use super::ids::{range_start, strict_id};
 use super::pending::{existing, idle_ms};
 use super::{Page, tell_entry, tell_id};
@@ -138,6 +138,7 @@ pub(super) fn xclaim(
     let (rest, kept) = (&mut slice.rest, &mut *slice.kept);
     let page = kept.state_or(|| Ok::<_, CommandError>(Page::default()))?;
     let left_behind = slice.all.len() - 4 - claim.ids;
+    let mut is_new = false;
     let (is_done, changed) = context.change(key, |stream: &mut Box<Stream>, _, steps| {
         let mut changed = Changed::Nothing;
         if !is_begun && claim.last > group.last {
@@ -145,6 +146,7 @@ pub(super) fn xclaim(
             stream.put_group(name, Group { last, ..group });
             changed = Changed::Something;
         }
+        is_new = stream.consumer(group.number, consumer).is_none();
         let (number, heard) = hear_of(stream, (group.number, consumer), now_ms);
         changed = changed.or(heard);
         let claimer = Claimer {
@@ -164,6 +166,9 @@ pub(super) fn xclaim(
         }
         ((rest.len() == left_behind, changed), changed)
     })?;
+    if is_new {
+        context.tell_also(key, NEW_CONSUMER);
+    }
     if is_done {
         page.finish(reply);
     }
@@ -285,7 +290,9 @@ pub(super) fn xautoclaim(
             deleted: Vec::new(),
         })
     })?;
+    let mut is_new = false;
     let (cursor, changed) = context.change(key, |stream: &mut Box<Stream>, _, steps| {
+        is_new = stream.consumer(group.number, consumer).is_none();
         let (number, heard) = hear_of(stream, (group.number, consumer), now_ms);
         let claimer = Claimer {
             group: group.number,
@@ -296,6 +303,9 @@ pub(super) fn xautoclaim(
         let changed = changed.or(heard);
         ((cursor, changed), changed)
     })?;
+    if is_new {
+        context.tell_also(key, NEW_CONSUMER);
+    }
     let deleted = std::mem::take(&mut progress.deleted);
     if let Some(cursor) = cursor {
         reply.array(3);

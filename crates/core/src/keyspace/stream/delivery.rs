@@ -55,6 +55,9 @@ fn judge(context: &ReadContext<'_>, reading: &Reading<'_>) -> Result<Vec<From>, 
     Ok(from)
 }
 
+/// What those are told who listen when a consumer is made.
+pub(super) const NEW_CONSUMER: &str = "xgroup-createconsumer";
+
 /// The number of a consumer that is heard of now; it is made if it was not there.
 pub(super) fn hear_of(stream: &mut Stream, (group, name): (u64, &[u8]), time_ms: u64) -> (u64, Changed) {
     let known = stream.consumer(group, name);
@@ -82,15 +85,20 @@ fn plan(
     let mut taken: BTreeMap<&[u8], u64> = BTreeMap::new();
     let (mut served, mut changed) = (Vec::new(), Changed::Nothing);
     for (index, ((key, _), from)) in reading.streams().zip(from).enumerate() {
+        let mut is_new = false;
         let (there, heard) = context.change(key, |stream: &mut Box<Stream>, _, _| {
             let Some(group) = stream.group(group) else {
                 return ((0, Changed::Nothing), Changed::Nothing);
             };
+            is_new = stream.consumer(group.number, consumer).is_none();
             let (_, heard) = hear_of(stream, (group.number, consumer), time_ms);
             let there = group.last.next();
             let there = there.map_or(0, |next| stream.count_between(next, StreamId::MAX));
             ((there, heard), heard)
         })?;
+        if is_new {
+            context.tell_also(key, NEW_CONSUMER);
+        }
         changed = changed.or(heard);
         let left = match from {
             From::History(_) => 0,

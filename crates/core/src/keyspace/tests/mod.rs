@@ -6,6 +6,7 @@ mod eviction;
 mod handlers;
 mod long_strings;
 mod origin_rows;
+mod places;
 mod replicas;
 mod scripts;
 mod shard_time;

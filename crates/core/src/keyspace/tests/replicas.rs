@@ -109,6 +109,28 @@ fn list_step() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Places in sorted sets, and searches whose results are stored.
+fn place_step() -> impl Strategy<Value = String> {
+    let places = (0..300usize, 1..100usize).prop_map(|(first, count)| {
+        let places: Vec<_> = (first..first + count)
+            .map(|member| format!("{} {} m{member}", member * 7 % 179, member * 5 % 83))
+            .collect();
+        places.join(" ")
+    });
+    let stored = prop_oneof![
+        Just(""),
+        Just(" STOREDIST"),
+        Just(" COUNT 20 ANY"),
+        Just(" COUNT 20")
+    ];
+    prop_oneof![
+        (key(), places).prop_map(|(key, places)| format!("GEOADD {key} {places}")),
+        (key(), key(), 1..9000u16, stored).prop_map(|(to, from, radius, stored)| {
+            format!("GEOSEARCHSTORE {to} {from} FROMLONLAT 20 30 BYRADIUS {radius} km{stored}")
+        }),
+    ]
+}
+
 /// Sorted sets of both forms.
 fn sorted_set_step() -> impl Strategy<Value = String> {
     let pairs = (0..300usize, 1..200usize, 1..50usize).prop_map(|(first, count, scores)| {
@@ -128,6 +150,7 @@ fn sorted_set_step() -> impl Strategy<Value = String> {
         (key(), key(), key()).prop_map(|(to, one, other)| format!("ZUNIONSTORE {to} 2 {one} {other}")),
         (key(), key(), key()).prop_map(|(to, one, other)| format!("ZINTERSTORE {to} 2 {one} {other}")),
         (key(), key(), key()).prop_map(|(to, one, other)| format!("ZDIFFSTORE {to} 2 {one} {other}")),
+        place_step(),
         (key(), 0..60u8, 0..60u8)
             .prop_map(|(key, first, last)| format!("ZREMRANGEBYSCORE {key} {first} {last}")),
         (key(), 0..60u8, 0..200u8)

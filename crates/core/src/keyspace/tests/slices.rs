@@ -60,6 +60,8 @@ pub(super) fn prepared() -> Fixture {
     // The other set is longer than what is left of the first one before all of it is taken out.
     fixture.run("SADD v 1 2 3 4 x ; SADD w 1 2 3 x");
     fixture.run("ZADD z 1 a 2 b 3 c 4 d 5 e ; ZADD y 10 b -inf d inf x");
+    fixture
+        .run("GEOADD p 12.5 41.9 rome 2.35 48.86 paris -0.13 51.5 london 13.4 52.52 berlin 9.19 45.46 milan");
     fixture.run("XGROUP CREATE x g 0 MKSTREAM ; XGROUP CREATE x other 3 ; XGROUP CREATE xx g 0 MKSTREAM");
     for id in 1..=9 {
         fixture.run(&format!("XADD x {id} f v{id} ; XADD xx {id} f v"));

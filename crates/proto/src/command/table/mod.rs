@@ -6,6 +6,7 @@ mod bitmap;
 mod connection;
 mod counters;
 mod expiry;
+mod geo;
 mod hash;
 mod hyperloglog;
 mod introspection;
@@ -89,7 +90,7 @@ const KEY: Argument = value("key", ArgumentKind::Key(0));
 /// How long a command waits, in seconds; 0 for ever.
 const TIMEOUT: Argument = value("timeout", ArgumentKind::Double);
 
-const CHAPTERS: [&[Spec]; 22] = [
+const CHAPTERS: [&[Spec]; 23] = [
     connection::COMMANDS,
     server::COMMANDS,
     introspection::COMMANDS,
@@ -106,6 +107,7 @@ const CHAPTERS: [&[Spec]; 22] = [
     sorted_set::COMMANDS,
     sorted_set_ranges::COMMANDS,
     sorted_set_algebra::COMMANDS,
+    geo::COMMANDS,
     stream::COMMANDS,
     stream_groups::COMMANDS,
     pubsub::COMMANDS,
