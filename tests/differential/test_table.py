@@ -22,6 +22,8 @@ ELSEWHERE |= {"acl|" + word for word in ACL}
 ELSEWHERE |= {before + word for before in ("", "p", "s") for word in ("subscribe", "unsubscribe")}
 # It tells what the two servers have been through before.
 ELSEWHERE |= {"acl|log"}
+# They change what all connections, or this one, are answered.
+ELSEWHERE |= {"client|pause", "monitor"}
 # Redis 7.0 does not have their last argument; without it the case files have them.
 EXTENDED = {"zrank", "zrevrank"}
 # Redis 7.0 does not have them.

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use repligo_core::acl::{Actor, Denied, User, Users};
-use repligo_proto::command::{CommandId, Spec, flag};
-use repligo_proto::resp::ArgSlice;
+use repligo_proto::command::{CommandId, Spec, flag, resolve};
+use repligo_proto::resp::{ArgSlice, OwnedRequest};
 use repligo_proto::words;
 
 use crate::execute::reject;
@@ -61,7 +61,15 @@ impl Session {
         if self.is_authenticated() {
             self.log_in(users, &user);
         }
-        self.may_listen(&user)
+        self.may_listen(&user) && (!self.monitors || self.may_monitor(&user))
+    }
+
+    /// Whether its user may still be shown what others ask.
+    fn may_monitor(&self, user: &User) -> bool {
+        const WORDS: [&str; 1] = ["monitor"];
+        let request = OwnedRequest::new(WORDS);
+        let row = resolve(request.view());
+        user.is_unrestricted() || row.is_ok_and(|row| user.judge(row, request.view()).is_ok())
     }
 
     /// Whether its user may run this command with these words.

@@ -8,7 +8,7 @@ use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use crate::window::Resolved;
-use crate::{Flow, Host, Session, access, blocking, data, long, pubsub, transaction, users};
+use crate::{Flow, Host, Session, blocking, data, long, pubsub, scrutiny, transaction, users};
 
 /// A request with its row in the command table.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +35,21 @@ pub(crate) fn execute<const LONG: bool>(
     };
     let call = Call { spec, request };
     session.last_command = Some(spec.id);
-    if !session.is_free()
-        && let Some(flow) = access::admit(session, host, call)
-    {
-        return flow;
+    let flow = match session.is_direct {
+        true => run::<LONG>(session, host, call),
+        false => scrutiny::execute::<LONG>(session, host, call),
+    };
+    if flow.is_later() {
+        session.silence = silence_before;
     }
-    let flow = if session.multi.is_some() && session.is_queueing() && !transaction::runs_inside(spec.id) {
+    flow
+}
+
+/// Executes a request that is let through.
+#[inline]
+pub(crate) fn run<const LONG: bool>(session: &mut Session, host: &mut impl Host, call: Call<'_>) -> Flow {
+    let spec = call.spec;
+    if session.multi.is_some() && session.is_queueing() && !transaction::runs_inside(spec.id) {
         transaction::queue(session, host, call)
     } else {
         match spec.flags & (flag::DATA | flag::BLOCKING) {
@@ -55,11 +64,7 @@ pub(crate) fn execute<const LONG: bool>(
             _ if !blocking::waits(call) => data::execute(session, host, call),
             _ => blocking::execute(session, host, call),
         }
-    };
-    if flow.is_later() {
-        session.silence = silence_before;
     }
-    flow
 }
 
 #[cold]

@@ -112,6 +112,9 @@ pub trait Telemetry {
     /// A command was refused because its user may not run it so.
     fn denied(&mut self, _session: &Session, _call: Call<'_>, _denied: Denied) {}
 
+    /// A command was taken up that is to be shown to whoever asked for it.
+    fn monitored(&mut self, _session: &Session, _call: Call<'_>) {}
+
     /// A change of the users was submitted.
     fn changes_users(&mut self, _session: &Session, _call: Call<'_>) {}
 

@@ -27,6 +27,8 @@ pub enum Stall {
     Allowance,
     /// A part of the next request was encoded in this turn; the next one goes on.
     Turn,
+    /// The host's clients are paused; see [`crate::Scrutiny`].
+    Held,
 }
 
 impl Session {
@@ -56,7 +58,7 @@ impl Session {
                 .encoding
                 .as_ref()
                 .is_some_and(|encoding| encoding.turn == host.turn()),
-            Stall::Room => true,
+            Stall::Room | Stall::Held => true,
         };
         if !stalls {
             self.stall = Stall::None;
@@ -69,7 +71,7 @@ impl Session {
     /// True if what it waited for may have happened by an answer or by sending.
     pub fn may_resume(&self) -> bool {
         match self.stall {
-            Stall::None | Stall::Room => false,
+            Stall::None | Stall::Room | Stall::Held => false,
             Stall::Answers => self.replies.waiting() == 0,
             Stall::Output => true,
             // Called after the turn.
@@ -140,6 +142,10 @@ impl Session {
                         }
                         Flow::Pause => {
                             self.stall = Stall::Room;
+                            position = start;
+                        }
+                        Flow::Hold => {
+                            self.stall = Stall::Held;
                             position = start;
                         }
                         Flow::Turn => unreachable!("only a long request takes several turns"),

@@ -7,7 +7,7 @@
 //! drive it: the shell and the simulator both do.
 //!
 //! Invariants: each request gets one reply, or none where the client asked for none; a request that must wait
-//! ([`Flow::Wait`], [`Flow::Pause`]) has changed nothing and is given in again, whole; bytes are executed in order
+//! ([`Flow::Wait`], [`Flow::Pause`], [`Flow::Hold`]) has changed nothing and is given in again, whole; bytes are executed in order
 //! and once; the bytes of a request that has to wait stay where they are, with all behind them.
 #![deny(missing_docs)]
 
@@ -23,6 +23,7 @@ mod long;
 pub mod order;
 mod pubsub;
 pub mod replies;
+mod scrutiny;
 mod session;
 mod subscriber;
 pub mod subscriptions;
@@ -36,5 +37,6 @@ pub use access::Access;
 pub use execute::{Call, parse_database, reply_error};
 pub use host::{Host, Telemetry};
 pub use input::Stall;
+pub use scrutiny::{Pause, Scrutiny};
 pub use session::{Flow, Session, Silence};
 pub use transaction::Multi;

@@ -110,6 +110,7 @@ impl Session {
             Flow::Wait => self.stall = Stall::Answers,
             Flow::Pause => self.stall = Stall::Room,
             Flow::Turn => self.stall = Stall::Turn,
+            Flow::Hold => self.stall = Stall::Held,
             Flow::Close => self.closing = true,
         }
         if flow.is_later() {

@@ -13,6 +13,7 @@ use crate::bugs::Bug;
 use crate::long::Encoding;
 use crate::order::Unanswered;
 use crate::replies::ReplyQueue;
+use crate::scrutiny::Scrutiny;
 use crate::subscriber::Subscriber;
 use crate::transaction::Multi;
 
@@ -29,6 +30,8 @@ pub enum Flow {
     Pause,
     /// Not now: give the same request in again in the next turn, which goes on with it.
     Turn,
+    /// Not now: the host's clients are paused. Give the same request in again when they are no more.
+    Hold,
     /// Send what is due, then close.
     Close,
 }
@@ -36,7 +39,7 @@ pub enum Flow {
 impl Flow {
     /// The request was not executed and will be given in again.
     pub(crate) fn is_later(self) -> bool {
-        matches!(self, Self::Wait | Self::Pause | Self::Turn)
+        matches!(self, Self::Wait | Self::Pause | Self::Turn | Self::Hold)
     }
 }
 
@@ -77,6 +80,12 @@ pub struct Session {
     /// The same, and nothing that it asks has to be judged: it is the default user as every cluster begins with it,
     /// and may send whatever it likes.
     is_free: bool,
+    /// It is free, and the host holds nothing back and shows nothing to others.
+    pub(crate) is_direct: bool,
+    /// What the host does with its requests.
+    pub(crate) scrutiny: Scrutiny,
+    /// Its client is shown what others ask.
+    pub(crate) monitors: bool,
     /// As whom it is logged in.
     pub(crate) access: Access,
     /// `READONLY` was said: reads may be answered by this node whatever its role.
@@ -185,6 +194,7 @@ impl Session {
 
     pub(crate) fn update_free(&mut self) {
         self.is_free = self.authenticated && self.actor().is_plain() && !self.is_restricted();
+        self.is_direct = self.is_free && self.scrutiny == Scrutiny::default();
     }
 
     /// What is given in next came so many microseconds ago and was held back; 0 for what comes just now.
@@ -201,6 +211,7 @@ impl Session {
         self.readonly = false;
         self.no_evict = false;
         self.no_touch = false;
+        self.monitors = false;
         self.silence = Silence::default();
         self.access = Access::default();
     }

@@ -26,7 +26,7 @@ use crate::execute::{parse_database, reject};
 use crate::order::Kind;
 use crate::replies::Shape;
 use crate::tracked::LOCAL_ITEM;
-use crate::{Call, Flow, Host, Session, data, users};
+use crate::{Call, Flow, Host, Session, data, pubsub, users};
 
 /// Bytes of queued commands per connection.
 const QUEUED_BYTES_MAX: usize = 64 << 20;
@@ -44,6 +44,8 @@ pub struct Multi {
     /// What a SELECT in the block has chosen.
     database: Option<u8>,
     local_bytes: usize,
+    /// An item changes the data, or publishes.
+    changes_data: bool,
     /// What was queued by a connection that is judged, to be judged again; and by which rights it was.
     judged: Vec<(&'static Spec, OwnedRequest, u8)>,
     actor: Actor,
@@ -87,6 +89,11 @@ impl Multi {
         self.aborted |= self.open;
     }
 
+    /// True if a queued command changes the data, or publishes.
+    pub(crate) fn changes_data(&self) -> bool {
+        self.changes_data
+    }
+
     /// What the queued commands take.
     pub fn bytes(&self) -> usize {
         self.buffer.bytes() + self.local_bytes
@@ -107,10 +114,12 @@ impl Multi {
             {
                 self.database = Some(chosen);
             }
+            self.changes_data |= pubsub::publishes(spec.id);
             Some(LocalItem::Request(spec, OwnedRequest::from(request)))
         } else {
             match command::parse(spec, database, request) {
                 Ok(command) => {
+                    self.changes_data |= command.is_write();
                     self.buffer.push(&command);
                     None
                 }

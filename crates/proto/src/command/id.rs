@@ -203,6 +203,9 @@ numbers! {
     PubSubHelp = 944,
     // Waiting
     ClientUnblock = 990,
+    ClientPause = 993,
+    ClientUnpause = 994,
+    Monitor = 995,
     // Bits
     BitField = 445,
     // Whole values

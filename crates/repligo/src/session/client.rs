@@ -183,10 +183,12 @@ pub(super) fn describe_one(line: &mut String, client: Client<'_>, arguments: usi
     let Client { session, socket } = client;
     let seconds = |since_us: u64| now.mono_us.saturating_sub(since_us) / 1_000_000;
     let flags = match session.multi.as_deref() {
+        _ if session.is_monitor() => "O",
         _ if session.is_subscribed() => "P",
+        Some(multi) if multi.is_open() && session.is_held() => "xb",
         Some(multi) if multi.is_open() => "x",
         _ if session.blocked().is_some() && socket.endpoints.is_unix() => "bU",
-        _ if session.blocked().is_some() => "b",
+        _ if session.blocked().is_some() || session.is_held() => "b",
         _ if session.closing => "c",
         _ if socket.endpoints.is_unix() => "U",
         _ => "N",

@@ -14,6 +14,7 @@ mod handshake;
 mod info;
 mod logins;
 mod members;
+mod monitor;
 mod parameters;
 mod server;
 mod slowlog;
@@ -30,6 +31,7 @@ pub use backup::{BackupAnswer, BackupRequest};
 pub use endpoints::Endpoints;
 pub use errors::ErrorStats;
 pub use guard::{Denial, Guard, audit_users, note_denial};
+pub use monitor::monitored_line;
 pub use parameters::{Limits, OutputLimit, Parameters};
 pub use slowlog::{Slow, Slowlog, kept_arguments};
 pub use view::{Client, MemoryUse, NodeView, Socket};
@@ -69,6 +71,9 @@ impl<'a> Local<'a> {
                 client::describe(self, request, out)
             }
             Id::ClientSetInfo | Id::ClientNoEvict | Id::ClientNoTouch => client::change(self, request, out),
+            Id::ClientPause => monitor::pause(self, request, out),
+            Id::ClientUnpause => monitor::unpause(self, out),
+            Id::Monitor => monitor::monitor(self, out),
             Id::ClientUnblock => client::unblock(self, request, out),
             Id::ClientKill => return client::kill(self, request, out),
             Id::ConfigGet => parameters::get(self, request, out),

@@ -5,8 +5,8 @@ use repligo_core::contract::{Identity, OriginsStatus, Role, Status, Unblock};
 use repligo_core::membership::Refusal;
 use repligo_core::replica::MemberRequest;
 use repligo_core::time::Now;
-use repligo_session::Session;
 use repligo_session::subscriptions::Subscriptions;
+use repligo_session::{Pause, Session};
 
 use super::{BackupAnswer, BackupRequest, Denial, Endpoints, ErrorStats, Guard, Parameters, Slowlog};
 use crate::telemetry::rates::Rates;
@@ -138,6 +138,12 @@ pub trait NodeView {
     fn blocked_clients(&self) -> usize;
     /// Ends the waiting of the client with this number; false if it is no other client that waits for a key.
     fn unblock(&mut self, id: u64, how: Unblock) -> bool;
+    /// Holds requests of all clients back until then, by the clock in microseconds; the session is the one that runs.
+    fn pause(&mut self, session: &mut Session, pause: (Pause, u64));
+    /// Ends that.
+    fn unpause(&mut self, session: &mut Session);
+    /// Shows the client of this session, which runs, what all clients ask.
+    fn monitor(&mut self, session: &mut Session);
     /// Ends the connections of other clients that are selected; how many.
     fn kill_others(&mut self, selects: &dyn Fn(Client<'_>) -> bool) -> usize;
 }

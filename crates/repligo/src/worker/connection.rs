@@ -207,7 +207,8 @@ impl Connection {
         }
         let resumes = self.session.may_resume();
         let reads_on = std::mem::take(&mut self.io.has_more);
-        let runs = self.session.is_block_ready() || self.session.blocked().is_some();
+        let watches = self.session.blocked().is_some() || self.session.is_held();
+        let runs = self.session.is_block_ready() || watches;
         if self.session.killed || self.session.closing || self.io.write_blocked || resumes || reads_on || runs
         {
             self.wake();
@@ -216,7 +217,7 @@ impl Connection {
 
     /// True when more than a subscriber may leave unread has been so for too long.
     pub fn is_over_soft_limit(&mut self, limit: OutputLimit, now_us: u64) -> bool {
-        if !self.session.is_subscribed() || self.session.replies.pending_bytes() <= limit.soft_bytes {
+        if !self.session.hears_others() || self.session.replies.pending_bytes() <= limit.soft_bytes {
             self.io.over_soft_since_us = None;
             return false;
         }

@@ -165,6 +165,10 @@ impl Telemetry for WorkerHost<'_> {
         note_denial(guard, &shared.metrics, client, (denial, self.now));
     }
 
+    fn monitored(&mut self, session: &Session, call: Call<'_>) {
+        self.worker.show(session, self.io, call);
+    }
+
     fn changes_users(&mut self, session: &Session, call: Call<'_>) {
         let client = Client {
             session,

@@ -28,6 +28,7 @@ pub mod placement;
 mod probe;
 mod progress;
 mod publish;
+mod scrutiny;
 mod standing;
 mod statistics;
 pub mod turn;
@@ -105,6 +106,8 @@ pub struct Worker {
     pub subscriptions: Subscriptions,
     /// Nodes that do not know all of what this node's clients subscribe to.
     untold: BTreeSet<PeerId>,
+    /// CLIENT PAUSE and MONITOR.
+    watching: scrutiny::Watching,
     /// I/O threads, and whose sockets they have.
     pub placement: Placement,
     pub links: Links,
@@ -188,6 +191,7 @@ impl Worker {
             connections: Connections::default(),
             subscriptions: Subscriptions::default(),
             untold: BTreeSet::new(),
+            watching: scrutiny::Watching::default(),
             placement: Placement::default(),
             links,
             pool: BufferPool::default(),
@@ -368,6 +372,7 @@ impl Worker {
             Connection::new(session, stream, endpoints)
         });
         if let Some(mut connection) = self.connections.take(slot) {
+            connection.session.set_scrutiny(self.watching.scrutiny());
             self.begin_session(&mut connection.session);
             self.begin_certified(&mut connection);
             self.connections.put_back(connection);

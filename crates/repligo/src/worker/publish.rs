@@ -61,6 +61,9 @@ impl Worker {
         if self.subscriptions.has_news() || !self.untold.is_empty() {
             self.deliver();
         }
+        if self.watching.has_lines() {
+            self.deliver_lines();
+        }
     }
 
     #[cold]
@@ -124,7 +127,7 @@ impl Worker {
     /// Unsent bytes above which this session's client is disconnected.
     #[inline]
     pub(super) fn unsent_bytes_max(&self, session: &Session) -> usize {
-        if session.is_subscribed() {
+        if session.hears_others() {
             self.parameters.subscriber_output().hard_bytes
         } else {
             self.parameters.output_bytes_max()

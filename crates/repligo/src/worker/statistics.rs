@@ -240,6 +240,7 @@ impl Worker {
         self.busy.begin(began_ns);
         let now = self.clock.at(began_ns / 1000);
         self.step(now, Input::Tick);
+        self.look_after_pause(now);
         self.look_after_clients(now);
         self.look_after_memory(now);
         self.rates.sample(now.mono_us, &self.shared.metrics);
@@ -297,6 +298,7 @@ impl Worker {
             if idle_us > idle_max_us
                 && connection.session.replies.waiting() == 0
                 && !connection.session.waits_for_room()
+                && !connection.session.is_held()
             {
                 connection.kill();
             }

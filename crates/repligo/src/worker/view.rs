@@ -8,8 +8,8 @@ use repligo_core::replica::MemberRequest;
 use repligo_core::time::Now;
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
-use repligo_session::Session;
 use repligo_session::subscriptions::Subscriptions;
+use repligo_session::{Pause, Session};
 
 use super::Worker;
 use crate::session::{
@@ -218,6 +218,18 @@ impl NodeView for WorkerView<'_> {
             self.worker.unblock(ticket, how);
         }
         ticket.is_some()
+    }
+
+    fn pause(&mut self, session: &mut Session, pause: (Pause, u64)) {
+        self.worker.pause(session, pause);
+    }
+
+    fn unpause(&mut self, session: &mut Session) {
+        self.worker.unpause(session);
+    }
+
+    fn monitor(&mut self, session: &mut Session) {
+        self.worker.monitor(session);
     }
 
     fn kill_others(&mut self, selects: &dyn Fn(Client<'_>) -> bool) -> usize {

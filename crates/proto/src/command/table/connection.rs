@@ -319,6 +319,34 @@ const CLIENT: &[Spec] = &[
         ..BASE
     },
     Spec {
+        id: CommandId::ClientPause,
+        name: "client|pause",
+        arity: -3,
+        flags: ADMIN | NOSCRIPT | LOADING | STALE,
+        extra_categories: CONNECTION,
+        since: "2.9.50",
+        complexity: "O(N), the number of clients",
+        summary: "Hold requests of all clients of this node back for a while",
+        arguments: &[
+            value("timeout", Integer),
+            one_of("mode", &[token("write", "WRITE"), token("all", "ALL")])
+                .since("6.2.0")
+                .optional(),
+        ],
+        ..BASE
+    },
+    Spec {
+        id: CommandId::ClientUnpause,
+        name: "client|unpause",
+        arity: 2,
+        flags: ADMIN | NOSCRIPT | LOADING | STALE,
+        extra_categories: CONNECTION,
+        since: "6.2.0",
+        complexity: "O(N), the number of clients",
+        summary: "Execute requests again that a pause holds back",
+        ..BASE
+    },
+    Spec {
         id: CommandId::ClientHelp,
         name: "client|help",
         arity: 2,

@@ -23,6 +23,16 @@ pub(super) const COMMANDS: &[Spec] = &[
         ..BASE
     },
     Spec {
+        id: CommandId::Monitor,
+        name: "monitor",
+        arity: 1,
+        flags: ADMIN | NOSCRIPT | LOADING | STALE,
+        since: "1.0.0",
+        complexity: "O(1); each request costs its length for each client that is shown it",
+        summary: "Show the requests of this node's clients, without secrets",
+        ..BASE
+    },
+    Spec {
         id: CommandId::DbSize,
         name: "dbsize",
         arity: 1,

@@ -1,4 +1,4 @@
-//! A connection whose client waits for a key: what it sends is kept for later, and its end is seen.
+//! A connection whose client waits for a key, or is paused: what it sends is kept for later, and its end is seen.
 
 use std::task::{Context, Poll};
 
@@ -13,10 +13,11 @@ const KEPT_BYTES_MAX: usize = 64 << 10;
 const READ_BYTES: usize = 4 << 10;
 
 impl Connection {
-    /// While the session stalls: nothing, unless its client waits for a key; then what comes is read and not executed.
+    /// While the session stalls: nothing, unless its client waits for a key or is paused; then what comes is read and not executed.
     /// Ready if the client is gone.
     pub(super) fn watch_blocked(&mut self, cx: &mut Context<'_>, worker: &mut Worker) -> Poll<()> {
-        while self.session.blocked().is_some() && self.io.input.len() - self.io.input_start < KEPT_BYTES_MAX {
+        let watches = self.session.blocked().is_some() || self.session.is_held();
+        while watches && self.io.input.len() - self.io.input_start < KEPT_BYTES_MAX {
             let Some(stream) = &mut self.io.stream else {
                 return Poll::Pending;
             };

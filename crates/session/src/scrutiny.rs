@@ -1,0 +1,121 @@
+//! What a host holds back of what its connections ask, and what it shows to others: CLIENT PAUSE and MONITOR.
+//!
+//! Both are rare, and no request may get slower for them: while neither is in force, the flag that says that nothing
+//! of a connection is to be judged says that nothing of it is to be held back or shown, too.
+
+use repligo_core::command;
+use repligo_proto::command::{CommandId, flag};
+use repligo_proto::words;
+
+use crate::execute::{reject, run};
+use crate::input::Stall;
+use crate::{Call, Flow, Host, Session, access, pubsub};
+
+/// Which requests are held back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pause {
+    /// None.
+    #[default]
+    None,
+    /// Those that may change the data, or publish.
+    Writes,
+    /// All but the one that ends the pause.
+    All,
+}
+
+/// What is done with the requests of every connection of a host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scrutiny {
+    /// Which are held back.
+    pub pause: Pause,
+    /// What is executed is shown to somebody.
+    pub is_monitored: bool,
+}
+
+impl Session {
+    /// The host holds other requests back, or shows them, from now on. True if one that was held back is to be given
+    /// in again.
+    pub fn set_scrutiny(&mut self, scrutiny: Scrutiny) -> bool {
+        if self.scrutiny == scrutiny {
+            return false;
+        }
+        self.scrutiny = scrutiny;
+        self.update_free();
+        let was_held = self.is_held();
+        if was_held {
+            self.stall = Stall::Output;
+        }
+        was_held
+    }
+
+    /// True while its next request is held back by CLIENT PAUSE.
+    pub fn is_held(&self) -> bool {
+        self.stall == Stall::Held
+    }
+
+    /// Shows its client what others ask, from now on.
+    pub fn monitor(&mut self) {
+        self.monitors = true;
+    }
+
+    /// True if its client is shown what others ask.
+    pub fn is_monitor(&self) -> bool {
+        self.monitors
+    }
+
+    /// True if its client is sent what it has not asked for.
+    pub fn hears_others(&self) -> bool {
+        self.is_subscribed() || self.monitors
+    }
+}
+
+/// Executes a request of a connection of which not everything is simply executed.
+#[cold]
+pub(crate) fn execute<const LONG: bool>(session: &mut Session, host: &mut impl Host, call: Call<'_>) -> Flow {
+    if !session.is_free()
+        && let Some(flow) = access::admit(session, host, call)
+    {
+        return flow;
+    }
+    if session.monitors && (call.spec.is_data() || pubsub::publishes(call.spec.id)) {
+        // It is told lines that could not be told from replies.
+        return reject(
+            session,
+            host,
+            Some(call.spec),
+            words::watching::MONITOR_ASKS.as_bytes(),
+        );
+    }
+    if is_held_back(session, call) {
+        return Flow::Hold;
+    }
+    let flow = run::<LONG>(session, host, call);
+    if session.scrutiny.is_monitored && !flow.is_later() && !call.spec.has(flag::ADMIN) {
+        host.monitored(session, call);
+    }
+    flow
+}
+
+/// Whether the pause that is in force holds this request back.
+fn is_held_back(session: &Session, call: Call<'_>) -> bool {
+    match session.scrutiny.pause {
+        Pause::None => false,
+        // A pause that was asked for by mistake can be ended.
+        Pause::All => call.spec.id != CommandId::ClientUnpause,
+        Pause::Writes => may_change(session, call),
+    }
+}
+
+/// Whether a request may change the data, or is heard by others.
+fn may_change(session: &Session, call: Call<'_>) -> bool {
+    let Call { spec, request } = call;
+    if spec.id == CommandId::Exec {
+        return session.multi.as_deref().is_some_and(|multi| multi.changes_data());
+    }
+    // What a script says of itself, and what options say, counts only where Redis' own row calls it no write.
+    let is_write = || match command::parse(spec, session.database, request) {
+        Ok(command) => command.is_write(),
+        Err(_) => false,
+    };
+    spec.has(flag::WRITE) || pubsub::publishes(spec.id) || spec.is_write() && is_write()
+}
