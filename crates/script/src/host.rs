@@ -9,7 +9,7 @@ use corosensei::Yielder;
 
 use crate::arena::Arena;
 use crate::libs::json::Config;
-use crate::machine::CallKind;
+use crate::machine::{CallKind, Registered};
 
 /// Bytes asked of the allocator that cost as much as one instruction.
 const BYTES_PER_INSTRUCTION: u64 = 16;
@@ -75,6 +75,10 @@ pub struct Host {
     /// The protocol in which answers come, as `redis.setresp` says.
     pub is_resp3: Cell<bool>,
     pub random: Cell<u64>,
+    /// A library is being loaded.
+    pub is_loading: Cell<bool>,
+    /// What it has registered.
+    pub registered: RefCell<Vec<Registered>>,
     pub json: Cell<Config>,
     /// Where libraries put together what they make, so that nothing is lost when a script is given up.
     pub scratch: RefCell<Vec<u8>>,
@@ -95,6 +99,8 @@ impl Host {
             reply: RefCell::default(),
             is_resp3: Cell::new(false),
             random: Cell::new(0),
+            is_loading: Cell::new(false),
+            registered: RefCell::default(),
             json: Cell::new(Config::DEFAULT),
             scratch: RefCell::default(),
         }
@@ -107,6 +113,8 @@ impl Host {
         self.spent.set(0);
         self.asked_before.set(self.arena.asked());
         self.is_resp3.set(false);
+        self.is_loading.set(false);
+        self.registered.take();
         self.json.set(Config::DEFAULT);
         self.words.borrow_mut().clear();
         *self.answer.borrow_mut() = Vec::new();

@@ -1,6 +1,6 @@
 //! The deterministic Lua machine of Repligo.
 //!
-//! A [`Machine`] runs one script at a time and knows nothing of keys: when a script calls a command, [`Machine::resume`]
+//! A [`Machine`] runs one script, or a function of a library, at a time and knows nothing of keys: when a script calls a command, [`Machine::resume`]
 //! says so, and whoever drives it gives the answer as RESP. Between two slices a script stands still in the middle of
 //! whatever it does, so a driver may do other things in between.
 //!
@@ -26,5 +26,6 @@ mod sandbox;
 mod sha1;
 mod trampoline;
 
-pub use machine::{CallKind, Limits, Machine, Progress, Script};
+pub use api::is_name;
+pub use machine::{CallKind, FUNCTION_FLAGS, FunctionCall, Limits, Machine, Progress, Registered, Script};
 pub use sha1::sha1_hex;

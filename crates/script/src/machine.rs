@@ -23,6 +23,8 @@ const HOOK_INSTRUCTIONS: c_int = 1000;
 const STACK_BYTES: usize = 64 << 20;
 /// What is left of it where functions of this crate go no deeper: never reached, but an error is better than a fault.
 const STACK_KEPT_BYTES: usize = 4 << 20;
+/// In front of why a library could not be loaded.
+const REGISTERING: &[u8] = b"ERR Error registering functions: ";
 /// What an argument costs beside its bytes, of a script's memory.
 const ARGUMENT_BYTES: usize = 64;
 
@@ -41,6 +43,54 @@ pub struct Script<'a> {
     pub seed: u32,
     /// Protocol of the reply.
     pub is_resp3: bool,
+}
+
+/// A function of a library, and what a call of it is given.
+#[derive(Clone, Copy, Debug)]
+pub struct FunctionCall<'a> {
+    /// The library's text, without its first line.
+    pub body: &'a [u8],
+    /// The function's name, in any case.
+    pub name: &'a [u8],
+    /// Its first argument.
+    pub keys: &'a [&'a [u8]],
+    /// Its second argument.
+    pub arguments: &'a [&'a [u8]],
+    /// What `math.random` begins with.
+    pub seed: u32,
+    /// Protocol of the reply.
+    pub is_resp3: bool,
+}
+
+/// A function that a library has registered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registered {
+    /// Its name, as the library says it.
+    pub name: Vec<u8>,
+    /// What it says of itself, if it does.
+    pub description: Option<Vec<u8>>,
+    /// Its flags: names among [`FUNCTION_FLAGS`], in the order of that list.
+    pub flags: u8,
+}
+
+/// Names of the flags of a function; the bit of each is its place.
+pub const FUNCTION_FLAGS: [&str; 5] = [
+    "no-writes",
+    "allow-oom",
+    "allow-stale",
+    "no-cluster",
+    "allow-cross-slot-keys",
+];
+
+/// What a machine is to do with what was compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Plan {
+    /// To run it, as a script.
+    Script,
+    /// To run it as a library, which registers functions.
+    Load,
+    /// The same, and to call one of them.
+    Call(Vec<u8>),
 }
 
 /// What a script may use. Part of its meaning: the same on every replica.
@@ -84,7 +134,9 @@ pub struct Machine {
     lua: Lua,
     image: Image,
     host: Box<Host>,
-    sha1: Vec<u8>,
+    /// The script's name in error texts.
+    name: Vec<u8>,
+    plan: Plan,
     is_resp3: bool,
 }
 
@@ -131,7 +183,8 @@ impl Machine {
             lua,
             image,
             host,
-            sha1: Vec::new(),
+            name: Vec::new(),
+            plan: Plan::Script,
             is_resp3: false,
         }
     }
@@ -141,28 +194,49 @@ impl Machine {
     /// # Errors
     /// The error for the client, if it cannot be compiled or is given more than it may have.
     pub fn begin(&mut self, script: &Script<'_>, limits: Limits) -> Result<(), Vec<u8>> {
-        self.give_up();
-        self.sha1 = script.sha1.to_vec();
+        self.prepare(Plan::Script, script.sha1, limits);
         self.is_resp3 = script.is_resp3;
-        self.host.arena.restore(&self.image);
-        self.host.arena.set_limit(limits.memory_bytes);
-        self.host.begin(limits.instructions);
         self.host.random.set(random::seeded(script.seed));
-        let given = script.keys.iter().chain(script.arguments);
-        let given_bytes: usize = given.map(|word| word.len() + ARGUMENT_BYTES).sum();
-        if !self.host.arena.has_room_for(given_bytes + script.body.len()) {
-            return Err(self.ended(NO_MEMORY));
-        }
+        self.check_room(script.body, &[script.keys, script.arguments])?;
         for (name, words) in [("KEYS", script.keys), ("ARGV", script.arguments)] {
-            self.lua.push_table();
-            for (at, word) in words.iter().enumerate() {
-                self.lua.push_bytes(word);
-                self.lua.set_at(-2, at as c_int + 1);
-            }
+            self.push_words(words);
             sandbox::set_global(&self.lua, name);
         }
         self.lua.push_function(handle_error);
         self.compile(script.body)
+    }
+
+    /// Begins to load a library of this name, to learn what it registers: see [`Machine::registered`]. Its body has no
+    /// first line. It may call no command.
+    ///
+    /// # Errors
+    /// The error for the client, if it cannot be compiled.
+    pub fn begin_library(&mut self, name: &[u8], body: &[u8], limits: Limits) -> Result<(), Vec<u8>> {
+        self.prepare(Plan::Load, name, limits);
+        self.is_resp3 = false;
+        self.check_room(body, &[])?;
+        self.lua.push_function(handle_error);
+        self.compile(body)
+    }
+
+    /// Begins the call of a function: its library is loaded anew, and nothing is left of earlier calls.
+    ///
+    /// # Errors
+    /// The error for the client, if the library cannot be compiled or is given more than it may have.
+    pub fn begin_function(&mut self, call: &FunctionCall<'_>, limits: Limits) -> Result<(), Vec<u8>> {
+        self.prepare(Plan::Call(call.name.to_ascii_lowercase()), call.name, limits);
+        self.is_resp3 = call.is_resp3;
+        self.host.random.set(random::seeded(call.seed));
+        self.check_room(call.body, &[call.keys, call.arguments])?;
+        self.push_words(call.keys);
+        self.push_words(call.arguments);
+        self.lua.push_function(handle_error);
+        self.compile(call.body)
+    }
+
+    /// What the library has registered that was loaded last; it is taken.
+    pub fn registered(&mut self) -> Vec<Registered> {
+        self.host.registered.take()
     }
 
     /// Whether a text can be compiled.
@@ -170,25 +244,51 @@ impl Machine {
     /// # Errors
     /// The error for the client.
     pub fn check(&mut self, body: &[u8], limits: Limits) -> Result<(), Vec<u8>> {
-        self.give_up();
-        self.host.arena.restore(&self.image);
-        self.host.arena.set_limit(limits.memory_bytes);
-        self.host.begin(limits.instructions);
+        self.prepare(Plan::Script, b"", limits);
         self.compile(body)
     }
 
+    fn prepare(&mut self, plan: Plan, name: &[u8], limits: Limits) {
+        self.give_up();
+        self.plan = plan;
+        self.name = name.to_vec();
+        self.host.arena.restore(&self.image);
+        self.host.arena.set_limit(limits.memory_bytes);
+        self.host.begin(limits.instructions);
+    }
+
+    fn check_room(&self, body: &[u8], given: &[&[&[u8]]]) -> Result<(), Vec<u8>> {
+        let words = given.iter().flat_map(|words| words.iter());
+        let given_bytes: usize = words.map(|word| word.len() + ARGUMENT_BYTES).sum();
+        match self.host.arena.has_room_for(given_bytes + body.len()) {
+            true => Ok(()),
+            false => Err(self.ended(NO_MEMORY)),
+        }
+    }
+
+    fn push_words(&self, words: &[&[u8]]) {
+        self.lua.push_table();
+        for (at, word) in words.iter().enumerate() {
+            self.lua.push_bytes(word);
+            self.lua.set_at(-2, at as c_int + 1);
+        }
+    }
+
     fn compile(&self, body: &[u8]) -> Result<(), Vec<u8>> {
-        const PREFIX: &[u8] = b"ERR Error compiling script (new function): ";
+        let (prefix, source): (&[u8], _) = match self.plan {
+            Plan::Script => (b"ERR Error compiling script (new function): ", c"@user_script"),
+            Plan::Load | Plan::Call(_) => (b"ERR Error compiling function: ", c"@user_function"),
+        };
         if body.first() == Some(&0x1b) {
-            return Err([PREFIX, b"compiled code is not loaded"].concat());
+            return Err([prefix, b"compiled code is not loaded"].concat());
         }
         self.host.arena.set_patient(false);
-        let is_loaded = self.lua.load(body, c"@user_script");
+        let is_loaded = self.lua.load(body, source);
         self.host.arena.set_patient(true);
         if is_loaded {
             return Ok(());
         }
-        Err([PREFIX, self.lua.bytes(-1).unwrap_or_default()].concat())
+        Err([prefix, self.lua.bytes(-1).unwrap_or_default()].concat())
     }
 
     /// Goes on for about so many instructions. `spent` grows by what they were.
@@ -226,13 +326,13 @@ impl Machine {
         let stack = stack.unwrap_or_else(|| DefaultStack::new(STACK_BYTES).expect("there is address space"));
         self.host.stack_floor.set(stack.limit().get() + STACK_KEPT_BYTES);
         let (host, lua) = (&raw const *self.host, self.lua);
-        let (sha1, is_resp3) = (self.sha1.clone(), self.is_resp3);
+        let (name, plan, is_resp3) = (self.name.clone(), self.plan.clone(), self.is_resp3);
         self.running = Some(Coroutine::with_stack(stack, move |yielder, ()| {
             // SAFETY: the machine keeps its host until this stack is given up.
             let host = unsafe { &*host };
             host.yielder.set(yielder);
             host.reply.borrow_mut().clear();
-            run_script(host, &lua, (&sha1, is_resp3));
+            run_plan(host, &lua, (&plan, &name, is_resp3));
             host.yielder.set(ptr::null());
             host.stack_floor.set(0);
         }));
@@ -260,17 +360,22 @@ impl Machine {
 
     /// The error of a script that could not go on for a reason of its machine.
     fn ended(&self, why: &str) -> Vec<u8> {
-        let sha1 = String::from_utf8_lossy(&self.sha1);
-        format!("ERR Error running script {sha1}, {why}").into_bytes()
+        let name = String::from_utf8_lossy(&self.name);
+        format!("ERR Error running script {name}, {why}").into_bytes()
     }
 
     fn exhausted(&self) -> Vec<u8> {
+        let source = match self.plan {
+            Plan::Load => return [REGISTERING, b"ERR FUNCTION LOAD timeout"].concat(),
+            Plan::Call(_) => "user_function",
+            Plan::Script => "user_script",
+        };
         let mut places = (0..).map_while(|level| self.lua.place(level));
         let place = places.find(|place| !place.is_native && place.line > 0);
         let line = place.map_or(0, |place| place.line);
-        let sha1 = String::from_utf8_lossy(&self.sha1);
+        let name = String::from_utf8_lossy(&self.name);
         let text = "the script has used up the instructions that one may execute";
-        format!("ERR user_script:{line}: {text} script: {sha1}, on @user_script:{line}.").into_bytes()
+        format!("ERR {source}:{line}: {text} script: {name}, on @{source}:{line}.").into_bytes()
     }
 
     /// Gives up what runs, wherever it stands.
@@ -296,33 +401,66 @@ impl Drop for Machine {
     }
 }
 
-/// Runs what was compiled, on the script's own stack; the handler of errors and the function are on Lua's stack.
-fn run_script(host: &Host, lua: &Lua, (sha1, is_resp3): (&[u8], bool)) {
+/// Runs what was compiled, on the script's own stack; the handler of errors and the function are on top of Lua's
+/// stack, below them what the call of a library's function is given.
+fn run_plan(host: &Host, lua: &Lua, (plan, name, is_resp3): (&Plan, &[u8], bool)) {
     host.spend(1);
+    let is_right = match plan {
+        Plan::Script => run(host, lua, 0),
+        Plan::Load => run_library(host, lua),
+        Plan::Call(function) => {
+            let is_loaded = run_library(host, lua);
+            if is_loaded {
+                sandbox::push_registered(lua, function);
+                lua.push_value(1);
+                lua.push_value(2);
+            }
+            is_loaded && run(host, lua, 2)
+        }
+    };
+    let mut out = host.reply.borrow_mut();
+    let mut reply = ReplyWriter::new(&mut out, is_resp3);
+    if !is_right {
+        let text = error_text(lua, (plan, name));
+        reply.error_bytes(&text);
+    } else if *plan != Plan::Load {
+        reply::write_value(lua, &mut reply);
+    }
+}
+
+/// Runs a library for what it registers. The handler alone is left on top then.
+fn run_library(host: &Host, lua: &Lua) -> bool {
+    sandbox::set_loading(lua, true);
+    host.is_loading.set(true);
+    let is_right = run(host, lua, 0);
+    host.is_loading.set(false);
+    sandbox::set_loading(lua, false);
+    if is_right {
+        lua.pop(1);
+    }
+    is_right
+}
+
+/// Calls the function below so many arguments, below which the handler of errors is; true if it came to its end.
+fn run(host: &Host, lua: &Lua, arguments: c_int) -> bool {
     host.arena.set_patient(false);
-    // SAFETY: errors are caught; the function is on top, the handler below it.
+    // SAFETY: errors are caught; function and handler are where the comment says.
     let status = unsafe {
         ffi::lua_sethook(lua.raw(), Some(hook), ffi::MASK_COUNT, HOOK_INSTRUCTIONS);
-        let status = ffi::lua_pcall(lua.raw(), 0, 1, -2);
+        let status = ffi::lua_pcall(lua.raw(), arguments, 1, -2 - arguments);
         ffi::lua_sethook(lua.raw(), None, 0, 0);
         status
     };
     host.arena.set_patient(true);
-    let mut out = host.reply.borrow_mut();
-    let mut reply = ReplyWriter::new(&mut out, is_resp3);
-    if status == 0 {
-        return reply::write_value(lua, &mut reply);
-    }
-    let text = error_text(lua, sha1);
-    reply.error_bytes(&text);
+    status == 0
 }
 
 /// The error for the client, from what was raised, which is on top.
-fn error_text(lua: &Lua, sha1: &[u8]) -> Vec<u8> {
-    let sha1 = String::from_utf8_lossy(sha1);
+fn error_text(lua: &Lua, (plan, name): (&Plan, &[u8])) -> Vec<u8> {
+    let name = String::from_utf8_lossy(name);
     if !lua.is(-1, Kind::Table) {
         let why = String::from_utf8_lossy(lua.bytes(-1).unwrap_or(b"execution failure"));
-        return format!("ERR Error running script {sha1}, {why}").into_bytes();
+        return format!("ERR Error running script {name}, {why}").into_bytes();
     }
     let field = |name: &str| {
         lua.get_field(-1, name);
@@ -336,8 +474,11 @@ fn error_text(lua: &Lua, sha1: &[u8]) -> Vec<u8> {
         .rposition(|byte| !matches!(byte, b'\r' | b'\n'))
         .map_or(0, |at| at + 1);
     text.truncate(end);
+    if *plan == Plan::Load {
+        return [REGISTERING, &text].concat();
+    }
     if let (Some(source), Some(line)) = (field("source"), field("line")) {
-        text.extend_from_slice(format!(" script: {sha1}, on ").as_bytes());
+        text.extend_from_slice(format!(" script: {name}, on ").as_bytes());
         text.extend_from_slice(&source);
         text.push(b':');
         text.extend_from_slice(&line);

@@ -11,10 +11,14 @@ use crate::lua::{Kind, Lua};
 use crate::trampoline::{Fail, bytes, enter, native, run};
 use crate::{api, random};
 
-/// Places in the registry.
+/// Places in the registry, beside those of `libs::guards`.
 const PROXIES: c_int = 1;
 const NEXT: c_int = 2;
 const REAL_GLOBALS: c_int = 3;
+/// What a library finds while it is loaded.
+const LOADING_GLOBALS: c_int = 7;
+/// The functions that it has registered, by their names in small letters.
+const REGISTERED: c_int = 8;
 
 /// What is kept of Lua's own globals.
 const KEPT: [&str; 15] = [
@@ -93,15 +97,71 @@ pub fn prepare(lua: &Lua) {
         lua.pop(1);
     }
     protect_strings(lua);
-    lua.push_table();
-    lua.push_function(absent_global);
-    lua.set_field(-2, "__index");
-    lua.set_metatable(-2);
+    refuse_absent(lua);
     push_proxy(lua);
     lua.push_value(-1);
     lua.set_field(-3, "_G");
     lua.replace(ffi::GLOBALS);
     lua.set_at(ffi::REGISTRY, REAL_GLOBALS);
+    prepare_loading(lua);
+}
+
+/// Makes the globals that a library finds while it is loaded: `redis` with the little that it may use then.
+fn prepare_loading(lua: &Lua) {
+    lua.push_table();
+    lua.set_at(ffi::REGISTRY, REGISTERED);
+    lua.push_table();
+    api::push_loading_library(lua);
+    refuse_absent(lua);
+    push_proxy(lua);
+    lua.set_field(-3, "redis");
+    lua.pop(1);
+    refuse_absent(lua);
+    lua.set_at(ffi::REGISTRY, LOADING_GLOBALS);
+}
+
+/// Reading what is not in the table on top is an error from now on.
+fn refuse_absent(lua: &Lua) {
+    lua.push_table();
+    lua.push_function(absent_global);
+    lua.set_field(-2, "__index");
+    lua.set_metatable(-2);
+}
+
+/// From now on what runs finds the globals of a library that is loaded, or all of them.
+pub fn set_loading(lua: &Lua, is_loading: bool) {
+    lua.push_value(ffi::GLOBALS);
+    lua.get_metatable(-1);
+    lua.get_at(
+        ffi::REGISTRY,
+        if is_loading { LOADING_GLOBALS } else { REAL_GLOBALS },
+    );
+    lua.set_field(-2, "__index");
+    lua.pop(2);
+}
+
+/// Keeps the function on top, which is taken, under this name; false if there is one of that name.
+pub fn register(lua: &Lua, name: &[u8]) -> bool {
+    lua.get_at(ffi::REGISTRY, REGISTERED);
+    lua.push_bytes(name);
+    lua.get(-2);
+    let is_new = lua.is(-1, Kind::Nil);
+    lua.pop(1);
+    if is_new {
+        lua.push_bytes(name);
+        lua.push_value(-3);
+        lua.set(-3);
+    }
+    lua.pop(2);
+    is_new
+}
+
+/// Pushes the function of this name, in small letters.
+pub fn push_registered(lua: &Lua, name: &[u8]) {
+    lua.get_at(ffi::REGISTRY, REGISTERED);
+    lua.push_bytes(name);
+    lua.get(-2);
+    lua.replace(-2);
 }
 
 /// Functions of Lua's libraries in place of which ours come; the globals are on top.

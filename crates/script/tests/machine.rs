@@ -1,6 +1,8 @@
 //! What scripts do on a machine alone: values, errors, limits, and that nothing differs between two machines.
 
-use repligo_script::{CallKind, Limits, Machine, Progress, Script, sha1_hex};
+use repligo_script::{
+    CallKind, FUNCTION_FLAGS, FunctionCall, Limits, Machine, Progress, Registered, Script, sha1_hex,
+};
 
 const LIMITS: Limits = Limits {
     instructions: 2_000_000,
@@ -406,4 +408,154 @@ fn the_sandbox_has_no_way_out() {
     // What is deep but no error ends with one inside.
     assert!(run("local t = {} t[1] = t return t").contains("-ERR reached lua stack limit"));
     assert!(run("local s = string.rep('(', 200) return s:find(s)").starts_with('-'));
+}
+
+/// Loads a library; what it registers, or the error.
+fn load(body: &str) -> Result<Vec<Registered>, String> {
+    let mut machine = Machine::default();
+    let text = |error: Vec<u8>| String::from_utf8_lossy(&error).trim_end().to_owned();
+    machine
+        .begin_library(b"lib", body.as_bytes(), LIMITS)
+        .map_err(text)?;
+    while machine.resume(1_000_000, &mut 0) != Progress::Done {}
+    let reply = machine.reply();
+    match reply.is_empty() {
+        true => Ok(machine.registered()),
+        false => Err(text(reply)),
+    }
+}
+
+/// Calls a function of a library in slices.
+fn call(machine: &mut Machine, body: &str, name: &str) -> String {
+    let function = FunctionCall {
+        body: body.as_bytes(),
+        name: name.as_bytes(),
+        keys: &[b"k1"],
+        arguments: &[b"a1", b"a2"],
+        seed: 7,
+        is_resp3: false,
+    };
+    if let Err(error) = machine.begin_function(&function, LIMITS) {
+        return String::from_utf8_lossy(&error).into_owned();
+    }
+    loop {
+        match machine.resume(10_000, &mut 0) {
+            Progress::Paused => {}
+            Progress::Call(_) => *machine.answer() = echo(machine),
+            Progress::Done => return String::from_utf8_lossy(&machine.reply()).replace("\r\n", "|"),
+        }
+    }
+}
+
+#[test]
+fn a_library_says_what_it_registers() {
+    let found = load(
+        "\nredis.register_function('one', function() end)\n\
+         redis.register_function{function_name='Two', callback=function() end, description='d', \
+         flags={'allow-oom','no-writes'}}",
+    );
+    let two = Registered {
+        name: b"Two".to_vec(),
+        description: Some(b"d".to_vec()),
+        flags: 0b11,
+    };
+    assert_eq!(FUNCTION_FLAGS[..2], ["no-writes", "allow-oom"]);
+    let one = Registered {
+        name: b"one".to_vec(),
+        ..Registered::default()
+    };
+    assert_eq!(found, Ok(vec![one, two]));
+}
+
+#[test]
+fn what_a_library_may_not_do_while_it_is_loaded_is_refused() {
+    for (body, expect) in [
+        (
+            "redis.register_function()",
+            "wrong number of arguments to redis.register_function",
+        ),
+        (
+            "redis.register_function('a b', function() end)",
+            "Library names can only contain letters",
+        ),
+        (
+            "redis.register_function('f', 1)",
+            "second argument to redis.register_function must be a function",
+        ),
+        (
+            "redis.register_function('f', function() end) redis.register_function('F', function() end)",
+            "Function already exists in the library",
+        ),
+        (
+            "redis.register_function{[{}]=1}",
+            "named argument key given to redis.register_function is not a string",
+        ),
+        (
+            "redis.register_function{x=1}",
+            "unknown argument given to redis.register_function",
+        ),
+        (
+            "redis.register_function{function_name='f', callback=function() end, flags={'x'}}",
+            "unknown flag given",
+        ),
+        ("redis.call('get', 'k')", "nonexistent global variable 'call'"),
+        ("return math.random()", "nonexistent global variable 'math'"),
+        ("a = 1", "Attempt to modify a readonly table"),
+        ("redis.x = 1", "Attempt to modify a readonly table"),
+        (
+            "while true do end",
+            "ERR Error registering functions: ERR FUNCTION LOAD timeout",
+        ),
+        ("no script", "ERR Error compiling function: user_function:1:"),
+    ] {
+        let error = load(body).expect_err(body);
+        assert!(error.contains(expect), "{body}: {error}");
+    }
+}
+
+#[test]
+fn a_function_is_given_keys_and_arguments_and_nothing_of_earlier_calls() {
+    let body = "\nlocal n = 0\nlocal lib = redis\n\
+        local function both(keys, args) n = n + 1 return {n, keys[1], args[2]} end\n\
+        redis.register_function('f', both)\n\
+        redis.register_function('g', function(k) return redis.call('x', k[1]) end)\n\
+        redis.register_function('h', function() return KEYS end)\n\
+        redis.register_function('i', function() lib.register_function('j', both) end)\n\
+        redis.register_function('k', function() return redis.register_function end)\n\
+        redis.register_function('l', function() return math.floor(1.5) end)\n\
+        redis.register_function('m', function() while true do end end)";
+    let mut machine = Machine::default();
+    for _ in 0..2 {
+        assert_eq!(call(&mut machine, body, "F"), "*3|:1|$2|k1|$2|a2|");
+    }
+    assert_eq!(call(&mut machine, body, "g"), "*2|$1|x|$2|k1|");
+    assert_eq!(call(&mut machine, body, "l"), ":1|");
+    assert_eq!(call(&mut machine, body, "k"), "$-1|");
+    for (name, expect) in [
+        (
+            "h",
+            "nonexistent global variable 'KEYS' script: h, on @user_function:7.",
+        ),
+        (
+            "i",
+            "ERR redis.register_function can only be called on FUNCTION LOAD command script: i",
+        ),
+        (
+            "m",
+            "the script has used up the instructions that one may execute script: m, on @user_function:",
+        ),
+    ] {
+        let reply = call(&mut machine, body, name);
+        assert!(reply.contains(expect), "{name}: {reply}");
+    }
+    // A script afterwards is one as ever.
+    assert_eq!(
+        run_on(
+            &mut machine,
+            b"return {KEYS[1], ARGV[1], redis.register_function}",
+            (1000, false)
+        )
+        .0,
+        "*2|$2|k1|$2|a1|"
+    );
 }

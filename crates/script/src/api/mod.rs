@@ -1,5 +1,7 @@
 //! The library `redis`.
 
+mod register;
+
 use std::ffi::c_int;
 
 use crate::ffi::{self, State};
@@ -10,6 +12,8 @@ use crate::number::general;
 use crate::reply::push_answer;
 use crate::sha1::sha1_hex;
 use crate::trampoline::{Fail, native, run};
+
+pub use register::is_name;
 
 /// What a call of a command costs beside its bytes.
 const CALL_COST: u64 = 200;
@@ -55,6 +59,23 @@ pub fn push_library(lua: &Lua) {
     for (name, number) in NUMBERS {
         lua.push_number(number);
         lua.set_field(-2, name);
+    }
+    lua.push_bytes(VERSION.0.as_bytes());
+    lua.set_field(-2, "REDIS_VERSION");
+}
+
+/// Pushes what a library finds of it while it is loaded.
+pub fn push_loading_library(lua: &Lua) {
+    lua.push_table();
+    lua.push_function(register::register_function);
+    lua.set_field(-2, "register_function");
+    lua.push_function(log);
+    lua.set_field(-2, "log");
+    for (name, number) in NUMBERS {
+        if !name.starts_with("REPL_") {
+            lua.push_number(number);
+            lua.set_field(-2, name);
+        }
     }
     lua.push_bytes(VERSION.0.as_bytes());
     lua.set_field(-2, "REDIS_VERSION");
