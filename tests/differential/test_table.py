@@ -20,6 +20,8 @@ ACL = ("setuser", "deluser", "getuser", "list", "users", "cat", "genpass", "load
 ELSEWHERE |= {"acl|" + word for word in ACL}
 # They are answered once per channel, and change what a connection may ask.
 ELSEWHERE |= {before + word for before in ("", "p", "s") for word in ("subscribe", "unsubscribe")}
+# Its pushes come between the replies to everything behind it; tracking.txt has it.
+ELSEWHERE |= {"client|tracking"}
 # It tells what the two servers have been through before.
 ELSEWHERE |= {"acl|log"}
 # They change what all connections, or this one, are answered.

@@ -8,7 +8,8 @@ use repligo_core::command::{Command, Expiry, SetCondition, SetReply};
 use repligo_core::contract::{
     Body, Boot, Durability, HashSeed, Identity, Input, Outputs, ReadLevel, Request, Settings, Ticket,
 };
-use repligo_core::limits::FORWARD_HOLD_US;
+use repligo_core::keyspace::EventClasses;
+use repligo_core::limits::{FORWARD_HOLD_US, STALENESS_US_MAX};
 use repligo_core::membership::Membership;
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
@@ -168,4 +169,21 @@ fn a_leader_takes_what_has_stood_for_long() {
     node.ask(1, &SET, 100 * FORWARD_HOLD_US);
     node.step(Input::Turn);
     assert_eq!(node.answered().remove(&1).as_deref(), Some(&b"+OK\r\n"[..]));
+}
+
+#[test]
+fn who_has_lost_its_leader_notes_once_that_everything_may_be_old() {
+    let mut node = Node::new(3);
+    node.replica.observe(EventClasses::default(), true);
+    let clears = |node: &mut Node, us| {
+        node.run_us(us);
+        node.replica
+            .take_changes()
+            .iter()
+            .filter(|group| group.clears())
+            .count()
+    };
+    assert_eq!(clears(&mut node, STALENESS_US_MAX - TICK_US), 0);
+    assert_eq!(clears(&mut node, 4 * TICK_US), 1);
+    assert_eq!(clears(&mut node, 2 * STALENESS_US_MAX), 0);
 }

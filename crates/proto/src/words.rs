@@ -13,6 +13,7 @@ pub mod geo;
 pub mod pubsub;
 pub mod script;
 pub mod stream;
+pub mod tracking;
 pub mod values;
 pub mod watching;
 

@@ -101,6 +101,10 @@ impl Session {
                 host.block_replied(running.words.take(), first, running.spent_ns.max(1));
                 let pieces = if running.silent { Pieces::default() } else { reply };
                 self.replies.answer_long(running.sequence, pieces, host.pool());
+                if self.tracker.is_some() {
+                    // Of changes since the core has answered, its client is told again only now.
+                    host.posted();
+                }
             }
             None => {
                 host.wait_for_turn(self.slot, true);

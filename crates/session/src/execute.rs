@@ -8,7 +8,7 @@ use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use crate::window::Resolved;
-use crate::{Flow, Host, Session, blocking, data, long, pubsub, scrutiny, transaction, users};
+use crate::{Flow, Host, Session, blocking, data, long, pubsub, scrutiny, tracking, transaction, users};
 
 /// A request with its row in the command table.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,7 @@ pub(crate) fn execute<const LONG: bool>(
     };
     if flow.is_later() {
         session.silence = silence_before;
+        session.defer_announcement();
     }
     flow
 }
@@ -74,6 +75,7 @@ fn unresolved(
     reason: Unresolved,
     request: ArgSlice<'_>,
 ) -> Flow {
+    session.end_announcement();
     let mut text = words::unresolved(reason, request);
     if request.get(0).eq_ignore_ascii_case(b"EXEC") {
         // A refused EXEC ends its transaction, as in Redis.
@@ -157,6 +159,7 @@ pub(crate) fn dispatch(
             return host.local(session, call, out);
         }
         id if pubsub::answers(id) => pubsub::execute(session, host, call, out),
+        id if tracking::answers(id) => tracking::execute(session, host, call, out),
         id if users::changes_users(id) => return users::change(session, host, call, out),
         _ => return host.local(session, call, out),
     }

@@ -12,6 +12,8 @@
 //!    [`Session::may_go_on`], and gives what is left of the input in again if so; while
 //!    [`Session::is_block_ready`] it calls [`Session::run_block`] first.
 //! 7. Before it removes a session, it lets it [leave](Session::leave) its [`Host::subscriptions`].
+//! 8. While some session tracks, the replica [notes changes](Host::tracked), and the host tells them to its
+//!    [`Tracking`](crate::tracking::Tracking) once a turn, behind all answers of the turn.
 //!
 //! The session owes: it submits nothing that was not admitted, submits in the order of its requests, and after a
 //! refusal gives nothing more in until it is called.
@@ -74,6 +76,12 @@ pub trait Host: Telemetry {
 
     /// Who subscribes to what.
     fn subscriptions(&mut self) -> &mut Subscriptions;
+
+    /// The slot of another session, by the number of its client.
+    fn find(&self, id: u64) -> Option<u32>;
+
+    /// A session has begun to track, or may have ended to: the replica notes changes from here on if any does.
+    fn tracked(&mut self);
 
     /// Something was published, or subscriptions have changed: the host [delivers](Subscriptions::deliver) it and tells
     /// the other nodes when no session runs, before it sends what this turn's requests are answered.

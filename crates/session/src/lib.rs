@@ -29,6 +29,7 @@ mod subscriber;
 pub mod subscriptions;
 pub mod table;
 pub mod tracked;
+pub mod tracking;
 mod transaction;
 mod users;
 pub mod window;

@@ -132,6 +132,12 @@ impl ReplyQueue {
         self.front.wrapping_add(self.slots.len() as u32)
     }
 
+    /// Whether the place that was opened under this sequence number still holds back what is behind it; false if none
+    /// was opened.
+    pub fn awaits(&self, sequence: u32) -> bool {
+        (sequence.wrapping_sub(self.front) as usize) < self.slots.len()
+    }
+
     /// Requests that the core has not answered.
     #[inline]
     pub fn waiting(&self) -> usize {

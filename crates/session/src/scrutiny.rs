@@ -9,7 +9,7 @@ use repligo_proto::words;
 
 use crate::execute::{reject, run};
 use crate::input::Stall;
-use crate::{Call, Flow, Host, Session, access, pubsub};
+use crate::{Call, Flow, Host, Session, access, pubsub, tracking};
 
 /// Which requests are held back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,10 +72,11 @@ impl Session {
 /// Executes a request of a connection of which not everything is simply executed.
 #[cold]
 pub(crate) fn execute<const LONG: bool>(session: &mut Session, host: &mut impl Host, call: Call<'_>) -> Flow {
-    if !session.is_free()
-        && let Some(flow) = access::admit(session, host, call)
-    {
-        return flow;
+    if !session.is_free() {
+        tracking::before(session, host, call);
+        if let Some(flow) = access::admit(session, host, call) {
+            return flow;
+        }
     }
     if session.monitors && (call.spec.is_data() || pubsub::publishes(call.spec.id)) {
         // It is told lines that could not be told from replies.

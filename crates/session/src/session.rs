@@ -15,6 +15,7 @@ use crate::order::Unanswered;
 use crate::replies::ReplyQueue;
 use crate::scrutiny::Scrutiny;
 use crate::subscriber::Subscriber;
+use crate::tracking::Tracker;
 use crate::transaction::Multi;
 
 /// What becomes of the connection after a request.
@@ -77,8 +78,8 @@ pub struct Session {
     pub resp3: bool,
     /// No password is needed, or it was given.
     authenticated: bool,
-    /// The same, and nothing that it asks has to be judged: it is the default user as every cluster begins with it,
-    /// and may send whatever it likes.
+    /// The same, and nothing that it asks has to be looked at: it is the default user as every cluster begins with it,
+    /// may send whatever it likes, and tracks nothing.
     is_free: bool,
     /// It is free, and the host holds nothing back and shows nothing to others.
     pub(crate) is_direct: bool,
@@ -102,6 +103,8 @@ pub struct Session {
     pub multi: Option<Box<Multi>>,
     /// What it subscribes to, if anything.
     pub(crate) subscriber: Option<Box<Subscriber>>,
+    /// What it is told of that it may have cached, if it tracks.
+    pub(crate) tracker: Option<Box<Tracker>>,
     /// Replies in request order.
     pub replies: ReplyQueue,
     /// Nothing more is executed; the connection ends when everything asked is answered and sent.
@@ -168,7 +171,7 @@ impl Session {
         self.authenticated
     }
 
-    /// True if everything that it asks may be executed without being judged.
+    /// True if everything that it asks may be executed without being looked at.
     #[inline]
     pub(crate) fn is_free(&self) -> bool {
         self.is_free
@@ -193,7 +196,8 @@ impl Session {
     }
 
     pub(crate) fn update_free(&mut self) {
-        self.is_free = self.authenticated && self.actor().is_plain() && !self.is_restricted();
+        let is_plain = self.actor().is_plain() && self.tracker.is_none();
+        self.is_free = self.authenticated && is_plain && !self.is_restricted();
         self.is_direct = self.is_free && self.scrutiny == Scrutiny::default();
     }
 
@@ -243,7 +247,8 @@ impl Session {
         let buffers = replies.buffer_bytes + replies.list_bytes + replies.places_bytes;
         let names = self.subscriber.as_deref().map_or(0, Subscriber::memory_bytes);
         let encoding = self.encoding.as_deref().map_or(0, Encoding::heap_bytes);
-        self.arguments_bytes() + multi + self.names_bytes() + names + buffers + encoding
+        let tracker = self.tracker.as_deref().map_or(0, Tracker::memory_bytes);
+        self.arguments_bytes() + multi + self.names_bytes() + names + buffers + encoding + tracker
     }
 
     /// Level of this session's reads.

@@ -94,8 +94,10 @@ impl Session {
         self.subscriber.as_ref()?.names[kind as usize].last().cloned()
     }
 
-    /// Listens to nothing any more. Whoever ends a session owes this to the [`Subscriptions`] of its host.
+    /// Listens to nothing and tracks nothing any more. Whoever ends a session owes this to the [`Subscriptions`] of its
+    /// host.
     pub fn leave(&mut self, all: &mut Subscriptions) {
+        self.untrack(all.tracking_mut());
         let Some(subscriber) = self.subscriber.take() else {
             return;
         };

@@ -179,7 +179,7 @@ impl Multi {
 }
 
 /// Commands that are executed between MULTI and EXEC instead of being queued.
-pub(super) fn runs_inside(id: CommandId) -> bool {
+pub(crate) fn runs_inside(id: CommandId) -> bool {
     use CommandId as Id;
     matches!(
         id,

@@ -113,7 +113,7 @@ impl Keyspace {
         self.earliest_deadline_ms = u64::MAX;
         let mut rest = RECLAIMED_PER_ENTRY;
         if self.is_observed() {
-            self.name(Naming::default);
+            self.name(None, Naming::default);
         }
         let databases = self.databases.iter_mut().zip(0_u8..);
         for (database, number) in

@@ -184,6 +184,9 @@ impl Keyspace {
 
     /// Removes every entry of a database, negative rows too.
     pub(super) fn clear_database(&mut self, db: u8) {
+        if self.is_observed() {
+            self.note_clear();
+        }
         if let Some(database) = self.databases[usize::from(db)].as_mut() {
             database.clear(self.version);
             self.is_releasing |= database.is_releasing();

@@ -366,7 +366,7 @@ impl Replica {
                 };
                 return self.apply_origin_for(now, op, requester, &waiter, outputs);
             }
-            self.name_op(op);
+            self.name_op(op, &waiter);
         }
         let (client, locals) = match waiter {
             Waiter::Write {

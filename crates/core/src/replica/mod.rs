@@ -190,6 +190,8 @@ pub struct Replica {
     next_context: u64,
     /// When the leader was last known to lead: its last message here, or our own last confirmed round.
     leader_heard_us: u64,
+    /// That was too long ago for an eventual read, as of the last tick that looked.
+    was_stale: bool,
     scratch: Vec<u8>,
     driven: Driven,
     #[cfg(feature = "bugs")]
@@ -263,6 +265,7 @@ impl Replica {
             // Distinct from those of this node's earlier lives.
             next_context: settings.identity.incarnation << 32,
             leader_heard_us: now.mono_us,
+            was_stale: false,
             scratch: vec![0; ROOM_BYTES],
             driven: Driven::default(),
             #[cfg(feature = "bugs")]
@@ -299,6 +302,7 @@ impl Replica {
         if ticked {
             // A leader that has lost its quorum must not seem to serve until the turn ends.
             self.observe_role(now, outputs);
+            self.observe_staleness(now);
         }
         let turn = matches!(input, Input::Turn);
         if turn {

@@ -206,7 +206,8 @@ impl Replica {
         let source = narrowed.unwrap_or_else(|| offer.command.clone());
         let command = Command::decode(&mut &source[..]).expect("it was encoded just now");
         if self.keyspace.is_observed() {
-            self.keyspace.name(|| Naming::of(&command));
+            let writer = client.map(|(ticket, _)| ticket);
+            self.keyspace.name(writer, || Naming::of(&command));
         }
         if self.keyspace.is_wide(&command) {
             open.running = Some(Running::new(Keyspace::begin(&command, &source), client));

@@ -201,6 +201,11 @@ numbers! {
     PubSubShardChannels = 942,
     PubSubShardNumSub = 943,
     PubSubHelp = 944,
+    // Tracking
+    ClientTracking = 950,
+    ClientCaching = 951,
+    ClientTrackingInfo = 952,
+    ClientGetRedir = 953,
     // Waiting
     ClientUnblock = 990,
     ClientPause = 993,

@@ -11,6 +11,7 @@ use repligo_proto::command::{CommandId, with_subcommands};
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 use repligo_session::subscriptions::Kind;
+use repligo_session::tracking::Mode;
 use repligo_session::{Flow, Multi, Session};
 
 use super::{Client, Local, handshake};
@@ -182,16 +183,20 @@ fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
 pub(super) fn describe_one(line: &mut String, client: Client<'_>, arguments: usize, now: Now) {
     let Client { session, socket } = client;
     let seconds = |since_us: u64| now.mono_us.saturating_sub(since_us) / 1_000_000;
-    let flags = match session.multi.as_deref() {
-        _ if session.is_monitor() => "O",
-        _ if session.is_subscribed() => "P",
-        Some(multi) if multi.is_open() && session.is_held() => "xb",
-        Some(multi) if multi.is_open() => "x",
-        _ if session.blocked().is_some() && socket.endpoints.is_unix() => "bU",
-        _ if session.blocked().is_some() || session.is_held() => "b",
-        _ if session.closing => "c",
-        _ if socket.endpoints.is_unix() => "U",
-        _ => "N",
+    let (state, end) = match session.multi.as_deref() {
+        _ if session.is_monitor() => ("O", ""),
+        _ if session.is_subscribed() => ("P", ""),
+        Some(multi) if multi.is_open() && session.is_held() => ("xb", ""),
+        Some(multi) if multi.is_open() => ("x", ""),
+        _ if session.blocked().is_some() && socket.endpoints.is_unix() => ("b", "U"),
+        _ if session.blocked().is_some() || session.is_held() => ("b", ""),
+        _ if session.closing => ("", "c"),
+        _ if socket.endpoints.is_unix() => ("", "U"),
+        _ => ("", ""),
+    };
+    let flags = match [state, tracking_flags(session), end].concat() {
+        flags if flags.is_empty() => "N".to_owned(),
+        flags => flags,
     };
     let queued = match session.multi.as_deref() {
         Some(multi) if multi.is_open() => multi.len() as i64,
@@ -207,7 +212,7 @@ pub(super) fn describe_one(line: &mut String, client: Client<'_>, arguments: usi
         "id={id} addr={peer} laddr={own} fd={fd} name={name} age={age} idle={idle} flags={flags} db={db} \
          sub={sub} psub={psub} ssub={ssub} multi={queued} qbuf={held} qbuf-free={free} argv-mem={arguments} \
          multi-mem={multi_bytes} rbs={rbs} rbp={rbp} obl={obl} oll={oll} omem={omem} tot-mem={total} \
-         events=r cmd={command} user={user} redir=-1 resp={resp} lib-name={library} lib-ver={version}",
+         events=r cmd={command} user={user} redir={redirect} resp={resp} lib-name={library} lib-ver={version}",
         id = session.id,
         peer = socket.endpoints.peer(),
         own = socket.endpoints.local(),
@@ -226,10 +231,24 @@ pub(super) fn describe_one(line: &mut String, client: Client<'_>, arguments: usi
         omem = replies.list_bytes,
         total = client.memory_bytes(),
         user = text(user_of(session)),
+        redirect = session.redirection(),
         resp = if session.resp3 { 3 } else { 2 },
         library = text(&session.library_name),
         version = text(&session.library_version),
     );
+}
+
+/// That it tracks what it has cached, that whom it had named to be told is gone, and that it is told of whole prefixes.
+fn tracking_flags(session: &Session) -> &'static str {
+    match session.tracker() {
+        None => "",
+        Some(tracker) => match (tracker.is_broken, tracker.mode == Mode::Broadcast) {
+            (false, false) => "t",
+            (true, false) => "tR",
+            (false, true) => "tB",
+            (true, true) => "tRB",
+        },
+    }
 }
 
 /// The name of the user that a connection logged in as, or is asked to.

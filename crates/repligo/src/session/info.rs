@@ -138,7 +138,8 @@ fn clients(local: &Local<'_>, _status: &Status, text: &mut String) {
     line(text, "client_recent_max_input_buffer", input);
     line(text, "client_recent_max_output_buffer", output);
     line(text, "blocked_clients", local.node.blocked_clients());
-    line(text, "tracking_clients", 0);
+    let tracking = local.node.subscriptions().tracking();
+    line(text, "tracking_clients", tracking.client_count());
     line(text, "clients_in_timeout_table", 0);
 }
 
@@ -257,26 +258,15 @@ fn stats(local: &Local<'_>, status: &Status, text: &mut String) {
     line(text, "evicted_keys", metrics.evicted_keys.get());
     line(text, "evicted_clients", metrics.evicted_clients.get());
     line(text, "login_timeouts", metrics.login_timeouts.get());
-    line(
-        text,
-        "expired_reclaim_lag_p99_ms",
-        metrics.reclaim_lag_ms_p99.get(),
-    );
-    line(
-        text,
-        "expired_reclaim_lag_max_ms",
-        metrics.reclaim_lag_ms_max.get(),
-    );
-    line(
-        text,
-        "worker_busy_cpu_max_usec",
-        metrics.longest_turn_ns().1 / 1000,
-    );
-    line(
-        text,
-        "worker_busy_wall_max_usec",
-        metrics.longest_turn_ns().0 / 1000,
-    );
+    let (busy_wall_ns, busy_cpu_ns) = metrics.longest_turn_ns();
+    for (name, value) in [
+        ("expired_reclaim_lag_p99_ms", metrics.reclaim_lag_ms_p99.get()),
+        ("expired_reclaim_lag_max_ms", metrics.reclaim_lag_ms_max.get()),
+        ("worker_busy_cpu_max_usec", busy_cpu_ns / 1000),
+        ("worker_busy_wall_max_usec", busy_wall_ns / 1000),
+    ] {
+        line(text, name, value);
+    }
     line(text, "keyspace_hits", metrics.keyspace_hits.get());
     line(text, "keyspace_misses", metrics.keyspace_misses.get());
     let subscriptions = local.node.subscriptions();
@@ -285,6 +275,10 @@ fn stats(local: &Local<'_>, status: &Status, text: &mut String) {
     line(text, "pubsubshard_channels", subscriptions.shard_count());
     line(text, "latest_fork_usec", 0);
     line(text, "total_forks", 0);
+    let tracking = subscriptions.tracking();
+    line(text, "tracking_total_keys", tracking.key_count());
+    line(text, "tracking_total_items", tracking.item_count());
+    line(text, "tracking_total_prefixes", tracking.prefix_count());
     line(text, "unexpected_error_replies", 0);
     line(text, "total_error_replies", metrics.error_replies.get());
     line(text, "acl_access_denied_auth", metrics.denied_logins.get());

@@ -17,6 +17,9 @@ use crate::telemetry::{Facts, Shared, for_all_commands};
 use crate::worker::Worker;
 use crate::worker::gather::Gathering;
 
+#[path = "tests_tracking.rs"]
+mod tracking;
+
 /// A worker with a single replica that serves, and no runtime around it.
 struct Bench {
     worker: Worker,
@@ -91,6 +94,17 @@ impl Bench {
         self.clients
             .push(self.worker.open_connection(None, Endpoints::None));
         self.clients.len() - 1
+    }
+
+    /// The number of its client.
+    fn number(&self, client: usize) -> u64 {
+        let connection = self.worker.connections.get(self.clients[client]);
+        connection.expect("it is open").session.id
+    }
+
+    fn close(&mut self, client: usize) {
+        let connection = self.worker.connections.take(self.clients[client]);
+        self.worker.close_connection(connection.expect("it is open"));
     }
 
     /// Gives bytes in as one read, without a turn.

@@ -100,6 +100,21 @@ impl Host for WorkerHost<'_> {
         &mut self.worker.subscriptions
     }
 
+    fn find(&self, id: u64) -> Option<u32> {
+        let mut sessions = self
+            .worker
+            .connections
+            .iter()
+            .map(|connection| &connection.session);
+        sessions
+            .find(|session| session.id == id)
+            .map(|session| session.slot)
+    }
+
+    fn tracked(&mut self) {
+        self.worker.follow_events();
+    }
+
     fn posted(&mut self) {
         self.worker.turn.request();
     }

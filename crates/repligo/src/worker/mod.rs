@@ -104,6 +104,8 @@ pub struct Worker {
     pub connections: Connections<Connection>,
     /// Who subscribes to what, and what was published since the last turn.
     pub subscriptions: Subscriptions,
+    /// The replica notes what is done to keys.
+    observes: bool,
     /// Nodes that do not know all of what this node's clients subscribe to.
     untold: BTreeSet<PeerId>,
     /// CLIENT PAUSE and MONITOR.
@@ -182,6 +184,9 @@ impl Worker {
             number("slowlog-log-slower-than").unwrap_or(10_000),
             number("slowlog-max-len").unwrap_or(128) as usize,
         );
+        let mut subscriptions = Subscriptions::default();
+        let keys_max = number("tracking-table-max-keys").unwrap_or(0) as usize;
+        subscriptions.tracking_mut().limit_keys(keys_max);
         Self {
             facts,
             clock: Clock::new(),
@@ -189,7 +194,8 @@ impl Worker {
             foreign: LinkLog::default(),
             shared,
             connections: Connections::default(),
-            subscriptions: Subscriptions::default(),
+            subscriptions,
+            observes: false,
             untold: BTreeSet::new(),
             watching: scrutiny::Watching::default(),
             placement: Placement::default(),

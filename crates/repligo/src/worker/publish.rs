@@ -1,4 +1,5 @@
-//! Messages between clients: from the sessions that publish them to the other nodes and to the subscribers here.
+//! Messages between clients: from the sessions that publish them to the other nodes and to the subscribers here; and
+//! what those here are told of what is done to keys.
 
 use bytes::Bytes;
 use repligo_core::contract::PeerId;
@@ -30,10 +31,11 @@ impl Sessions for Reached<'_> {
 }
 
 impl Worker {
-    /// Tells subscribers here of what was done to keys since the last turn, if that is wanted.
+    /// Tells clients here of what was done to keys since the last turn, if that is wanted: those that may have cached
+    /// them, and subscribers.
     #[inline]
     pub(super) fn post_events(&mut self) {
-        if self.parameters.events().tells() {
+        if self.observes {
             self.take_events();
         }
     }
@@ -41,17 +43,33 @@ impl Worker {
     #[cold]
     fn take_events(&mut self) {
         let classes = self.parameters.events();
-        let groups = self.replica().map(Replica::take_changes);
-        for group in groups.into_iter().flatten() {
-            group.for_each_event(&mut |event| self.subscriptions.notify(classes, event));
+        let groups = self.replica().map(Replica::take_changes).unwrap_or_default();
+        if classes.tells() {
+            for group in &groups {
+                group.for_each_event(&mut |event| self.subscriptions.notify(classes, event));
+            }
+        }
+        if self.subscriptions.tracking().is_used() {
+            let mut reached = Reached {
+                connections: &mut self.connections,
+                pool: &mut self.pool,
+                flush: &mut self.flush,
+            };
+            let tracking = self.subscriptions.tracking_mut();
+            groups.iter().for_each(|group| tracking.tell(group, &mut reached));
+            tracking.settle(&mut reached);
+        } else if !classes.tells() {
+            self.follow_events();
         }
     }
 
-    /// The classes of events may have changed.
+    /// The classes of events may have changed, or whether some client tracks what it has cached.
     pub(super) fn follow_events(&mut self) {
         let classes = self.parameters.events();
+        let tracks = self.subscriptions.tracking().is_used();
+        self.observes = classes.tells() || tracks;
         if let Some(replica) = self.replica() {
-            replica.observe(classes);
+            replica.observe(classes, tracks);
         }
     }
 

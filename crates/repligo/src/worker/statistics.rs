@@ -187,6 +187,8 @@ impl Worker {
         self.slowlog.entries_max = number("slowlog-max-len").unwrap_or(0) as usize;
         self.guard.log.entries_max = number("acllog-max-len").unwrap_or(0) as usize;
         self.guard.log.trim();
+        let keys_max = number("tracking-table-max-keys").unwrap_or(0) as usize;
+        self.subscriptions.tracking_mut().limit_keys(keys_max);
         self.tell_memory();
         self.follow_events();
     }

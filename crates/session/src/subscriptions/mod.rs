@@ -25,6 +25,7 @@ use repligo_proto::reply::ReplyWriter;
 use self::elsewhere::Elsewhere;
 use crate::Session;
 use crate::replies::BufferPool;
+use crate::tracking::Tracking;
 
 /// Names of one session, of all kinds together.
 pub const SUBSCRIPTIONS_MAX: usize = 32_768;
@@ -91,9 +92,22 @@ pub struct Subscriptions {
     posts: Vec<Post>,
     /// Of compiled patterns.
     memory_bytes: usize,
+    tracking: Tracking,
 }
 
 impl Subscriptions {
+    /// What the same sessions may have cached.
+    #[inline]
+    pub fn tracking(&self) -> &Tracking {
+        &self.tracking
+    }
+
+    /// The same, to be changed.
+    #[inline]
+    pub fn tracking_mut(&mut self) -> &mut Tracking {
+        &mut self.tracking
+    }
+
     /// The session in this slot listens from now on. True unless it did before.
     pub(crate) fn add(&mut self, kind: Kind, name: &Bytes, slot: u32) -> bool {
         let added = match kind {
@@ -349,7 +363,8 @@ impl Subscriptions {
             .posts
             .iter()
             .map(|post| post.channel.len() + post.message.len());
-        self.memory_bytes + self.elsewhere.memory_bytes() + posts.sum::<usize>()
+        let tables = self.memory_bytes + self.elsewhere.memory_bytes() + self.tracking.memory_bytes();
+        tables + posts.sum::<usize>()
     }
 }
 

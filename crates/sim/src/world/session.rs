@@ -7,7 +7,7 @@ use bytes::Bytes;
 use repligo_core::acl::{PasswordHash, Users};
 use repligo_core::command::Command;
 use repligo_core::contract::{Input, Outputs, ReadLevel, Request, Served, Ticket};
-use repligo_core::keyspace::Keyspace;
+use repligo_core::keyspace::{EventClasses, Keyspace};
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 use repligo_core::shares::Demand;
@@ -90,7 +90,8 @@ impl HasSession for Connection {
 impl Connection {
     /// A fresh connection in a slot whose next sequence number is `first_sequence`.
     pub fn new(id: (u32, u64), slot: u32, first_sequence: u32) -> Self {
-        let session = Session::new(u64::from(id.0), slot, first_sequence, BULK_BYTES_MAX);
+        let number = u64::from(id.0) << 32 | id.1;
+        let session = Session::new(number, slot, first_sequence, BULK_BYTES_MAX);
         Self {
             id,
             session,
@@ -218,6 +219,15 @@ impl Host for ProcessHost<'_> {
 
     fn subscriptions(&mut self) -> &mut Subscriptions {
         self.subscriptions
+    }
+
+    fn find(&self, _id: u64) -> Option<u32> {
+        None
+    }
+
+    fn tracked(&mut self) {
+        let tracks = self.subscriptions.tracking().is_used();
+        self.replica.observe(EventClasses::default(), tracks);
     }
 
     fn posted(&mut self) {}

@@ -1,4 +1,4 @@
-//! What is done to keys, for clients that want to be told: keyspace notifications.
+//! What is done to keys, for clients that want to be told: keyspace notifications, and what they may have cached.
 //!
 //! Off unless somebody wants to know, and then every change is noted where the keyspace is changed, so that no command
 //! can pass it by. Changes of one command are a group with a [`Naming`], from which the events follow that Redis
@@ -21,6 +21,7 @@ pub(crate) use naming::Naming;
 
 use super::{Keyspace, kind};
 use crate::command::Command;
+use crate::contract::Ticket;
 
 /// What has become of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +47,14 @@ struct Change {
 }
 
 /// What one command, or the coming of a time, has done to keys.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Group {
     naming: Naming,
     changes: Vec<Change>,
+    /// Under which ticket it was asked for, if a client of this node has asked.
+    writer: Option<Ticket>,
+    /// Any key may be another one now: a database was cleared, or the state replaced.
+    clears: bool,
 }
 
 /// Keys noted as missed until somebody asks. Reads are told of as far as that: they come without a log that bounds them.
@@ -64,9 +69,25 @@ impl Group {
             fate: Fate::Missed,
         };
         Self {
-            naming: Naming::default(),
             changes: misses.into_iter().map(missed).collect(),
+            ..Self::default()
         }
+    }
+
+    /// Under which ticket it was asked for, if a client of this node has asked for it.
+    pub fn writer(&self) -> Option<Ticket> {
+        self.writer
+    }
+
+    /// Whether any key may have changed, also those that are not shown.
+    pub fn clears(&self) -> bool {
+        self.clears
+    }
+
+    /// Shows all keys that may be others than before, in order; one that was changed twice is shown twice.
+    pub fn for_each_key<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8])) {
+        let changed = self.changes.iter().filter(|change| change.fate != Fate::Missed);
+        changed.for_each(|change| visit(&change.key));
     }
 }
 
@@ -74,6 +95,7 @@ impl Group {
 #[derive(Debug, Default)]
 pub(super) struct Observer {
     naming: Naming,
+    writer: Option<Ticket>,
     groups: Vec<Group>,
     /// The next change belongs to the last group.
     is_open: bool,
@@ -82,14 +104,20 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    fn note(&mut self, (db, key): (u8, &[u8]), was_there: bool, fate: Fate) {
+    /// The group to which the next change belongs.
+    fn open(&mut self) -> &mut Group {
         if !std::mem::replace(&mut self.is_open, true) {
             self.groups.push(Group {
                 naming: self.naming.clone(),
-                changes: Vec::new(),
+                writer: self.writer,
+                ..Group::default()
             });
         }
-        let group = self.groups.last_mut().expect("it is open");
+        self.groups.last_mut().expect("it is open")
+    }
+
+    fn note(&mut self, (db, key): (u8, &[u8]), was_there: bool, fate: Fate) {
+        let group = self.open();
         let merges = group.naming.form != naming::Form::Each;
         match group.changes.last_mut() {
             Some(last) if merges && last.db == db && last.key == key && fate_follows(last.fate, fate) => {
@@ -126,14 +154,24 @@ pub(super) enum Seen {
 }
 
 impl Keyspace {
-    /// Changes are noted from now on, or no more, if events of these classes are to be told.
-    pub fn observe(&mut self, classes: EventClasses) {
-        let is_wanted = classes.tells();
+    /// Changes are noted from now on, or no more: if events of these classes are to be told, or if clients `track` what
+    /// they have cached.
+    pub fn observe(&mut self, classes: EventClasses, tracks: bool) {
+        let is_wanted = classes.tells() || tracks;
         if is_wanted != self.is_observed() {
             self.observer = is_wanted.then(Box::default);
         }
         if let Some(observer) = &mut self.observer {
-            observer.misses = classes.has(EventClasses::MISSED).then(RefCell::default);
+            let wants_misses = classes.tells() && classes.has(EventClasses::MISSED);
+            observer.misses = wants_misses.then(|| observer.misses.take().unwrap_or_default());
+        }
+    }
+
+    /// Any key may be another one from now on.
+    #[cold]
+    pub(crate) fn note_clear(&mut self) {
+        if let Some(observer) = &mut self.observer {
+            observer.open().clears = true;
         }
     }
 
@@ -160,13 +198,14 @@ impl Keyspace {
         misses.map_or_else(Vec::new, |misses| std::mem::take(misses.get_mut()))
     }
 
-    /// An empty keyspace takes over whether changes are noted, and which.
+    /// A keyspace that replaces another one takes over whether changes are noted, and which.
     pub(crate) fn observe_as(&mut self, other: &Self) {
         let of = |observer: &Observer| Observer {
             misses: observer.misses.as_ref().map(|_| RefCell::default()),
             ..Observer::default()
         };
         self.observer = other.observer.as_deref().map(|observer| Box::new(of(observer)));
+        self.note_clear();
     }
 
     /// Whether changes are noted.
@@ -175,11 +214,12 @@ impl Keyspace {
         self.observer.is_some()
     }
 
-    /// What follows is done by this command.
+    /// What follows is done by this command, which was asked for under this ticket, if by a client of this node.
     #[cold]
-    pub(crate) fn name(&mut self, naming: impl FnOnce() -> Naming) {
+    pub(crate) fn name(&mut self, writer: Option<Ticket>, naming: impl FnOnce() -> Naming) {
         if let Some(observer) = &mut self.observer {
             observer.naming = naming();
+            observer.writer = writer;
             observer.is_open = false;
         }
     }
@@ -187,8 +227,8 @@ impl Keyspace {
     /// As [`Keyspace::name`], for a command of a block or of a script.
     #[inline]
     pub(super) fn name_inner(&mut self, command: &Command<'_>) {
-        if self.is_observed() {
-            self.name(|| Naming::of(command));
+        if let Some(writer) = self.observer.as_ref().map(|observer| observer.writer) {
+            self.name(writer, || Naming::of(command));
         }
     }
 

@@ -9,7 +9,7 @@ use crate::keyspace::Keyspace;
 
 fn observed(letters: &str) -> Keyspace {
     let mut keyspace = Keyspace::default();
-    keyspace.observe(EventClasses::parse(letters).expect("letters of classes"));
+    keyspace.observe(EventClasses::parse(letters).expect("letters of classes"), false);
     keyspace
 }
 
@@ -89,9 +89,9 @@ fn nothing_is_noted_that_nobody_wants() {
     let mut keyspace = observed("A");
     assert!(!keyspace.is_observed(), "there is no channel to tell it on");
     assert_eq!(told(&mut keyspace, "SET a 1"), [""; 0]);
-    keyspace.observe(EventClasses::parse("Em").expect("letters"));
+    keyspace.observe(EventClasses::parse("Em").expect("letters"), false);
     assert_eq!(told(&mut keyspace, "GET none\nGET a"), ["keymiss none"]);
-    keyspace.observe(EventClasses::default());
+    keyspace.observe(EventClasses::default(), false);
     assert_eq!(told(&mut keyspace, "GET none\nSET a 2"), [""; 0]);
 }
 
@@ -109,4 +109,46 @@ fn classes_are_shown_as_redis_shows_them() {
         assert_eq!(classes.to_string(), shown, "{letters}");
     }
     assert_eq!(EventClasses::parse("Kq"), None);
+}
+
+#[test]
+fn what_takes_the_place_of_a_state_clears_everything() {
+    let mut keyspace = Keyspace::default();
+    keyspace.observe(EventClasses::default(), true);
+    told(&mut keyspace, "SET a 1");
+    let mut next = Keyspace::default();
+    next.observe_as(&keyspace);
+    let groups = next.take_changes(false);
+    assert!(groups.len() == 1 && groups[0].clears());
+    assert_eq!(next.take_changes(false).len(), 0);
+    let mut unwatched = Keyspace::default();
+    unwatched.observe_as(&Keyspace::default());
+    assert!(!unwatched.is_observed() && unwatched.take_changes(false).is_empty());
+}
+
+#[test]
+fn keys_are_shown_with_who_has_changed_them_whatever_events_tell() {
+    let mut keyspace = Keyspace::default();
+    keyspace.observe(EventClasses::default(), true);
+    let mut changed = |writer, line: &str| {
+        let request = OwnedRequest::new(line.split_whitespace());
+        let spec = repligo_proto::command::resolve(request.view()).expect("a command of the table");
+        let command = parse(spec, 0, request.view()).expect("a data command");
+        keyspace.name(writer, || Naming::of(&command));
+        keyspace.apply(&command, &mut ReplyWriter::discard());
+        let mut shown = Vec::new();
+        for group in keyspace.take_changes(false) {
+            assert_eq!(group.writer(), writer);
+            shown.extend(group.clears().then(|| "*".to_owned()));
+            group.for_each_key(&mut |key| shown.push(String::from_utf8_lossy(key).into_owned()));
+        }
+        shown.join(" ")
+    };
+    assert_eq!(changed(Some(7), "MSET a 1 b 2"), "a b");
+    assert_eq!(changed(None, "RENAME a c"), "a c");
+    assert_eq!(changed(Some(1), "GET none"), "");
+    assert_eq!(changed(Some(1), "PFADD h x"), "h");
+    // It tells no event, and changes bytes that GET shows.
+    assert_eq!(changed(Some(1), "PFCOUNT h"), "h");
+    assert_eq!(changed(Some(1), "FLUSHDB"), "*");
 }

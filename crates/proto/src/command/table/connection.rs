@@ -347,6 +347,63 @@ const CLIENT: &[Spec] = &[
         ..BASE
     },
     Spec {
+        id: CommandId::ClientTracking,
+        name: "client|tracking",
+        arity: -3,
+        flags: NOSCRIPT | LOADING | STALE,
+        extra_categories: CONNECTION,
+        since: "6.0.0",
+        complexity: "O(1)",
+        summary: "Be told when keys change that this connection has read, or that begin so",
+        arguments: &[
+            one_of("status", &[token("on", "ON"), token("off", "OFF")]),
+            value("client-id", Integer).after("REDIRECT").optional(),
+            value("prefix", String)
+                .after("PREFIX")
+                .optional()
+                .multiple_with_token(),
+            token("bcast", "BCAST").optional(),
+            token("optin", "OPTIN").optional(),
+            token("optout", "OPTOUT").optional(),
+            token("noloop", "NOLOOP").optional(),
+        ],
+        ..BASE
+    },
+    Spec {
+        id: CommandId::ClientCaching,
+        name: "client|caching",
+        arity: 3,
+        flags: NOSCRIPT | LOADING | STALE,
+        extra_categories: CONNECTION,
+        since: "6.0.0",
+        complexity: "O(1)",
+        summary: "Say whether what the next request reads will be cached",
+        arguments: &[one_of("mode", &[token("yes", "YES"), token("no", "NO")])],
+        ..BASE
+    },
+    Spec {
+        id: CommandId::ClientTrackingInfo,
+        name: "client|trackinginfo",
+        arity: 2,
+        flags: NOSCRIPT | LOADING | STALE,
+        extra_categories: CONNECTION,
+        since: "6.2.0",
+        complexity: "O(1)",
+        summary: "Tell how this connection is told of changes of keys",
+        ..BASE
+    },
+    Spec {
+        id: CommandId::ClientGetRedir,
+        name: "client|getredir",
+        arity: 2,
+        flags: NOSCRIPT | LOADING | STALE,
+        extra_categories: CONNECTION,
+        since: "6.0.0",
+        complexity: "O(1)",
+        summary: "Tell which other connection is told of changes of keys in place of this one",
+        ..BASE
+    },
+    Spec {
         id: CommandId::ClientHelp,
         name: "client|help",
         arity: 2,

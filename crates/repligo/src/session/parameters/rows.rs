@@ -396,7 +396,7 @@ pub(super) const ROWS: &[Row] = &[
     given("tls-session-cache-size", NATURAL_32, "20480", TLS_AT_START),
     given("tls-session-cache-timeout", NATURAL_32, "300", TLS_AT_START),
     given("tls-session-caching", Form::Flag, "yes", TLS_AT_START),
-    kept("tracking-table-max-keys", NATURAL, "1000000"),
+    live("tracking-table-max-keys", NATURAL, "1000000"),
     immutable("unixsocket", ""),
     immutable("unixsocketperm", "0"),
     kept("use-exit-on-panic", Form::Flag, "no").hidden(),

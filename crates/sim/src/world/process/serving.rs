@@ -139,7 +139,8 @@ impl Process {
         }
     }
 
-    /// Hands over what was published in this turn, and tells the other nodes, as the worker does.
+    /// Tells of what was done to keys, hands over what was published in this turn, and tells the other nodes, as the
+    /// worker does.
     pub(super) fn deliver(&mut self) {
         if !matches!(self.core, Core::Running(_)) {
             return;
@@ -167,6 +168,13 @@ impl Process {
             pool: &mut self.pool,
             slots: BTreeSet::new(),
         };
+        if let (Core::Running(replica), true) = (&mut self.core, self.subscriptions.tracking().is_used()) {
+            let tracking = self.subscriptions.tracking_mut();
+            for group in replica.take_changes() {
+                tracking.tell(&group, &mut reached);
+            }
+            tracking.settle(&mut reached);
+        }
         self.subscriptions.deliver(&mut reached, usize::MAX);
         for slot in reached.slots {
             self.hand_out(slot);
