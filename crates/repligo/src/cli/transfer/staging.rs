@@ -240,4 +240,29 @@ mod tests {
             Staged::Refused("EXEC gave no array".into()),
         );
     }
+
+    #[test]
+    fn entries_of_a_stream_that_an_earlier_sending_has_added_are_no_error() {
+        let refused = Value::Error("ERR The ID specified in XADD is equal or smaller than the target".into());
+        let busy = Value::Error("BUSYGROUP Consumer Group name already exists".into());
+        for (kind, is_repeated, is_fine) in [
+            (Kind::Stream, true, true),
+            (Kind::Stream, false, false),
+            (Kind::List, true, false),
+        ] {
+            let reply = Reply {
+                values: vec![Value::Array(vec![refused.clone(), busy.clone()])],
+                is_repeated,
+            };
+            assert_eq!(executed(&reply, kind).is_ok(), is_fine, "{kind:?} {is_repeated}");
+        }
+        let reply = Reply {
+            values: vec![Value::Array(vec![
+                busy,
+                Value::Error("OOM command not allowed".into()),
+            ])],
+            is_repeated: true,
+        };
+        assert!(executed(&reply, Kind::Stream).is_err());
+    }
 }

@@ -360,9 +360,8 @@ impl Following<'_> {
                     Step::Wait => end = Some(None),
                     Step::Anew(why) => end = Some(Some(Stretch::Anew(why.into()))),
                     Step::Broken => {
-                        end = Some(Some(Stretch::Anew(
-                            "the stream holds something else than requests".into(),
-                        )))
+                        let what = format!("{}: it sends something else than requests", self.address());
+                        return Err(Failure::new(what, "look at the source's log").into());
                     }
                 }
             }

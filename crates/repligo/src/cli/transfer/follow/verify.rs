@@ -73,20 +73,28 @@ impl Following<'_> {
 
     /// Those of the entries that the target has not, or has otherwise.
     fn differing(&mut self, db: u32, entries: &[Entry]) -> Outcome<Vec<Entry>> {
-        let untouched = std::collections::BTreeMap::new();
         let mut differing = Vec::new();
+        if self.has(db, entries)? {
+            return Ok(differing);
+        }
         for entry in entries {
-            let mut result = Verification::default();
-            let mut compare = Compare {
-                server: self.target,
-                untouched: &untouched,
-                result: &mut result,
-            };
-            compare.take(db, std::slice::from_ref(entry))?;
-            if !result.is_good() {
+            if !self.has(db, std::slice::from_ref(entry))? {
                 differing.push(entry.clone());
             }
         }
         Ok(differing)
+    }
+
+    /// Whether the target has all of them as they are.
+    fn has(&mut self, db: u32, entries: &[Entry]) -> Outcome<bool> {
+        let untouched = std::collections::BTreeMap::new();
+        let mut result = Verification::default();
+        let mut compare = Compare {
+            server: self.target,
+            untouched: &untouched,
+            result: &mut result,
+        };
+        compare.take(db, entries)?;
+        Ok(result.is_good())
     }
 }

@@ -167,6 +167,12 @@ impl<R: Read> RdbInput<R> {
 
     fn header(&mut self) -> Result<(), Broken> {
         let head: [u8; 9] = self.bytes.array()?;
+        if head.starts_with(b"VALKEY") {
+            return Err(Broken::Foreign(
+                "the format of Valkey 9 and newer, which this program does not read".into(),
+                "copy from the running server instead: --from HOST:PORT without --follow",
+            ));
+        }
         let text = head.strip_prefix(MAGIC.as_slice());
         let text = text.and_then(|digits| std::str::from_utf8(digits).ok());
         let Some(version) = text.and_then(|digits| digits.parse::<u32>().ok()) else {
@@ -176,7 +182,7 @@ impl<R: Read> RdbInput<R> {
             true => Ok(()),
             false => Err(Broken::Foreign(
                 format!("the file has version {version} of the format, and this program reads 7 to 12"),
-                "copy from the running server instead: --from HOST:PORT",
+                "copy from the running server instead: --from HOST:PORT without --follow",
             )),
         }
     }

@@ -303,6 +303,8 @@ fn a_file_that_was_cut_or_altered_is_refused_with_its_place() {
             .expect_err("more")
             .contains("behind the end")
     );
+    let other = read(b"VALKEY080\xff").expect_err("another format");
+    assert!(other.contains("Valkey 9"), "{other}");
     let later = [b"REDIS0013".as_slice(), &whole[9..]].concat();
     assert!(read(&later).expect_err("a later version").contains("version 13"));
 }
