@@ -34,7 +34,7 @@ class Generator:
         self.commands = (
             *((8, name) for name in ("set", "get", "counter", "number", "expire", "remaining")),
             *((4, name) for name in ("set_options", "float", "string", "range", "many", "remove", "getex", "look")),
-            *((6, name) for name in ("bits", "fields", "sort", "copy", "counted", "places")),
+            *((6, name) for name in ("bits", "fields", "sort", "copy", "counted")),
             *((12, name) for name in ("list_ends", "list_inside", "scores", "ranges", "several")),
             *((2, name) for name in ("rename", "pattern", "broken", "cased", "database", "old")),
             *((1, name) for name in ("flush", "introspect", "scan_page", "random_key")),
@@ -319,6 +319,12 @@ class Generator:
             [b"GET", key],
             self.choice(([b"DEL", key], [b"COPY", key, other, b"REPLACE"], [b"GET", key])),
         ))
+
+    def places(self, count):
+        """As `steps`, of places alone."""
+        while count > 0:
+            yield Pipeline(tuple(Request(tuple(self._places())) for _ in range(25)))
+            count -= 25
 
     def place(self):
         if self.random.random() < 0.05:

@@ -25,3 +25,17 @@ def test_random_requests_are_answered_as_redis_does(pair, mode, protocol):
     if both.differences:
         pytest.fail(f"seed {SEED}, after {both.compared} requests: {both.report()}", pytrace=False)
     assert both.compared >= REQUESTS
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("mode", modes())
+def test_random_places_are_found_as_redis_finds_them(pair, mode, protocol):
+    seed = SEED * 100 + modes().index(mode) * 10 + protocol
+    with pair(mode, protocol) as both:
+        for step in Generator(seed).places(REQUESTS // 5):
+            both.run([step])
+            if both.differences:
+                break
+    if both.differences:
+        pytest.fail(f"seed {SEED}, after {both.compared} requests: {both.report()}", pytrace=False)
+    assert both.compared >= REQUESTS // 5
