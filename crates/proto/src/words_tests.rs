@@ -31,8 +31,8 @@ fn requests_that_cannot_be_executed_are_answered_as_redis_does() {
     );
     check_unresolved(&["SwapDB", "0", "1"], values::NO_SWAP);
     check_unresolved(
-        &["client", "CACHING", "1"],
-        "ERR unknown subcommand 'CACHING'. Redis has it, this version of Repligo does not yet. Try CLIENT HELP.",
+        &["config", "REWRITE"],
+        "ERR unknown subcommand 'REWRITE'. Redis has it, this version of Repligo does not yet. Try CONFIG HELP.",
     );
     check_unresolved(&["client"], "ERR wrong number of arguments for 'client' command");
     check_unresolved(
