@@ -16,7 +16,7 @@ const SIMULATOR_FOUND: i32 = 1;
 /// What `crates/core/src/bugs.rs`, `crates/session/src/bugs.rs` and the origin's plan can plant, each with
 /// the seeds within which it must be found; but for `vote-before-durability`, `commit-shown-in-wait` and
 /// `lease-kept-in-handover`, see `docs/simulation.md`.
-const PLANTED_BUGS: [(&str, u64); 42] = [
+const PLANTED_BUGS: [(&str, u64); 44] = [
     ("ack-before-durability", BUG_SEEDS),
     ("missing-noop", BUG_SEEDS),
     ("lease-without-quorum", BUG_SEEDS),
@@ -59,6 +59,8 @@ const PLANTED_BUGS: [(&str, u64); 42] = [
     ("rights-judged-on-arrival", 300),
     ("snapshot-without-users", 300),
     ("change-holds-nothing-back", 300),
+    ("invalidation-before-apply", 300),
+    ("change-told-once", 300),
 ];
 
 /// One step of `test`: a name for `--only`, and what it runs.

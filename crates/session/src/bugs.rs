@@ -18,11 +18,15 @@ pub enum Bug {
     MessageOvertakesReply,
     /// What follows a change of the users in its pipeline is judged before that is in force.
     ChangeHoldsNothingBack,
+    /// Clients are told that a key has changed when the write is given in, and not when it is applied.
+    InvalidationBeforeApply,
+    /// A change that is told while a read of its key is unanswered is not told again behind the answer.
+    ChangeToldOnce,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 9] = [
         ("ride-behind-earlier-turn", Self::RideBehindEarlierTurn),
         ("read-overtakes-write", Self::ReadOvertakesWrite),
         ("sequence-not-continued", Self::SequenceNotContinued),
@@ -30,5 +34,7 @@ impl Bug {
         ("exec-forgets-watch", Self::ExecForgetsWatch),
         ("message-overtakes-reply", Self::MessageOvertakesReply),
         ("change-holds-nothing-back", Self::ChangeHoldsNothingBack),
+        ("invalidation-before-apply", Self::InvalidationBeforeApply),
+        ("change-told-once", Self::ChangeToldOnce),
     ];
 }

@@ -193,6 +193,10 @@ pub(crate) fn submit(session: &mut Session, host: &mut impl Host, slot: Slot, bo
     let demand = session.demand;
     let sequence = session.replies.expect(slot.shape, slot.command, demand.bytes);
     let ticket = u64::from(session.slot) << 32 | u64::from(sequence);
+    #[cfg(feature = "bugs")]
+    if let (true, Body::Command(command)) = (session.has(Bug::InvalidationBeforeApply), &body) {
+        host.subscriptions().tracking_mut().tell_early(ticket, command);
+    }
     host.submit(Request {
         ticket,
         resp3: session.resp3,

@@ -75,6 +75,11 @@ pub struct Tracking {
     dropped: Vec<(Bytes, BTreeSet<u64>)>,
     /// Clients that are to be told again of something.
     unsettled: BTreeSet<u64>,
+    /// A planted bug: writes of which clients were told when they were given in.
+    #[cfg(feature = "bugs")]
+    told_early: BTreeSet<Ticket>,
+    #[cfg(feature = "bugs")]
+    early: Vec<Bytes>,
 }
 
 impl Default for Tracking {
@@ -93,6 +98,10 @@ impl Default for Tracking {
             changed: BTreeMap::new(),
             dropped: Vec::new(),
             unsettled: BTreeSet::new(),
+            #[cfg(feature = "bugs")]
+            told_early: BTreeSet::new(),
+            #[cfg(feature = "bugs")]
+            early: Vec::new(),
         }
     }
 }
@@ -181,6 +190,13 @@ impl Tracking {
     /// Tells of what one command has done, or the coming of a time; in the order in which it was done, and behind all
     /// answers that are known. Sessions are reached as for messages, while none of them runs.
     pub fn tell(&mut self, group: &Group, sessions: &mut impl Sessions) {
+        #[cfg(feature = "bugs")]
+        if group
+            .writer()
+            .is_some_and(|ticket| self.told_early.remove(&ticket))
+        {
+            return;
+        }
         let writer = group.writer().and_then(|ticket| self.writer(ticket, sessions));
         if group.clears() {
             self.tell_all(sessions);
@@ -280,12 +296,28 @@ impl Tracking {
                 self.tell_one(id, &key, None, sessions);
             }
         }
+        #[cfg(feature = "bugs")]
+        for key in std::mem::take(&mut self.early) {
+            for id in self.forget(&key) {
+                self.tell_one(id, &key, None, sessions);
+            }
+            self.note_changed(&key, None);
+        }
         let changed = std::mem::take(&mut self.changed);
         if !changed.is_empty() {
             self.broadcast(&changed, sessions);
         }
         for id in std::mem::take(&mut self.unsettled) {
             self.tell_again(id, sessions);
+        }
+    }
+
+    /// A planted bug: tells of a write in this turn, whenever it is applied.
+    #[cfg(feature = "bugs")]
+    pub(crate) fn tell_early(&mut self, ticket: Ticket, command: &repligo_core::command::Command<'_>) {
+        if self.is_used() && command.is_write() {
+            self.told_early.insert(ticket);
+            command.for_each_key(|key| self.early.push(Bytes::copy_from_slice(key)));
         }
     }
 

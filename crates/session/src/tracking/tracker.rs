@@ -188,6 +188,10 @@ impl Session {
 
     /// A change of the key is told: true if a read of it is unanswered, which is to be told again then.
     pub(super) fn mark(&mut self, key: &[u8]) -> bool {
+        #[cfg(feature = "bugs")]
+        if self.has(crate::bugs::Bug::ChangeToldOnce) {
+            return false;
+        }
         let (replies, Some(tracker)) = (&self.replies, &mut self.tracker) else {
             return false;
         };

@@ -7,6 +7,7 @@ use crate::history::{Action, Operation, Outcome};
 
 pub mod append;
 pub mod cache;
+pub mod caches;
 pub mod elements;
 pub mod forward;
 pub mod highest;

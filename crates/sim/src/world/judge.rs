@@ -89,6 +89,7 @@ impl World {
             Phase::Reading
                 if self.clients.iter().all(super::client::Client::is_done)
                     && self.messengers.are_done()
+                    && self.trackers.are_done()
                     && self.wardens.are_done(&self.nodes_alive())
                     && self.is_settled() =>
             {
@@ -129,6 +130,7 @@ impl World {
     fn is_settled(&self) -> bool {
         let is_asking = !self.messengers.is_idle()
             || !self.wardens.is_idle()
+            || !self.trackers.is_idle()
             || self.clients.iter().any(|client| client.open_count() > 0);
         if self.phase == Phase::Draining && is_asking {
             return false;
@@ -170,7 +172,12 @@ impl World {
                 None => format!("n{node} has not formed"),
             })
             .collect();
-        let heard = format!("{}; {}", self.messengers.progress(), self.wardens.progress());
+        let heard = [
+            self.messengers.progress(),
+            self.wardens.progress(),
+            self.trackers.progress(),
+        ]
+        .join("; ");
         format!("open per client {open:?}; {heard}; {}", nodes.join("; "))
     }
 

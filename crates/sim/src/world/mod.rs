@@ -49,6 +49,7 @@ mod room;
 mod session;
 mod streams;
 pub mod trace;
+mod trackers;
 mod wardens;
 pub mod workload;
 
@@ -308,6 +309,7 @@ pub struct World {
     workload: workload::Workload,
     messengers: messengers::Messengers,
     wardens: wardens::Wardens,
+    trackers: trackers::Trackers,
     origin: origin::Origin,
     phase: Phase,
     phase_began: Micros,
@@ -378,6 +380,7 @@ impl World {
             workload,
             messengers: messengers::Messengers::of_seed(seed),
             wardens: wardens::Wardens::of_seed(seed),
+            trackers: trackers::Trackers::of_seed(seed),
             origin: origin::Origin::default(),
             phase: Phase::Faults,
             phase_began: 0,
@@ -422,7 +425,8 @@ impl World {
         for client in 0..self.clients.len() as u32 {
             queue.at(self.context.random.below(500_000), Event::Think { client });
         }
-        for client in self.messengers.ids().chain(self.wardens.ids()) {
+        let (wardens, trackers) = (self.wardens.ids(), self.trackers.ids());
+        for client in self.messengers.ids().chain(wardens).chain(trackers) {
             queue.at(200_000 + u64::from(client % 7), Event::Think { client });
         }
         if !self.context.plan.faults.is_empty() {
@@ -451,6 +455,7 @@ impl World {
             Event::Join(joiner) => self.on_join(joiner),
             Event::Ask(request) => self.on_ask(&request),
             Event::RestoreCopy { node, leader } => self.on_restore_copy(node, leader),
+            Event::Think { client } if client >= trackers::FIRST => self.on_tracker(client),
             Event::Think { client } if client >= wardens::FIRST => self.on_guest(client),
             Event::Think { client } if client >= messengers::FIRST => self.on_messenger(client),
             Event::Think { client } => self.on_think(client),
@@ -461,6 +466,9 @@ impl World {
                 bytes,
             } => self.on_requests(node, connection, (opens, bytes)),
             Event::Hangup { node, connection } => self.on_hangup(node, connection),
+            Event::Reply { connection, bytes } if connection.0 >= trackers::FIRST => {
+                self.on_tracker_reply(connection, &bytes);
+            }
             Event::Reply { connection, bytes } if connection.0 >= wardens::FIRST => {
                 self.on_guest_reply(connection, &bytes);
             }
@@ -468,6 +476,9 @@ impl World {
                 self.on_messenger_reply(connection, &bytes);
             }
             Event::Reply { connection, bytes } => self.on_reply(connection, &bytes),
+            Event::Disconnected { connection } if connection.0 >= trackers::FIRST => {
+                self.on_tracker_disconnected(connection);
+            }
             Event::Disconnected { connection } if connection.0 >= wardens::FIRST => {
                 self.on_guest_disconnected(connection);
             }

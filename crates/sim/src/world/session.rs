@@ -107,6 +107,10 @@ impl Connection {
 
     /// Executes what the session admits now.
     pub fn go_on(&mut self, host: &mut ProcessHost<'_>, tools: &mut Tools) {
+        // Nothing is ever used up here, so that it ends at once.
+        if self.session.is_block_ready() {
+            self.session.run_block(host);
+        }
         while !self.input.is_empty() && !self.session.closing && self.session.may_go_on(host) {
             let consumed = match self.id.0 % 2 {
                 0 => self.session.receive_kept(host, &mut tools.window, &self.input),

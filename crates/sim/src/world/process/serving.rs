@@ -10,6 +10,7 @@ use repligo_session::table::Connections;
 
 use super::super::Context;
 use super::super::network::Frame;
+use super::super::queue::Micros;
 use super::super::session::{Connection, ProcessHost, Tools};
 use super::{Core, Effect, Process};
 use crate::check::Violation;
@@ -194,6 +195,16 @@ impl Process {
         });
         self.slots.insert(id, slot);
         slot
+    }
+
+    /// Whether a client's connection has been sent all that follows from what was done here, and has received it.
+    pub fn has_told_all(&self, id: (u32, u64), now: Micros) -> bool {
+        let slot = self.slots.get(&id).copied();
+        let connection = slot.and_then(|slot| self.connections.get(slot));
+        self.is_between_turns()
+            && connection.is_some_and(|connection| {
+                connection.last_reply_at < now && connection.session.replies.pending_bytes() == 0
+            })
     }
 
     /// Whether it has such a connection.
