@@ -42,7 +42,7 @@ pub(super) fn settle(layered: &Layered, settings: &mut NodeSettings, problems: &
     if matches!(place(layered, "name"), Origin::Default) {
         refuse(
             "a node that joins needs a name of its own",
-            "give --name, one that no member has (see `repligo cluster nodes`); under the name of a lost member it \\
+            "give --name, one that no member has (see `repligo cluster nodes`); under the name of a lost member it \
              takes that member's place",
         );
     }

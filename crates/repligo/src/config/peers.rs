@@ -47,7 +47,7 @@ pub(super) fn check(layered: &Layered, settings: &NodeSettings, problems: &mut V
         return;
     }
     problems.push(Problem::new(
-        place(layered, "cluster"),
+        place(layered, if settings.join.is_empty() { "cluster" } else { "join" }),
         "the nodes of a cluster need a secret by which they know each other".to_owned(),
         "make one with `repligo secret new FILE`, give every node a copy, and give --cluster-secret-file FILE; or \
          give --insecure-peers if anybody who reaches the peer ports may be a node",
