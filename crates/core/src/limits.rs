@@ -255,6 +255,13 @@ pub const INSTRUCTIONS_PER_STEP: u64 = if cfg!(feature = "bugs") { 50 } else { 2
 pub const SCRIPTS_BYTES_MAX: usize = 8 << 20;
 /// What a known script costs beside its text.
 pub const SCRIPT_OVERHEAD_BYTES: usize = 128;
+/// What a library may execute while it is loaded, in instructions of Lua or as much other work: milliseconds. Part of
+/// its meaning, as that of a script.
+pub const LIBRARY_INSTRUCTIONS_MAX: u64 = 500_000;
+/// Bytes of all libraries of functions: they are in every snapshot.
+pub const LIBRARIES_BYTES_MAX: usize = 8 << 20;
+/// What a library, and each function of it, costs beside its texts.
+pub const LIBRARY_OVERHEAD_BYTES: usize = 128;
 
 const _: () = {
     // What a century of elections takes, and a little more.

@@ -128,6 +128,7 @@ pub struct Keyspace {
     /// Set while somebody wants to be told of changes.
     observer: Option<Box<observer::Observer>>,
     scripts: script::ScriptCache,
+    libraries: script::Libraries,
     machines: script::Machines,
     streams: VecDeque<snapshot::Stream>,
     /// Chunks about what had been removed when the walk began.
@@ -175,6 +176,7 @@ impl Keyspace {
             streams: VecDeque::new(),
             removed_chunks: VecDeque::new(),
             scripts: script::ScriptCache::default(),
+            libraries: script::Libraries::default(),
             machines: script::Machines::default(),
             restoring: None,
             rebuilding: None,
@@ -222,7 +224,8 @@ impl Keyspace {
     /// on replicas that applied the same log, whatever the order of their tables; costs nothing to ask.
     pub fn digest(&self) -> u128 {
         let digests = self.databases.iter().flatten().map(|database| database.digest());
-        digests.fold(self.scripts.digest(), u128::wrapping_add)
+        let scripts = self.scripts.digest().wrapping_add(self.libraries.digest());
+        digests.fold(scripts, u128::wrapping_add)
     }
 
     /// Starts loading the part of the index that a lookup of the key will read, and returns the key's hash.

@@ -16,6 +16,7 @@
 //! | 5 | more elements of the collection before: nothing else comes until it is whole |
 //! | 6 | what was removed from one database: database (one byte), then to the end of the chunk, per group of keys of which any was: number of groups of which none was before it, highest version |
 //! | 7 | scripts: how many ever came to be known, then to the end of the chunk, per script: its number, 1 if SCRIPT LOAD has brought it or 0, its text |
+//! | 8 | libraries of functions, to the end of the chunk: name, text, number of functions, then per function: name, flags (one byte), 1 if it has a description or 0, that |
 //!
 //! An element of a hash is field and value, one of a set is a member, one of a list is what it holds, one of a sorted
 //! set is the score without the zeros at its end and the member. A chunk is longer than the budget only when a single
@@ -40,6 +41,7 @@ const COLLECTION: u8 = 4;
 const PART: u8 = 5;
 const REMOVED: u8 = 6;
 const SCRIPTS: u8 = 7;
+const LIBRARIES: u8 = 8;
 /// Bytes of a chunk of scripts.
 const SCRIPT_CHUNK_BYTES: usize = 256 << 10;
 
@@ -169,6 +171,9 @@ impl Keyspace {
         let scripts = self.scripts.chunks(SCRIPT_CHUNK_BYTES).into_iter();
         let scripts = scripts.map(|chunk| [&[VERSION, SCRIPTS][..], &chunk].concat());
         self.removed_chunks.extend(scripts);
+        let libraries = self.libraries.chunks(SCRIPT_CHUNK_BYTES).into_iter();
+        let libraries = libraries.map(|chunk| [&[VERSION, LIBRARIES][..], &chunk].concat());
+        self.removed_chunks.extend(libraries);
         for (db, database) in self.databases.iter_mut().enumerate() {
             let Some(database) = database else { continue };
             let mut chunk = vec![VERSION, REMOVED, db as u8];
@@ -356,6 +361,7 @@ impl Keyspace {
                 self.database_mut(db).restore_removed(removed);
             }
             (SCRIPTS, Some(_)) => self.scripts.restore(input)?,
+            (LIBRARIES, Some(_)) => self.libraries.restore(input)?,
             (END, Some(header)) => {
                 let entry_count: usize = self
                     .databases
@@ -371,7 +377,7 @@ impl Keyspace {
                 }
                 self.restoring = None;
             }
-            (HEADER | ENTRIES | COLLECTION | PART | REMOVED | SCRIPTS | END, _) => {
+            (HEADER | ENTRIES | COLLECTION | PART | REMOVED | SCRIPTS | LIBRARIES | END, _) => {
                 return Err(RestoreError::Incomplete("chunks are out of order"));
             }
             _ => corrupt("the kind of a chunk")?,

@@ -43,6 +43,45 @@ pub const DENIED_CHANNEL: &str =
     "ERR The user executing the script can't publish to the channel mentioned in the command";
 /// `redis.acl_check_cmd` of a command that there is not.
 pub const INVALID_ACL_CHECK: &str = "ERR Invalid command passed to redis.acl_check_cmd()";
+/// FCALL of a function that there is not.
+pub const NO_FUNCTION: &str = "ERR Function not found";
+/// FCALL with something else than a number of keys.
+pub const BAD_KEY_COUNT: &str = "ERR Bad number of keys provided";
+/// FUNCTION DELETE of a library that there is not.
+pub const NO_LIBRARY: &str = "ERR Library not found";
+/// FUNCTION LOAD with something else than REPLACE, which follows.
+pub const UNKNOWN_LOAD_OPTION: &str = "ERR Unknown option given: ";
+/// A library without a first line that says what it is.
+pub const MISSING_METADATA: &str = "ERR Missing library metadata";
+/// A library whose first line does not end or has quotes without their other half.
+pub const INVALID_METADATA: &str = "ERR Invalid library metadata";
+/// A first line of a library with a word that means nothing; it follows.
+pub const INVALID_METADATA_VALUE: &str = "ERR Invalid metadata value given: ";
+/// A first line of a library with two names.
+pub const NAMES_GIVEN: &str = "ERR Invalid metadata value, name argument was given multiple times";
+/// A first line of a library without a name.
+pub const NO_NAME: &str = "ERR Library name was not given";
+/// A name of a library with other characters.
+pub const BAD_NAME: &str = "ERR Library names can only contain letters, numbers, or underscores(_) and must be at least one character long";
+/// A library that registers nothing.
+pub const NO_FUNCTIONS: &str = "ERR No functions registered";
+/// FUNCTION FLUSH with something else behind it.
+pub const FUNCTION_FLUSH_MODE: &str = "ERR FUNCTION FLUSH only supports SYNC|ASYNC option";
+/// FUNCTION LIST LIBRARYNAME without a pattern.
+pub const NO_PATTERN: &str = "ERR library name argument was not given";
+/// FUNCTION LIST with a word that means nothing, or a second time; it follows.
+pub const UNKNOWN_LIST_ARGUMENT: &str = "ERR Unknown argument ";
+/// FUNCTION RESTORE with another policy.
+pub const RESTORE_POLICY: &str =
+    "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.";
+
+/// Libraries that would take more than all may.
+pub fn libraries_too_large(bytes_max: usize) -> String {
+    format!(
+        "ERR all libraries of functions may take {bytes_max} bytes together; FUNCTION DELETE those that nobody calls"
+    )
+}
+
 /// What to do instead of touching a key with an origin.
 pub const MAPPED_REMEDY: &str =
     "scripts cannot use keys with an origin; send the command outside of the script";

@@ -38,8 +38,10 @@ pub(super) fn dispatch(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut V
         Id::LatencyReset => local.reply(out).integer(0),
         Id::LatencyHistogram => latency_histogram(local, request, out),
         // A script ends by its budget, on all nodes at the same instruction, and never by a clock.
-        Id::ScriptKill if local.node.runs_script() => local.reply(out).error(words::script::UNKILLABLE),
-        Id::ScriptKill => local.reply(out).error(words::script::NOTHING_TO_KILL),
+        Id::ScriptKill | Id::FunctionKill if local.node.runs_script() => {
+            local.reply(out).error(words::script::UNKILLABLE)
+        }
+        Id::ScriptKill | Id::FunctionKill => local.reply(out).error(words::script::NOTHING_TO_KILL),
         Id::RepligoStatus => status(local, out),
         Id::RepligoCluster => members::dispatch(local, request, out),
         _ => {

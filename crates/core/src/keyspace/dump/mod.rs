@@ -14,6 +14,7 @@ use repligo_proto::words as common;
 use repligo_proto::words::values as words;
 
 use self::load::{Loader, Value};
+pub(super) use self::save::put_string;
 use self::save::{Saving, Source};
 use super::contexts::{Changed, Copying, ReadContext, WriteContext};
 use super::handlers::{Handler, Slice, long_read, long_write};

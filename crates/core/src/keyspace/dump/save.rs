@@ -151,7 +151,7 @@ impl Saving {
     }
 }
 
-fn put_string(out: &mut Vec<u8>, string: &[u8]) {
+pub(in crate::keyspace) fn put_string(out: &mut Vec<u8>, string: &[u8]) {
     put_length(out, string.len() as u64);
     out.extend_from_slice(string);
 }

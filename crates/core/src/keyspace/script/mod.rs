@@ -1,14 +1,16 @@
-//! Scripts: EVAL and its relatives, and the cache that knows scripts by their SHA-1.
+//! Scripts: EVAL and its relatives, the cache that knows scripts by their SHA-1, and libraries of functions.
 //!
 //! A script is one command of the log and is executed by every replica, in slices ([`task`]), by the machine of
 //! `repligo-script`; `inner` executes the commands that it calls. One that only reads is a read and never in the log.
 //!
 //! Invariants: what a script changes follows from its op, from the state before it and from the time of its entry.
 //! Commands whose answers differ from replica to replica are told otherwise inside a script that may write, or
-//! refused. The cache is part of the replicated state.
+//! refused. The cache and the libraries are part of the replicated state.
 
 mod cache;
+mod functions;
 mod inner;
+mod libraries;
 mod task;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::command::CommandError;
 use crate::origin::OriginMap;
 
 pub(super) use cache::ScriptCache;
+pub(super) use libraries::Libraries;
 pub(super) use task::{Machines, ScriptTask};
 
 /// All commands of this family.
@@ -33,6 +36,15 @@ pub(super) const HANDLERS: &[Handler] = &[
     script("script|load"),
     script("script|exists"),
     script("script|flush"),
+    script("fcall"),
+    script("fcall_ro"),
+    script("function|load"),
+    script("function|delete"),
+    script("function|flush"),
+    script("function|list"),
+    script("function|dump"),
+    script("function|restore"),
+    script("function|stats"),
 ];
 
 /// By what a script's commands are judged.
@@ -103,6 +115,12 @@ impl Keyspace {
     /// Scripts that EVALSHA knows, and the bytes that they take.
     pub fn known_scripts(&self) -> (usize, usize) {
         (self.scripts.len(), self.scripts.held_bytes())
+    }
+
+    /// Libraries of functions, the functions in them, and the bytes that they take.
+    pub fn known_functions(&self) -> (usize, usize, usize) {
+        let (libraries, functions) = self.libraries.counts();
+        (libraries, functions, self.libraries.held_bytes())
     }
 
     /// True while a script is in the middle of its execution.

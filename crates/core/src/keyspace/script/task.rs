@@ -5,9 +5,10 @@ use std::fmt;
 use bytes::Bytes;
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
-use repligo_script::{Limits, Machine, Progress, Script};
+use repligo_script::{FUNCTION_FLAGS, FunctionCall, Limits, Machine, Progress, Script};
 
 use super::cache::Sha1;
+use super::functions::{self, Restoring};
 use super::{ScriptRights, Shebang};
 use crate::command::{Arguments, Call, CommandError, parse_i64};
 use crate::keyspace::{Keyspace, Task};
@@ -33,7 +34,7 @@ pub struct Machines {
 }
 
 impl Machines {
-    fn take(&mut self) -> Machine {
+    pub(super) fn take(&mut self) -> Machine {
         #[cfg(feature = "bugs")]
         let skew_bytes = self.skew_bytes;
         #[cfg(not(feature = "bugs"))]
@@ -47,7 +48,7 @@ impl Machines {
         self.busy > 0
     }
 
-    fn give(&mut self, machine: Machine) {
+    pub(super) fn give(&mut self, machine: Machine) {
         self.busy -= 1;
         if self.free.len() < MACHINES_KEPT {
             self.free.push(machine);
@@ -82,6 +83,8 @@ pub struct ScriptTask {
     db: u8,
     arguments: (usize, Bytes),
     pub(super) rights: ScriptRights,
+    /// How far FUNCTION RESTORE has come.
+    restoring: Option<Box<Restoring>>,
     running: Option<Box<Running>>,
 }
 
@@ -107,6 +110,7 @@ impl ScriptTask {
             db: call.db,
             arguments: (count, source.slice_ref(bytes)),
             rights: ScriptRights::default(),
+            restoring: None,
             running: None,
         }
     }
@@ -121,6 +125,7 @@ impl ScriptTask {
         match self.name {
             "eval" => self.arguments().iter().next().is_some_and(super::says_no_writes),
             "eval_ro" | "evalsha_ro" | "script|exists" => true,
+            "fcall_ro" | "function|list" | "function|dump" | "function|stats" => true,
             _ => false,
         }
     }
@@ -141,6 +146,9 @@ impl ScriptTask {
         }
         let Some(running) = self.running.as_mut() else {
             *steps -= 1;
+            if self.name.starts_with("function|") {
+                return self.advance_function(keyspace, steps, reply);
+            }
             return match self.begin(keyspace, reply) {
                 Ok(true) => true,
                 Ok(false) => self.advance(keyspace, steps, reply),
@@ -172,8 +180,79 @@ impl ScriptTask {
                     .for_each(|name| reply.integer(i64::from(known(name))));
                 Ok(true)
             }
+            "fcall" | "fcall_ro" => self.start_function(keyspace, reply.is_resp3()).map(|()| false),
             _ => self.start(keyspace, reply.is_resp3()).map(|()| false),
         }
+    }
+
+    /// Goes on with a subcommand of FUNCTION; true when it is done and answered.
+    fn advance_function(
+        &mut self,
+        keyspace: &mut Keyspace,
+        steps: &mut usize,
+        reply: &mut ReplyWriter<'_>,
+    ) -> bool {
+        let arguments = Arguments::from_encoded((self.arguments.0, &self.arguments.1));
+        loop {
+            let result = functions::execute(keyspace, (self.name, arguments), &mut self.restoring, reply);
+            let (spent, is_done) = result.unwrap_or_else(|error| {
+                reply.error_bytes(error.as_bytes());
+                (0, true)
+            });
+            *steps = steps.saturating_sub((spent / INSTRUCTIONS_PER_STEP) as usize + 1);
+            if is_done || *steps == 0 {
+                return is_done;
+            }
+        }
+    }
+
+    fn start_function(&mut self, keyspace: &mut Keyspace, is_resp3: bool) -> Result<(), CommandError> {
+        let arguments = self.arguments();
+        let name = arguments.iter().next().unwrap_or_default();
+        let found = keyspace.libraries.find(name);
+        let (library, function) = found.ok_or(CommandError::fixed(words::script::NO_FUNCTION))?;
+        let says = |flag: &str| {
+            let bit = FUNCTION_FLAGS.iter().position(|known| *known == flag);
+            bit.is_some_and(|bit| function.flags >> bit & 1 == 1)
+        };
+        let key_count = key_count(arguments, words::script::BAD_KEY_COUNT)?;
+        let (no_writes, allows_oom) = (says("no-writes"), says("allow-oom"));
+        if self.name == "fcall_ro" && !no_writes {
+            return Err(CommandError::fixed(words::script::WRITES_BY_READ));
+        }
+        if !no_writes && !allows_oom && self.rights.refuses_growth {
+            return Err(CommandError::fixed(words::script::OUT_OF_MEMORY));
+        }
+        let given: Vec<&[u8]> = arguments.iter().skip(2).collect();
+        let (keys, values) = given.split_at(key_count);
+        let (code, registered) = (library.code.clone(), function.name.clone());
+        let seed = keyspace.script_seed(&registered, self.name == "fcall_ro");
+        let begin = code.iter().position(|&byte| byte == b'\n').unwrap_or(0);
+        let mut machine = keyspace.machines.take();
+        let call = FunctionCall {
+            body: &code[begin..],
+            name: &registered,
+            keys,
+            arguments: values,
+            seed: seed as u32,
+            is_resp3,
+        };
+        if let Err(error) = machine.begin_function(&call, LIMITS) {
+            keyspace.machines.give(machine);
+            return Err(CommandError::composed(error));
+        }
+        self.running = Some(Box::new(Running {
+            machine,
+            db: self.db,
+            is_read_only: no_writes,
+            has_written: false,
+            allows_oom,
+            draws: seed,
+            inner: None,
+            answer: Vec::new(),
+            finish: super::inner::Finish::AsItIs,
+        }));
+        Ok(())
     }
 
     fn load(&self, keyspace: &mut Keyspace, reply: &mut ReplyWriter<'_>) -> Result<(), CommandError> {
@@ -227,7 +306,7 @@ impl ScriptTask {
         if matches!(self.name, "evalsha" | "evalsha_ro") && <Sha1>::try_from(first).is_err() {
             return Err(CommandError::fixed(words::script::NO_SCRIPT));
         }
-        let key_count = key_count(arguments)?;
+        let key_count = key_count(arguments, words::NOT_AN_INTEGER)?;
         let asked = self.asked(keyspace)?;
         let shebang = asked.shebang;
         let is_read_only = shebang.no_writes || matches!(self.name, "eval_ro" | "evalsha_ro");
@@ -277,9 +356,9 @@ impl ScriptTask {
 }
 
 /// How many of the arguments are keys.
-fn key_count(arguments: Arguments<'_>) -> Result<usize, CommandError> {
+fn key_count(arguments: Arguments<'_>, no_number: &'static str) -> Result<usize, CommandError> {
     let text = arguments.iter().nth(1).unwrap_or_default();
-    let count = parse_i64(text).ok_or(CommandError::fixed(words::NOT_AN_INTEGER))?;
+    let count = parse_i64(text).ok_or(CommandError::fixed(no_number))?;
     match usize::try_from(count) {
         Err(_) => Err(CommandError::fixed(words::script::NEGATIVE_KEYS)),
         Ok(count) if count > arguments.len() - 2 => Err(CommandError::fixed(words::script::TOO_MANY_KEYS)),
@@ -312,10 +391,10 @@ impl Running {
 
 impl Keyspace {
     /// What a script draws from: the same on every replica, and not to be foreseen; of this node alone for a read.
-    fn script_seed(&self, sha1: &Sha1, is_read_only: bool) -> u64 {
+    fn script_seed(&self, name: &[u8], is_read_only: bool) -> u64 {
         let place = [self.version.to_le_bytes(), self.time_ms.to_le_bytes()];
         let own = if is_read_only { self.draw() } else { 0 };
-        let bytes = [place.as_flattened(), sha1, &own.to_le_bytes()].concat();
+        let bytes = [place.as_flattened(), name, &own.to_le_bytes()].concat();
         KeyHasher::new(self.hash_seed).hash(&bytes)
     }
 

@@ -8,7 +8,7 @@ use repligo_proto::resp::OwnedRequest;
 use super::{Fixture, render};
 use crate::command::{Command, parse};
 use crate::keyspace::Keyspace;
-use crate::limits::{SCRIPT_OVERHEAD_BYTES, SCRIPTS_BYTES_MAX};
+use crate::limits::{LIBRARIES_BYTES_MAX, SCRIPT_OVERHEAD_BYTES, SCRIPTS_BYTES_MAX};
 
 impl Fixture {
     /// Executes a request of these words and renders its reply.
@@ -23,8 +23,11 @@ impl Fixture {
 
     /// Executes a script in slices of so many steps.
     fn eval_in_slices(&mut self, script: &str, steps: usize) -> String {
-        let request = OwnedRequest::new(["EVAL", script, "0"]);
-        let spec = resolve(request.view()).expect("EVAL is a command");
+        self.in_slices(&OwnedRequest::new(["EVAL", script, "0"]), steps)
+    }
+
+    fn in_slices(&mut self, request: &OwnedRequest, steps: usize) -> String {
+        let spec = resolve(request.view()).expect("it is a command");
         let mut bytes = Vec::new();
         parse(spec, 0, request.view())
             .expect("it parses")
@@ -328,4 +331,120 @@ fn replicas_that_run_the_same_scripts_are_equal_however_they_are_cut() {
         });
         assert!(differs, "a replica whose scripts see other addresses is found");
     }
+}
+
+const LIBRARY: &str = "#!lua name=lib\nlocal function double(x) return x * 2 end\n\
+    redis.register_function('twice', function(keys, args) return double(tonumber(args[1])) end)\n\
+    redis.register_function('put', function(keys, args) return redis.call('set', keys[1], args[1]) end)";
+
+#[test]
+fn libraries_are_in_the_digest_and_in_snapshots() {
+    let mut f = Fixture::new();
+    let before = f.keyspace.digest();
+    assert_eq!(f.ask(&["FUNCTION", "LOAD", LIBRARY]), "\"lib\"");
+    assert_ne!(f.keyspace.digest(), before);
+    assert_eq!(f.ask(&["FCALL", "TWICE", "0", "21"]), "42");
+    assert_eq!(f.ask(&["FCALL", "put", "1", "k", "v"]), "OK");
+    let copy = copy_of(&mut f.keyspace).expect("a snapshot of a keyspace can be restored");
+    assert_eq!(copy.digest(), f.keyspace.digest());
+    assert_eq!(copy.known_functions(), f.keyspace.known_functions());
+    let mut g = Fixture {
+        keyspace: copy,
+        ..Fixture::new()
+    };
+    assert_eq!(g.ask(&["FCALL", "twice", "0", "4"]), "8");
+    assert_eq!(g.ask(&["FUNCTION", "DELETE", "lib"]), "OK");
+    assert_eq!(f.ask(&["FUNCTION", "FLUSH"]), "OK");
+    assert_eq!(f.keyspace.known_functions(), (0, 0, 0));
+    assert_eq!(
+        g.keyspace.digest(),
+        f.keyspace.digest(),
+        "nothing of the library is left in either"
+    );
+}
+
+#[test]
+fn libraries_have_a_bound_and_what_goes_beyond_is_refused() {
+    let mut f = Fixture::new();
+    let filler = "x".repeat(LIBRARIES_BYTES_MAX / 4);
+    let code = |name: &str| {
+        format!("#!lua name={name}\nredis.register_function('{name}', function() end) --{filler}")
+    };
+    for name in ["a", "b", "c"] {
+        assert_eq!(f.ask(&["FUNCTION", "LOAD", &code(name)]), format!("\"{name}\""));
+    }
+    let reply = f.ask(&["FUNCTION", "LOAD", &code("d")]);
+    assert!(
+        reply.contains("FUNCTION DELETE those that nobody calls"),
+        "{reply}"
+    );
+    assert_eq!(
+        f.ask(&["FUNCTION", "LOAD", "REPLACE", &code("a")]),
+        "\"a\"",
+        "in place of itself there is room"
+    );
+    assert!(f.keyspace.known_functions().2 <= LIBRARIES_BYTES_MAX);
+}
+
+#[test]
+fn a_library_that_does_not_end_is_refused_and_restoring_is_all_or_nothing() {
+    let mut f = Fixture::new();
+    let endless = "#!lua name=lib\nwhile true do end";
+    assert!(
+        f.ask(&["FUNCTION", "LOAD", endless])
+            .contains("FUNCTION LOAD timeout")
+    );
+    f.ask(&["FUNCTION", "LOAD", LIBRARY]);
+    let other = "#!lua name=other\nredis.register_function('other', function() return 1 end)";
+    f.ask(&["FUNCTION", "LOAD", other]);
+    let payload = f.execute(&OwnedRequest::new(["FUNCTION", "DUMP"]));
+    let end = payload
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .expect("a bulk string");
+    let payload = payload[end + 1..payload.len() - 2].to_vec();
+    f.ask(&["FUNCTION", "DELETE", "lib"]);
+    let digest = f.keyspace.digest();
+    let restore = |f: &mut Fixture, policy: &str| {
+        let reply = f.execute(&OwnedRequest::new([
+            &b"FUNCTION"[..],
+            b"RESTORE",
+            &payload,
+            policy.as_bytes(),
+        ]));
+        render(&mut &reply[..])
+    };
+    let refused = restore(&mut f, "APPEND");
+    assert!(refused.contains("Library other already exists"), "{refused}");
+    assert_eq!(
+        f.keyspace.digest(),
+        digest,
+        "the library before it was not taken either"
+    );
+    assert_eq!(restore(&mut f, "REPLACE"), "OK");
+    assert_eq!(f.keyspace.known_functions().1, 3);
+    let mut damaged = payload.clone();
+    damaged[10] ^= 1;
+    let reply = f.execute(&OwnedRequest::new([
+        &b"FUNCTION"[..],
+        b"RESTORE",
+        &damaged,
+        b"FLUSH",
+    ]));
+    assert!(render(&mut &reply[..]).contains("checksum are wrong"));
+    assert_eq!(f.keyspace.known_functions().1, 3);
+}
+
+#[test]
+fn a_function_runs_in_slices_as_a_script_does() {
+    let code = "#!lua name=l\nredis.register_function('f', function() local t = 0 for i = 1, 20000 do t = t + i end \
+                redis.call('set', 'k', t) return t end)";
+    let run = |steps: usize| {
+        let mut f = Fixture::new();
+        f.ask(&["FUNCTION", "LOAD", code]);
+        let request = OwnedRequest::new(["FCALL", "f", "0"]);
+        (f.in_slices(&request, steps), f.keyspace.digest())
+    };
+    assert_eq!(run(1), run(usize::MAX));
+    assert_eq!(run(3).0, "200010000");
 }

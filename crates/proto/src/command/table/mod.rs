@@ -6,6 +6,7 @@ mod bitmap;
 mod connection;
 mod counters;
 mod expiry;
+mod functions;
 mod geo;
 mod hash;
 mod hyperloglog;

@@ -1,4 +1,4 @@
-//! Scripts, and the cache that knows them by their SHA-1.
+//! Scripts, the cache that knows them by their SHA-1, and libraries of functions.
 
 use super::prelude::*;
 
@@ -13,8 +13,14 @@ const BY_TEXT: &[Argument] = &[
     ARGUMENTS,
 ];
 const BY_SHA1: &[Argument] = &[value("sha1", String), value("numkeys", Integer), KEYS, ARGUMENTS];
+const BY_FUNCTION: &[Argument] = &[
+    value("function", String),
+    value("numkeys", Integer),
+    KEYS,
+    ARGUMENTS,
+];
 
-/// What all four forms have in common.
+/// What all forms have in common.
 const RUNS: Spec = Spec {
     arity: -3,
     flags: NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS | MOVABLE_KEYS,
@@ -74,6 +80,38 @@ pub(super) const COMMANDS: &[Spec] = &[
         complexity: "See the subcommands",
         summary: "Look after the cache of scripts",
         subcommands: SCRIPT,
+        ..BASE
+    },
+    Spec {
+        id: CommandId::FCall,
+        name: "fcall",
+        flags: RUNS.flags | STATE_WRITE,
+        key_uses: &[counted_keys(2, 1, &["RW", "access", "update"])
+            .notes("We cannot tell how the keys will be used so we assume the worst, RW and UPDATE")],
+        since: "7.0.0",
+        summary: "Call a function on every node, as one command",
+        arguments: BY_FUNCTION,
+        ..RUNS
+    },
+    Spec {
+        id: CommandId::FCallRo,
+        name: "fcall_ro",
+        flags: RUNS.flags | READONLY,
+        key_uses: &[counted_keys(2, 1, &["RO", "access"])
+            .notes("We cannot tell how the keys will be used so we assume the worst, RO and ACCESS")],
+        since: "7.0.0",
+        summary: "Call a function that only reads, on this node",
+        arguments: BY_FUNCTION,
+        ..RUNS
+    },
+    Spec {
+        id: CommandId::Function,
+        name: "function",
+        arity: -2,
+        since: "7.0.0",
+        complexity: "See the subcommands",
+        summary: "Look after libraries of functions",
+        subcommands: super::functions::FUNCTION,
         ..BASE
     },
 ];
