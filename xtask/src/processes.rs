@@ -21,6 +21,8 @@ const LANES: [&[&str]; 2] = [
         "frameworks",
         "backup",
         "chaos",
+        "backup",
+        "bad_input",
     ],
     &[
         "differential",
