@@ -22,12 +22,15 @@
 //! set is the score without the zeros at its end and the member. A chunk is longer than the budget only when a single
 //! entry is. The end checks count and digest, so a restored keyspace is the one that was saved, or an error.
 
+mod error;
+
 use std::fmt;
 
 use crate::bugs::Bug;
 use crate::limits::DATABASES;
 use crate::packed::{Corrupt, corrupt, put_bytes, put_varint, take_array, take_bytes, take_u8, take_varint};
 
+pub use self::error::RestoreError;
 use super::collections::{Large, LargeBuilder};
 use super::removed::Removed;
 use super::{Keyspace, kind, typed};
@@ -126,40 +129,6 @@ pub fn outline(mut chunk: &[u8]) -> Result<Outline, RestoreError> {
         time_ms: header.time_ms,
         entry_count: header.entry_count,
     })
-}
-
-/// Why a chunk was not restored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RestoreError {
-    /// Written by another release: the version byte is given.
-    OtherFormat(u8),
-    /// The bytes of the chunk are not those of a chunk.
-    Corrupt(Corrupt),
-    /// The chunks are each well-formed, but not one complete snapshot in order.
-    Incomplete(&'static str),
-}
-
-impl fmt::Display for RestoreError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OtherFormat(version) => {
-                write!(
-                    formatter,
-                    "snapshot format {version}: this release reads {VERSION}"
-                )
-            }
-            Self::Corrupt(corrupt) => write!(formatter, "snapshot chunk: {corrupt}"),
-            Self::Incomplete(what) => write!(formatter, "snapshot: {what}"),
-        }
-    }
-}
-
-impl std::error::Error for RestoreError {}
-
-impl From<Corrupt> for RestoreError {
-    fn from(corrupt: Corrupt) -> Self {
-        Self::Corrupt(corrupt)
-    }
 }
 
 impl Keyspace {
