@@ -147,28 +147,27 @@ def test_a_port_in_use_names_its_owner(tmp_path):
 
 
 def test_a_port_in_use_is_not_laid_to_whoever_has_that_port_at_another_address(tmp_path):
-    """One of them listens before the owner does and one after it, so that no order of a list names the right one."""
+    """One of them has begun before the owner and one after it, so that no order of a list names the right one."""
     listen_on = "import socket, sys; s = socket.create_server((sys.argv[1], int(sys.argv[2]))); print('ready'); sys.stdin.read()"
-    others = []
+    listening = []
 
     def listen(address, port):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        others.append(subprocess.Popen([sys.executable, "-c", listen_on, address, str(port)], **pipes))
-        assert others[-1].stdout.readline() == b"ready\n"
+        listening.append(subprocess.Popen([sys.executable, "-c", listen_on, address, str(port)], **pipes))
+        assert listening[-1].stdout.readline() == b"ready\n"
 
     port = free_port()
     more = ["--admin-listen", f"127.0.0.1:{free_port()}", "--peer-listen", f"127.0.0.1:{free_port()}"]
     try:
-        listen("127.0.0.2", port)
-        with socket.create_server(("127.0.0.1", port)):
-            listen("127.0.0.3", port)
-            code, said = run("serve", "--listen", f"127.0.0.1:{port}", *more, "--data-dir", tmp_path / "data")
+        for address in ("127.0.0.2", "127.0.0.1", "127.0.0.3"):
+            listen(address, port)
+        code, said = run("serve", "--listen", f"127.0.0.1:{port}", *more, "--data-dir", tmp_path / "data")
     finally:
-        for other in others:
-            other.kill()
-            other.communicate()
-    assert code == 1 and f"pid {os.getpid()}" in said, said
-    assert not any(f"pid {other.pid}" in said for other in others), said
+        for process in listening:
+            process.kill()
+            process.communicate()
+    before, owner, after = (f"pid {process.pid} " in said for process in listening)
+    assert code == 1 and owner and not before and not after, said
 
 
 def test_a_cluster_of_dev_beside_the_reader_is_found(tmp_path):
