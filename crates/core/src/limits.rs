@@ -255,6 +255,8 @@ pub const INSTRUCTIONS_PER_STEP: u64 = if cfg!(feature = "bugs") { 50 } else { 2
 pub const SCRIPTS_BYTES_MAX: usize = 8 << 20;
 /// What a known script costs beside its text.
 pub const SCRIPT_OVERHEAD_BYTES: usize = 128;
+/// Bytes of the text of a script or of a library: it is compiled in one step, which takes some ten milliseconds then.
+pub const SCRIPT_TEXT_BYTES_MAX: usize = 1 << 20;
 /// What a library may execute while it is loaded, in instructions of Lua or as much other work: milliseconds. Part of
 /// its meaning, as that of a script.
 pub const LIBRARY_INSTRUCTIONS_MAX: u64 = 500_000;

@@ -77,6 +77,8 @@ pub struct Host {
     pub random: Cell<u64>,
     /// A library is being loaded.
     pub is_loading: Cell<bool>,
+    /// Bytes of the texts that it has registered.
+    pub registered_bytes: Cell<usize>,
     /// What it has registered.
     pub registered: RefCell<Vec<Registered>>,
     pub json: Cell<Config>,
@@ -100,6 +102,7 @@ impl Host {
             is_resp3: Cell::new(false),
             random: Cell::new(0),
             is_loading: Cell::new(false),
+            registered_bytes: Cell::new(0),
             registered: RefCell::default(),
             json: Cell::new(Config::DEFAULT),
             scratch: RefCell::default(),
@@ -115,6 +118,7 @@ impl Host {
         self.is_resp3.set(false);
         self.is_loading.set(false);
         self.registered.take();
+        self.registered_bytes.set(0);
         self.json.set(Config::DEFAULT);
         self.words.borrow_mut().clear();
         *self.answer.borrow_mut() = Vec::new();

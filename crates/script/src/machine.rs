@@ -2,7 +2,7 @@
 
 mod given;
 
-use std::cell::RefMut;
+use std::cell::{RefCell, RefMut};
 use std::ffi::c_int;
 use std::fmt;
 use std::ptr;
@@ -297,7 +297,8 @@ impl Machine {
             self.stack = Some(running.into_stack());
             self.host.yielder.set(ptr::null());
             self.host.stack_floor.set(0);
-            self.host.reply.take();
+            // A script that is given up while it writes its reply has it borrowed for good.
+            self.host.reply = RefCell::default();
         }
         self.host.arena.set_patient(true);
     }

@@ -410,6 +410,50 @@ fn the_sandbox_has_no_way_out() {
     assert!(run("local s = string.rep('(', 200) return s:find(s)").starts_with('-'));
 }
 
+#[test]
+fn a_script_that_is_given_up_while_it_writes_its_reply_leaves_a_machine_that_runs() {
+    let wide =
+        b"local t, u = {}, {} for i = 1, 1000 do t[i] = 1 end for i = 1, 1000 do u[i] = t end return u";
+    let mut machine = Machine::default();
+    let (reply, _) = run_on(&mut machine, wide, (100_000, false));
+    assert!(reply.contains("used up the instructions"), "{reply}");
+    assert_eq!(run_on(&mut machine, b"return 1", (1000, false)).0, ":1|");
+    // Left between two slices of its reply, and then forgotten.
+    let script = Script {
+        body: wide,
+        keys: &[],
+        arguments: &[],
+        sha1: &sha1_hex(wide),
+        seed: 7,
+        is_resp3: false,
+    };
+    for slices in 1..40 {
+        machine.begin(&script, LIMITS).expect("it compiles");
+        for _ in 0..slices {
+            assert_ne!(machine.resume(20_000, &mut 0), Progress::Done);
+        }
+    }
+    assert_eq!(run_on(&mut machine, b"return 2", (1000, false)).0, ":2|");
+}
+
+#[test]
+fn what_a_library_says_of_its_functions_has_a_bound() {
+    let body = "local d = string.rep('x', 100000) for i = 1, 1e9 do redis.register_function{function_name='f'..i, \
+                description=d, callback=redis.log} end";
+    let error = load(body).expect_err("string is no library while one is loaded");
+    assert!(error.contains("nonexistent global variable 'string'"), "{error}");
+    let long = "x".repeat(100_000);
+    let body = format!(
+        "local d = '{long}' local i = 0 while true do i = i + 1 redis.register_function{{function_name='f'..i, \
+         description=d, callback=redis.log}} end"
+    );
+    let error = load(&body).expect_err("it registers without end");
+    assert!(
+        error.contains("names and descriptions of a library are too long"),
+        "{error}"
+    );
+}
+
 /// Loads a library; what it registers, or the error.
 fn load(body: &str) -> Result<Vec<Registered>, String> {
     let mut machine = Machine::default();

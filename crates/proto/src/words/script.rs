@@ -75,6 +75,14 @@ pub const UNKNOWN_LIST_ARGUMENT: &str = "ERR Unknown argument ";
 pub const RESTORE_POLICY: &str =
     "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.";
 
+/// A script or a library that is too long.
+pub fn text_too_long(bytes_max: usize) -> Vec<u8> {
+    format!(
+        "ERR the text of a script or a library may have {bytes_max} bytes; give what is longer as an argument"
+    )
+    .into_bytes()
+}
+
 /// Libraries that would take more than all may.
 pub fn libraries_too_large(bytes_max: usize) -> String {
     format!(

@@ -178,6 +178,10 @@ fn memory(local: &Local<'_>, _status: &Status, text: &mut String) {
     line(text, "total_system_memory", total);
     line(text, "total_system_memory_human", human(total));
     line(text, "used_memory_lua", 0);
+    let [scripts, libraries, functions] = local.node.script_counts();
+    line(text, "number_of_cached_scripts", scripts);
+    line(text, "number_of_functions", functions);
+    line(text, "number_of_libraries", libraries);
     line(text, "maxmemory", limit);
     line(text, "maxmemory_human", human(limit));
     line(text, "maxmemory_policy", policy);

@@ -100,6 +100,8 @@ pub trait NodeView {
     fn origins(&self) -> &OriginsStatus;
     /// True while a script is in the middle of its execution.
     fn runs_script(&self) -> bool;
+    /// Scripts that EVALSHA knows, libraries, and functions in them.
+    fn script_counts(&self) -> [usize; 3];
     /// Size of a database.
     fn database(&self, number: u8) -> DatabaseStatus;
     /// Memory in use.

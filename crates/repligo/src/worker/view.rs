@@ -125,6 +125,13 @@ impl NodeView for WorkerView<'_> {
         replica.is_some_and(|replica| replica.keyspace().runs_script())
     }
 
+    fn script_counts(&self) -> [usize; 3] {
+        self.worker.replica.as_ref().map_or([0; 3], |replica| {
+            let (libraries, functions, _) = replica.keyspace().known_functions();
+            [replica.keyspace().known_scripts().0, libraries, functions]
+        })
+    }
+
     fn database(&self, number: u8) -> DatabaseStatus {
         self.worker.database(number)
     }

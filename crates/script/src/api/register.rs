@@ -7,10 +7,12 @@ use crate::machine::{FUNCTION_FLAGS, Registered};
 use crate::sandbox;
 use crate::trampoline::{Fail, native};
 
-use super::refused;
+use super::{BYTES_PER_INSTRUCTION, refused};
 
 /// What a function costs that is registered, in instructions, beside its texts.
 const COST: u64 = 100;
+/// What the names and descriptions of a library may take: they are kept outside of its memory.
+const REGISTERED_BYTES_MAX: usize = 1 << 20;
 
 native! {
     register_function => take_function;
@@ -27,7 +29,14 @@ fn take_function(lua: &Lua) -> Result<c_int, Fail> {
         return Err(wrong(lua, text));
     }
     // Before anything is taken: a script that ends here for good drops nothing.
-    lua.host().spend(COST + flag_count(lua));
+    let bytes = text_bytes(lua);
+    lua.host()
+        .spend(COST + flag_count(lua) + (bytes / BYTES_PER_INSTRUCTION) as u64);
+    let registered_bytes = lua.host().registered_bytes.get() + bytes;
+    if registered_bytes > REGISTERED_BYTES_MAX {
+        return Err(wrong(lua, "names and descriptions of a library are too long"));
+    }
+    lua.host().registered_bytes.set(registered_bytes);
     let function = match lua.top() {
         1 => take_named(lua)?,
         2 => take_two(lua)?,
@@ -43,6 +52,27 @@ fn take_function(lua: &Lua) -> Result<c_int, Fail> {
     }
     lua.host().registered.borrow_mut().push(function);
     Ok(0)
+}
+
+/// Bytes of the texts among the arguments.
+fn text_bytes(lua: &Lua) -> usize {
+    if !lua.is(1, Kind::Table) {
+        return length(lua, 1);
+    }
+    let of = |name: &str| {
+        lua.get_field(1, name);
+        let bytes = length(lua, -1);
+        lua.pop(1);
+        bytes
+    };
+    of("function_name") + of("description")
+}
+
+fn length(lua: &Lua, index: c_int) -> usize {
+    match lua.kind(index) {
+        Kind::String => lua.length(index),
+        _ => 0,
+    }
 }
 
 /// Elements of the table of flags in the table of named arguments, if there are any.

@@ -7,7 +7,7 @@
 use repligo_core::contract::PeerId;
 use repligo_core::limits::PROMOTION_GAP_ENTRIES;
 use repligo_core::membership::{MemberRole, Membership};
-use repligo_core::replica::{MemberRequest, Replica};
+use repligo_core::replica::MemberRequest;
 
 use super::disk::Disk;
 use super::plan::Fault;
@@ -90,7 +90,8 @@ impl World {
         }
     }
 
-    /// Every running process of a node that was removed knows it.
+    /// Every running process of a node that was removed knows it, if it knows of anybody who could say so: one whose disk
+    /// has forgotten all members that came after it asks where nobody is.
     pub(super) fn removed_are_told(&self) -> bool {
         let members = &self.context.members;
         let removed = self
@@ -98,7 +99,14 @@ impl World {
             .iter()
             .filter(|machine| members.was_removed(machine.id));
         let mut replicas = removed.filter_map(|machine| machine.process.as_ref()?.replica());
-        replicas.all(Replica::is_removed)
+        let is_there = |number: PeerId| {
+            let machine = &self.machines[number as usize - 1];
+            members.get(number).is_some() && machine.process.is_some()
+        };
+        replicas.all(|replica| {
+            let knows_one = replica.membership().iter().any(|(number, _)| is_there(number));
+            replica.is_removed() || !knows_one
+        })
     }
 
     /// Whether this voter may be lost for good beside those that are.

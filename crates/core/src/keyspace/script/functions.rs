@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use repligo_proto::glob::Glob;
-use repligo_proto::rdb::{Reader, STRING_BYTES_MAX, Unpacking, VERSION, checksum, split};
+use repligo_proto::rdb::{Reader, Unpacking, VERSION, checksum, split};
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::resp::{Args, RequestDecoder};
 use repligo_proto::words;
@@ -18,7 +18,11 @@ use super::task::Machines;
 use crate::command::{Arguments, CommandError};
 use crate::keyspace::Keyspace;
 use crate::keyspace::dump::put_string;
-use crate::limits::{LIBRARIES_BYTES_MAX, LIBRARY_INSTRUCTIONS_MAX, SCRIPT_MEMORY_BYTES_MAX};
+use crate::keyspace::slices::steps_of;
+use crate::limits::{
+    INSTRUCTIONS_PER_STEP, LIBRARIES_BYTES_MAX, LIBRARY_INSTRUCTIONS_MAX, SCRIPT_MEMORY_BYTES_MAX,
+    SCRIPT_TEXT_BYTES_MAX, STEP_BYTES,
+};
 
 const LIMITS: Limits = Limits {
     instructions: LIBRARY_INSTRUCTIONS_MAX,
@@ -27,26 +31,34 @@ const LIMITS: Limits = Limits {
 /// In front of each library in a payload.
 const PAYLOAD_LIBRARY: u8 = 245;
 
+/// Bytes of a payload that are summed for one step and a few.
+const SUMMED_AT_ONCE: usize = 64 * STEP_BYTES;
+
 /// How far RESTORE has come.
 #[derive(Debug)]
 pub(super) struct Restoring {
     /// What is there at its end.
     libraries: Libraries,
     replaces: bool,
-    /// Texts of libraries that are to come, the last one first.
-    codes: Vec<Bytes>,
+    /// The payload without its end; how much of it is summed and read.
+    body: Bytes,
+    summed: usize,
+    sum: u64,
+    read: usize,
+    /// What its end says of the sum; nothing if it is not to be looked at.
+    expected: Option<u64>,
 }
 
-/// Executes a subcommand, or goes on with it: what it has spent in instructions, and whether it is done.
+/// Executes a subcommand, or goes on with it; true when it is done. `work` grows by the steps that it has cost.
 pub(super) fn execute(
     keyspace: &mut Keyspace,
     (name, arguments): (&str, Arguments<'_>),
-    restoring: &mut Option<Box<Restoring>>,
+    (restoring, work): (&mut Option<Box<Restoring>>, &mut usize),
     reply: &mut ReplyWriter<'_>,
-) -> Result<(u64, bool), CommandError> {
-    let mut spent = 0;
+) -> Result<bool, CommandError> {
+    *work += 1;
     match name {
-        "function|load" => load(keyspace, arguments, &mut spent, reply)?,
+        "function|load" => load(keyspace, arguments, work, reply)?,
         "function|delete" => {
             let name = arguments.iter().next().unwrap_or_default();
             if !keyspace.libraries.remove(name) {
@@ -55,29 +67,35 @@ pub(super) fn execute(
             reply.ok();
         }
         "function|flush" => flush(keyspace, arguments, reply)?,
-        "function|list" => list(&keyspace.libraries, arguments, reply)?,
-        "function|dump" => reply.bulk(&dump(&keyspace.libraries)),
+        "function|list" => {
+            *work += steps_of(keyspace.libraries.held_bytes());
+            list(&keyspace.libraries, arguments, reply)?;
+        }
+        "function|dump" => {
+            *work += steps_of(keyspace.libraries.held_bytes());
+            reply.bulk(&dump(&keyspace.libraries));
+        }
         "function|stats" => tell_counts(&keyspace.libraries, reply),
         _ => {
             if restoring.is_none() {
                 *restoring = Some(Box::new(Restoring::begin(&keyspace.libraries, arguments)?));
-                return Ok((0, false));
+                return Ok(false);
             }
             let state = restoring.as_mut().expect("it was begun");
-            if !state.advance(&mut keyspace.machines, &mut spent)? {
-                return Ok((spent, false));
+            if !state.advance(&mut keyspace.machines, work)? {
+                return Ok(false);
             }
             keyspace.libraries = std::mem::take(&mut state.libraries);
             reply.ok();
         }
     }
-    Ok((spent, true))
+    Ok(true)
 }
 
 fn load(
     keyspace: &mut Keyspace,
     arguments: Arguments<'_>,
-    spent: &mut u64,
+    work: &mut usize,
     reply: &mut ReplyWriter<'_>,
 ) -> Result<(), CommandError> {
     let mut replaces = false;
@@ -88,7 +106,7 @@ fn load(
         replaces = true;
     }
     let code = arguments.iter().last().unwrap_or_default();
-    let (name, library) = read(&mut keyspace.machines, code, spent)?;
+    let (name, library) = read(&mut keyspace.machines, code, work)?;
     keyspace
         .libraries
         .add(&name, library, replaces)
@@ -137,17 +155,25 @@ fn read_head(code: &[u8]) -> Result<(Vec<u8>, usize), CommandError> {
 }
 
 /// The name of a library and what it registers.
-fn read(machines: &mut Machines, code: &[u8], spent: &mut u64) -> Result<(Vec<u8>, Library), CommandError> {
+fn read(machines: &mut Machines, code: &[u8], work: &mut usize) -> Result<(Vec<u8>, Library), CommandError> {
     let (name, begin) = read_head(code)?;
+    if code.len() > SCRIPT_TEXT_BYTES_MAX {
+        return Err(CommandError::composed(texts::text_too_long(
+            SCRIPT_TEXT_BYTES_MAX,
+        )));
+    }
+    *work += steps_of(code.len());
     let mut machine = machines.take();
     let begun = machine.begin_library(&name, &code[begin..], LIMITS);
     let loaded = begun.and_then(|()| {
+        let mut spent = 0;
         // It ends by its own budget; it calls nothing.
-        let progress = machine.resume(u64::MAX, spent);
+        let progress = machine.resume(u64::MAX, &mut spent);
         debug_assert_eq!(progress, Progress::Done, "a library calls no command");
-        let error = machine.reply();
+        *work += (spent / INSTRUCTIONS_PER_STEP) as usize;
+        let (error, functions) = (machine.reply(), machine.registered());
         match error.is_empty() {
-            true => Ok(machine.registered()),
+            true => Ok(functions),
             false => Err(error),
         }
     });
@@ -303,48 +329,68 @@ impl Restoring {
             b"flush" => (Libraries::default(), false),
             _ => return Err(CommandError::fixed(texts::RESTORE_POLICY)),
         };
-        let bad_end = CommandError::fixed(BAD_PAYLOAD_END);
-        let Some((body, sum)) = split(payload) else {
-            return Err(bad_end);
-        };
-        let summed = payload.len() - size_of::<u64>();
-        if sum != 0 && sum != checksum(0, &payload[..summed]) {
-            return Err(bad_end);
+        let (body, sum) = split(payload).ok_or(CommandError::fixed(BAD_PAYLOAD_END))?;
+        // No library is shorter than it is in a payload, but for those that do not get smaller.
+        if body.len() > 2 * LIBRARIES_BYTES_MAX {
+            return Err(too_large());
         }
-        let mut codes = read_codes(body).ok_or(CommandError::fixed(BAD_PAYLOAD))?;
-        codes.reverse();
         Ok(Self {
             libraries,
             replaces,
-            codes,
+            body: Bytes::copy_from_slice(&payload[..payload.len() - size_of::<u64>()]),
+            summed: 0,
+            sum: 0,
+            read: 0,
+            expected: (sum != 0).then_some(sum),
         })
     }
 
-    /// Takes one library more in; true at the end.
-    fn advance(&mut self, machines: &mut Machines, spent: &mut u64) -> Result<bool, CommandError> {
-        let Some(code) = self.codes.pop() else {
+    /// Sums a part of the payload, or takes one library more in; true at the end.
+    fn advance(&mut self, machines: &mut Machines, work: &mut usize) -> Result<bool, CommandError> {
+        if let Some(expected) = self.expected {
+            let end = self.body.len().min(self.summed + SUMMED_AT_ONCE);
+            self.sum = checksum(self.sum, &self.body[self.summed..end]);
+            *work += steps_of(end - self.summed) / 8;
+            self.summed = end;
+            if end < self.body.len() {
+                return Ok(false);
+            }
+            if self.sum != expected {
+                return Err(CommandError::fixed(BAD_PAYLOAD_END));
+            }
+            self.expected = None;
+            return Ok(false);
+        }
+        // Behind the libraries is the version of the format.
+        let end = self.body.len() - size_of_val(&VERSION);
+        if self.read == end {
             return Ok(true);
-        };
-        let (name, library) = read(machines, &code, spent)?;
+        }
+        let code = self.next(end).ok_or(CommandError::fixed(BAD_PAYLOAD))??;
+        let (name, library) = read(machines, &code, work)?;
         self.libraries
             .add(&name, library, self.replaces)
             .map_err(|why| not_added(&name, why, false))?;
-        Ok(self.codes.is_empty())
+        Ok(self.read == end)
     }
-}
 
-/// The texts of the libraries in a payload.
-fn read_codes(body: &[u8]) -> Option<Vec<Bytes>> {
-    let mut reader = Reader { bytes: body, at: 0 };
-    let mut codes = Vec::new();
-    while reader.at < body.len() {
+    /// The text of the next library in the payload, if there is one; too long a one is not unpacked.
+    fn next(&mut self, end: usize) -> Option<Result<Vec<u8>, CommandError>> {
+        let mut reader = Reader {
+            bytes: &self.body[..end],
+            at: self.read,
+        };
         if reader.byte().ok()? != PAYLOAD_LIBRARY {
             return None;
         }
-        let code = reader
-            .string(&mut Unpacking::default(), STRING_BYTES_MAX)
-            .ok()??;
-        codes.push(Bytes::from(code.into_owned()));
+        let mut unpacking = Unpacking::default();
+        let code = reader.string(&mut unpacking, LIBRARIES_BYTES_MAX).ok()?;
+        let text = code.map(std::borrow::Cow::into_owned);
+        self.read = reader.at;
+        Some(text.ok_or_else(too_large))
     }
-    Some(codes)
+}
+
+fn too_large() -> CommandError {
+    CommandError::composed(texts::libraries_too_large(LIBRARIES_BYTES_MAX).into_bytes())
 }

@@ -11,8 +11,11 @@ use super::cache::Sha1;
 use super::functions::{self, Restoring};
 use super::{ScriptRights, Shebang};
 use crate::command::{Arguments, Call, CommandError, parse_i64};
+use crate::keyspace::slices::steps_of;
 use crate::keyspace::{Keyspace, Task};
-use crate::limits::{INSTRUCTIONS_PER_STEP, SCRIPT_INSTRUCTIONS_MAX, SCRIPT_MEMORY_BYTES_MAX};
+use crate::limits::{
+    INSTRUCTIONS_PER_STEP, SCRIPT_INSTRUCTIONS_MAX, SCRIPT_MEMORY_BYTES_MAX, SCRIPT_TEXT_BYTES_MAX,
+};
 use crate::table::KeyHasher;
 
 /// Machines that are kept for the next script. More are made where more scripts are in the middle at once.
@@ -85,6 +88,8 @@ pub struct ScriptTask {
     pub(super) rights: ScriptRights,
     /// How far FUNCTION RESTORE has come.
     restoring: Option<Box<Restoring>>,
+    /// Bytes of the text that was compiled for it.
+    compiled_bytes: usize,
     running: Option<Box<Running>>,
 }
 
@@ -111,6 +116,7 @@ impl ScriptTask {
             arguments: (count, source.slice_ref(bytes)),
             rights: ScriptRights::default(),
             restoring: None,
+            compiled_bytes: 0,
             running: None,
         }
     }
@@ -149,7 +155,9 @@ impl ScriptTask {
             if self.name.starts_with("function|") {
                 return self.advance_function(keyspace, steps, reply);
             }
-            return match self.begin(keyspace, reply) {
+            let (begun, compiled) = (self.begin(keyspace, reply), self.compiled_bytes);
+            *steps = steps.saturating_sub(steps_of(compiled));
+            return match begun {
                 Ok(true) => true,
                 Ok(false) => self.advance(keyspace, steps, reply),
                 Err(error) => {
@@ -194,12 +202,14 @@ impl ScriptTask {
     ) -> bool {
         let arguments = Arguments::from_encoded((self.arguments.0, &self.arguments.1));
         loop {
-            let result = functions::execute(keyspace, (self.name, arguments), &mut self.restoring, reply);
-            let (spent, is_done) = result.unwrap_or_else(|error| {
+            let mut work = 0;
+            let place = (&mut self.restoring, &mut work);
+            let result = functions::execute(keyspace, (self.name, arguments), place, reply);
+            let is_done = result.unwrap_or_else(|error| {
                 reply.error_bytes(error.as_bytes());
-                (0, true)
+                true
             });
-            *steps = steps.saturating_sub((spent / INSTRUCTIONS_PER_STEP) as usize + 1);
+            *steps = steps.saturating_sub(work);
             if is_done || *steps == 0 {
                 return is_done;
             }
@@ -226,6 +236,7 @@ impl ScriptTask {
         let given: Vec<&[u8]> = arguments.iter().skip(2).collect();
         let (keys, values) = given.split_at(key_count);
         let (code, registered) = (library.code.clone(), function.name.clone());
+        let compiled_bytes = code.len();
         let seed = keyspace.script_seed(&registered, self.name == "fcall_ro");
         let begin = code.iter().position(|&byte| byte == b'\n').unwrap_or(0);
         let mut machine = keyspace.machines.take();
@@ -237,7 +248,9 @@ impl ScriptTask {
             seed: seed as u32,
             is_resp3,
         };
-        if let Err(error) = machine.begin_function(&call, LIMITS) {
+        let begun = machine.begin_function(&call, LIMITS);
+        self.compiled_bytes = compiled_bytes;
+        if let Err(error) = begun {
             keyspace.machines.give(machine);
             return Err(CommandError::composed(error));
         }
@@ -257,6 +270,11 @@ impl ScriptTask {
 
     fn load(&self, keyspace: &mut Keyspace, reply: &mut ReplyWriter<'_>) -> Result<(), CommandError> {
         let text = self.arguments().iter().next().unwrap_or_default();
+        if text.len() > SCRIPT_TEXT_BYTES_MAX {
+            return Err(CommandError::composed(words::script::text_too_long(
+                SCRIPT_TEXT_BYTES_MAX,
+            )));
+        }
         let shebang = Shebang::of(text)?;
         let mut machine = keyspace.machines.take();
         let checked = machine.check(&text[shebang.begin..], LIMITS);
@@ -295,6 +313,11 @@ impl ScriptTask {
             }
             _ => repligo_script::sha1_hex(&text),
         };
+        if text.len() > SCRIPT_TEXT_BYTES_MAX {
+            return Err(CommandError::composed(words::script::text_too_long(
+                SCRIPT_TEXT_BYTES_MAX,
+            )));
+        }
         let shebang = Shebang::of(&text)?;
         Ok(Asked { text, sha1, shebang })
     }
@@ -308,6 +331,7 @@ impl ScriptTask {
         }
         let key_count = key_count(arguments, words::NOT_AN_INTEGER)?;
         let asked = self.asked(keyspace)?;
+        let compiled_bytes = asked.text.len();
         let shebang = asked.shebang;
         let is_read_only = shebang.no_writes || matches!(self.name, "eval_ro" | "evalsha_ro");
         if shebang.is_there && is_read_only && !shebang.no_writes {
@@ -332,6 +356,7 @@ impl ScriptTask {
             },
             LIMITS,
         );
+        self.compiled_bytes = compiled_bytes;
         if let Err(error) = begun {
             keyspace.machines.give(machine);
             return Err(CommandError::composed(error));

@@ -8,7 +8,7 @@ use repligo_proto::resp::OwnedRequest;
 use super::{Fixture, render};
 use crate::command::{Command, parse};
 use crate::keyspace::Keyspace;
-use crate::limits::{LIBRARIES_BYTES_MAX, SCRIPT_OVERHEAD_BYTES, SCRIPTS_BYTES_MAX};
+use crate::limits::{LIBRARIES_BYTES_MAX, SCRIPT_OVERHEAD_BYTES, SCRIPT_TEXT_BYTES_MAX, SCRIPTS_BYTES_MAX};
 
 impl Fixture {
     /// Executes a request of these words and renders its reply.
@@ -366,11 +366,11 @@ fn libraries_are_in_the_digest_and_in_snapshots() {
 #[test]
 fn libraries_have_a_bound_and_what_goes_beyond_is_refused() {
     let mut f = Fixture::new();
-    let filler = "x".repeat(LIBRARIES_BYTES_MAX / 4);
+    let filler = "x".repeat(LIBRARIES_BYTES_MAX / 9);
     let code = |name: &str| {
         format!("#!lua name={name}\nredis.register_function('{name}', function() end) --{filler}")
     };
-    for name in ["a", "b", "c"] {
+    for name in ["a", "b", "c", "e", "g", "h", "i", "j"] {
         assert_eq!(f.ask(&["FUNCTION", "LOAD", &code(name)]), format!("\"{name}\""));
     }
     let reply = f.ask(&["FUNCTION", "LOAD", &code("d")]);
@@ -447,4 +447,23 @@ fn a_function_runs_in_slices_as_a_script_does() {
     };
     assert_eq!(run(1), run(usize::MAX));
     assert_eq!(run(3).0, "200010000");
+}
+
+#[test]
+fn a_text_that_takes_long_to_compile_is_refused_and_a_payload_is_unpacked_within_bounds() {
+    let mut f = Fixture::new();
+    let long = "-".repeat(SCRIPT_TEXT_BYTES_MAX + 1);
+    for request in [["EVAL", &long, "0"], ["SCRIPT", "LOAD", &long]] {
+        assert!(f.ask(&request).contains("may have 1048576 bytes"));
+    }
+    let library = format!("#!lua name=x\n{long}");
+    assert!(
+        f.ask(&["FUNCTION", "LOAD", &library])
+            .contains("may have 1048576 bytes")
+    );
+    // One compressed string that says that it is of 512 MiB: 0xf5, 0xc3, both lengths, and what is no such thing.
+    let payload = b"\xf5\xc3\x0a\x80\x20\x00\x00\x000123456789\x0a\x00\0\0\0\0\0\0\0\0";
+    let reply = f.execute(&OwnedRequest::new([&b"FUNCTION"[..], b"RESTORE", payload]));
+    assert!(render(&mut &reply[..]).starts_with('-'));
+    assert_eq!(f.keyspace.known_functions(), (0, 0, 0));
 }
