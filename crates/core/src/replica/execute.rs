@@ -6,7 +6,7 @@ use repligo_proto::words;
 use super::apply::{OpenBatch, Running};
 use super::outbox::Waiter;
 use super::reads::WaitingRead;
-use super::slow::SlowRead;
+use super::slow::{SlowRead, connection_of};
 use super::{Replica, answer, fail};
 use crate::command::Command;
 use crate::contract::{Outputs, PeerId, Ticket};
@@ -23,6 +23,10 @@ impl Replica {
             return;
         }
         self.reads.sort_out(self.applied);
+        let none_is_late = !self.reads.has_due() && self.slow.len() == 0;
+        if none_is_late || self.outbox.len() == 0 {
+            self.riding.clear();
+        }
         while self.read_steps > 0
             && let Some(read) = self.reads.take_due()
         {
@@ -51,13 +55,22 @@ impl Replica {
             fail(outputs, ticket, read.resp3, words::MALFORMED_OP);
             return 0;
         };
-        self.execute(now, (ticket, read.resp3), (&command, &source), outputs);
+        let client = (ticket, read.resp3);
+        if self.slow.has_of(ticket) {
+            self.slow
+                .push(SlowRead::behind_another(client, source, read.actor));
+            return 0;
+        }
+        self.execute(now, client, (&command, &source), outputs);
         command.further_keys()
     }
 
     /// On a serving leader a deadline between shard time and now is decided by the log: the read rides
     /// on a time op. Elsewhere shard time alone decides.
-    fn execute(
+    ///
+    /// Reads of one connection that wait together see states in their order: behind one that takes several turns,
+    /// or that rides, the others come later as well.
+    pub(super) fn execute(
         &mut self,
         now: Now,
         client: (Ticket, bool),
@@ -76,7 +89,10 @@ impl Replica {
             now_ms,
             leader_ms: self.leader_time_ms(now),
         };
-        let outcome = if !self.keyspace.is_wide(command) {
+        let connection = connection_of(client.0);
+        let outcome = if self.riding.contains(&connection) {
+            ReadOutcome::NeedsTime
+        } else if !self.keyspace.is_wide(command) {
             self.answer_read(client, command, clock, outputs)
         } else if self.keyspace.needs_time(command, clock) {
             ReadOutcome::NeedsTime
@@ -93,6 +109,7 @@ impl Replica {
             ReadOutcome::Waits => return self.block_read(now, client, command, outputs),
             ReadOutcome::NeedsTime => {}
         }
+        self.riding.insert(connection);
         self.submit(now, &Op::Time, Waiter::Silent, outputs);
         let rides = self
             .outbox

@@ -46,7 +46,7 @@ mod transfers;
 mod users;
 mod waiters;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
@@ -124,6 +124,8 @@ pub struct Replica {
     applying: Option<Applying>,
     /// Reads that take several turns.
     slow: SlowReads,
+    /// Connections of which a read waits for the time that the log says; see `execute`.
+    riding: BTreeSet<u32>,
     /// Steps that apply may still make in this turn.
     apply_steps: usize,
     /// Steps that long reads may still make in this turn.
@@ -223,6 +225,7 @@ impl Replica {
             held: VecDeque::new(),
             applying: None,
             slow: SlowReads::default(),
+            riding: BTreeSet::new(),
             apply_steps: limits::SLICE_STEPS,
             read_steps: limits::SLICE_STEPS,
             clock: ShardClock::new(now),

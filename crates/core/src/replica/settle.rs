@@ -41,7 +41,7 @@ impl Replica {
         self.apply_held(now, outputs);
         self.begin_serving(now, outputs);
         self.run_ready_reads(now, outputs);
-        self.run_slow_reads(outputs);
+        self.run_slow_reads(now, outputs);
         // It may have waited for them.
         self.apply_held(now, outputs);
     }

@@ -9,12 +9,14 @@
 //! begun while it is executed.
 
 use std::collections::VecDeque;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 use bytes::Bytes;
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
 
 use super::{Replica, fail};
+use crate::acl::Actor;
 use crate::command::{Command, is_short_and_long};
 use crate::contract::{LongReply, Outputs, Spent, Ticket};
 use crate::keyspace::{Keyspace, ScriptRights, Task};
@@ -23,6 +25,7 @@ use crate::op::Op;
 use crate::packed::Corrupt;
 use crate::pieces::Pieces;
 use crate::shares::Held;
+use crate::time::Now;
 
 /// A read under execution.
 #[derive(Debug)]
@@ -34,6 +37,14 @@ pub struct SlowRead {
     reply: Pieces,
     /// By what its commands are judged, if it is a script.
     rights: ScriptRights,
+    /// It takes no longer than others, but stands behind one of its connection: it is executed anew, by these
+    /// rights, when that one is done.
+    behind: Option<Actor>,
+}
+
+/// The connection that a ticket is of.
+pub fn connection_of(ticket: Ticket) -> u32 {
+    (ticket >> 32) as u32
 }
 
 impl SlowRead {
@@ -51,6 +62,24 @@ impl SlowRead {
             rights,
             source,
             reply: Pieces::default(),
+            behind: None,
+        }
+    }
+
+    /// It only waits for others of its connection.
+    ///
+    /// # Panics
+    /// If the source is no command.
+    pub fn behind_another(client: (Ticket, bool), source: Bytes, actor: Actor) -> Self {
+        let command = Command::decode(&mut &source[..]).expect("it was decoded before");
+        let task = Keyspace::begin(&command, &source).alone();
+        Self {
+            client,
+            task,
+            rights: ScriptRights::default(),
+            source,
+            reply: Pieces::default(),
+            behind: Some(actor),
         }
     }
 
@@ -63,6 +92,8 @@ impl SlowRead {
 #[derive(Debug, Default)]
 pub struct SlowReads {
     reads: VecDeque<SlowRead>,
+    /// How many of each connection take long, and how many stand behind those.
+    connections: BTreeMap<u32, [usize; 2]>,
     bytes: usize,
 }
 
@@ -70,7 +101,20 @@ impl SlowReads {
     /// One more.
     pub fn push(&mut self, read: SlowRead) {
         self.bytes += read.held_bytes();
+        let counts = self.connections.entry(connection_of(read.client.0)).or_default();
+        counts[usize::from(read.behind.is_some())] += 1;
         self.reads.push_back(read);
+    }
+
+    /// True if there is one of this ticket's connection.
+    pub fn has_of(&self, ticket: Ticket) -> bool {
+        !self.connections.is_empty() && self.connections.contains_key(&connection_of(ticket))
+    }
+
+    /// True if there is one that takes long.
+    fn has_long_of(&self, ticket: Ticket) -> bool {
+        let counts = self.connections.get(&connection_of(ticket));
+        counts.is_some_and(|[long, _]| *long > 0)
     }
 
     /// How many there are.
@@ -89,6 +133,12 @@ impl SlowReads {
     fn pop(&mut self) -> Option<SlowRead> {
         let read = self.reads.pop_front()?;
         self.bytes -= read.held_bytes();
+        if let Entry::Occupied(mut counts) = self.connections.entry(connection_of(read.client.0)) {
+            counts.get_mut()[usize::from(read.behind.is_some())] -= 1;
+            if *counts.get() == [0, 0] {
+                counts.remove();
+            }
+        }
         Some(read)
     }
 
@@ -119,11 +169,24 @@ impl SlowReads {
 
 impl Replica {
     /// Executes the slice of this turn.
-    pub(super) fn run_slow_reads(&mut self, outputs: &mut Outputs) {
+    pub(super) fn run_slow_reads(&mut self, now: Now, outputs: &mut Outputs) {
         while self.read_steps > 0
             && (self.is_whole() || !self.slow.pins_state())
             && let Some(read) = self.slow.reads.front_mut()
         {
+            if let Some(actor) = read.behind {
+                self.read_steps -= 1;
+                let read = self.slow.pop().expect("it is in front");
+                if self.slow.has_long_of(read.client.0) {
+                    // The one before it has given way.
+                    self.slow.push(read);
+                    continue;
+                }
+                self.outbox.set_actor(actor);
+                let command = Command::decode(&mut &read.source[..]).expect("it was decoded before");
+                self.execute(now, read.client, (&command, &read.source), outputs);
+                continue;
+            }
             if read.reply.len().max(read.task.found_bytes()) > limits::REPLY_BYTES_MAX {
                 fail(outputs, read.client.0, read.client.1, words::REPLY_TOO_LONG);
                 self.slow.pop();
