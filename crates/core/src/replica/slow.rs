@@ -33,7 +33,8 @@ pub struct SlowRead {
     client: (Ticket, bool),
     /// The encoded command.
     source: Bytes,
-    task: Task,
+    /// Nothing for one that only waits.
+    task: Option<Task>,
     reply: Pieces,
     /// By what its commands are judged, if it is a script.
     rights: ScriptRights,
@@ -58,7 +59,7 @@ impl SlowRead {
         task.set_rights(&rights);
         Self {
             client,
-            task,
+            task: Some(task),
             rights,
             source,
             reply: Pieces::default(),
@@ -67,15 +68,10 @@ impl SlowRead {
     }
 
     /// It only waits for others of its connection.
-    ///
-    /// # Panics
-    /// If the source is no command.
     pub fn behind_another(client: (Ticket, bool), source: Bytes, actor: Actor) -> Self {
-        let command = Command::decode(&mut &source[..]).expect("it was decoded before");
-        let task = Keyspace::begin(&command, &source).alone();
         Self {
             client,
-            task,
+            task: None,
             rights: ScriptRights::default(),
             source,
             reply: Pieces::default(),
@@ -84,7 +80,8 @@ impl SlowRead {
     }
 
     fn held_bytes(&self) -> usize {
-        self.source.len() + self.task.held_bytes() + limits::REQUEST_OVERHEAD_BYTES
+        let task = self.task.as_ref().map_or(0, Task::held_bytes);
+        self.source.len() + task + limits::REQUEST_OVERHEAD_BYTES
     }
 }
 
@@ -144,12 +141,14 @@ impl SlowReads {
 
     /// True if no entry may be begun now: the first one sees one state until its end.
     pub fn pins_state(&self) -> bool {
-        self.reads.front().is_some_and(|read| !read.task.is_walk())
+        let is_pinned = |read: &SlowRead| !read.task.as_ref().is_some_and(Task::is_walk);
+        self.reads.front().is_some_and(is_pinned)
     }
 
     /// The first one lets the others come first for a turn, if it is long by a single key.
     fn rotate(&mut self) {
-        if self.reads.front().is_some_and(|read| read.task.gives_way()) {
+        let gives_way = |read: &SlowRead| read.task.as_ref().is_some_and(Task::gives_way);
+        if self.reads.front().is_some_and(gives_way) {
             self.reads.rotate_left(1);
         }
     }
@@ -157,10 +156,14 @@ impl SlowReads {
     /// The state was replaced: what had begun begins again.
     pub fn restart(&mut self) {
         for read in &mut self.reads {
+            if read.task.is_none() {
+                continue;
+            }
             let command = Command::decode(&mut &read.source[..]).expect("it was decoded before");
             self.bytes -= read.held_bytes();
-            read.task = Keyspace::begin(&command, &read.source).alone();
-            read.task.set_rights(&read.rights);
+            let mut task = Keyspace::begin(&command, &read.source).alone();
+            task.set_rights(&read.rights);
+            read.task = Some(task);
             self.bytes += read.held_bytes();
             read.reply.clear();
         }
@@ -174,33 +177,22 @@ impl Replica {
             && (self.is_whole() || !self.slow.pins_state())
             && let Some(read) = self.slow.reads.front_mut()
         {
-            if let Some(actor) = read.behind {
-                self.read_steps -= 1;
-                let read = self.slow.pop().expect("it is in front");
-                if self.slow.has_long_of(read.client.0) {
-                    // The one before it has given way.
-                    self.slow.push(read);
-                    continue;
-                }
-                self.outbox.set_actor(actor);
-                let command = Command::decode(&mut &read.source[..]).expect("it was decoded before");
-                self.execute(now, read.client, (&command, &read.source), outputs);
+            let Some(task) = &mut read.task else {
+                self.execute_behind(now, outputs);
                 continue;
-            }
-            if read.reply.len().max(read.task.found_bytes()) > limits::REPLY_BYTES_MAX {
+            };
+            if read.reply.len().max(task.found_bytes()) > limits::REPLY_BYTES_MAX {
                 fail(outputs, read.client.0, read.client.1, words::REPLY_TOO_LONG);
                 self.slow.pop();
                 continue;
             }
-            let (before, held_bytes) = (self.read_steps, read.held_bytes());
+            let (before, found_bytes) = (self.read_steps, task.held_bytes());
             let mut writer = ReplyWriter::new(read.reply.room(), read.client.1);
             let steps = &mut self.read_steps;
-            let is_done = self
-                .keyspace
-                .advance(&mut read.task, steps, &mut writer, &mut |_, _| ());
+            let is_done = self.keyspace.advance(task, steps, &mut writer, &mut |_, _| ());
             let steps = before - self.read_steps;
             let ticket = read.client.0;
-            self.slow.bytes = self.slow.bytes - held_bytes + read.held_bytes();
+            self.slow.bytes = self.slow.bytes - found_bytes + task.held_bytes();
             outputs.spent.push(Spent { ticket, steps });
             if !is_done {
                 self.slow.rotate();
@@ -209,10 +201,26 @@ impl Replica {
             let read = self.slow.pop().expect("it is in front");
             outputs.long_replies.push(LongReply {
                 ticket: read.client.0,
-                pieces: read.task.into_found().unwrap_or(read.reply),
+                pieces: read.task.and_then(Task::into_found).unwrap_or(read.reply),
                 failures: Vec::new(),
             });
         }
+    }
+
+    /// Executes the first one, which stands behind others of its connection, if none of those is left.
+    fn execute_behind(&mut self, now: Now, outputs: &mut Outputs) {
+        self.read_steps -= 1;
+        let Some(read) = self.slow.pop() else { return };
+        if self.slow.has_long_of(read.client.0) {
+            // The one before it has given way.
+            return self.slow.push(read);
+        }
+        self.outbox.set_actor(
+            read.behind
+                .expect("what does not take long stands behind another"),
+        );
+        let command = Command::decode(&mut &read.source[..]).expect("it was decoded before");
+        self.execute(now, read.client, (&command, &read.source), outputs);
     }
 
     /// The op as a task, if it is too long to be executed at once.
