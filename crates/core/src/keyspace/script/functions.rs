@@ -213,7 +213,7 @@ fn flush(
 ) -> Result<(), CommandError> {
     let is_mode = |mode: &[u8]| mode.eq_ignore_ascii_case(b"sync") || mode.eq_ignore_ascii_case(b"async");
     if arguments.len() > 1 {
-        return Err(composed_usage("flush"));
+        return Err(composed_usage("FLUSH"));
     }
     if !arguments.iter().all(is_mode) {
         return Err(CommandError::fixed(texts::FUNCTION_FLUSH_MODE));
@@ -321,7 +321,7 @@ impl Restoring {
         let payload = arguments.next().unwrap_or_default();
         let policy = arguments.next().unwrap_or(b"append").to_ascii_lowercase();
         if arguments.next().is_some() {
-            return Err(composed_usage("restore"));
+            return Err(composed_usage("RESTORE"));
         }
         let (libraries, replaces) = match &policy[..] {
             b"append" => (present.clone(), false),
