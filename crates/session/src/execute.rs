@@ -41,7 +41,7 @@ pub(crate) fn execute<const LONG: bool>(
     };
     if flow.is_later() {
         session.silence = silence_before;
-        session.defer_announcement();
+        session.defer_announcement(spec);
     }
     flow
 }

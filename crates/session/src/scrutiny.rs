@@ -73,10 +73,12 @@ impl Session {
 #[cold]
 pub(crate) fn execute<const LONG: bool>(session: &mut Session, host: &mut impl Host, call: Call<'_>) -> Flow {
     if !session.is_free() {
-        tracking::before(session, host, call);
         if let Some(flow) = access::admit(session, host, call) {
+            // Its keys are none of its client's business, nor is what becomes of them.
+            tracking::refused(session, call.spec);
             return flow;
         }
+        tracking::before(session, host, call);
     }
     if session.monitors && (call.spec.is_data() || pubsub::publishes(call.spec.id)) {
         // It is told lines that could not be told from replies.

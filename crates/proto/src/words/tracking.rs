@@ -37,3 +37,10 @@ pub fn overlaps(prefix: &[u8], which: &str, other: &[u8]) -> Vec<u8> {
 pub fn too_many_prefixes(count_max: usize) -> String {
     format!("ERR a client may track at most {count_max} prefixes")
 }
+
+/// Longer prefixes than are compared at once.
+pub fn too_long_prefixes(bytes_max: usize) -> String {
+    format!(
+        "ERR the prefixes of a client may have at most {bytes_max} bytes; take shorter ones, or several connections"
+    )
+}

@@ -335,3 +335,72 @@ fn a_read_of_very_many_keys_is_told_as_changed_as_a_whole() {
     assert_eq!(heard.matches(NULL).count(), 1, "{heard}");
     assert!(bench.call(client, "INFO").contains("tracking_total_keys:0|"));
 }
+
+#[test]
+fn tracking_that_begins_in_a_block_tells_that_all_may_have_changed() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    bench.call(client, "HELLO 3");
+    for (lines, reply) in [
+        (&["CLIENT TRACKING ON", "GET k"][..], "*2|+OK|_|"),
+        (
+            &["GET k", "CLIENT TRACKING OFF", "CLIENT TRACKING ON"],
+            "*3|_|+OK|+OK|",
+        ),
+    ] {
+        bench.call(client, "MULTI");
+        for line in lines {
+            assert_eq!(bench.call(client, line), "+QUEUED|");
+        }
+        let mut heard = bench.call(client, "EXEC");
+        for _ in 0..10 {
+            bench.worker.turn.request();
+            bench.turn();
+            heard += &bench.output(client);
+        }
+        assert_eq!(heard, behind(reply, NULL));
+    }
+}
+
+#[test]
+fn what_is_cleared_several_times_in_a_turn_is_told_once() {
+    let mut bench = Bench::new();
+    let (client, other) = (bench.connect(), bench.connect());
+    bench.call(client, "HELLO 3");
+    bench.call(client, "CLIENT TRACKING ON");
+    bench.call(client, "GET k");
+    bench.feed(other, b"SET k 1\r\nFLUSHALL\r\nFLUSHALL\r\nSET k 2\r\n");
+    bench.worker.turn.request();
+    bench.turn();
+    assert_eq!(bench.output(other), "+OK|+OK|+OK|+OK|");
+    assert_eq!(bench.output(client), NULL);
+}
+
+#[test]
+fn nobody_is_told_of_keys_that_it_may_not_read() {
+    let mut bench = Bench::new();
+    let (client, other) = (bench.connect(), bench.connect());
+    let made = bench.call(other, "ACL SETUSER u on nopass ~mine +@all");
+    assert_eq!(made, "+OK|");
+    assert!(bench.call(client, "HELLO 3 AUTH u x").starts_with('%'));
+    assert_eq!(bench.call(client, "CLIENT TRACKING ON OPTIN"), "+OK|");
+    assert_eq!(bench.call(client, "CLIENT CACHING YES"), "+OK|");
+    assert!(bench.call(client, "GET k").starts_with("-NOPERM"));
+    // What was announced was that one.
+    assert_eq!(bench.call(client, "GET mine"), "_|");
+    assert!(bench.call(other, "INFO").contains("tracking_total_keys:0|"));
+    assert_eq!(bench.call(other, "MSET k 1 mine 1"), "+OK|");
+    assert_eq!(bench.output(client), "");
+}
+
+#[test]
+fn a_very_long_name_drops_no_other_key() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    bench.call(client, "HELLO 3");
+    bench.call(client, "CLIENT TRACKING ON");
+    bench.call(client, "GET k");
+    let long = "x".repeat((64 << 10) + 1);
+    assert_eq!(bench.call(client, &format!("GET {long}")), behind("_|", NULL));
+    assert!(bench.call(client, "INFO").contains("tracking_total_keys:1|"));
+}

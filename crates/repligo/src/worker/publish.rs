@@ -56,8 +56,7 @@ impl Worker {
                 flush: &mut self.flush,
             };
             let tracking = self.subscriptions.tracking_mut();
-            groups.iter().for_each(|group| tracking.tell(group, &mut reached));
-            tracking.settle(&mut reached);
+            tracking.tell(&groups, &mut reached);
         } else if !classes.tells() {
             self.follow_events();
         }

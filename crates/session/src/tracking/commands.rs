@@ -9,8 +9,9 @@ use repligo_proto::words;
 use super::{Mode, Redirect, Tracker};
 use crate::{Call, Host, Session};
 
-/// Prefixes of one client.
+/// Prefixes of one client, and their bytes: each is compared with others, and with keys that change.
 const PREFIXES_MAX: usize = 1024;
+const PREFIX_BYTES_MAX: usize = 64 << 10;
 
 /// True for what this module answers.
 pub(crate) fn answers(id: CommandId) -> bool {
@@ -131,21 +132,66 @@ fn check(session: &Session, tracker: &Tracker, has_both: bool) -> Result<(), Vec
     if known.len() + tracker.prefixes.len() > PREFIXES_MAX {
         return Err(words::tracking::too_many_prefixes(PREFIXES_MAX).into());
     }
+    let prefix_bytes: usize = known.iter().chain(&tracker.prefixes).map(Bytes::len).sum();
+    if prefix_bytes > PREFIX_BYTES_MAX {
+        return Err(words::tracking::too_long_prefixes(PREFIX_BYTES_MAX).into());
+    }
     check_overlaps(known, &tracker.prefixes)
 }
 
-/// Prefixes of a client must not overlap: it would be told twice of a key.
+/// Prefixes of a client must not overlap: it would be told twice of a key. Both are refused in the words of Redis, of
+/// the first prefix that overlaps and the first one that it overlaps with.
 fn check_overlaps(known: &[Bytes], prefixes: &[Bytes]) -> Result<(), Vec<u8>> {
-    let overlap = |one: &Bytes, other: &Bytes| one.starts_with(other) || other.starts_with(one);
+    let first = first_overlapping(prefixes);
     for (place, prefix) in prefixes.iter().enumerate() {
-        if let Some(other) = known.iter().find(|other| overlap(prefix, other)) {
+        if let Some(other) = find_overlapping(known, prefix) {
             return Err(words::tracking::overlaps(prefix, "an existing", other));
         }
-        if let Some(other) = prefixes[place + 1..].iter().find(|other| overlap(prefix, other)) {
+        if first == Some(place)
+            && let Some(other) = prefixes[place + 1..].iter().find(|other| overlap(prefix, other))
+        {
             return Err(words::tracking::overlaps(prefix, "another provided", other));
         }
     }
     Ok(())
+}
+
+fn overlap(one: &[u8], other: &[u8]) -> bool {
+    one.starts_with(other) || other.starts_with(one)
+}
+
+/// The first of the ascending prefixes of a client that overlaps with this one. Only an empty one may overlap with
+/// others of them, so all that do otherwise are this one's neighbours.
+fn find_overlapping<'a>(known: &'a [Bytes], prefix: &Bytes) -> Option<&'a Bytes> {
+    let place = known.partition_point(|other| other < prefix);
+    let neighbours = [place.checked_sub(1), Some(place)];
+    let neighbours = neighbours.into_iter().flatten();
+    let candidates = std::iter::once(0).chain(neighbours);
+    let mut candidates = candidates.filter_map(|place| known.get(place));
+    candidates.find(|other| overlap(prefix, other))
+}
+
+/// The place of the first prefix that overlaps with a later one.
+fn first_overlapping(prefixes: &[Bytes]) -> Option<usize> {
+    let mut places: Vec<usize> = (0..prefixes.len()).collect();
+    places.sort_by_key(|place| &prefixes[*place]);
+    // Each of them begins with the one below it. In this order it comes directly behind those.
+    let mut nested: Vec<usize> = Vec::new();
+    let mut first = None;
+    for place in places {
+        while nested
+            .last()
+            .is_some_and(|outer| !prefixes[place].starts_with(&prefixes[*outer]))
+        {
+            nested.pop();
+        }
+        if let Some(outer) = nested.last() {
+            let lower = place.min(*outer);
+            first = Some(first.map_or(lower, |first: usize| first.min(lower)));
+        }
+        nested.push(place);
+    }
+    first
 }
 
 /// CLIENT CACHING YES|NO.
@@ -208,4 +254,71 @@ fn describe(session: &Session, out: &mut Vec<u8>) {
     reply.bulk_str("prefixes");
     reply.array(prefixes.len());
     prefixes.iter().for_each(|prefix| reply.bulk(prefix));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comparing each prefix with each other one finds.
+    fn compare_all(known: &[Bytes], prefixes: &[Bytes]) -> Result<(), Vec<u8>> {
+        for (place, prefix) in prefixes.iter().enumerate() {
+            if let Some(other) = known.iter().find(|other| overlap(prefix, other)) {
+                return Err(words::tracking::overlaps(prefix, "an existing", other));
+            }
+            if let Some(other) = prefixes[place + 1..].iter().find(|other| overlap(prefix, other)) {
+                return Err(words::tracking::overlaps(prefix, "another provided", other));
+            }
+        }
+        Ok(())
+    }
+
+    /// Up to four prefixes of up to three of two letters, as a number says.
+    fn prefixes(mut number: usize) -> Vec<Bytes> {
+        const ALL: [&str; 15] = [
+            "", "a", "b", "aa", "ab", "ba", "bb", "aaa", "aab", "aba", "abb", "baa", "bab", "bba", "bbb",
+        ];
+        let mut chosen = Vec::new();
+        while number > 0 && chosen.len() < 4 {
+            chosen.push(Bytes::from_static(ALL[number % ALL.len()].as_bytes()));
+            number /= ALL.len();
+        }
+        chosen
+    }
+
+    #[test]
+    fn neighbours_tell_of_every_overlap() {
+        for number in 0..15 * 15 * 15 {
+            let given = prefixes(number);
+            let (known, added) = given.split_at(given.len() / 2);
+            for (known, added) in [(known, added), (&[], &given[..])] {
+                let mut known = known.to_vec();
+                known.sort();
+                if compare_all(
+                    &[],
+                    &known[usize::from(known.first().is_some_and(Bytes::is_empty))..],
+                )
+                .is_ok()
+                {
+                    assert_eq!(
+                        check_overlaps(&known, added),
+                        compare_all(&known, added),
+                        "{known:?} {added:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn prefixes_of_a_client_have_a_limit_in_bytes() {
+        let session = Session::new(1, 0, 0, 1 << 20);
+        for (length, is_fine) in [(PREFIX_BYTES_MAX / 2, true), (PREFIX_BYTES_MAX / 2 + 1, false)] {
+            let mut tracker = Tracker::default();
+            tracker.mode = Mode::Broadcast;
+            tracker.prefixes = [b'a', b'b'].map(|letter| vec![letter; length].into()).into();
+            let checked = check(&session, &tracker, false);
+            assert_eq!(checked.is_ok(), is_fine, "{checked:?}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! CLIENT TRACKING: which keys clients may have cached, and who is told when one of them has changed.
 //!
 //! A key is remembered for a client before its read is executed, so a change behind the read always finds it. What the
-//! host has applied is told once a turn, behind all answers of the turn ([`Tracking::tell`], [`Tracking::settle`]): an
+//! host has applied is told once a turn, behind all answers of the turn ([`Tracking::tell`]): an
 //! invalidation never comes before the write is visible here, and stands behind every answer that may show what was
 //! there before. A read that is unanswered by then may have been executed on either side of the change and be answered
 //! later: its key stays remembered, and its client is told again behind the answer. So a client is told too often at
@@ -23,8 +23,9 @@ use repligo_core::contract::Ticket;
 use repligo_core::keyspace::Group;
 
 pub(crate) use commands::{answers, execute};
-pub(crate) use tracker::before;
+use tracker::Mark;
 pub use tracker::{Mode, Redirect, Tracker};
+pub(crate) use tracker::{before, refused};
 
 use crate::Session;
 use crate::subscriptions::Sessions;
@@ -69,7 +70,7 @@ pub struct Tracking {
     /// How many prefixes there are of each length.
     lengths: BTreeMap<usize, usize>,
     prefix_bytes: usize,
-    /// Keys that fit a prefix and have changed since the last [`Tracking::settle`].
+    /// Keys that fit a prefix and have changed since the last turn.
     changed: BTreeMap<Bytes, Changed>,
     /// Keys that had no room, and who may have them.
     dropped: Vec<(Bytes, BTreeSet<u64>)>,
@@ -187,9 +188,19 @@ impl Tracking {
         remembered.clients
     }
 
-    /// Tells of what one command has done, or the coming of a time; in the order in which it was done, and behind all
-    /// answers that are known. Sessions are reached as for messages, while none of them runs.
-    pub fn tell(&mut self, group: &Group, sessions: &mut impl Sessions) {
+    /// Tells of what commands have done, or the coming of a time; in the order in which it was done, and behind all
+    /// answers that are known. Sessions are reached as for messages, while none of them runs. Owed to each turn, also
+    /// if nothing was done.
+    pub fn tell(&mut self, groups: &[Group], sessions: &mut impl Sessions) {
+        // Who is told that everything has changed need not be told what has before.
+        let first = groups.iter().rposition(Group::clears).unwrap_or(0);
+        groups[first..]
+            .iter()
+            .for_each(|group| self.tell_group(group, sessions));
+        self.settle(sessions);
+    }
+
+    fn tell_group(&mut self, group: &Group, sessions: &mut impl Sessions) {
         #[cfg(feature = "bugs")]
         if group
             .writer()
@@ -258,12 +269,14 @@ impl Tracking {
             // It knows what it has written, and is to be told when another client writes behind it.
             return true;
         }
-        let is_unanswered = session.mark(key);
-        if is_unanswered {
+        let mark = session.mark(key);
+        if mark != Mark::Answered {
             self.unsettled.insert(id);
         }
-        push::send(slot, &[key], sessions);
-        is_unanswered
+        if mark != Mark::Again {
+            push::send(slot, &[key], sessions);
+        }
+        mark != Mark::Answered
     }
 
     fn fits_prefix(&self, key: &[u8]) -> bool {
@@ -282,9 +295,9 @@ impl Tracking {
         }
     }
 
-    /// Ends a turn's [`Tracking::tell`]: tells clients in broadcast mode, who has a key that had no room, and again
+    /// Ends a turn: tells clients in broadcast mode, who has a key that had no room, and again
     /// those whose reads have been answered meanwhile.
-    pub fn settle(&mut self, sessions: &mut impl Sessions) {
+    fn settle(&mut self, sessions: &mut impl Sessions) {
         for _ in 0..DROPPED_PER_TURN {
             if !self.is_overfull() {
                 break;
@@ -339,9 +352,12 @@ impl Tracking {
                     if is_silent && changed.only_by == Some(*id) {
                         continue;
                     }
-                    keys.push(key);
-                    if session.mark(key) {
+                    let mark = session.mark(key);
+                    if mark != Mark::Answered {
                         self.unsettled.insert(*id);
+                    }
+                    if mark != Mark::Again {
+                        keys.push(key);
                     }
                 }
                 if !keys.is_empty() {
@@ -411,6 +427,11 @@ impl Session {
         match self.tracker.take() {
             Some(known) => tracker.follow(*known),
             None => tracker.begin(self.replies.next_sequence()),
+        }
+        if self.runs_item {
+            // Nothing is asked behind a block until it is answered.
+            tracker.begin_inside(self.replies.next_sequence().wrapping_sub(1));
+            all.unsettled.insert(self.id);
         }
         for prefix in &tracker.prefixes {
             all.add_prefix(prefix, self.id);

@@ -6,12 +6,19 @@ use bytes::Bytes;
 use repligo_proto::command::{CommandId, Group as Family, Spec, flag};
 use repligo_proto::resp::ArgSlice;
 
+use crate::replies::ReplyQueue;
 use crate::transaction::runs_inside;
 use crate::{Call, Host, Session};
 
-/// Keys of one request, or of one block, that are remembered. To remember more would hold up everybody; what the
-/// client has read by such a request is told as changed behind the answer.
+/// Keys of one request, or of one block, that are remembered, and bytes of their names; and bytes of one name. To
+/// remember more would hold up everybody, or drop what others have read; what the client has read by such a request is
+/// told as changed behind the answer.
 const KEYS_PER_READ: usize = 4096;
+const NAMES_BYTES_PER_READ: usize = 1 << 20;
+const NAME_BYTES_MAX: usize = 64 << 10;
+/// Unanswered reads that are searched for a key that has changed. If there are more, all that they have read is told as
+/// changed behind the latest.
+const SEARCHED_READS_MAX: usize = 1024;
 
 /// What a client wants to be told of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,11 +47,107 @@ pub struct Redirect {
 #[derive(Debug)]
 struct Pending {
     sequence: u32,
+    /// Ascending, each once.
     keys: Vec<Bytes>,
-    /// A change of a key was told that its answer may not show.
-    marked: Vec<Bytes>,
+    /// A bit for each key: a change of it was told that the answer may not show. Empty if there is none.
+    marked: Vec<u64>,
     /// The same of any key.
     is_all_marked: bool,
+}
+
+impl Pending {
+    fn new(sequence: u32, names: Names) -> Self {
+        let Names {
+            mut keys,
+            is_too_much,
+            ..
+        } = names;
+        keys.sort_unstable();
+        keys.dedup();
+        Self {
+            sequence,
+            keys,
+            marked: Vec::new(),
+            is_all_marked: is_too_much,
+        }
+    }
+
+    fn is_marked(&self) -> bool {
+        self.is_all_marked || !self.marked.is_empty()
+    }
+
+    /// Marks a key, if it is one of them.
+    fn mark(&mut self, key: &[u8]) -> Mark {
+        let Ok(place) = self.keys.binary_search_by(|known| known[..].cmp(key)) else {
+            return Mark::Answered;
+        };
+        self.marked.resize(self.keys.len().div_ceil(64), 0);
+        let (word, bit) = (&mut self.marked[place / 64], 1 << (place % 64));
+        let was_marked = *word & bit != 0;
+        *word |= bit;
+        if was_marked { Mark::Again } else { Mark::First }
+    }
+
+    /// The keys that are marked.
+    fn marked_keys(&self) -> impl Iterator<Item = &Bytes> {
+        let is_marked = |place: usize| {
+            let word = self.marked.get(place / 64);
+            word.is_some_and(|word| word & (1 << (place % 64)) != 0)
+        };
+        let keys = self.keys.iter().enumerate();
+        keys.filter(move |(place, _)| is_marked(*place))
+            .map(|(_, key)| key)
+    }
+}
+
+/// Whether a change of a key is to be told again behind the answer of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Mark {
+    /// All reads of it are answered.
+    Answered,
+    /// Yes.
+    First,
+    /// Yes, as an earlier one was: the client has heard of that one, and will have been answered nothing that shows the
+    /// key until it hears of it again.
+    Again,
+}
+
+/// Names of keys that are read by one request, or one block.
+#[derive(Clone, Debug, Default)]
+struct Names {
+    keys: Vec<Bytes>,
+    bytes: usize,
+    /// There are more than are remembered; then `keys` is empty.
+    is_too_much: bool,
+}
+
+impl Names {
+    fn is_empty(&self) -> bool {
+        self.keys.is_empty() && !self.is_too_much
+    }
+
+    fn add(&mut self, key: &[u8]) {
+        self.bytes += key.len();
+        let is_long = key.len() > NAME_BYTES_MAX || self.bytes > NAMES_BYTES_PER_READ;
+        if self.is_too_much || is_long || self.keys.len() == KEYS_PER_READ {
+            self.is_too_much = true;
+            self.keys = Vec::new();
+        } else {
+            self.keys.push(Bytes::copy_from_slice(key));
+        }
+    }
+
+    /// Adds the keys of a request.
+    fn add_keys(&mut self, spec: &Spec, request: ArgSlice<'_>) {
+        for key_use in spec.key_uses {
+            for position in key_use.positions(request.len(), |index| request.try_get(index)) {
+                self.add(request.get(position));
+                if self.is_too_much {
+                    return;
+                }
+            }
+        }
+    }
 }
 
 /// Tracking of one client.
@@ -68,7 +171,7 @@ pub struct Tracker {
     since: u32,
     pending: VecDeque<Pending>,
     /// Keys of reads that are queued between MULTI and EXEC.
-    queued: Vec<Bytes>,
+    queued: Names,
 }
 
 /// What a client is told again.
@@ -122,8 +225,30 @@ impl Tracker {
         let pending = self
             .pending
             .iter()
-            .map(|read| of(&read.keys) + size_of::<Pending>());
-        size_of::<Self>() + of(&self.prefixes) + of(&self.queued) + pending.sum::<usize>()
+            .map(|read| of(&read.keys) + size_of_val(&read.marked[..]) + size_of::<Pending>());
+        size_of::<Self>() + of(&self.prefixes) + of(&self.queued.keys) + pending.sum::<usize>()
+    }
+
+    /// It begins, or goes on, in the block of this number, of which nobody knows what it has read before: the client
+    /// is told behind the answer that all may have changed.
+    pub(super) fn begin_inside(&mut self, sequence: u32) {
+        let names = Names {
+            is_too_much: true,
+            ..Names::default()
+        };
+        self.pending.push_back(Pending::new(sequence, names));
+    }
+
+    /// Forgets reads that were executed at once, and those that were answered, and are not to be told again.
+    fn forget_answered(&mut self, replies: &ReplyQueue) {
+        // They are in the order of their answers, but those that were marked are kept until it is told.
+        let is_over = |read: &Pending| !replies.awaits(read.sequence) && !read.is_marked();
+        while self.pending.back().is_some_and(is_over) {
+            self.pending.pop_back();
+        }
+        while self.pending.front().is_some_and(is_over) {
+            self.pending.pop_front();
+        }
     }
 
     /// Whether `CLIENT CACHING` was said of what comes next.
@@ -155,12 +280,15 @@ impl Tracker {
     }
 
     /// A request has come: whether `CLIENT CACHING` was said of it.
-    fn take_announcement(&mut self, id: CommandId, is_queueing: bool) {
+    fn take_announcement(&mut self, spec: &Spec, is_queueing: bool) {
         use CommandId as Id;
+        if !is_announceable(spec) {
+            return;
+        }
         if std::mem::take(&mut self.is_over) {
             self.is_announced = false;
         }
-        self.is_over = match id {
+        self.is_over = match spec.id {
             Id::Exec | Id::Discard | Id::Reset => true,
             Id::Multi => false,
             _ => !is_queueing,
@@ -180,35 +308,34 @@ impl Session {
     }
 
     /// The present request is given in again.
-    pub(crate) fn defer_announcement(&mut self) {
-        if let Some(tracker) = &mut self.tracker {
+    pub(crate) fn defer_announcement(&mut self, spec: &Spec) {
+        if let Some(tracker) = &mut self.tracker
+            && is_announceable(spec)
+        {
             tracker.is_over = false;
         }
     }
 
-    /// A change of the key is told: true if a read of it is unanswered, which is to be told again then.
-    pub(super) fn mark(&mut self, key: &[u8]) -> bool {
+    /// A change of the key is told: whether a read of it is unanswered, which is to be told again then.
+    pub(super) fn mark(&mut self, key: &[u8]) -> Mark {
         #[cfg(feature = "bugs")]
         if self.has(crate::bugs::Bug::ChangeToldOnce) {
-            return false;
+            return Mark::Answered;
         }
         let (replies, Some(tracker)) = (&self.replies, &mut self.tracker) else {
-            return false;
+            return Mark::Answered;
         };
-        let mut is_unanswered = false;
-        for read in tracker
-            .pending
-            .iter_mut()
-            .filter(|read| replies.awaits(read.sequence))
-        {
-            if let Some(key) = read.keys.iter().find(|known| **known == key) {
-                is_unanswered = true;
-                if !read.marked.contains(key) {
-                    read.marked.push(key.clone());
-                }
-            }
+        let is_large = tracker.pending.len() > SEARCHED_READS_MAX;
+        let unanswered = tracker.pending.iter_mut();
+        let mut unanswered = unanswered.filter(|read| replies.awaits(read.sequence));
+        if is_large {
+            return unanswered.next_back().map_or(Mark::Answered, |latest| {
+                latest.is_all_marked = true;
+                Mark::First
+            });
         }
-        is_unanswered
+        let marks = unanswered.map(|read| read.mark(key));
+        marks.max().unwrap_or(Mark::Answered)
     }
 
     /// The same of all keys.
@@ -234,14 +361,13 @@ impl Session {
         let (replies, Some(tracker)) = (&self.replies, &mut self.tracker) else {
             return again;
         };
-        tracker.pending.retain_mut(|read| {
-            let is_marked = read.is_all_marked || !read.marked.is_empty();
+        tracker.pending.retain(|read| {
             if replies.awaits(read.sequence) {
-                again.is_unsettled |= is_marked;
+                again.is_unsettled |= read.is_marked();
                 return true;
             }
             again.everything |= read.is_all_marked;
-            again.keys.append(&mut read.marked);
+            again.keys.extend(read.marked_keys().cloned());
             false
         });
         again.keys.sort();
@@ -260,53 +386,56 @@ pub(crate) fn before(session: &mut Session, host: &mut impl Host, call: Call<'_>
     let (replies, Some(tracker)) = (&session.replies, &mut session.tracker) else {
         return;
     };
-    // Those that were executed at once, and those that were answered and are not to be told again.
-    let is_kept =
-        |read: &Pending| replies.awaits(read.sequence) || read.is_all_marked || !read.marked.is_empty();
-    tracker.pending.retain(is_kept);
-    if spec.name.starts_with("client|") {
+    tracker.forget_answered(replies);
+    if !is_announceable(spec) {
         if spec.id == CommandId::ClientCaching && is_queueing && tracker.is_choice(request.get(2)) {
             tracker.announce();
         }
         return;
     }
-    tracker.take_announcement(spec.id, is_queueing);
+    tracker.take_announcement(spec, is_queueing);
     if !is_queueing {
-        tracker.queued.clear();
+        tracker.queued = Names::default();
     }
-    let keys = match spec.id {
+    let names = match spec.id {
         CommandId::Exec if is_queueing => std::mem::take(&mut tracker.queued),
         id if is_queueing && runs_inside(id) => return,
-        _ if tracker.wants() && reads(spec) => keys_of(spec, request),
-        _ => return,
+        _ if !tracker.wants() || !reads(spec) => return,
+        _ if is_queueing => return tracker.queued.add_keys(spec, request),
+        _ => {
+            let mut names = Names::default();
+            names.add_keys(spec, request);
+            names
+        }
     };
-    if is_queueing && spec.id != CommandId::Exec {
-        let room = (KEYS_PER_READ + 1).saturating_sub(tracker.queued.len());
-        return tracker.queued.extend(keys.into_iter().take(room));
-    }
-    if keys.is_empty() {
+    if names.is_empty() {
         return;
     }
-    let is_too_long = keys.len() > KEYS_PER_READ;
-    if tracker.mode != Mode::Broadcast && !is_too_long {
-        let tracking = host.subscriptions().tracking_mut();
-        keys.iter().for_each(|key| tracking.remember(id, key));
+    let tracking = host.subscriptions().tracking_mut();
+    if names.is_too_much {
+        tracking.unsettled.insert(id);
+    } else if tracker.mode != Mode::Broadcast {
+        names.keys.iter().for_each(|key| tracking.remember(id, key));
     }
-    if is_too_long {
-        host.subscriptions().tracking_mut().unsettled.insert(id);
+    if spec.id == CommandId::Exec {
+        // It may have to be given in again.
+        tracker.queued = names.clone();
     }
+    tracker.pending.push_back(Pending::new(sequence, names));
+}
+
+/// A request of a client that may not ask for it was refused.
+#[cold]
+pub(crate) fn refused(session: &mut Session, spec: &Spec) {
+    let is_queueing = session.is_queueing();
     if let Some(tracker) = &mut session.tracker {
-        if spec.id == CommandId::Exec {
-            // It may have to be given in again.
-            tracker.queued.clone_from(&keys);
-        }
-        tracker.pending.push_back(Pending {
-            sequence,
-            keys: if is_too_long { Vec::new() } else { keys },
-            marked: Vec::new(),
-            is_all_marked: is_too_long,
-        });
+        tracker.take_announcement(spec, is_queueing);
     }
+}
+
+/// Whether `CLIENT CACHING` may be said of it: not of commands that manage connections.
+fn is_announceable(spec: &Spec) -> bool {
+    !spec.name.starts_with("client|")
 }
 
 /// Whether what it answers may be cached.
@@ -314,17 +443,6 @@ fn reads(spec: &Spec) -> bool {
     spec.has(flag::READONLY) || spec.group == Family::Scripting
 }
 
-/// The keys of a request, one more at most than are remembered.
-fn keys_of(spec: &Spec, request: ArgSlice<'_>) -> Vec<Bytes> {
-    let mut keys = Vec::new();
-    for key_use in spec.key_uses {
-        let positions = key_use.positions(request.len(), |index| request.try_get(index));
-        let room = (KEYS_PER_READ + 1).saturating_sub(keys.len());
-        keys.extend(
-            positions
-                .take(room)
-                .map(|position| Bytes::copy_from_slice(request.get(position))),
-        );
-    }
-    keys
-}
+#[cfg(test)]
+#[path = "tracker_tests.rs"]
+mod tests;

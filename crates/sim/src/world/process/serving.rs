@@ -171,10 +171,7 @@ impl Process {
         };
         if let (Core::Running(replica), true) = (&mut self.core, self.subscriptions.tracking().is_used()) {
             let tracking = self.subscriptions.tracking_mut();
-            for group in replica.take_changes() {
-                tracking.tell(&group, &mut reached);
-            }
-            tracking.settle(&mut reached);
+            tracking.tell(&replica.take_changes(), &mut reached);
         }
         self.subscriptions.deliver(&mut reached, usize::MAX);
         for slot in reached.slots {
