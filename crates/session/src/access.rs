@@ -36,8 +36,10 @@ impl Session {
         self.access.actor
     }
 
-    /// Makes it a connection of this user, which has shown that it may be.
+    /// Makes it a connection of this user, which has shown that it may be. If it was shown what others ask, and this
+    /// user may not be, it is shown nothing more.
     pub fn log_in(&mut self, users: &Users, user: &Arc<User>) {
+        self.monitors = self.monitors && self.may_monitor(user);
         self.access = Access {
             actor: users.actor(user),
             is_unrestricted: user.is_unrestricted(),
@@ -58,10 +60,11 @@ impl Session {
             self.set_authenticated(false);
             return false;
         };
+        let may_stay = self.may_listen(&user) && (!self.monitors || self.may_monitor(&user));
         if self.is_authenticated() {
             self.log_in(users, &user);
         }
-        self.may_listen(&user) && (!self.monitors || self.may_monitor(&user))
+        may_stay
     }
 
     /// Whether its user may still be shown what others ask.
@@ -172,5 +175,26 @@ mod tests {
         set(&mut users, &["on", "nopass", "~*", "+@all"]);
         assert!(!session.refresh(&users));
         assert!(!session.is_authenticated() && session.user().is_none());
+    }
+
+    #[test]
+    fn whoever_logs_in_as_a_user_that_may_not_monitor_is_shown_nothing_more() {
+        let mut users = Users::default();
+        set(&mut users, &["on", "nopass", "~*", "+@all"]);
+        let mut session = Session::new(1, 0, 0, 1 << 20);
+        session.monitor();
+        session.log_in(&users, &users.get(b"u").expect("made above").clone());
+        assert!(session.is_monitor());
+        set(&mut users, &["-monitor"]);
+        session.log_in(&users, &users.get(b"u").expect("made above").clone());
+        assert!(!session.is_monitor());
+        // Who loses the right while monitoring is disconnected.
+        let mut session = Session::new(2, 0, 0, 1 << 20);
+        set(&mut users, &["+monitor"]);
+        session.log_in(&users, &users.get(b"u").expect("made above").clone());
+        session.monitor();
+        assert!(session.refresh(&users));
+        set(&mut users, &["-monitor"]);
+        assert!(!session.refresh(&users));
     }
 }

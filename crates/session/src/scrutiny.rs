@@ -19,7 +19,7 @@ pub enum Pause {
     None,
     /// Those that may change the data, or publish.
     Writes,
-    /// All but the one that ends the pause.
+    /// All but those that log in, and those of CLIENT.
     All,
 }
 
@@ -33,9 +33,9 @@ pub struct Scrutiny {
 }
 
 impl Session {
-    /// The host holds other requests back, or shows them, from now on. True if one that was held back is to be given
-    /// in again.
-    pub fn set_scrutiny(&mut self, scrutiny: Scrutiny) -> bool {
+    /// The host holds other requests back, or shows them, from this time on by its clock in microseconds. True if one
+    /// that was held back is to be given in again.
+    pub fn set_scrutiny(&mut self, scrutiny: Scrutiny, now_us: u64) -> bool {
         if self.scrutiny == scrutiny {
             return false;
         }
@@ -44,6 +44,8 @@ impl Session {
         let was_held = self.is_held();
         if was_held {
             self.stall = Stall::Output;
+            // Its client was not idle: it was made to wait.
+            self.active_us = now_us;
         }
         was_held
     }
@@ -103,8 +105,8 @@ pub(crate) fn execute<const LONG: bool>(session: &mut Session, host: &mut impl H
 fn is_held_back(session: &Session, call: Call<'_>) -> bool {
     match session.scrutiny.pause {
         Pause::None => false,
-        // A pause that was asked for by mistake can be ended.
-        Pause::All => call.spec.id != CommandId::ClientUnpause,
+        // Whoever connects can log in, say who it is, look who has asked for the pause, and end it.
+        Pause::All => !call.spec.has(flag::NO_AUTH) && !call.spec.name.starts_with("client|"),
         Pause::Writes => may_change(session, call),
     }
 }
@@ -121,4 +123,36 @@ fn may_change(session: &Session, call: Call<'_>) -> bool {
         Err(_) => false,
     };
     spec.has(flag::WRITE) || pubsub::publishes(spec.id) || spec.is_write() && is_write()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subscriptions::{Kind, Subscriptions};
+
+    #[test]
+    fn only_who_waits_for_nothing_and_hears_nothing_is_idle() {
+        let new = || Session::new(1, 0, 0, 1 << 20);
+        assert!(new().is_idle(11, 10) && !new().is_idle(10, 10));
+        let mut subscriber = new();
+        subscriber.listen(&mut Subscriptions::default(), Kind::Channel, b"c");
+        assert!(!subscriber.is_idle(11, 10));
+        let mut monitor = new();
+        monitor.monitor();
+        assert!(!monitor.is_idle(11, 10));
+    }
+
+    #[test]
+    fn who_was_held_back_was_not_idle() {
+        let mut session = Session::new(1, 0, 0, 1 << 20);
+        let paused = Scrutiny {
+            pause: Pause::All,
+            ..Scrutiny::default()
+        };
+        assert!(!session.set_scrutiny(paused, 1));
+        session.stall = Stall::Held;
+        assert!(!session.is_idle(1_000, 10));
+        assert!(session.set_scrutiny(Scrutiny::default(), 1_000));
+        assert!(!session.is_idle(1_010, 10) && session.is_idle(1_011, 10));
+    }
 }

@@ -284,6 +284,13 @@ impl Session {
         self.runs_item || self.is_queueing()
     }
 
+    /// True if its client has asked nothing for longer than so many microseconds, and neither waits for something nor
+    /// is sent what it has not asked for.
+    pub fn is_idle(&self, now_us: u64, idle_us_max: u64) -> bool {
+        let waits = self.replies.waiting() > 0 || self.waits_for_room() || self.is_held();
+        now_us.saturating_sub(self.active_us) > idle_us_max && !waits && !self.hears_others()
+    }
+
     /// What is unanswered now.
     #[inline]
     pub(crate) fn unanswered(&self) -> Unanswered {

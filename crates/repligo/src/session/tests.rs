@@ -608,3 +608,19 @@ fn the_buffer_of_a_long_reply_is_let_go() {
     bench.call(client, "ECHO short");
     assert!(bench.worker.pool.rendering_bytes() > 0);
 }
+
+#[test]
+fn who_connects_while_everything_is_paused_can_log_in_and_end_it() {
+    let mut bench = Bench::new();
+    let (asker, operator) = (bench.connect(), bench.connect());
+    bench.call(operator, "CONFIG SET requirepass secret");
+    assert_eq!(bench.call(operator, "CLIENT PAUSE 1000000 ALL"), "+OK|");
+    assert_eq!(bench.feed(asker, &request(&["GET", "k"])), 0, "it is held back");
+    let late = bench.connect();
+    assert_eq!(bench.call(late, "AUTH secret"), "+OK|");
+    assert!(bench.call(late, "HELLO 3 SETNAME late").starts_with('%'));
+    assert_eq!(bench.feed(late, &request(&["PING"])), 0, "it is held back");
+    assert_eq!(bench.call(operator, "CLIENT UNPAUSE"), "+OK|");
+    assert_eq!(bench.call(asker, "GET k"), "$-1|");
+    assert_eq!(bench.call(late, "PING"), "+PONG|");
+}

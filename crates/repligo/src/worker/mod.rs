@@ -378,7 +378,7 @@ impl Worker {
             Connection::new(session, stream, endpoints)
         });
         if let Some(mut connection) = self.connections.take(slot) {
-            connection.session.set_scrutiny(self.watching.scrutiny());
+            connection.session.set_scrutiny(self.watching.scrutiny(), now_us);
             self.begin_session(&mut connection.session);
             self.begin_certified(&mut connection);
             self.connections.put_back(connection);

@@ -53,14 +53,14 @@ impl Worker {
         };
         watching.pause = watching.pause.max(pause);
         self.spread_scrutiny();
-        session.set_scrutiny(self.watching.scrutiny());
+        session.set_scrutiny(self.watching.scrutiny(), self.clock.now().mono_us);
     }
 
     /// Ends a pause.
     pub(super) fn unpause(&mut self, session: &mut Session) {
         self.watching.pause = Pause::None;
         self.spread_scrutiny();
-        session.set_scrutiny(self.watching.scrutiny());
+        session.set_scrutiny(self.watching.scrutiny(), self.clock.now().mono_us);
     }
 
     /// Shows the client of a session what all clients ask.
@@ -68,7 +68,7 @@ impl Worker {
         session.monitor();
         self.watching.monitors.insert(session.slot);
         self.spread_scrutiny();
-        session.set_scrutiny(self.watching.scrutiny());
+        session.set_scrutiny(self.watching.scrutiny(), self.clock.now().mono_us);
     }
 
     /// Ends a pause whose time is over.
@@ -80,9 +80,9 @@ impl Worker {
     }
 
     fn spread_scrutiny(&mut self) {
-        let scrutiny = self.watching.scrutiny();
+        let (scrutiny, now_us) = (self.watching.scrutiny(), self.clock.now().mono_us);
         for connection in self.connections.iter_mut() {
-            if connection.session.set_scrutiny(scrutiny) {
+            if connection.session.set_scrutiny(scrutiny, now_us) {
                 connection.wake();
             }
         }
@@ -109,10 +109,13 @@ impl Worker {
             if !connection.session.is_monitor() {
                 return false;
             }
+            let mut unsent_bytes = connection.session.replies.pending_bytes();
             for line in &lines {
-                if connection.session.replies.pending_bytes() <= unsent_bytes_max {
-                    connection.session.replies.push_message(line, pool);
+                if unsent_bytes > unsent_bytes_max {
+                    break;
                 }
+                connection.session.replies.push_message(line, pool);
+                unsent_bytes += line.len();
             }
             if !std::mem::replace(&mut connection.io.flush_due, true) {
                 flush.push(*slot);

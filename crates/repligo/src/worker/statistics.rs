@@ -284,7 +284,7 @@ impl Worker {
         }
         let ages_peaks = now.mono_us / PEAK_PERIOD_US != self.idle_checked_us / PEAK_PERIOD_US;
         self.idle_checked_us = now.mono_us;
-        let idle_max_us = match self.parameters.timeout_seconds() {
+        let idle_us_max = match self.parameters.timeout_seconds() {
             0 => u64::MAX,
             seconds => seconds * 1_000_000,
         };
@@ -296,12 +296,7 @@ impl Worker {
             if ages_peaks {
                 connection.session.replies.age_peak();
             }
-            let idle_us = now.mono_us.saturating_sub(connection.session.active_us);
-            if idle_us > idle_max_us
-                && connection.session.replies.waiting() == 0
-                && !connection.session.waits_for_room()
-                && !connection.session.is_held()
-            {
+            if connection.session.is_idle(now.mono_us, idle_us_max) {
                 connection.kill();
             }
             if connection.is_over_soft_limit(self.parameters.subscriber_output(), now.mono_us) {
