@@ -6,10 +6,12 @@ import time
 
 import pytest
 
+from documents.blocks import blocks, file_name
 from support.nodes import Cluster
-from support.processes import ROOT, Process
+from support.processes import ROOT, Process, run_tool
 from support.programs import haproxy
 from support.redis_server import free_port
+from support.waiting import wait_until
 from support.wire import Connection
 
 CONFIG = ROOT / "packaging/haproxy/haproxy.cfg"
@@ -82,8 +84,8 @@ def balanced(tmp_path):
 @pytest.fixture
 def hastily_balanced(tmp_path):
     """Two failed checks within less than an election cut what stands; a slow answer is none that failed."""
-    text = CONFIG.read_text().replace("inter 1s fall 6", "inter 200ms fall 2")
-    text = text.replace("mode tcp", "mode tcp\n    timeout check 5s")
+    text = CONFIG.read_text().replace("inter 500ms fastinter 200ms fall 3", "inter 200ms fall 2")
+    text = text.replace("timeout check 800ms", "timeout check 5s")
     assert "inter 200ms fall 2" in text and "timeout check 5s" in text
     with balance(tmp_path, text) as pair:
         yield pair
@@ -99,7 +101,7 @@ def under_load(address, harm):
     for client in clients:
         client.start()
     time.sleep(1)
-    harm()
+    harm(clients)
     for client in clients:
         client.stop()
     return clients
@@ -114,7 +116,7 @@ def test_connections_to_other_nodes_are_held_while_a_leader_is_elected(balanced)
     cluster, address = balanced
     leader = cluster.leader()
 
-    def harm():
+    def harm(_):
         leader.kill()
         time.sleep(6)
 
@@ -133,7 +135,7 @@ def test_an_election_cuts_nothing_even_where_two_quick_checks_decide(hastily_bal
     cluster, address = hastily_balanced
     leader = cluster.leader()
 
-    def harm():
+    def harm(_):
         leader.kill()
         time.sleep(3)
 
@@ -145,18 +147,35 @@ def test_an_election_cuts_nothing_even_where_two_quick_checks_decide(hastily_bal
 
 
 @pytest.mark.timeout(120)
-def test_connections_to_a_node_that_hangs_are_cut_and_served_elsewhere(balanced):
+@pytest.mark.parametrize("role", ["leader", "follower"])
+def test_connections_to_a_node_that_hangs_are_cut_and_served_elsewhere(balanced, role):
     cluster, address = balanced
-    hanging = cluster.followers()[0]
+    hanging = cluster.leader() if role == "leader" else cluster.followers()[0]
 
-    def harm():
+    def harm(clients):
         hanging.pause()
-        time.sleep(12)
+        frozen = time.monotonic()
+        # The page says 3.5 s for the check; a leader takes an election with it, and the machine may be busy.
+        wait_until("all are served elsewhere", lambda: all(client.last > frozen + 2 for client in clients), 8)
+        for _ in range(CLIENTS):
+            assert ask(address), "new connections go to nodes that answer"
 
     clients = under_load(address, harm)
     hanging.resume()
     affected = [client for client in clients if client.cuts]
     assert affected, "the balancer had given connections to every node"
-    for client in clients:
-        assert time.monotonic() - client.last < 5, "nobody is stuck at the end"
-    assert all(client.longest < 12 for client in affected)
+    assert len(affected) <= CLIENTS // 2, "connections to the other nodes stay, also during an election"
+    assert not any(client.refusals for client in clients)
+
+
+def test_the_lines_for_a_password_are_right(tmp_path):
+    """They stand in a comment, so nothing else reads them."""
+    page = blocks("docs/connect.md")
+    text = next(block.text for block in page if block.language == "haproxy" and file_name(block) == "ping.cfg")
+    with_password = text.replace("    # tcp-check ", "    tcp-check ")
+    assert 'tcp-check send "AUTH ' in with_password and with_password.count("tcp-check expect") == 2
+    config = tmp_path / "ping.cfg"
+    config.write_text(with_password)
+    program, environment = haproxy()
+    code, output, errors = run_tool([program, "-c", "-f", config], env=environment)
+    assert code == 0, (output + errors).decode()

@@ -55,6 +55,23 @@ def test_examples_write_into_the_folder_in_which_they_are_typed():
     assert not absolute, absolute
 
 
+def test_pages_can_be_followed_one_after_the_other_in_one_folder():
+    """A database belongs to the cluster that wrote to it first, and a file of another page would be overwritten."""
+    made = re.compile(r"^(?:sqlite3|repligo secret new) (\S+)(?: 'CREATE|$)|--data-dir (\S+)|--dir (\S+)", re.M)
+    owners = {}
+    for block in all_blocks():
+        if block.language not in RUNNABLE or reason(block):
+            continue
+        names = [next(filter(None, groups)) for groups in made.findall(block.text)]
+        for name in filter(None, [*names, file_name(block)]):
+            owners.setdefault(name, set()).add(block.document)
+    # The cluster for a try is the same on every page: it has no database, and one that runs is told.
+    owners.pop("cluster")
+    shared = {name: sorted(pages) for name, pages in owners.items() if len(pages) > 1}
+    assert not shared, shared
+    assert {"app.db", "three.db", "people.db", "repligo.toml", "three-n2", "mapped"} <= set(owners)
+
+
 def test_serve_lines_that_are_not_run_have_valid_flags(tmp_path):
     lines = [block for block in all_blocks() if reason(block) and block.text.startswith("repligo serve")]
     assert lines, "README has the start line of a real cluster"
