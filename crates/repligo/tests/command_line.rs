@@ -165,6 +165,13 @@ fn config_check_looks_into_the_database() {
     let path = std::path::Path::new(&file).with_file_name("app.db");
     let connection = rusqlite::Connection::open(&path).expect("a database");
     let run = |sql: &str| connection.execute_batch(sql).expect("valid SQL");
+    let shows = |part: &str| {
+        let json = self::run(&["config", "check", "--json", &file]);
+        let text = self::run(&["config", "check", &file]);
+        [text.stdout, json.stdout]
+            .iter()
+            .any(|output| String::from_utf8_lossy(output).contains(part))
+    };
     run("CREATE TABLE users(id INTEGER PRIMARY KEY, mail)");
     check(
         2,
@@ -172,6 +179,20 @@ fn config_check_looks_into_the_database() {
     );
     run("ALTER TABLE users ADD COLUMN body");
     check(0, &["valid", "1 origin, 1 keyspace"]);
+    assert!(!shows("note:"), "the database belongs to nobody yet");
+    run(
+        "CREATE TABLE repligo_lane(cluster TEXT, keyspace TEXT); INSERT INTO repligo_lane VALUES('004e', 'users')",
+    );
+    check(
+        0,
+        &[
+            "valid",
+            "note: origin main",
+            "app.db belongs to cluster 004e",
+            "ORIGINDOWN",
+        ],
+    );
+    assert!(shows("\"notes\":[\"origin main"), "in JSON too");
     run("CREATE TRIGGER g AFTER INSERT ON users BEGIN UPDATE users SET body='x'; END");
     check(2, &["column users.body by trigger g", "drop trigger g"]);
     let journal: String = connection

@@ -1,5 +1,6 @@
 //! `repligo dev` with real processes: what a test script relies on.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -283,6 +284,53 @@ fn a_node_that_ends_before_the_cluster_is_ready_ends_dev_with_its_reason() {
     assert!(
         text.contains("belongs to node n3") && text.contains("because n2 ended"),
         "{text}"
+    );
+}
+
+/// What `dev` says on stderr, up to the line with `part`.
+fn says(dev: &mut Dev, part: &str) -> String {
+    let stderr = dev.child.stderr.take().expect("piped");
+    let (sender, lines) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    let mut text = String::new();
+    while !text.contains(part) {
+        let line = lines.recv_timeout(PATIENCE);
+        text += &line.unwrap_or_else(|_| panic!("no `{part}` in\n{text}"));
+        text.push('\n');
+    }
+    text
+}
+
+#[test]
+fn a_database_of_another_cluster_is_told_while_dev_waits() {
+    let dir = folder("owned");
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).expect("folder");
+    let database = rusqlite::Connection::open(dir.join("app.db")).expect("a database");
+    database
+        .execute_batch(
+            "CREATE TABLE users(id INTEGER PRIMARY KEY, body);
+             CREATE TABLE repligo_lane(cluster TEXT NOT NULL, keyspace TEXT NOT NULL, lane INTEGER NOT NULL,
+               gen INTEGER NOT NULL, term INTEGER NOT NULL, applied INTEGER NOT NULL, owner TEXT NOT NULL,
+               PRIMARY KEY(cluster, keyspace, lane)) WITHOUT ROWID;
+             INSERT INTO repligo_lane VALUES('004e', 'users', 0, 1, 1, 1, 'n1');",
+        )
+        .expect("valid SQL");
+    let config = dir.join("r.toml");
+    let text = "[origin.main]\nurl = \"sqlite:app.db\"\n[[keyspace]]\nname = \"users\"\n\
+                pattern = \"user:{id:int}\"\norigin = \"main\"\ntable = \"users\"\n\
+                value = \"raw\"\nvalue_column = \"body\"\n";
+    std::fs::write(&config, text).expect("writable");
+    let flags = ["--nodes", "1", "--config", config.to_str().expect("UTF-8")];
+    let mut dev = Dev::start_in(dir, "0", &flags, Stdio::piped());
+    let told = says(&mut dev, "belongs to cluster 004e");
+    assert!(
+        told.contains("mapped ones are not: origin main of keyspace users"),
+        "{told}"
     );
 }
 

@@ -24,30 +24,49 @@ fn check(matches: &ArgMatches) -> ExitCode {
     let file = matches.get_one::<String>("file").expect("clap requires it");
     let json = matches.get_flag("json");
     let checked = config::check_file(Path::new(file)).and_then(|settings| {
-        if !matches.get_flag("file-only") {
-            check_databases(&settings)?;
+        if matches.get_flag("file-only") {
+            return Ok((settings, Vec::new()));
         }
-        Ok(settings)
+        check_databases(&settings)?;
+        let notes = notes(&settings);
+        Ok((settings, notes))
     });
-    match checked {
-        Ok(settings) => {
-            let (origins, keyspaces) = (settings.origins.origins.len(), settings.origins.keyspaces.len());
-            if json {
-                super::print(format_args!(
-                    "{}\n",
-                    json!({ "ok": true, "origins": origins, "keyspaces": keyspaces, "problems": [] })
-                ));
-            } else {
-                super::print(format_args!(
-                    "{file}: valid, {}, {}\n",
-                    counted(origins, "origin"),
-                    counted(keyspaces, "keyspace")
-                ));
-            }
-            ExitCode::SUCCESS
+    let (settings, notes) = match checked {
+        Ok(checked) => checked,
+        Err(problems) => return refuse(&problems, json),
+    };
+    let (origins, keyspaces) = (settings.origins.origins.len(), settings.origins.keyspaces.len());
+    if json {
+        super::print(format_args!(
+            "{}\n",
+            json!({ "ok": true, "origins": origins, "keyspaces": keyspaces, "problems": [], "notes": notes })
+        ));
+    } else {
+        super::print(format_args!(
+            "{file}: valid, {}, {}\n",
+            counted(origins, "origin"),
+            counted(keyspaces, "keyspace")
+        ));
+        for note in notes {
+            super::print(format_args!("note: {note}\n"));
         }
-        Err(problems) => refuse(&problems, json),
     }
+    ExitCode::SUCCESS
+}
+
+/// What is no mistake, but would be one for a new cluster: a database that belongs to an older one.
+fn notes(settings: &NodeSettings) -> Vec<String> {
+    let note = |owned: origin::Owned| {
+        format!(
+            "origin {}: {} belongs to cluster {}; nodes of any other cluster answer ORIGINDOWN for its keys, so give \
+             a new cluster a database of its own",
+            owned.origin,
+            owned.path.display(),
+            owned.clusters.join(", ")
+        )
+    };
+    let owned = origin::owned(&serve::origin_configs(settings));
+    owned.into_iter().map(note).collect()
 }
 
 fn counted(count: usize, noun: &str) -> String {

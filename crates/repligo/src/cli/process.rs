@@ -49,6 +49,47 @@ impl std::fmt::Debug for AdminToken {
     }
 }
 
+/// Why a node is not ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unready {
+    /// It does not answer.
+    Silent,
+    /// What it waits for, in its own words.
+    Waits(String),
+    /// It serves plain keys; the database of mapped ones cannot be used, for this reason.
+    Origin(String),
+}
+
+impl Unready {
+    fn of(report: &Report) -> Option<Unready> {
+        if report.health == Health::Healthy {
+            return None;
+        }
+        let down = report.origin.down.first();
+        if let Some(down) = down.filter(|_| report.health == Health::Degraded) {
+            let (origin, keyspace) = (&down.origin, &down.keyspace);
+            return Some(Unready::Origin(format!(
+                "origin {origin} of keyspace {keyspace} is down: {}",
+                down.reason
+            )));
+        }
+        let first = report.problems.first();
+        Some(Unready::Waits(first.map_or_else(
+            || report.phase.clone(),
+            |problem| problem.what.clone(),
+        )))
+    }
+}
+
+impl std::fmt::Display for Unready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Unready::Silent => f.write_str("no answer"),
+            Unready::Waits(reason) | Unready::Origin(reason) => f.write_str(reason),
+        }
+    }
+}
+
 impl NodeSpec {
     /// Starts the process, in a process group of its own so that ^C reaches only us, and tied to the life
     /// of the calling thread: it gets `on_parent_death` when that ends. Call it from the main thread.
@@ -74,14 +115,16 @@ impl NodeSpec {
         has_command_line(pid, &self.argv).then_some(pid)
     }
 
-    /// Whether the node serves clients and sees every other node serve: it is ready itself, and whoever
-    /// asks it for the status of the cluster gets the same answer. `pid` is its process. Somebody else's node that answers at this address is another process and does not count.
-    pub fn is_ready(&self, pid: Option<u32>) -> bool {
+    /// Why the node is not ready. It is when it serves clients and sees every other node serve: it is ready itself,
+    /// and whoever asks it for the status of the cluster gets the same answer. `pid` is its process. Somebody else's
+    /// node that answers at this address is another process and does not count.
+    pub fn unready(&self, pid: Option<u32>) -> Option<Unready> {
         let answer = http_get(self.admin, "/api/status", self.admin_token.as_ref());
         let report = answer
             .ok()
-            .and_then(|(_, body)| serde_json::from_str::<Report>(&body).ok());
-        report.is_some_and(|report| report.health == Health::Healthy && pid == Some(report.pid))
+            .and_then(|(_, body)| serde_json::from_str::<Report>(&body).ok())
+            .filter(|report| pid == Some(report.pid));
+        report.map_or(Some(Unready::Silent), |report| Unready::of(&report))
     }
 
     /// Every address that the node will listen on, with what it is for.

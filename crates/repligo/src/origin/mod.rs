@@ -7,6 +7,7 @@
 mod catalogue;
 mod connection;
 mod failure;
+mod owner;
 mod reach;
 pub mod sqlite;
 mod statements;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use repligo_core::origin::{OriginEvent, OriginMap, OriginRequest};
 
+pub use owner::{Owned, owned};
 pub use worker::Drivers;
 
 /// One `[origin.NAME]` of the configuration, its path resolved.

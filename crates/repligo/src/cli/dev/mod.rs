@@ -8,13 +8,14 @@ pub mod layout;
 mod secrets;
 mod used;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 
-use super::process::{self, NodeSpec};
+use super::process::{self, NodeSpec, Unready};
 use super::signals::StopFlag;
 use layout::{Layout, LayoutOptions};
 
@@ -98,6 +99,7 @@ impl Cluster {
         let started = Instant::now();
         let mut announced = false;
         let mut warned = false;
+        let mut told = BTreeSet::new();
         while !stop.is_set() {
             let died = self.report_deaths();
             if announced {
@@ -114,6 +116,7 @@ impl Cluster {
                     return super::fail(super::FAILED, did_not_start(&died));
                 }
                 let waiting = self.waiting();
+                tell_origins(&waiting, &mut told);
                 if waiting.is_empty() {
                     announced = true;
                     if let Err(text) = self.announce() {
@@ -121,11 +124,11 @@ impl Cluster {
                     }
                 } else if !warned && started.elapsed() > PATIENCE {
                     warned = true;
-                    eprintln!(
-                        "repligo dev: still waiting for {}; see {}",
-                        waiting.join(", "),
-                        self.layout.dir.join("NAME.log").display()
-                    );
+                    let logs = self.layout.dir.join("NAME.log");
+                    eprintln!("repligo dev: still waiting; see {}", logs.display());
+                    for (name, reason) in &waiting {
+                        eprintln!("  {name}: {reason}");
+                    }
                 }
             }
             std::thread::sleep(POLL);
@@ -139,12 +142,11 @@ impl Cluster {
         child.or_else(|| self.layout.nodes[position].running_pid())
     }
 
-    /// Names of the nodes that are not ready.
-    fn waiting(&self) -> Vec<String> {
+    /// Names of the nodes that are not ready, with why.
+    fn waiting(&self) -> Vec<(String, Unready)> {
         let nodes = self.layout.nodes.iter().enumerate();
         nodes
-            .filter(|(position, spec)| !spec.is_ready(self.pid(*position)))
-            .map(|(_, spec)| spec.name.clone())
+            .filter_map(|(position, spec)| Some((spec.name.clone(), spec.unready(self.pid(position))?)))
             .collect()
     }
 
@@ -189,6 +191,17 @@ impl Cluster {
     fn stop(&mut self) {
         for name in process::stop_all(&self.layout.nodes, &mut self.children) {
             eprintln!("repligo dev: node {name} did not stop in time and was killed");
+        }
+    }
+}
+
+/// Tells at once of databases that cannot be used, each reason once: unlike missing nodes, they do not come by waiting.
+fn tell_origins(waiting: &[(String, Unready)], told: &mut BTreeSet<String>) {
+    for (_, reason) in waiting {
+        if let Unready::Origin(reason) = reason
+            && told.insert(reason.clone())
+        {
+            eprintln!("repligo dev: plain keys are served, mapped ones are not: {reason}");
         }
     }
 }

@@ -1,14 +1,23 @@
-//! A folder in which an earlier `dev` has run: its nodes come back with their data.
+//! A folder that is in use: an earlier `dev` has run in it, and its nodes come back with their data, or it is the
+//! data directory of a single node.
 
 use std::path::Path;
 
 use crate::disk::META_FILE;
 
-/// Refuses to start fewer nodes than the folder has: the others would be missing in their cluster.
+/// Refuses to start fewer nodes than the folder has: the others would be missing in their cluster. Refuses the data
+/// directory of a node, whose data the new cluster would not have.
 ///
 /// # Errors
 /// How many there are, and what to do.
 pub fn check(dir: &Path, nodes: u16) -> Result<(), String> {
+    if dir.join(META_FILE).exists() {
+        return Err(format!(
+            "the folder is the data directory of a single node, which `dev` does not start\n  where: {}\n  do: give \
+             another --dir, or start that node with `repligo serve`",
+            dir.display()
+        ));
+    }
     let is_there = |number: &u16| dir.join(format!("n{number}")).join(META_FILE).exists();
     let there = (1u16..).take_while(is_there).count();
     if there <= usize::from(nodes) {
@@ -38,6 +47,20 @@ mod tests {
         let text = check(&dir, 1).expect_err("two would be missing");
         assert!(
             text.contains("a cluster of 3 nodes") && text.contains("--nodes 3"),
+            "{text}"
+        );
+        std::fs::remove_dir_all(&dir).expect("removed");
+    }
+
+    #[test]
+    fn the_data_directory_of_a_node_is_refused() {
+        let dir = std::env::temp_dir().join(format!("repligo-used-single-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("folder");
+        assert_eq!(check(&dir, 3), Ok(()), "an empty folder");
+        std::fs::write(dir.join(META_FILE), "x").expect("file");
+        let text = check(&dir, 3).expect_err("it has data of another kind");
+        assert!(
+            text.contains("of a single node") && text.contains("another --dir"),
             "{text}"
         );
         std::fs::remove_dir_all(&dir).expect("removed");
