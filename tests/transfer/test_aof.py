@@ -1,11 +1,14 @@
 """Append-only files of a real Redis: the files of a manifest, one file with a snapshot in front, and damaged ones."""
 
 import shutil
+import struct
+import time
 
 import pytest
 
 from support.nodes import Cluster
 from support.redis_server import RedisServer
+from support.resp import encode
 from support.waiting import wait_until
 from support.wire import Connection
 
@@ -90,4 +93,55 @@ def test_files_that_were_cut_or_changed_are_refused_with_their_place(tmp_path, f
         assert "offset" in summary["error"] and "nothing was imported" in summary["error"], summary
         assert summary["entries"] == 0 and part.name in summary["error"], summary
         shutil.rmtree(copied)
+    assert content(node.address) == {}
+
+
+def _preamble(key, value, deadline):
+    """A snapshot of one string, without a checksum."""
+    entry = b"\xfc" + struct.pack("<Q", deadline) + b"\x00" + bytes([len(key)]) + key + bytes([len(value)]) + value
+    return b"REDIS0011\xfe\x00" + entry + b"\xff" + bytes(8)
+
+
+@pytest.mark.timeout(60)
+def test_a_deadline_that_a_later_request_takes_back_costs_no_key(tmp_path, node):
+    past = int(time.time() * 1000) - 3_600_000
+    future = past + 7_200_000
+    payload = b"\x00\x03abc" + struct.pack("<H", 11) + bytes(8)
+    requests = [
+        ["PERSIST", "kept"],
+        *[["SET", "sess", "v", "PXAT", past], ["PEXPIREAT", "sess", future]],
+        *[["HSET", "c", "a", 1], ["PEXPIREAT", "c", past], ["PERSIST", "c"], ["HSET", "c", "b", 2]],
+        *[["RPUSH", "l", "x"], ["PEXPIREAT", "l", past], ["LPOP", "l"], ["RPUSH", "l", "y"]],
+        *[["SET", "one", 1, "PXAT", past], ["RENAME", "one", "two"], ["PEXPIREAT", "two", future, "GT"]],
+        *[["SET", "over", 1], ["PEXPIREAT", "over", past]],
+        ["RESTORE", "later", future, payload, "ABSTTL"],
+        *[["SET", "moved", 1, "PXAT", future], ["MOVE", "moved", 9]],
+    ]
+    file = tmp_path / "appendonly.aof"
+    file.write_bytes(_preamble(b"kept", b"k", past) + b"".join(map(encode, requests)))
+    summary = transfer("import", "--addr", node.address, file)
+    assert summary["complete"] and summary["databases"]["0"]["expired"] == 0, summary
+    assert content(node.address) == {
+        (0, b"kept"): (b"k", None),
+        (0, b"sess"): (b"v", future),
+        (0, b"c"): ({b"a": b"1", b"b": b"2"}, None),
+        (0, b"l"): ([b"y"], None),
+        (0, b"two"): (b"1", future),
+        (0, b"later"): (b"abc", future),
+        (9, b"moved"): (b"1", future),
+    }
+
+
+@pytest.mark.timeout(60)
+def test_files_that_cannot_be_applied_say_what_to_do(tmp_path, node):
+    for name, requests, options, part in [
+        ("a.aof", [["SET", "k", 1], ["SWAPDB", 0, 1]], [], "BGREWRITEAOF"),
+        ("b.aof", [["SELECT", 2], ["SET", "k", 1], ["MOVE", "k", 1]], ["--db", 1], "BGREWRITEAOF"),
+        ("c.aof", [["SET", "k", 1], ["MOVE", "k", 20]], [], "--db N"),
+        ("d.aof.1.incr.aof", [["SET", "k", 1]], [], "manifest"),
+    ]:
+        file = tmp_path / name
+        file.write_bytes(b"".join(map(encode, requests)))
+        summary = transfer("import", "--addr", node.address, file, *options, code=1)
+        assert part in summary["remedy"], summary
     assert content(node.address) == {}

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{Read, Seek as _};
 use std::path::{Path, PathBuf};
 
+use super::deadlines::PutOff;
 use super::follow::apply::Applier;
 use super::follow::judge_empty;
 use super::follow::requests::{Step, Unit, Units};
@@ -14,6 +15,7 @@ use super::import::{Place, judge_databases, transfer};
 use super::options::Import;
 use super::rdb::{Left, MAGIC, RdbInput};
 use super::server::Server;
+use super::settle::settle;
 use super::summary::Summary;
 use super::{Halt, Input, Outcome, Work};
 use crate::cli::failure::Failure;
@@ -22,6 +24,9 @@ use crate::cli::failure::Failure;
 const BATCH_UNITS: usize = 256;
 const READ_BYTES: usize = 256 << 10;
 const REMEDY: &str = "take another copy of the files, or let redis-check-aof judge them";
+
+const REWRITE: &str =
+    "let the server write its files anew (BGREWRITEAOF) and give the new ones, or an RDB file";
 
 /// The files in their order.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,6 +49,11 @@ impl Files {
                 (Some(_), false) => return Err(failed("it holds several manifests".into())),
                 (None, _) => return Ok(None),
             };
+        }
+        if path.to_string_lossy().ends_with(".incr.aof") {
+            return Err(failed(
+                "it goes on behind another file, and holds only what was written since".into(),
+            ));
         }
         if has_end(&path, "aof") {
             return Ok(Some(Files(vec![path])));
@@ -122,8 +132,8 @@ impl Sink for Check<'_> {
     }
 
     fn units(&mut self, units: &[Unit]) -> Outcome<()> {
-        for (db, _) in units.iter().flat_map(|unit| &unit.requests) {
-            self.contents.entry(*db).or_default();
+        for db in units.iter().flat_map(Unit::databases) {
+            self.contents.entry(db).or_default();
         }
         match self.work.stop.is_set() {
             true => Err(Halt::Interrupted),
@@ -144,8 +154,9 @@ struct Write<'a> {
 impl Sink for Write<'_> {
     fn snapshot(&mut self, input: &mut RdbInput<File>) -> Outcome<()> {
         let mut place = Place::default();
+        self.applier.forget();
         let ends = (&mut *self.target, &mut *self.summary, &mut place);
-        transfer(self.options, &mut *self.work, input, ends).map(|_| ())
+        transfer(self.options, &mut *self.work, PutOff(input), ends).map(|_| ())
     }
 
     fn units(&mut self, units: &[Unit]) -> Outcome<()> {
@@ -208,7 +219,9 @@ pub fn run(
         summary,
         ..
     } = write;
-    let ended = applier.end(target);
+    let ended = applier
+        .end(target)
+        .and_then(|()| settle(target, options.choice.db));
     summary.requests = Some(applier.applied);
     summary.refusals.join(applier.refusals);
     outcome?;
@@ -285,7 +298,7 @@ fn requests(input: &mut dyn Read, units: &mut Units, sink: &mut dyn Sink) -> Out
         units.feed(&chunk[..count]);
         let mut batch = Vec::new();
         loop {
-            let damaged = match units.next() {
+            let (what, remedy) = match units.next() {
                 Step::Unit(unit) => {
                     batch.push(unit);
                     if batch.len() >= BATCH_UNITS {
@@ -294,10 +307,10 @@ fn requests(input: &mut dyn Read, units: &mut Units, sink: &mut dyn Sink) -> Out
                     continue;
                 }
                 Step::Wait => break,
-                Step::Anew(why) => why,
-                Step::Broken => "there is something else than requests",
+                Step::Anew(why) => (why, REWRITE),
+                Step::Broken => ("there is something else than requests", REMEDY),
             };
-            return Err(Failure::new(format!("behind offset {}: {damaged}", units.place().0), REMEDY).into());
+            return Err(Failure::new(format!("behind offset {}: {what}", units.place().0), remedy).into());
         }
         sink.units(&batch)?;
     }

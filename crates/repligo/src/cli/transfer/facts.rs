@@ -118,7 +118,8 @@ pub fn databases(server: &mut Server) -> Outcome<BTreeMap<u32, Counted>> {
     Ok(parse_keyspace(info.as_str().unwrap_or_default()))
 }
 
-fn parse_keyspace(info: &str) -> BTreeMap<u32, Counted> {
+/// The same, from what INFO says.
+pub fn parse_keyspace(info: &str) -> BTreeMap<u32, Counted> {
     let parse = |line: &str| {
         let (name, fields) = line.trim_end().split_once(':')?;
         let db = name.strip_prefix("db")?.parse().ok()?;

@@ -137,10 +137,13 @@ fn import_file(
     let checked = match is_rdb {
         true => rdb::check(&file, options.choice.db, work),
         false => Contents::check(&file)
-            .map(|contents| (contents, rdb::Left::default()))
+            .map(|contents| rdb::Checked {
+                contents,
+                ..rdb::Checked::default()
+            })
             .map_err(Halt::from),
     };
-    let (contents, left) = checked.map_err(|halt| match halt {
+    let rdb::Checked { contents, left, .. } = checked.map_err(|halt| match halt {
         Halt::Failed(failure) => Halt::Failed(Failure::new(
             format!("{path}: {}; nothing was imported", failure.what),
             failure.remedy,
@@ -198,6 +201,18 @@ pub(super) fn judge_databases<'a>(
     Ok(())
 }
 
+/// Both are connected. Nothing is copied from a server onto itself.
+pub(super) fn judge_different(source: &Server, target: &Server) -> Outcome<()> {
+    if source.replication_id().is_none() || source.replication_id() != target.replication_id() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        format!("{} and {} hold the same data", source.name(), target.name()),
+        "give the addresses of two different servers",
+    )
+    .into())
+}
+
 /// From server to server.
 fn copy(
     options: &Import,
@@ -207,13 +222,7 @@ fn copy(
 ) -> Outcome<()> {
     let mut server = self::server(options, side, work);
     server.connect()?;
-    if server.replication_id().is_some() && server.replication_id() == target.replication_id() {
-        return Err(Failure::new(
-            format!("{} and {} hold the same data", server.name(), target.name()),
-            "give the addresses of two different servers",
-        )
-        .into());
-    }
+    judge_different(&server, target)?;
     let mut source = Source::new(&mut server, options.choice.clone(), work.pace.chunk())?;
     work.total = Some(source.found.total());
     let result = transfer(options, work, &mut source, (&mut *target, &mut *summary, place));

@@ -8,6 +8,7 @@
 
 mod aof;
 mod content;
+mod deadlines;
 mod export;
 mod facts;
 mod file;
@@ -18,6 +19,7 @@ pub mod options;
 mod pace;
 mod rdb;
 mod server;
+mod settle;
 mod source;
 mod staging;
 mod stream;

@@ -98,6 +98,8 @@ pub struct Server {
     identity: Option<Identity>,
     /// Counts the processes that were met: a cursor of one means nothing to another.
     pub incarnation: u64,
+    /// Counts the connections: what belongs to one (WATCH) is gone with it.
+    pub connections: u64,
     /// Connections that were made after the first one.
     pub reconnects: u64,
     /// A process answered that does not go on with the data of the one before.
@@ -118,6 +120,7 @@ impl Server {
             patience,
             identity: None,
             incarnation: 0,
+            connections: 0,
             reconnects: 0,
             is_replaced: false,
             has_deadlines: true,
@@ -163,6 +166,7 @@ impl Server {
         }
         self.db = None;
         self.clock = None;
+        self.connections += 1;
         let connection = self.link.get()?;
         let time = connection.call(&["TIME"])?;
         let clock = time_ms(&time).map(|ms| (ms, Instant::now()));

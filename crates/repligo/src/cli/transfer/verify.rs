@@ -1,6 +1,6 @@
 //! Compares entries with what a server holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 
 use repligo_proto::resp::Value;
@@ -16,7 +16,7 @@ use crate::cli::failure::Failure;
 /// Entries of a sample.
 const SAMPLE: usize = 1000;
 /// Longer values are in no sample, so that it takes 64 MiB at most.
-const SAMPLE_VALUE_BYTES: usize = 64 << 10;
+pub const SAMPLE_VALUE_BYTES: usize = 64 << 10;
 /// Bytes of values that are asked for at once.
 const VALUE_BYTES: usize = 4 << 20;
 /// What a deadline may be off by where a server tells only the time that is left.
@@ -37,22 +37,41 @@ impl Sample {
         if entry.content.bytes() > SAMPLE_VALUE_BYTES {
             return;
         }
+        self.put(|| (db, entry.clone()));
+    }
+
+    /// A key goes by, whatever it holds.
+    pub fn offer_key(&mut self, db: u32, key: &[u8]) {
+        if key.len() > SAMPLE_VALUE_BYTES {
+            return;
+        }
+        self.put(|| {
+            let entry = Entry {
+                key: key.to_vec(),
+                content: Content::string(Vec::new()),
+                deadline_ms: None,
+            };
+            (db, entry)
+        });
+    }
+
+    fn put(&mut self, make: impl FnOnce() -> (u32, Entry)) {
         self.offered += 1;
         if self.entries.len() < SAMPLE {
-            self.entries.push((db, entry.clone()));
+            self.entries.push(make());
             return;
         }
         let place = (self.chance.hash_one(self.offered) % self.offered) as usize;
         if place < SAMPLE {
-            self.entries[place] = (db, entry.clone());
+            self.entries[place] = make();
         }
     }
 
-    /// The keys per database.
-    pub fn keys(&self) -> BTreeMap<u32, Vec<Vec<u8>>> {
-        let mut sorted = BTreeMap::new();
+    /// The keys per database, each once.
+    pub fn keys(&self) -> BTreeMap<u32, BTreeSet<Vec<u8>>> {
+        let mut sorted: BTreeMap<u32, BTreeSet<Vec<u8>>> = BTreeMap::new();
         for (db, entry) in &self.entries {
-            sorted.entry(*db).or_insert_with(Vec::new).push(entry.key.clone());
+            sorted.entry(*db).or_default().insert(entry.key.clone());
         }
         sorted
     }

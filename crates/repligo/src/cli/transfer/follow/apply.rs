@@ -4,6 +4,7 @@
 //! every transaction. So one whose fate is unknown is settled by reading the name; and one that a slow server executes
 //! after it was sent again finds that the name was written meanwhile, and does nothing.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,9 @@ use repligo_proto::resp::Value;
 
 use super::requests::{Request, Unit};
 use crate::cli::failure::Failure;
-use crate::cli::transfer::Outcome;
 use crate::cli::transfer::server::{Requests, Server};
 use crate::cli::transfer::summary::Refusals;
+use crate::cli::transfer::{Halt, Outcome};
 
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -28,8 +29,10 @@ pub struct Applier {
     /// The database of the name.
     home: u32,
     patience: Duration,
-    /// The name is watched on the present connection.
-    is_watched: bool,
+    /// The connection on which the name is watched.
+    watched: Option<u64>,
+    /// Databases that the target has.
+    judged: BTreeSet<u32>,
     /// Requests that were applied.
     pub applied: u64,
     /// What the target did not take.
@@ -44,7 +47,8 @@ impl Applier {
             name: format!("repligo-import:{:016x}{:016x}", part(), part()).into_bytes(),
             home,
             patience,
-            is_watched: false,
+            watched: None,
+            judged: BTreeSet::new(),
             applied: 0,
             refusals: Refusals::default(),
         }
@@ -58,6 +62,9 @@ impl Applier {
         let Some(last) = units.last() else {
             return Ok(());
         };
+        for db in units.iter().flat_map(Unit::databases) {
+            self.judge(server, db)?;
+        }
         let end = last.end.to_string();
         let mut requests: Vec<&(u32, Request)> = units.iter().flat_map(|unit| &unit.requests).collect();
         let start = Instant::now();
@@ -69,7 +76,7 @@ impl Applier {
                 )
                 .into());
             }
-            if !self.is_watched || !server.is_connected() {
+            if !self.is_watched(server) {
                 match self.watch(server)? {
                     Some(found) if found == end.as_bytes() => {
                         self.applied += requests.len() as u64;
@@ -93,6 +100,28 @@ impl Applier {
         Ok(())
     }
 
+    /// A SELECT that fails within a transaction would let what follows it into another database.
+    fn judge(&mut self, server: &mut Server, db: u32) -> Outcome<()> {
+        if self.judged.contains(&db) {
+            return Ok(());
+        }
+        server.ask_one(db, &["PING"]).map_err(|halt| match halt {
+            Halt::Failed(failure) => Halt::Failed(no_database(db, &failure.what)),
+            Halt::Interrupted => Halt::Interrupted,
+        })?;
+        self.judged.insert(db);
+        Ok(())
+    }
+
+    fn is_watched(&self, server: &Server) -> bool {
+        server.is_connected() && self.watched == Some(server.connections)
+    }
+
+    /// Others have used the connection, and what they have executed ends the watch.
+    pub fn forget(&mut self) {
+        self.watched = None;
+    }
+
     /// Watches the name and reads it; `None` if that is not known.
     fn watch(&mut self, server: &mut Server) -> Outcome<Option<Vec<u8>>> {
         let name = self.name.as_slice();
@@ -105,7 +134,7 @@ impl Applier {
                 connection.push(&[b"GET".as_slice(), name]);
             },
         })?;
-        self.is_watched = values.is_some();
+        self.watched = values.is_some().then_some(server.connections);
         Ok(values.map(|values| values[1].as_bytes().unwrap_or_default().to_vec()))
     }
 
@@ -139,7 +168,8 @@ impl Applier {
             },
         })?;
         let told = values.as_ref().and_then(|values| values.last());
-        self.is_watched = told.is_some_and(|told| told.as_bytes() == Some(end.as_bytes()));
+        let is_told = told.is_some_and(|told| told.as_bytes() == Some(end.as_bytes()));
+        self.watched = is_told.then_some(server.connections);
         Ok(values)
     }
 
@@ -155,7 +185,7 @@ impl Applier {
         let exec = &values[values.len() - BEHIND];
         // Somebody else has written the name: an earlier sending of this very transaction.
         if matches!(exec, Value::Null | Value::NullArray) {
-            self.is_watched = false;
+            self.watched = None;
             return Ok(false);
         }
         let replies = match exec.as_array() {
@@ -165,7 +195,12 @@ impl Applier {
         let mut at = 0;
         let mut refused = Vec::new();
         for (place, ((_, request), select)) in requests.iter().zip(&selects).enumerate() {
-            at += usize::from(select.is_some());
+            if let Some(db) = select {
+                if let Some(text) = replies.get(at).and_then(Value::as_error) {
+                    return Err(no_database(*db, &format!("{}: SELECT: {text}", server.name())).into());
+                }
+                at += 1;
+            }
             if let Some(text) = replies.get(at).and_then(Value::as_error) {
                 let command = String::from_utf8_lossy(&request[0]).into_owned();
                 let key = request.get(1).map_or(&[][..], Vec::as_slice);
@@ -188,7 +223,7 @@ impl Applier {
         if refused.is_empty() {
             return Err(server.refused("EXEC", text).into());
         }
-        self.is_watched = false;
+        self.watched = None;
         let mut place = 0;
         requests.retain(|_| {
             place += 1;
@@ -197,17 +232,36 @@ impl Applier {
         Ok(false)
     }
 
+    /// How many names of ours the database has, beside the keys of the source.
+    ///
+    /// # Errors
+    /// As [`Server::ask`].
+    pub fn names(&self, server: &mut Server, db: u32) -> Outcome<u64> {
+        if db != self.home {
+            return Ok(0);
+        }
+        let found = server.ask_one(db, &[b"EXISTS".as_slice(), &self.name])?;
+        Ok(u64::from(found.as_integer() == Some(1)))
+    }
+
     /// Removes the name.
     ///
     /// # Errors
     /// As [`Server::ask`].
     pub fn end(&mut self, server: &mut Server) -> Outcome<()> {
-        self.is_watched = false;
+        self.watched = None;
         server.ask_one(self.home, &[b"UNWATCH".as_slice()])?;
         server
             .ask_one(self.home, &[b"DEL".as_slice(), &self.name])
             .map(|_| ())
     }
+}
+
+fn no_database(db: u32, what: &str) -> Failure {
+    Failure::new(
+        format!("database {db} of the source: {what}"),
+        "give a target with as many databases as the source has, or --db N for one of them",
+    )
 }
 
 /// The database that is chosen in front of each request, where it is another one than before.

@@ -345,6 +345,12 @@ impl Reading {
         }
     }
 
+    /// Whether all that has come was taken, and more may come.
+    pub fn is_drained(&self) -> bool {
+        let state = lock(&self.shared);
+        state.chunks.is_empty() && state.ended.is_none()
+    }
+
     /// Bytes that have come and were not taken.
     pub fn held(&self) -> u64 {
         lock(&self.shared).bytes as u64

@@ -6,8 +6,10 @@
 //! when it began, so that all keys it has are the source's; what was applied is known to the byte.
 
 pub(super) mod apply;
+mod copies;
 mod link;
 pub(super) mod requests;
+mod restore;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -15,15 +17,19 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use repligo_proto::words::INFO_REPLICATION_OFFSET;
 use serde::Serialize;
 
 use self::apply::Applier;
+use self::copies::Copies;
 use self::link::{Begin, Dial, Place, Reading};
 use self::requests::{Step, Unit, Units};
+use super::deadlines::PutOff;
 use super::facts::databases;
-use super::options::{Import, Side};
+use super::options::{Import, Side, Verify};
 use super::rdb::{self, RdbInput};
 use super::server::Server;
+use super::settle::settle;
 use super::summary::Summary;
 use super::verify::Sample;
 use super::{Halt, Outcome, Work};
@@ -36,6 +42,8 @@ const BATCH_UNITS: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
 /// Between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Before a broken connection is made again.
+const SHORT_PAUSE: Duration = Duration::from_millis(100);
 /// Between two questions how far the source is.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
@@ -86,9 +94,13 @@ pub struct Following<'a> {
     source: Server,
     summary: &'a mut Summary,
     applier: Applier,
+    copies: Copies,
     place: Option<Place>,
     units: Units,
+    /// Entries of the snapshot.
     sample: Sample,
+    /// Keys of requests.
+    written: Sample,
     /// The source was last asked then, and was there.
     asked: Option<(Instant, u64)>,
     at: usize,
@@ -110,11 +122,13 @@ pub fn run(
     );
     source.connect()?;
     target.connect()?;
+    super::import::judge_different(&source, target)?;
     judge_empty(target, options.choice.db)?;
     summary.followed = Some(Followed::default());
     place.needs_empty = true;
     let mut following = Following {
         applier: Applier::new(options.choice.db.unwrap_or(0), patience),
+        copies: Copies::default(),
         units: Units::new(0, 0, options.choice.db),
         options,
         follow,
@@ -125,13 +139,15 @@ pub fn run(
         summary,
         place: None,
         sample: Sample::default(),
+        written: Sample::default(),
         asked: None,
         at: 0,
     };
     let outcome = following.run();
-    // Also of what has failed, the target keeps no name of ours, if it can be reached.
+    // Also of what has failed, the target keeps no name of ours and no deadline that was put off, if it can be reached.
     let ended = match following.place {
-        Some(_) => following.applier.end(following.target),
+        Some(_) => (following.applier.end(following.target))
+            .and_then(|()| settle(following.target, options.choice.db)),
         None => Ok(()),
     };
     following.note();
@@ -183,11 +199,14 @@ impl Following<'_> {
             match self.apply(&reading)? {
                 Stretch::Done => return Ok(()),
                 Stretch::Broken(why) => {
+                    self.copies.broken(self.address(), &why)?;
+                    std::thread::sleep(SHORT_PAUSE);
                     let line = format!("{}: {why}; connecting again", self.address());
                     self.work.progress.note(&line);
                 }
                 Stretch::Anew(why) => {
                     self.work.progress.note(&why);
+                    std::thread::sleep(SHORT_PAUSE);
                     self.place = self.place.take().map(|place| Place {
                         id: "?".into(),
                         ..place
@@ -239,7 +258,12 @@ impl Following<'_> {
     /// The snapshot, into a target that has no keys.
     fn import(&mut self, place: Place, file: &File) -> Outcome<()> {
         self.work.progress.label("checking: ");
-        let (contents, left) = rdb::check(file, self.options.choice.db, self.work)?;
+        let rdb::Checked {
+            contents,
+            left,
+            stream_db,
+        } = rdb::check(file, self.options.choice.db, self.work)?;
+        // What an earlier copy has left out is in this one, or is told of it.
         self.summary.note_left(left);
         super::import::judge_databases(self.target, contents.entries.keys())?;
         let total = contents.entries.values().sum();
@@ -256,9 +280,11 @@ impl Following<'_> {
         let mut begun = super::import::Place::default();
         self.summary.begin_anew();
         let ends = (&mut *self.target, &mut *self.summary, &mut begun);
-        let (sample, _) = super::import::transfer(self.options, &mut *self.work, input, ends)?;
-        self.sample = sample;
-        self.units = Units::new(place.offset, 0, self.options.choice.db);
+        let (sample, _) = super::import::transfer(self.options, &mut *self.work, PutOff(input), ends)?;
+        (self.sample, self.written) = (sample, Sample::default());
+        self.applier.forget();
+        self.copies.copied();
+        self.units = Units::new(place.offset, stream_db, self.options.choice.db);
         let line = format!("the snapshot is there; following from offset {}", place.offset);
         self.work.progress.note(&line);
         Ok(())
@@ -291,6 +317,7 @@ impl Following<'_> {
     fn resume(&mut self, place: Place) {
         let (offset, db) = self.units.place();
         debug_assert_eq!(offset, place.offset);
+        self.note_left();
         self.units = Units::new(offset, db, self.options.choice.db);
         self.work
             .progress
@@ -315,6 +342,9 @@ impl Following<'_> {
             let (offset, _) = self.units.place();
             reading.applied(offset);
             self.settle(offset);
+            if reading.is_drained() {
+                self.copies.caught_up();
+            }
             let is_asked = self.follow.until_caught_up || self.work.stop.is_set();
             // Once the end is asked for, everything that the source has by then is waited for.
             if is_asked && goal.is_none() {
@@ -366,8 +396,21 @@ impl Following<'_> {
                 }
             }
             self.applier.apply(self.target, &batch)?;
+            self.offer(&batch);
             if let Some(end) = end {
                 return Ok(end);
+            }
+        }
+    }
+
+    /// Most requests have a key behind their name; what is none is a key that neither side has.
+    fn offer(&mut self, batch: &[Unit]) {
+        if self.options.common.verify != Verify::Sample {
+            return;
+        }
+        for (db, request) in batch.iter().flat_map(|unit| &unit.requests) {
+            if let Some(key) = request.get(1) {
+                self.written.offer_key(*db, key);
             }
         }
     }
@@ -375,18 +418,20 @@ impl Following<'_> {
     /// How far the source is.
     fn ask_source(&mut self) -> Outcome<u64> {
         let info = self.source.ask_one(0, &["INFO", "replication"])?;
-        let offset = info.as_str().and_then(|text| {
-            let line = text
-                .lines()
-                .find_map(|line| line.strip_prefix(repligo_proto::words::INFO_REPLICATION_OFFSET));
-            line?.trim_start_matches(':').trim().parse().ok()
-        });
-        let offset = offset.ok_or_else(|| {
+        let offset = info.as_str().and_then(offset_of).ok_or_else(|| {
             let what = format!("{}: INFO does not tell its offset", self.source.name());
             Failure::new(what, "the source must be a Redis or Valkey")
         })?;
         self.asked = Some((Instant::now(), offset));
         Ok(offset)
+    }
+
+    /// Notes what of the requests was left out, before they are counted anew.
+    fn note_left(&mut self) {
+        let left: BTreeMap<&'static str, u64> = std::mem::take(&mut self.units.left);
+        for (what, count) in left {
+            *self.summary.left_out.entry(what).or_default() += count;
+        }
     }
 
     /// Notes how it went.
@@ -396,15 +441,19 @@ impl Following<'_> {
         if let Some(place) = &self.place {
             (followed.replication_id, followed.offset) = (place.id.clone(), place.offset);
         }
-        let left: BTreeMap<&'static str, u64> = std::mem::take(&mut self.units.left);
-        for (what, count) in left {
-            *self.summary.left_out.entry(what).or_default() += count;
-        }
+        self.note_left();
         self.summary
             .refusals
             .join(std::mem::take(&mut self.applier.refusals));
         self.summary.reconnects += self.source.reconnects;
     }
+}
+
+/// What INFO says of how far it is.
+fn offset_of(info: &str) -> Option<u64> {
+    let mut lines = info.lines();
+    let line = lines.find_map(|line| line.strip_prefix(INFO_REPLICATION_OFFSET))?;
+    line.trim_start_matches(':').trim().parse().ok()
 }
 
 fn rewind(mut file: &File) -> Outcome<()> {

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use repligo_proto::resp::{Args, Limits, RequestDecoder};
 
+use super::restore;
+use crate::cli::transfer::deadlines::{now_ms, rewrite};
+
 /// The words of a request.
 pub type Request = Vec<Vec<u8>>;
 
@@ -22,6 +25,13 @@ impl Unit {
     pub fn bytes(&self) -> usize {
         let words = self.requests.iter().flat_map(|(_, request)| request);
         words.map(|word| word.len() + 8).sum()
+    }
+
+    /// Databases that its requests are for, or name.
+    pub fn databases(&self) -> impl Iterator<Item = u32> {
+        let all = self.requests.iter();
+        all.flat_map(|(db, request)| [Some(*db), named_database(request)])
+            .flatten()
     }
 }
 
@@ -161,30 +171,59 @@ impl Units {
                 *self.left.entry(what).or_default() += 1;
                 Ok(None)
             }
-            Fate::Applied => Ok(self.put(name, request)),
+            Fate::Applied => Ok(self.choose(name, request)?.and_then(|chosen| self.put(chosen))),
         }
     }
 
-    fn put(&mut self, name: &[u8], mut request: Request) -> Option<Unit> {
-        let mut db = self.db;
-        if let Some(only) = self.only {
-            if name == b"flushall" {
-                request[0] = b"FLUSHDB".to_vec();
-                db = only;
-            }
-            if db != only {
-                return None;
-            }
+    /// What of a request is for the databases that are taken; why that cannot be told.
+    fn choose(&self, name: &[u8], mut request: Request) -> Result<Option<(u32, Request)>, &'static str> {
+        let Some(only) = self.only else {
+            return Ok(Some((self.db, request)));
+        };
+        if name == b"flushall" {
+            request[0] = b"FLUSHDB".to_vec();
+            return Ok(Some((only, request)));
         }
+        let other = named_database(&request).filter(|named| *named != self.db);
+        Ok(match (self.db == only, other) {
+            (false, Some(named)) if named == only => {
+                return Err("MOVE or COPY has put a key of another database into the one that is taken");
+            }
+            (false, _) => None,
+            (true, None) => Some((only, request)),
+            (true, Some(_)) if name == b"move" => Some((only, vec![b"DEL".to_vec(), request.swap_remove(1)])),
+            (true, Some(_)) => None,
+        })
+    }
+
+    fn put(&mut self, (db, mut request): (u32, Request)) -> Option<Unit> {
+        rewrite(&mut request, now_ms());
+        let requests = restore::unpack(&request).unwrap_or_else(|| vec![request]);
+        let requests = requests.into_iter().map(|request| (db, request));
         if let Some(open) = &mut self.open {
-            open.requests.push((db, request));
+            open.requests.extend(requests);
             return None;
         }
         Some(Unit {
-            requests: vec![(db, request)],
+            requests: requests.collect(),
             end: 0,
         })
     }
+}
+
+/// The database that a request names as the one into which it puts a key.
+fn named_database(request: &Request) -> Option<u32> {
+    let name = request.first()?;
+    let word = if name.eq_ignore_ascii_case(b"MOVE") {
+        request.get(2)?
+    } else if name.eq_ignore_ascii_case(b"COPY") {
+        let mut words = request.iter().skip(3);
+        words.find(|word| word.eq_ignore_ascii_case(b"DB"))?;
+        words.next()?
+    } else {
+        return None;
+    };
+    std::str::from_utf8(word).ok()?.parse().ok()
 }
 
 fn fate(name: &[u8], request: &Request) -> Fate {
@@ -243,6 +282,60 @@ mod tests {
             found.extend(units(&mut other));
             assert_eq!(found, expected, "cut at {cut}");
             assert_eq!(other.place(), (100 + all.len() as u64, 4));
+        }
+    }
+
+    #[test]
+    fn keys_that_go_from_one_database_to_another_are_judged_by_the_one_that_is_taken() {
+        let one = |request: &str, only| {
+            let mut one = Units::new(0, 0, only);
+            one.feed(&stream(&["SELECT 3", request]));
+            match one.next() {
+                Step::Unit(unit) => {
+                    let databases: Vec<u32> = unit.databases().collect();
+                    let (db, request) = &unit.requests[0];
+                    let words = String::from_utf8(request.join(&b' ')).expect("text");
+                    format!("{db}:{words} {databases:?}")
+                }
+                Step::Wait => "nothing".into(),
+                Step::Anew(_) => "anew".into(),
+                Step::Broken => "broken".into(),
+            }
+        };
+        for (request, all, into, out_of, beside) in [
+            ("MOVE k 5", "3:MOVE k 5 [3, 5]", "anew", "3:DEL k [3]", "nothing"),
+            (
+                "copy k l DB 5",
+                "3:copy k l DB 5 [3, 5]",
+                "anew",
+                "nothing",
+                "nothing",
+            ),
+            (
+                "COPY k DB REPLACE db 5",
+                "3:COPY k DB REPLACE db 5 [3, 5]",
+                "anew",
+                "nothing",
+                "nothing",
+            ),
+            (
+                "COPY k l DB 3",
+                "3:COPY k l DB 3 [3, 3]",
+                "nothing",
+                "3:COPY k l DB 3 [3, 3]",
+                "nothing",
+            ),
+            (
+                "COPY k l",
+                "3:COPY k l [3]",
+                "nothing",
+                "3:COPY k l [3]",
+                "nothing",
+            ),
+        ] {
+            for (only, expect) in [(None, all), (Some(5), into), (Some(3), out_of), (Some(7), beside)] {
+                assert_eq!(one(request, only), expect, "{request} {only:?}");
+            }
         }
     }
 

@@ -11,10 +11,11 @@ mod values;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use self::bytes::{Broken, Bytes};
 use self::values::{Value, Values};
+use super::content::Content;
+use super::deadlines::now_ms;
 use super::file::Contents;
 use super::format::{Batch, Entry};
 use super::{Halt, Input, Outcome, Work};
@@ -67,6 +68,8 @@ impl Left {
 /// One thing of a file.
 enum Item {
     Entry(Entry),
+    /// A key that is not taken.
+    Key,
     Database(u32),
     Other,
     End,
@@ -86,6 +89,8 @@ pub struct RdbInput<R: Read> {
     place: u64,
     /// Something may follow the end.
     is_preamble: bool,
+    /// The database in which the requests behind the file begin.
+    pub stream_db: u32,
     /// What was not taken so far.
     pub left: Left,
 }
@@ -93,13 +98,9 @@ pub struct RdbInput<R: Read> {
 impl<R: Read> RdbInput<R> {
     /// Batches in front of the first one are read and left out, and so are other databases.
     pub fn new(input: R, first_block: u64, only: Option<u32>) -> RdbInput<R> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
         RdbInput {
             bytes: Bytes::new(input),
-            values: Values {
-                now_ms: now.map_or(0, |now| now.as_millis() as u64),
-                field_deadlines: 0,
-            },
+            values: Values::new(now_ms()),
             first_block,
             only,
             db: 0,
@@ -108,6 +109,7 @@ impl<R: Read> RdbInput<R> {
             is_ended: false,
             place: 0,
             is_preamble: false,
+            stream_db: 0,
             left: Left::default(),
         }
     }
@@ -138,14 +140,20 @@ impl<R: Read> RdbInput<R> {
             self.is_begun = true;
         }
         let mut entries = Vec::new();
-        let mut bytes = 0;
+        let (mut keys, mut bytes) = (0, 0);
         let db = self.db;
-        while !self.is_ended && entries.len() < BATCH_ENTRIES && bytes < BATCH_BYTES {
-            match self.item()? {
+        // What is not taken counts as well: another run, for which more has expired, must cut at the same keys.
+        while !self.is_ended && keys < BATCH_ENTRIES && bytes < BATCH_BYTES {
+            let before = self.values.expired_bytes;
+            let item = self.item()?;
+            keys += usize::from(matches!(item, Item::Entry(_) | Item::Key));
+            bytes += self.values.expired_bytes - before;
+            match item {
                 Item::Entry(entry) => {
                     bytes += entry.bytes();
                     entries.push(entry);
                 }
+                Item::Key => {}
                 Item::Database(db) => {
                     self.db = db;
                     break;
@@ -154,10 +162,10 @@ impl<R: Read> RdbInput<R> {
                 Item::End => self.is_ended = true,
             }
         }
-        if entries.is_empty() && self.is_ended {
+        if keys == 0 && self.is_ended {
             return Ok(None);
         }
-        self.blocks += u64::from(!entries.is_empty());
+        self.blocks += u64::from(keys > 0);
         Ok(Some(Batch {
             block: self.blocks,
             db,
@@ -221,8 +229,14 @@ impl<R: Read> RdbInput<R> {
     fn other(&mut self, number: u8) -> Result<Item, Broken> {
         match number {
             mark::AUX => {
-                self.bytes.string()?;
-                self.bytes.string()?;
+                let (name, value) = (self.bytes.string()?, self.bytes.string()?);
+                if name == b"repl-stream-db" {
+                    // Below zero there is none yet.
+                    let db = std::str::from_utf8(&value)
+                        .ok()
+                        .and_then(|text| text.parse().ok());
+                    self.stream_db = db.unwrap_or(0);
+                }
             }
             mark::SIZES => {
                 self.bytes.length()?;
@@ -259,7 +273,7 @@ impl<R: Read> RdbInput<R> {
         if self.only.is_some_and(|db| db != self.db) {
             self.values.field_deadlines = before;
             self.left.unasked += 1;
-            return Ok(Item::Other);
+            return Ok(Item::Key);
         }
         self.left.add(
             "deadlines of hash fields, whose fields were taken",
@@ -277,7 +291,7 @@ impl<R: Read> RdbInput<R> {
             Value::Other(name) => *self.left.other_types.entry(name).or_default() += 1,
             Value::Empty => self.left.add("keys without elements", 1),
         }
-        Ok(Item::Other)
+        Ok(Item::Key)
     }
 
     fn end(&mut self) -> Result<Item, Broken> {
@@ -329,11 +343,33 @@ impl<R: Read> Input for RdbInput<R> {
     }
 }
 
-/// Reads a whole file: what it holds, and what of it is not taken.
+/// The value that stands alone in these bytes, behind its type; `None` if it cannot be read or transferred.
+pub fn read_value(bytes: &[u8]) -> Option<Content> {
+    let (number, rest) = bytes.split_first()?;
+    let mut bytes = Bytes::new(rest);
+    let value = Values::new(now_ms()).read(&mut bytes, *number);
+    match (value, bytes.is_ended()) {
+        (Ok(Value::Content(content)), Ok(true)) => Some(content),
+        _ => None,
+    }
+}
+
+/// What a whole file says.
+#[derive(Default)]
+pub struct Checked {
+    /// What it holds.
+    pub contents: Contents,
+    /// What of it is not taken.
+    pub left: Left,
+    /// See [`RdbInput::stream_db`].
+    pub stream_db: u32,
+}
+
+/// Reads a whole file.
 ///
 /// # Errors
 /// It is cut, damaged or something else, or the end was asked for.
-pub fn check(file: &File, only: Option<u32>, work: &mut Work) -> Outcome<(Contents, Left)> {
+pub fn check(file: &File, only: Option<u32>, work: &mut Work) -> Outcome<Checked> {
     let length = file.metadata().map_or(0, |facts| facts.len()).max(1);
     let mut input = RdbInput::new(file, 1, only);
     let mut contents = Contents::default();
@@ -347,7 +383,11 @@ pub fn check(file: &File, only: Option<u32>, work: &mut Work) -> Outcome<(Conten
         }
     }
     contents.bytes = input.position();
-    Ok((contents, input.left))
+    Ok(Checked {
+        contents,
+        left: input.left,
+        stream_db: input.stream_db,
+    })
 }
 
 #[cfg(test)]

@@ -357,3 +357,46 @@ fn a_length_that_lies_takes_no_memory() {
     let error = read(&file(&key(0, &[long]))).expect_err("longer than a string may be");
     assert!(error.contains("512 MiB"), "{error}");
 }
+
+#[test]
+fn a_block_has_its_number_whatever_has_expired() {
+    // Half of the hashes have one field that expires at 2,000,000, the others one that does not.
+    let hash = |number: u16| {
+        let time: &[u8] = if number.is_multiple_of(2) {
+            b"\x01"
+        } else {
+            b"\x00"
+        };
+        let key = [b"\x02", number.to_be_bytes().as_slice()].concat();
+        let first_ms = 2_000_000u64.to_le_bytes();
+        [b"\x18", key.as_slice(), &first_ms, b"\x01", time, b"\x01f\x01v"].concat()
+    };
+    let hashes: Vec<u8> = (0..2000).flat_map(hash).collect();
+    let blocks = |now_ms| {
+        let bytes = file(&hashes);
+        let mut input = RdbInput::new(bytes.as_slice(), 1, None);
+        input.values.now_ms = now_ms;
+        let mut blocks = BTreeMap::new();
+        while let Ok(Some(batch)) = input.next() {
+            let keys = batch.entries.into_iter().map(|entry| entry.key);
+            blocks.extend(keys.map(|key| (key, batch.block)));
+        }
+        blocks
+    };
+    let (before, after) = (blocks(1_000_000), blocks(3_000_000));
+    assert_eq!((before.len(), after.len()), (2000, 1000));
+    for (key, block) in after {
+        assert_eq!(before[&key], block, "{key:?}");
+    }
+}
+
+#[test]
+fn the_database_in_which_the_stream_behind_a_file_begins_is_read() {
+    for (value, expect) in [(&b"\xc0\x07"[..], 7), (b"\x0213", 13), (b"\xc0\xff", 0)] {
+        let aux = [b"\xfa\x0erepl-stream-db", value].concat();
+        let bytes = file(&aux);
+        let mut input = RdbInput::new(bytes.as_slice(), 1, None);
+        while let Ok(Some(_)) = input.next() {}
+        assert_eq!(input.stream_db, expect, "{value:?}");
+    }
+}

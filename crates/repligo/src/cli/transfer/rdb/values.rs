@@ -25,9 +25,20 @@ pub struct Values {
     pub now_ms: u64,
     /// Deadlines of fields, which are not transferred.
     pub field_deadlines: u64,
+    /// Bytes of fields that were left out.
+    pub expired_bytes: usize,
 }
 
 impl Values {
+    /// Nothing is read yet.
+    pub fn new(now_ms: u64) -> Values {
+        Values {
+            now_ms,
+            field_deadlines: 0,
+            expired_bytes: 0,
+        }
+    }
+
     /// The value of this type, the number of which was read.
     pub fn read<R: Read>(&mut self, bytes: &mut Bytes<R>, number: u8) -> Result<Value, Broken> {
         let (kind, parts) = match number {
@@ -114,6 +125,7 @@ impl Values {
 
     fn put_timed(&mut self, parts: &mut Vec<Vec<u8>>, (field, value): (Vec<u8>, Vec<u8>), deadline_ms: u64) {
         if deadline_ms > 0 && deadline_ms <= self.now_ms {
+            self.expired_bytes += field.len() + value.len();
             return;
         }
         self.field_deadlines += u64::from(deadline_ms > 0);
