@@ -1,6 +1,7 @@
 """A backup is one point of the log, taken from a running cluster; a new cluster of any size begins with it, and nothing of
 the old one takes part in that. What is cut, damaged or foreign is refused, and nothing is touched."""
 
+import json
 import re
 import subprocess
 import threading
@@ -155,6 +156,18 @@ def test_what_is_cut_damaged_or_foreign_is_refused_and_nothing_is_made(old, tmp_
     assert [path.name for path in other.iterdir()] == ["file"]
     text = tool("restore", old.facts["file"], "--data-dir", tmp_path / "made", "--name", "n1", "--cluster", "n2=h:1", code=1)
     assert "n1 is not in the cluster line" in text and not (tmp_path / "made").exists(), text
+    # Directories for all nodes of a line would be as many clusters.
+    words = ["restore", old.facts["file"], "--data-dir", tmp_path / "made", "--cluster", "n2=h:2,n1=h:1"]
+    text = tool(*words, "--name", "n2", code=1)
+    assert "with --name n1" in text and "--join" in text and not (tmp_path / "made").exists(), text
+    text = tool(*words, "--name", "n1")
+    assert "--cluster n2=h:2,n1=h:1 --cluster-secret-file FILE" in text, text
+    text = tool("restore", old.facts["file"], "--data-dir", tmp_path / "single")
+    assert "none can join" in text and "loaded anew from the database" in text, text
+    text = tool("backup", code=2)
+    assert "give --output FILE" in text, text
+    text = tool("backup", "--addr", f"127.0.0.1:{free_port()}", "--output", tmp_path / "none", code=1)
+    assert text.count("do: ") == 1 and "start the node" in text, text
 
 
 def test_a_backup_to_standard_output_is_paced_and_one_is_read_at_a_time(tmp_path):
@@ -162,14 +175,14 @@ def test_a_backup_to_standard_output_is_paced_and_one_is_read_at_a_time(tmp_path
         node = cluster.nodes[0]
         with node.connect() as connection:
             connection.ask("MSET", *[word for n in range(200) for word in (f"key:{n}", "x" * 10_000)])
-            # The first backup of a node has the number 1. Whoever comes next waits for its end.
-            assert connection.call("REPLIGO.BACKUP", "BEGIN").raw.startswith(b"$")
+            # Whoever comes next waits for its end.
+            held = str(json.loads(connection.ask("REPLIGO.BACKUP", "BEGIN"))["id"])
             assert connection.call("REPLIGO.BACKUP", "BEGIN").raw.startswith(b"-BUSY")
             with open(tmp_path / "out", "wb") as out:
                 argv = [binary(), "backup", "--addr", node.address, "--output", "-", "--rate", "2MiB"]
                 began = time.monotonic()
                 running = subprocess.Popen([str(word) for word in argv], stdout=out, stderr=subprocess.PIPE)
-                assert connection.ask("REPLIGO.BACKUP", "END", "1") == b"OK"
+                assert connection.ask("REPLIGO.BACKUP", "END", held) == b"OK"
                 _, errors = running.communicate(timeout=60)
             assert running.returncode == 0, errors
             # 2 MB at 2 MiB a second.
@@ -201,14 +214,19 @@ def test_rows_of_a_database_are_loaded_anew_and_an_old_fence_is_taken_away_by_ha
     try:
         started.wait_for("it serves", lambda: "repligo ready" in started.tail(100), SECONDS)
         with Connection(f"127.0.0.1:{ports[0]}", 20) as connection:
-            # The database has the later truth.
-            assert connection.ask("GET", "item:a") == b"later" and connection.ask("GET", "plain") == b"1"
+            # The old cluster may still write: what is loaded now could be old in a moment.
+            refused = connection.call("GET", "item:a").raw
+            assert refused.startswith(b"-ORIGINDOWN") and b"belongs to cluster" in refused, refused
+            assert connection.ask("GET", "plain") == b"1"
             refused = connection.call("SET", "item:a", "new").raw
             assert refused.startswith((b"-ORIGINDOWN", b"-UNKNOWN")), refused
             words = re.compile(r"DELETE FROM repligo_lane WHERE cluster='[0-9a-f]+'")
             statement = started.wait_for("it says what to do", lambda: words.search(started.tail(100)), SECONDS)
             with database.open() as other:
+                other.execute("UPDATE items SET value = ? WHERE name = 'a'", (b"latest",))
                 other.execute(statement.group())
+            # The database has the later truth.
+            wait_until("it is loaded", lambda: connection.call("GET", "item:a").raw == b"$6\r\nlatest\r\n", SECONDS)
             wait_until("it is written", lambda: connection.call("SET", "item:a", "new").raw == b"+OK\r\n", SECONDS)
         assert database.rows("items")[b"item:a"] == b"new"
     finally:

@@ -58,7 +58,7 @@ pub fn open_to_others(path: &Path) -> Option<u32> {
 }
 
 /// The user of this process: that of its own entry in /proc, root where there is none.
-fn process_uid() -> u32 {
+pub fn process_uid() -> u32 {
     std::fs::metadata("/proc/self").map_or(0, |own| own.uid())
 }
 

@@ -105,7 +105,12 @@ pub(super) fn explain(address: &str, error: &WireError, here: &[(PathBuf, String
             shown.join("\n  or: ")
         );
     }
-    let remedy = match error {
+    format!("{error}\n  where: --addr {address}\n  do: {}", remedy(error))
+}
+
+/// What to do about a node that cannot be asked.
+pub(super) fn remedy(error: &WireError) -> &'static str {
+    match error {
         WireError::Connect { .. } => "start the node, or give its RESP address with --addr HOST:PORT",
         WireError::Refused(text) if text.starts_with("NOAUTH") || text.starts_with("WRONGPASS") => {
             "give the password with --password-file FILE, or in REPLIGO_REQUIREPASS"
@@ -114,8 +119,7 @@ pub(super) fn explain(address: &str, error: &WireError, here: &[(PathBuf, String
             "check that --addr is the RESP port of a repligo node"
         }
         WireError::Broken(_) => "the node may be paused or overloaded: look at its log and at /livez",
-    };
-    format!("{error}\n  where: --addr {address}\n  do: {remedy}")
+    }
 }
 
 fn screen(report: &Report) -> String {

@@ -82,6 +82,16 @@ pub enum DiskError {
         /// A data file that was found.
         found: String,
     },
+    /// A restore was killed.
+    #[error(
+        "the data directory {} is half of a restore that did not end, and a node that started with it would found an empty \
+         cluster. Remove the directory and restore again",
+        dir.display()
+    )]
+    HalfRestored {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The directory belongs to another node or another set of nodes.
     #[error(
         "the data directory {} belongs to {recorded}, but this node was started as {started}. Start it with \
@@ -325,6 +335,7 @@ mod tests {
             DiskError::Locked { .. } => "Stop that process",
             DiskError::NotADataDirectory { .. } => "Give an empty directory",
             DiskError::MetaMissing { .. } => "start the other nodes",
+            DiskError::HalfRestored { .. } => "Remove the directory and restore again",
             DiskError::OtherNode { .. } => "Start it with the name",
             DiskError::OtherCluster { .. } => "Put the right file back",
             DiskError::NewerFormat { .. } => "Start it with the release",
@@ -361,6 +372,7 @@ mod tests {
                 dir: dir.clone(),
                 found: text(),
             },
+            DiskError::HalfRestored { dir: dir.clone() },
             DiskError::OtherNode {
                 dir: dir.clone(),
                 recorded: text(),

@@ -19,6 +19,7 @@ use super::meta::{self, Forming, META_FILE, Meta};
 use super::metrics::Counters;
 use super::repair;
 use super::replay::Log;
+use super::restore::RESTORING_FILE;
 use super::segment::NEW_SEGMENT_FILE;
 use super::snapshot::{SNAPSHOT_FILE, SNAPSHOT_TEMPORARY};
 use super::space::{self, SLACK_FILE};
@@ -168,7 +169,10 @@ impl Disk {
             meta.incarnation = recorded.incarnation;
             meta.generation = recorded.generation;
             meta.forming = recorded.forming;
-            meta.key = recorded.key;
+            // A copy of a directory without a cluster would ask to join under the key of its original.
+            if !recorded.moved || matches!(recorded.forming, Forming::Formed { .. }) {
+                meta.key = recorded.key;
+            }
             if matches!(recorded.forming, Forming::Formed { .. }) {
                 meta.peer = recorded.peer;
                 meta.membership = recorded.membership;
@@ -348,6 +352,11 @@ pub(super) fn refuse_foreign(storage: &dyn Storage) -> Result<Vec<String>, DiskE
     if names.iter().any(|name| name == META_FILE) {
         return Ok(names);
     }
+    if names.iter().any(|name| name == RESTORING_FILE) {
+        return Err(DiskError::HalfRestored {
+            dir: dir.to_path_buf(),
+        });
+    }
     // What exists before the first `meta` does, or may lie in any directory: a file system's own folder.
     let harmless = |name: &str| {
         [LOCK_FILE, PID_FILE, "lost+found"].contains(&name)
@@ -380,7 +389,8 @@ pub(super) fn clean_up(
 ) -> Result<(), DiskError> {
     let orphans = log.map_or(&[][..], |log| &log.orphans);
     for name in names {
-        let unfinished = [SNAPSHOT_TEMPORARY, NEW_SEGMENT_FILE, SLACK_FILE].contains(&name.as_str());
+        let unfinished =
+            [SNAPSHOT_TEMPORARY, NEW_SEGMENT_FILE, SLACK_FILE, RESTORING_FILE].contains(&name.as_str());
         // A first segment that was made before `meta` could say that the cluster is formed.
         let unused = !formed && parse_segment_name(name).is_some();
         if unfinished || unused || orphans.contains(name) {

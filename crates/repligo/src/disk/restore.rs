@@ -1,7 +1,7 @@
 //! A data directory made of a backup: the first one of a new cluster.
 //!
-//! Snapshot, then log, then `meta`: until the last one is there, the directory is none that a node would start with. What
-//! was made is removed if it cannot be finished.
+//! A mark, then snapshot, log and `meta`: until the last one is there, the directory is none that a node would start with.
+//! What was made is removed if it cannot be finished.
 
 use std::fs;
 use std::io::Read;
@@ -14,13 +14,17 @@ use repligo_core::membership::Membership;
 
 use super::backup::{BackupFlaw, BackupReader};
 use super::error::DiskError;
-use super::lock::DirectoryLock;
+use super::lock::{DirectoryLock, LOCK_FILE};
 use super::meta::{self, Forming, Meta};
 use super::metrics::Counters;
 use super::open::{self, SEGMENT_BYTES};
 use super::snapshot::SnapshotWriter;
 use super::storage::{Directory, Storage};
 use super::wal::Wal;
+
+/// Is there while a directory is being made and has no `meta`, so that what a killed process leaves is told from an empty
+/// directory, in which a node would found an empty cluster.
+pub(super) const RESTORING_FILE: &str = "restoring";
 
 /// The node with which a new cluster begins.
 #[derive(Clone, Debug)]
@@ -61,19 +65,18 @@ pub fn restore<R: Read>(
     founder: &Founder,
     goes_on: &mut dyn FnMut(u64) -> bool,
 ) -> Result<u64, RestoreError> {
-    let existed = refuse_used(founder)?;
+    let existed = refuse_used(founder, &["lost+found"])?;
     let lock = DirectoryLock::acquire(&founder.dir)?;
+    // Somebody may have been faster.
+    refuse_used(founder, &["lost+found", LOCK_FILE])?;
     let storage: Arc<dyn Storage> = Arc::new(Directory::new(founder.dir.clone()));
     let made = fill(&storage, backup, founder, goes_on);
     if made.is_err() {
-        for name in storage.list().unwrap_or_default() {
-            // What cannot be removed has no `meta`, so no node takes it for its own.
-            let _ = if name == "lost+found" {
-                Ok(())
-            } else {
-                storage.remove(&name)
-            };
-        }
+        let mut names = storage.list().unwrap_or_default();
+        names.retain(|name| name != "lost+found");
+        // Whatever cannot be removed has the mark beside it.
+        names.sort_by_key(|name| name == RESTORING_FILE);
+        let _ = names.iter().try_for_each(|name| storage.remove(name));
         drop(lock);
         if !existed {
             let _ = fs::remove_dir(&founder.dir);
@@ -82,8 +85,8 @@ pub fn restore<R: Read>(
     made
 }
 
-/// True if the directory is there, and empty.
-fn refuse_used(founder: &Founder) -> Result<bool, DiskError> {
+/// True if the directory is there, and empty but for these names.
+fn refuse_used(founder: &Founder, harmless: &[&str]) -> Result<bool, DiskError> {
     let dir = &founder.dir;
     let failed = |error| DiskError::io("read the directory", dir, error);
     if !dir.try_exists().map_err(failed)? {
@@ -91,7 +94,7 @@ fn refuse_used(founder: &Founder) -> Result<bool, DiskError> {
     }
     for entry in fs::read_dir(dir).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
-        if name != "lost+found" {
+        if !harmless.iter().any(|harmless| name == *harmless) {
             return Err(DiskError::Usage(format!(
                 "{} is not empty (it holds {}), and nothing is ever overwritten: give a directory that is empty or \
                  not there",
@@ -113,6 +116,9 @@ fn fill<R: Read>(
     let generation = backup.facts().generation + 1;
     let membership = Membership::formed([(founder.node.clone(), founder.address.clone())]);
     let counters = Arc::new(Counters::new());
+    let failed = |error| DiskError::io("mark the directory", storage.dir(), error);
+    let mark = storage.create(RESTORING_FILE).map_err(failed)?;
+    mark.sync().and_then(|()| storage.sync_dir()).map_err(failed)?;
     let mut writer = SnapshotWriter::new(storage.clone(), counters.clone(), founder.cluster_id);
     writer.execute(SnapshotIo::Begin { index, term })?;
     let mut is_first = true;
@@ -157,5 +163,7 @@ fn fill<R: Read>(
         clean: Some(wal.written()),
     };
     meta::write(&**storage, &meta)?;
+    let removed = storage.remove(RESTORING_FILE);
+    removed.and_then(|()| storage.sync_dir()).map_err(failed)?;
     Ok(generation)
 }

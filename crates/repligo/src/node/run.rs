@@ -75,15 +75,21 @@ fn open_directory(config: &NodeConfig, topology: &Topology) -> Result<Directory,
         }
         Err(error) => return Err(refused(error)),
     };
-    let meta = disk.meta();
-    if topology.joins() && meta.is_founder_alone() {
-        return Err(NodeError::Settings(topology.refuse_founder(&config.data_dir)));
-    }
-    if matches!(meta.forming, Forming::Formed { .. }) && meta.membership.get(meta.peer).is_none() {
-        return Err(NodeError::Removed);
-    }
     for note in &recovered.notes {
         tracing::warn!("{note}");
+    }
+    let meta = disk.meta();
+    let refusal = if topology.joins() && meta.is_founder_alone() {
+        Some(NodeError::Settings(topology.refuse_founder(&config.data_dir)))
+    } else {
+        let is_removed =
+            matches!(meta.forming, Forming::Formed { .. }) && meta.membership.get(meta.peer).is_none();
+        is_removed.then_some(NodeError::Removed)
+    };
+    if let Some(refusal) = refusal {
+        // It was opened and nothing was done with it: no stop that could have lost anything.
+        disk.close().map_err(refused)?;
+        return Err(refusal);
     }
     Ok(Directory::Disk(Box::new((disk, recovered.boot))))
 }

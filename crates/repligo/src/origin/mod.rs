@@ -5,6 +5,7 @@
 //! threads, since a write that waits for a lock must not hold up loads.
 
 mod catalogue;
+mod claim;
 mod connection;
 mod failure;
 mod owner;

@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use repligo_core::origin::plan::{LaneStore, LaneTransaction, Row, TransactionOutcome};
-use repligo_core::origin::{Fence, LaneId, OriginError, OriginMap, Policy, TakenOver, Takeover};
+use repligo_core::origin::{Fence, LaneId, Mode, OriginError, OriginMap, Policy, TakenOver, Takeover};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::catalogue;
+use super::claim::refuse_other_clusters;
 use super::connection::{Ongoing, begin, connect};
 use super::failure::{Failure, Stage, sort};
 use super::reach::Readers;
@@ -293,7 +294,7 @@ impl Work<'_> {
 
     fn take_over(&mut self, takeover: &Takeover) -> Result<TakenOver, Failure> {
         let frame = |error: rusqlite::Error| sort(&error, Stage::Frame);
-        self.refuse_other_clusters()?;
+        refuse_other_clusters(self.connection, self.settings)?;
         // A mapping that does not fit is found before any write depends on it, and keeps nobody from the lane:
         // what is pending is rejected in the lane's own tables.
         let misfit = match self.statements(takeover.lane.keyspace) {
@@ -314,26 +315,6 @@ impl Work<'_> {
             rejects,
             misfit,
         })
-    }
-
-    fn refuse_other_clusters(&self) -> Result<(), Failure> {
-        let other: Option<String> = self
-            .connection
-            .prepare_cached("SELECT cluster FROM repligo_lane WHERE cluster<>?1 LIMIT 1")
-            .and_then(|mut statement| {
-                statement
-                    .query_row([&self.settings.cluster], |row| row.get(0))
-                    .optional()
-            })
-            .map_err(|error| sort(&error, Stage::Frame))?;
-        match other {
-            None => Ok(()),
-            Some(other) => Err(Failure::Origin(OriginError::Configuration(format!(
-                "{} belongs to cluster {other}, this is cluster {}; two clusters must not write one database: give this one its own file, or, if the other is gone for good, run DELETE FROM repligo_lane WHERE cluster='{other}'",
-                self.settings.path.display(),
-                self.settings.cluster
-            )))),
-        }
     }
 
     fn lane_row(&self, lane: LaneId) -> rusqlite::Result<Option<(Fence, u64)>> {
@@ -445,13 +426,18 @@ impl LaneStore for SqliteStore {
     }
 
     fn load(&mut self, keyspace: u16, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, OriginError> {
-        let map = Arc::clone(&self.settings.map);
+        let settings = self.settings.clone();
+        let map = &settings.map;
         let result = self.open().and_then(|open| {
             let policy = map.policy(keyspace);
             let frame = |error: rusqlite::Error| sort(&error, Stage::Frame);
             let transaction: Transaction<'_> = open.connection.unchecked_transaction().map_err(frame)?;
             open.fitting.refresh(&transaction).map_err(frame)?;
-            let statements = open.fitting.statements(&transaction, &map, keyspace)?;
+            // What another cluster may write would be old in the cache for ever.
+            if policy.mode == Mode::WriteThrough {
+                refuse_other_clusters(&transaction, &settings)?;
+            }
+            let statements = open.fitting.statements(&transaction, map, keyspace)?;
             let mut select = transaction.prepare_cached(&statements.select).map_err(frame)?;
             keys.iter()
                 .map(|key| read(&mut select, policy, key).map_err(frame))

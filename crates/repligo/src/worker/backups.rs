@@ -15,6 +15,7 @@ use super::Worker;
 use super::drivers::{Report, Reports};
 use crate::disk::{BackupFacts, SnapshotSource};
 use crate::session::{BackupAnswer, BackupRequest};
+use crate::telemetry::process;
 
 /// Bytes of one answer.
 const READ_BYTES: usize = 256 << 10;
@@ -75,6 +76,9 @@ impl Backups {
     pub fn new(reports: Reports) -> Self {
         Self {
             reports: Some(reports),
+            // Of a node that was started anew nobody goes on reading another backup under the same number. It has 48
+            // bits, which every reader of JSON takes for the number that it is.
+            last_id: u64::from_le_bytes(process::random()) >> 16,
             ..Self::default()
         }
     }

@@ -142,7 +142,13 @@ impl Worker {
             return JoinAnswer::Wait(text);
         }
         let identity = self.identity;
-        if let Some((peer, _)) = replica.membership().of_key(request.key) {
+        if let Some((peer, member)) = replica.membership().of_key(request.key) {
+            if member.name != request.name {
+                return JoinAnswer::Wait(format!(
+                    "its data directory is that of member {}: start it with that name, or with an empty directory",
+                    member.name
+                ));
+            }
             return JoinAnswer::Admitted(Admission {
                 cluster_id: identity.cluster_id,
                 generation: identity.generation,

@@ -95,9 +95,14 @@ pub fn run_backup(matches: &ArgMatches) -> ExitCode {
             Ok((verified(&file, &checked), checked.json()))
         });
     }
-    let to_stdout = matches
-        .get_one::<String>("output")
-        .is_some_and(|output| output == output::STANDARD);
+    let Some(output) = matches.get_one::<String>("output") else {
+        let failure = Failure::new(
+            "it is not said where the backup goes",
+            "give --output FILE, or --output -",
+        );
+        return super::fail(super::WRONG_USAGE, failure);
+    };
+    let to_stdout = output == output::STANDARD;
     run(matches, to_stdout, |stop| take::run(matches, stop))
 }
 

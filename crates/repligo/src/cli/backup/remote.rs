@@ -13,7 +13,7 @@ use super::{Halt, Meter, Outcome};
 use crate::cli::failure::Failure;
 use crate::cli::login::Login;
 use crate::cli::signals::StopFlag;
-use crate::cli::status::explain;
+use crate::cli::status::remedy;
 use crate::cli::wire::{Connection, WireError};
 use crate::disk::BackupFacts;
 
@@ -21,6 +21,8 @@ use crate::disk::BackupFacts;
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the node may be away, or may say "later": it holds a backup for half a minute.
 const PATIENCE: Duration = Duration::from_secs(25);
+/// A node gives up a backup that nobody asks for, so it is asked this often however long the wait is.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -97,10 +99,7 @@ fn refused(address: &str, error: &WireError) -> Failure {
             format!("{address}: {}", text.trim_start_matches("ERR ")),
             "do what it says, or ask another node with --addr",
         ),
-        error => Failure::new(
-            explain(address, error, &[]),
-            "give --addr, and what it takes to log in",
-        ),
+        error => Failure::new(format!("{error}\n  where: --addr {address}"), remedy(error)),
     }
 }
 
@@ -238,13 +237,25 @@ impl<'a> Remote<'a> {
             return Err(Failure::new(what, "use the release of the node").into());
         };
         self.offset += bytes.len() as u64;
-        let mut left = self.pace.wait(bytes.len(), Instant::now());
+        let left = self.pace.wait(bytes.len(), Instant::now());
+        self.wait(left)?;
+        (self.ready, self.taken) = (bytes, 0);
+        Ok(())
+    }
+
+    /// Lets time pass, and the node know that it is not forgotten.
+    fn wait(&mut self, mut left: Duration) -> Outcome<()> {
+        let mut asked = Instant::now();
         while !left.is_zero() && !self.stop.is_set() {
             let nap = left.min(PAUSE);
             std::thread::sleep(nap);
             left -= nap;
+            if asked.elapsed() >= KEEP_ALIVE {
+                let id = self.id.clone();
+                self.ask_json(&["STATE", &id])?;
+                asked = Instant::now();
+            }
         }
-        (self.ready, self.taken) = (bytes, 0);
         Ok(())
     }
 }

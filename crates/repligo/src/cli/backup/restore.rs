@@ -53,6 +53,22 @@ fn founder(matches: &ArgMatches) -> Result<(String, String), Failure> {
             format!("give --name one of {}", names.join(", ")),
         ));
     };
+    // The line is sorted. Were several directories made for one line, each would be a cluster of its own, and serve.
+    if let [first, _, ..] = &members[..]
+        && first.name != name
+    {
+        return Err(Failure::new(
+            format!(
+                "a new cluster begins with one directory, for which {} is taken of a line of several, and not {name}",
+                first.name
+            ),
+            format!(
+                "restore with --name {} on its machine, and start the others with empty directories and the line that is \
+                 printed there, or with --join",
+                first.name
+            ),
+        ));
+    }
     let address = line.map_or_else(String::new, |_| member.address());
     Ok((name, address))
 }
@@ -88,15 +104,23 @@ pub fn run(matches: &ArgMatches, stop: &StopFlag) -> Outcome<(String, Value)> {
     let Founder { node, cluster_id, .. } = &founder;
     let start = match line {
         Some(line) => format!(
-            "repligo serve --name {node} --data-dir {} --cluster {line}",
+            "repligo serve --name {node} --data-dir {} --cluster {line} --cluster-secret-file FILE",
             dir.display()
         ),
         None => format!("repligo serve --name {node} --data-dir {}", dir.display()),
     };
+    let others = match line {
+        Some(_) => {
+            "Others join when they are started with empty directories, and with the same line and secret or with --join."
+        }
+        None => {
+            "It has no address for other nodes, so none can join: for a cluster of several restore with --cluster."
+        }
+    };
     let words = format!(
-        "{}: {node}, the only member of the new cluster {cluster_id:032x}, generation {generation}\n  from {}\nStart \
-         it: {start} …\nOthers join by themselves when they are started with empty directories and a cluster line, or \
-         with --join.\n",
+        "{}: {node}, the only member of the new cluster {cluster_id:032x}, generation {generation}\n  from {}\n  \
+         all of it but keys that the node's configuration maps: their rows are loaded anew from the database\nStart \
+         it: {start} …\n{others}\n",
         dir.display(),
         point(&checked.facts),
     );

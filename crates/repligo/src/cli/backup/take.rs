@@ -33,13 +33,7 @@ impl Read for Copying<'_, '_> {
 }
 
 pub fn run(matches: &ArgMatches, stop: &StopFlag) -> Outcome<(String, Value)> {
-    let Some(path) = matches.get_one::<String>("output") else {
-        return Err(Failure::new(
-            "it is not said where the backup goes",
-            "give --output FILE, or --output -",
-        )
-        .into());
-    };
+    let path = matches.get_one::<String>("output").expect("judged before");
     let addresses: Vec<String> = match matches.get_many::<String>("addr") {
         Some(given) => given.cloned().collect(),
         None => vec!["127.0.0.1:6379".to_owned()],

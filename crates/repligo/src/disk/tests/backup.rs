@@ -176,6 +176,7 @@ fn a_directory_made_of_a_backup_is_the_first_one_of_another_cluster() {
     let reader = BackupReader::open(&bytes[..]).unwrap();
     let generation = restore(reader, &folder.founder(), &mut |_| true).unwrap();
     assert_eq!(generation, facts.generation + 1);
+    assert!(!folder.0.join("restoring").exists());
     let options = OpenOptions::new(&folder.0, Durability::Fsync, "n1", Membership::of_count(1));
     let (disk, recovered) = Disk::open(options).unwrap();
     let meta = disk.meta();
@@ -219,6 +220,23 @@ fn what_cannot_be_finished_leaves_nothing_behind() {
         );
         assert!(!folder.0.exists());
     }
+    // A process that is killed leaves what there is at that moment, which is no empty directory to a node.
+    let (killed, mut founder) = (Folder::new("killed"), folder.founder());
+    founder.dir = killed.0.clone();
+    let left = Folder::new("left");
+    let reader = BackupReader::open(&bytes[..]).unwrap();
+    let interrupted = restore(reader, &founder, &mut |_| {
+        std::fs::create_dir(&left.0).unwrap();
+        for entry in std::fs::read_dir(&killed.0).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), left.0.join(entry.file_name())).unwrap();
+        }
+        false
+    });
+    assert!(matches!(interrupted, Err(RestoreError::Interrupted)));
+    let options = OpenOptions::new(&left.0, Durability::Fsync, "n1", Membership::of_count(1));
+    let text = Disk::open(options).err().expect("refused").to_string();
+    assert!(text.contains("restore again"), "{text}");
     // What was there stays there, empty as it was.
     std::fs::create_dir(&folder.0).unwrap();
     let reader = BackupReader::open(&bytes[..]).unwrap();

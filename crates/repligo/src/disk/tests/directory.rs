@@ -164,6 +164,34 @@ fn a_directory_stays_with_its_node_and_its_cluster() {
     }
 }
 
+fn duplicate(original: &Temporary, copy: &Temporary) {
+    fs::create_dir_all(&copy.0).unwrap();
+    for entry in fs::read_dir(&original.0).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.0.join(entry.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn a_copy_of_a_directory_without_a_cluster_asks_to_join_under_a_key_of_its_own() {
+    let (original, copy) = (Temporary::new("waits"), Temporary::new("waits-copy"));
+    let keyed = |directory: &Temporary, key| OpenOptions {
+        key,
+        ..directory.options()
+    };
+    let key_of = |options| {
+        let (disk, _) = Disk::open(options).unwrap();
+        let key = disk.meta().key;
+        disk.close().unwrap();
+        key
+    };
+    assert_eq!(key_of(keyed(&original, 5)), 5);
+    duplicate(&original, &copy);
+    assert_eq!(key_of(keyed(&copy, 6)), 6);
+    assert_eq!(key_of(keyed(&copy, 7)), 6, "which it keeps");
+    assert_eq!(key_of(keyed(&original, 8)), 5);
+}
+
 #[test]
 fn a_copied_directory_is_told_from_the_original_and_set_aside() {
     let original = Temporary::new("original");
@@ -177,11 +205,7 @@ fn a_copied_directory_is_told_from_the_original_and_set_aside() {
     };
     form(Disk::open(three(&original.0)).unwrap().0);
     let copy = Temporary::new("copy");
-    std::fs::create_dir_all(&copy.0).unwrap();
-    for entry in std::fs::read_dir(&original.0).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), copy.0.join(entry.file_name())).unwrap();
-    }
+    duplicate(&original, &copy);
     let error = Disk::open(three(&copy.0)).err().expect("a copy is refused");
     assert!(
         error.is_forgetful() && error.to_string().contains("is a copy"),

@@ -218,6 +218,30 @@ fn two_clusters_do_not_share_a_database() {
 }
 
 #[test]
+fn nothing_is_loaded_but_by_the_cluster_whose_lanes_they_are() {
+    let database = Database::new(CHECKED);
+    let map = raw("t:{id:int}", "t");
+    let keys = [Bytes::from_static(b"t:1")];
+    let mut old = database.store(&map);
+    take_over(&mut old, 1, 0).unwrap();
+    assert_eq!(old.load(0, &keys), Ok(vec![None]));
+    let mut new = SqliteStore::new(StoreSettings {
+        cluster: "c2".to_owned(),
+        ..settings(&database.path(), &map)
+    });
+    let told = take_over(&mut new, 1, 0).unwrap_err();
+    assert_eq!(new.load(0, &keys), Err(told));
+    // As it is told.
+    database
+        .connection()
+        .execute_batch("DELETE FROM repligo_lane WHERE cluster='c1'")
+        .unwrap();
+    take_over(&mut new, 1, 0).unwrap();
+    assert_eq!(new.load(0, &keys), Ok(vec![None]));
+    assert!(matches!(old.load(0, &keys), Err(OriginError::Configuration(_))));
+}
+
+#[test]
 fn a_missing_or_replaced_file_is_noticed() {
     let (database, mut store) = checked();
     write(&mut store, (1, 0), &[&[("t:1", Some(b"a"))]]).unwrap();
