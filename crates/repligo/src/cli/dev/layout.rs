@@ -154,6 +154,12 @@ impl Layout {
         })
     }
 
+    /// Whether the nodes have a configuration file, so that they may have databases.
+    pub fn is_mapped(&self) -> bool {
+        let names_file = |word: &String| word == "--config" || word.starts_with("--config=");
+        self.nodes.iter().any(|node| node.argv.iter().any(names_file))
+    }
+
     /// Makes the folder, takes it for this process, and removes what an earlier run said about itself.
     ///
     /// # Errors

@@ -97,12 +97,16 @@ impl Cluster {
     /// Waits for readiness, then for a signal.
     fn watch(&mut self, stop: &StopFlag) -> ExitCode {
         let started = Instant::now();
-        let mut announced = false;
+        let mut announced: Option<Instant> = None;
         let mut warned = false;
         let mut told = BTreeSet::new();
         while !stop.is_set() {
             let died = self.report_deaths();
-            if announced {
+            if let Some(since) = announced {
+                // A node serves before its databases have answered for the first time.
+                if self.layout.is_mapped() && since.elapsed() < PATIENCE {
+                    tell_origins(&self.waiting(), &mut told);
+                }
                 for spec in &died {
                     eprintln!(
                         "repligo dev: to start {} again: {}",
@@ -118,7 +122,7 @@ impl Cluster {
                 let waiting = self.waiting();
                 tell_origins(&waiting, &mut told);
                 if waiting.is_empty() {
-                    announced = true;
+                    announced = Some(Instant::now());
                     if let Err(text) = self.announce() {
                         return super::fail(super::FAILED, text);
                     }
