@@ -17,11 +17,7 @@ const LANES: [&[&str]; 2] = [
         "distribution",
         "demo",
         "transfer",
-        "pubsub",
         "frameworks",
-        "backup",
-        "chaos",
-        "backup",
         "bad_input",
     ],
     &[
@@ -32,6 +28,9 @@ const LANES: [&[&str]; 2] = [
         "feed",
         "blocking",
         "origin",
+        "pubsub",
+        "chaos",
+        "backup",
     ],
 ];
 
