@@ -330,7 +330,7 @@ impl Restoring {
             _ => return Err(CommandError::fixed(texts::RESTORE_POLICY)),
         };
         let (body, sum) = split(payload).ok_or(CommandError::fixed(BAD_PAYLOAD_END))?;
-        // No library is shorter than it is in a payload, but for those that do not get smaller.
+        // Compression makes a text shorter, or is left out: a longer payload holds more than all libraries may take.
         if body.len() > 2 * LIBRARIES_BYTES_MAX {
             return Err(too_large());
         }
