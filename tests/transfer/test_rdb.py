@@ -76,21 +76,56 @@ def test_what_is_not_taken_is_told(tmp_path, old, node):
         # So that the file has it, however long this takes.
         connection.ask("DEBUG", "SET-ACTIVE-EXPIRE", 0)
     write(old.address, [(0, b"a", b"v", None), (2, b"b", [b"v"], None), (2, b"soon", b"v", soon)])
-    with Connection(old.address) as connection:
-        connection.ask("FUNCTION", "LOAD", "#!lua name=l\nredis.register_function('f', function() return 1 end)")
     file = tmp_path / "dump.rdb"
     file.write_bytes(_save(old))
     with Connection(old.address) as connection:
-        ask_all(connection, [["FUNCTION", "FLUSH"], ["DEBUG", "SET-ACTIVE-EXPIRE", 1]])
+        connection.ask("DEBUG", "SET-ACTIVE-EXPIRE", 1)
     wait_until("the deadline has passed", lambda: time.time() * 1000 > soon + 100, 10)
-    summary = transfer("import", "--addr", node.address, file, code=3)
-    assert summary["complete"] and summary["left_out"] == {"function libraries": 1}, summary
+    summary = transfer("import", "--addr", node.address, file)
+    assert summary["complete"] and summary["left_out"] == {}, summary
     assert summary["entries"] == 2 and summary["databases"]["2"]["expired"] == 1, summary
     with Connection(node.address) as connection:
         connection.ask("FLUSHALL")
-    summary = transfer("import", "--addr", node.address, file, "--db", 2, code=3)
+    summary = transfer("import", "--addr", node.address, file, "--db", 2)
     assert summary["unasked"] == 1 and summary["entries"] == 1, summary
     assert content(node.address) == {(2, b"b"): ([b"v"], None)}
+
+
+def library(name, value):
+    return f"#!lua name={name}\nredis.register_function('{name}_f', function() return {value} end)"
+
+
+@pytest.mark.timeout(60)
+def test_libraries_of_functions_are_loaded_and_counted(tmp_path, old, node):
+    clash = "#!lua name=clash\nredis.register_function('two_f', function() return 'clash' end)"
+    with Connection(old.address) as source, Connection(node.address) as target:
+        ask_all(source, [["SET", "k", "v"], ["FUNCTION", "LOAD", library("one", 1)], ["FUNCTION", "LOAD", library("two", 2)]])
+        file = tmp_path / "dump.rdb"
+        file.write_bytes(_save(old))
+        source.ask("FUNCTION", "FLUSH")
+        try:
+            target.ask("FUNCTION", "LOAD", library("two", "'other'"))
+            # Another library with a name of the file: nothing, not even the keys.
+            summary = transfer("import", "--addr", node.address, file, code=1)
+            assert "two" in summary["error"] and "--replace" in summary["remedy"], summary
+            assert content(node.address) == {}
+            summary = transfer("import", "--addr", node.address, file, "--skip-existing")
+            assert summary["libraries"] == {"loaded": 1, "existing": 1}, summary
+            assert (target.ask("FCALL", "one_f", 0), target.ask("FCALL", "two_f", 0)) == (1, b"other")
+            summary = transfer("import", "--addr", node.address, file, "--replace")
+            assert summary["libraries"] == {"loaded": 2, "existing": 0}, summary
+            assert target.ask("FCALL", "two_f", 0) == 2
+            # The same once more is no other one.
+            target.ask("FLUSHALL")
+            summary = transfer("import", "--addr", node.address, file)
+            assert summary["libraries"] == {"loaded": 0, "existing": 2}, summary
+            # What the target refuses is told with its reason, and the rest is imported.
+            ask_all(target, [["FLUSHALL"], ["FUNCTION", "FLUSH"], ["FUNCTION", "LOAD", clash]])
+            summary = transfer("import", "--addr", node.address, file, code=1)
+            assert summary["libraries"]["loaded"] == 1 and summary["entries"] == 1, summary
+            assert "library two" in summary["refusals"]["examples"][0], summary
+        finally:
+            target.ask("FUNCTION", "FLUSH")
 
 
 @pytest.mark.timeout(60)

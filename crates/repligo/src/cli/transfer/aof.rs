@@ -12,6 +12,7 @@ use super::follow::apply::Applier;
 use super::follow::judge_empty;
 use super::follow::requests::{Step, Unit, Units};
 use super::import::{Place, judge_databases, transfer};
+use super::libraries;
 use super::options::Import;
 use super::rdb::{Left, MAGIC, RdbInput};
 use super::server::Server;
@@ -156,7 +157,9 @@ impl Sink for Write<'_> {
         let mut place = Place::default();
         self.applier.forget();
         let ends = (&mut *self.target, &mut *self.summary, &mut place);
-        transfer(self.options, &mut *self.work, PutOff(input), ends).map(|_| ())
+        transfer(self.options, &mut *self.work, PutOff(&mut *input), ends)?;
+        let ends = (&mut *self.target, &mut *self.summary);
+        libraries::load(ends, &input.libraries, self.options.existing)
     }
 
     fn units(&mut self, units: &[Unit]) -> Outcome<()> {

@@ -7,6 +7,7 @@ use super::aof;
 use super::facts::{Seen, databases};
 use super::file::{Contents, FileInput, STANDARD, open};
 use super::follow;
+use super::libraries;
 use super::options::{From, Import, Side, Verify};
 use super::rdb::{self, RdbInput};
 use super::server::Server;
@@ -143,7 +144,12 @@ fn import_file(
             })
             .map_err(Halt::from),
     };
-    let rdb::Checked { contents, left, .. } = checked.map_err(|halt| match halt {
+    let rdb::Checked {
+        contents,
+        left,
+        libraries,
+        ..
+    } = checked.map_err(|halt| match halt {
         Halt::Failed(failure) => Halt::Failed(Failure::new(
             format!("{path}: {}; nothing was imported", failure.what),
             failure.remedy,
@@ -169,6 +175,7 @@ fn import_file(
         work.pump(&mut again()?, &mut Absent { server }, |_, _| {})?;
     }
     work.progress.label("importing: ");
+    libraries::load((&mut *server, &mut *summary), &libraries, options.existing)?;
     let (sample, kept) = transfer(options, work, again()?, (server, summary, place))?;
     compare(options, (server, work, summary), (sample, kept), Some(again()?))
 }

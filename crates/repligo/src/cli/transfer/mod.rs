@@ -15,6 +15,7 @@ mod file;
 mod follow;
 mod format;
 mod import;
+mod libraries;
 pub mod options;
 mod pace;
 mod rdb;

@@ -80,6 +80,15 @@ pub struct Database {
     pub dbsize: Option<u64>,
 }
 
+/// Libraries of functions.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Libraries {
+    /// Those that were loaded into the target.
+    pub loaded: u64,
+    /// Those whose names the target had, and kept as they were.
+    pub existing: u64,
+}
+
 /// What comparing has found.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Verification {
@@ -134,6 +143,8 @@ pub struct Summary {
     pub bytes: Option<u64>,
     /// Per database.
     pub databases: BTreeMap<u32, Database>,
+    /// Libraries of functions of a file.
+    pub libraries: Libraries,
     /// Keys of types that cannot be transferred yet.
     pub other_types: BTreeMap<String, u64>,
     /// What of a file is no key, or a part of one, and cannot be transferred.
@@ -236,6 +247,15 @@ impl Summary {
                 line += &format!("; the server {when} {}", count(keys, "key", "keys"));
             }
             lines.push(line);
+        }
+        for (number, text) in [
+            (self.libraries.loaded, "loaded"),
+            (self.libraries.existing, "was there already and stayed"),
+        ] {
+            if number > 0 {
+                let libraries = count(number, "library of functions", "libraries of functions");
+                lines.push(format!("  {libraries} {text}"));
+            }
         }
         if let Some(requests) = self.requests {
             lines.push(format!("  {} applied", count(requests, "request", "requests")));

@@ -26,11 +26,13 @@ use self::link::{Begin, Dial, Place, Reading};
 use self::requests::{Step, Unit, Units};
 use super::deadlines::PutOff;
 use super::facts::databases;
+use super::libraries;
 use super::options::{Import, Side, Verify};
 use super::rdb::{self, RdbInput};
 use super::server::Server;
 use super::settle::settle;
 use super::summary::Summary;
+use super::target::Existing;
 use super::verify::Sample;
 use super::{Halt, Outcome, Work};
 use crate::cli::failure::Failure;
@@ -261,6 +263,7 @@ impl Following<'_> {
         let rdb::Checked {
             contents,
             left,
+            libraries,
             stream_db,
         } = rdb::check(file, self.options.choice.db, self.work)?;
         // What an earlier copy has left out is in this one, or is told of it.
@@ -274,6 +277,13 @@ impl Following<'_> {
         self.work.total = Some(total);
         rewind(file)?;
         self.work.progress.label("importing: ");
+        // Those of an earlier copy are its own.
+        let existing = match self.place {
+            None => self.options.existing,
+            Some(_) => Existing::Replace,
+        };
+        let ends = (&mut *self.target, &mut *self.summary);
+        libraries::load(ends, &libraries, existing)?;
         // From the first key on, the target has to be emptied before everything begins anew.
         self.place = Some(place.clone());
         let input = RdbInput::new(file, 1, self.options.choice.db);

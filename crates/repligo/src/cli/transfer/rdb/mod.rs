@@ -93,6 +93,8 @@ pub struct RdbInput<R: Read> {
     pub stream_db: u32,
     /// What was not taken so far.
     pub left: Left,
+    /// Codes of the libraries of functions that were read so far.
+    pub libraries: Vec<Vec<u8>>,
 }
 
 impl<R: Read> RdbInput<R> {
@@ -111,6 +113,7 @@ impl<R: Read> RdbInput<R> {
             is_preamble: false,
             stream_db: 0,
             left: Left::default(),
+            libraries: Vec::new(),
         }
     }
 
@@ -248,8 +251,8 @@ impl<R: Read> RdbInput<R> {
                 }
             }
             mark::FUNCTION => {
-                self.bytes.string()?;
-                self.left.add("function libraries", 1);
+                let code = self.bytes.string()?;
+                self.libraries.push(code);
             }
             mark::MODULE => {
                 modules::read_aux(&mut self.bytes)?;
@@ -361,6 +364,8 @@ pub struct Checked {
     pub contents: Contents,
     /// What of it is not taken.
     pub left: Left,
+    /// See [`RdbInput::libraries`].
+    pub libraries: Vec<Vec<u8>>,
     /// See [`RdbInput::stream_db`].
     pub stream_db: u32,
 }
@@ -386,6 +391,7 @@ pub fn check(file: &File, only: Option<u32>, work: &mut Work) -> Outcome<Checked
     Ok(Checked {
         contents,
         left: input.left,
+        libraries: input.libraries,
         stream_db: input.stream_db,
     })
 }
