@@ -55,12 +55,14 @@ def test_a_pause_of_writes_holds_them_back_and_lets_reads_through(node, operator
         hold(operator, writer, "SET", "k", "new")
         hold(operator, block, "EXEC")
         hold(operator, script, "EVAL", "return redis.call('get', KEYS[1])", 1, "k")
+        assert b"\r\nblocked_clients:3\r\n" in operator.ask("INFO", "clients")
         assert reader.ask("GET", "k") == b"old"
         assert reader.ask("EVAL_RO", "return redis.call('get', KEYS[1])", 1, "k") == b"old"
         assert reader.ask("EVAL", "#!lua flags=no-writes\nreturn redis.call('get', KEYS[1])", 1, "k") == b"old"
         reader.send(encode(["MULTI"]) + encode(["GET", "k"]) + encode(["EXEC"]) + encode(["PING"]))
         assert [reply.value.plain() for reply in reader.read_all(4)] == [b"OK", b"QUEUED", [b"old"], b"PONG"]
         assert operator.ask("CLIENT", "UNPAUSE") == b"OK"
+        assert b"\r\nblocked_clients:0\r\n" in operator.ask("INFO", "clients")
         assert writer.read().value.plain() == b"OK"
         assert block.read().value.plain()[0] == b"OK"
         assert script.read().value.plain() in (b"old", b"new", b"block")

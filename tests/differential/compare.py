@@ -23,6 +23,8 @@ RULES = {
     "zrandmember": "shape",
     "time": "shape",
     "info": "info",
+    "xpending": "idle:2000",
+    "xinfo consumers": "idle:2000",
     "role": "role",
     "hello": "hello",
     "memory usage": "type",
@@ -110,6 +112,28 @@ def _near(ours, theirs, argument):
     return "bytes differ"
 
 
+def _idle(ours, theirs, argument):
+    """Rows of entries or consumers: all equal, but for the idle time of each, which is near the other's.
+
+    It is the third of what is told of an entry (id, consumer, idle, deliveries), and the last of a consumer.
+    """
+    if ours.kind != theirs.kind or not isinstance(ours.data, list) or len(ours.data) != len(theirs.data):
+        return "bytes differ"
+    for one, other in zip(ours.data, theirs.data, strict=True):
+        if one == other:
+            continue
+        if not (isinstance(one.data, list) and isinstance(other.data, list) and len(one.data) == len(other.data)):
+            return "bytes differ"
+        at = 2 if len(one.data) == 4 else len(one.data) - 1
+        for position, (left, right) in enumerate(zip(one.data, other.data, strict=True)):
+            if left == right:
+                continue
+            why = _near(left, right, argument) if position == at else "bytes differ"
+            if why is not None:
+                return f"{why}, in {one.data} and {other.data}"
+    return None
+
+
 def _items(value):
     return Counter((item.kind, repr(item.data)) for item in value.data)
 
@@ -128,6 +152,17 @@ def _pairs(ours, theirs, _):
     if ours.kind == theirs.kind and isinstance(ours.data, list) and ours.pairs() == theirs.pairs():
         return None
     return "the pairs differ"
+
+
+def _stream(ours, theirs, _):
+    """XINFO STREAM: all but in how many nodes the entries are, which in Redis follows from their bytes too."""
+    if ours.kind != theirs.kind or not isinstance(ours.data, list) or len(ours.data) != len(theirs.data):
+        return "bytes differ"
+    for at, (one, other) in enumerate(zip(ours.data, theirs.data, strict=True)):
+        is_node_count = at % 2 == 1 and ours.data[at - 1].data in (b"radix-tree-keys", b"radix-tree-nodes")
+        if one != other and not (is_node_count and one.kind == other.kind == ":"):
+            return f"{one.data} instead of {other.data}"
+    return None
 
 
 def _page(ours, theirs, _):
@@ -237,8 +272,10 @@ _RULES = {
     "type": _type,
     "shape": _shape,
     "near": _near,
+    "idle": _idle,
     "set": _set,
     "pairs": _pairs,
+    "stream": _stream,
     "page": _page,
     "hello": _hello,
     "role": _role,

@@ -37,6 +37,14 @@ PORTS_PER_UNIT = 200
 SETUP = "    r function flush\n"
 # About replication, persistence files and cluster mode of Redis itself.
 LEFT_OUT = ("unit/cluster", "unit/aofrw", "unit/shutdown", "unit/oom-score-adj", "unit/tls", "unit/moduleapi", "integration/")
+# Tests that are not run against us because they fail for a reason of docs/compatibility.md and leave their connection
+# out of step, so that none of the unit behind them would count. They count as failed.
+LEFT_OUT_TESTS = {
+    "unit/tracking": (
+        "Tracking only occurs for scripts when a command calls a read-only command",
+        "Tracking invalidation message of eviction keys should be before response",
+    ),
+}
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 PASSED = re.compile(r"^\[ok\]: (.*?)(?: \(\d+ ms\))?$", re.M)
 FAILED = re.compile(r"^\[err\]: (.*?)(?: in tests/\S+\.tcl)?$\n?(.*)$", re.M)
@@ -73,12 +81,14 @@ def copy(source, folder):
     return folder
 
 
-def run(suite, unit, address, at):
-    """Output of one unit against the server at `address`."""
+def run(suite, unit, address, at, without=()):
+    """Output of one unit against the server at `address`, without some of its tests."""
     host, port = address.rsplit(":", 1)
     argv = ["tclsh", "tests/test_helper.tcl", "--host", host, "--port", port, "--single", unit, "--tags", TAGS]
     argv += ["--durable", "--clients", "1", "--timeout", "240", "--no-latency", "--ignore-encoding", "--ignore-digest"]
     argv += ["--baseport", str(FIRST_PORT + at * PORTS_PER_UNIT), "--portcount", str(PORTS_PER_UNIT - 50)]
+    for test in without:
+        argv += ["--skiptest", test]
     try:
         ended = subprocess.run(
             argv, cwd=suite, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS_PER_UNIT, check=False
@@ -99,7 +109,7 @@ def both(source, folder, unit, at):
     finally:
         redis.stop()
     with Cluster(folder / f"repligo-{name}", nodes=1) as node:
-        ours = run(suite, unit, node.nodes[0].address, at)
+        ours = run(suite, unit, node.nodes[0].address, at, LEFT_OUT_TESTS.get(unit, ()))
     (folder / f"{name}.redis.txt").write_text(theirs)
     (folder / f"{name}.repligo.txt").write_text(ours)
     shutil.rmtree(suite)

@@ -4,6 +4,7 @@
 //! of a connection is to be judged says that nothing of it is to be held back or shown, too.
 
 use repligo_core::command;
+use repligo_core::keyspace::Keyspace;
 use repligo_proto::command::{CommandId, flag};
 use repligo_proto::words;
 
@@ -91,7 +92,7 @@ pub(crate) fn execute<const LONG: bool>(session: &mut Session, host: &mut impl H
             words::watching::MONITOR_ASKS.as_bytes(),
         );
     }
-    if is_held_back(session, call) {
+    if is_held_back(session, host, call) {
         return Flow::Hold;
     }
     let flow = run::<LONG>(session, host, call);
@@ -102,18 +103,24 @@ pub(crate) fn execute<const LONG: bool>(session: &mut Session, host: &mut impl H
 }
 
 /// Whether the pause that is in force holds this request back.
-fn is_held_back(session: &Session, call: Call<'_>) -> bool {
+fn is_held_back(session: &Session, host: &impl Host, call: Call<'_>) -> bool {
     match session.scrutiny.pause {
         Pause::None => false,
         // Whoever connects can log in, say who it is, look who has asked for the pause, and end it.
         Pause::All => !call.spec.has(flag::NO_AUTH) && !call.spec.name.starts_with("client|"),
-        Pause::Writes => may_change(session, call),
+        Pause::Writes => may_change(session, host, call),
     }
 }
 
 /// Whether a request may change the data, or is heard by others.
-fn may_change(session: &Session, call: Call<'_>) -> bool {
+fn may_change(session: &Session, host: &impl Host, call: Call<'_>) -> bool {
     let Call { spec, request } = call;
+    // A script that is only remembered changes no data, as in Redis.
+    let called = request.try_get(1).unwrap_or_default();
+    let reads = |keyspace: &Keyspace| keyspace.calls_reader(spec.name, called);
+    if spec.name == "script|load" || host.keyspace().is_some_and(reads) {
+        return false;
+    }
     if spec.id == CommandId::Exec {
         return session.multi.as_deref().is_some_and(|multi| multi.changes_data());
     }

@@ -136,7 +136,7 @@ pub trait NodeView {
     fn client_count(&self) -> usize;
     /// Shows all clients but the asking one.
     fn for_each_other(&self, see: &mut dyn FnMut(Client<'_>));
-    /// Clients that wait for keys.
+    /// Clients that wait for keys, or for the end of a pause.
     fn blocked_clients(&self) -> usize;
     /// Ends the waiting of the client with this number; false if it is no other client that waits for a key.
     fn unblock(&mut self, id: u64, how: Unblock) -> bool;

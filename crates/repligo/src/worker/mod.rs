@@ -416,9 +416,10 @@ impl Worker {
         self.step(now, Input::Unblock(ticket, how));
     }
 
-    /// Clients that wait for keys.
+    /// Clients that wait for keys, or for the end of a pause, as Redis counts them.
     pub fn blocked_clients(&self) -> usize {
-        self.replica.as_ref().map_or(0, Replica::blocked_clients)
+        let waiting = self.replica.as_ref().map_or(0, Replica::blocked_clients);
+        waiting + self.held_back()
     }
 
     /// The connection is to be flushed by the turn that is due.

@@ -79,6 +79,18 @@ impl Worker {
         }
     }
 
+    /// Clients whose next request waits for the end of a pause.
+    pub(super) fn held_back(&self) -> usize {
+        if self.watching.pause == Pause::None {
+            return 0;
+        }
+        let sessions = self
+            .connections
+            .iter()
+            .map(|connection| connection.session.is_held());
+        sessions.filter(|is_held| *is_held).count()
+    }
+
     fn spread_scrutiny(&mut self) {
         let (scrutiny, now_us) = (self.watching.scrutiny(), self.clock.now().mono_us);
         for connection in self.connections.iter_mut() {

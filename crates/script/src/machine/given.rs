@@ -48,6 +48,14 @@ pub struct Registered {
     pub flags: u8,
 }
 
+impl Registered {
+    /// True if it has the flag of this name.
+    pub fn says(&self, flag: &str) -> bool {
+        let bit = FUNCTION_FLAGS.iter().position(|known| *known == flag);
+        bit.is_some_and(|bit| self.flags >> bit & 1 == 1)
+    }
+}
+
 /// Names of the flags of a function; the bit of each is its place.
 pub const FUNCTION_FLAGS: [&str; 5] = [
     "no-writes",

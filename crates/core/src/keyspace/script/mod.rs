@@ -112,6 +112,18 @@ pub(crate) fn says_no_writes(text: &[u8]) -> bool {
 }
 
 impl Keyspace {
+    /// True if what EVALSHA or FCALL calls is known here and says of itself that it writes nothing.
+    pub fn calls_reader(&self, command: &str, called: &[u8]) -> bool {
+        match command {
+            "evalsha" => self.scripts.get(called).is_some_and(|text| says_no_writes(text)),
+            "fcall" => {
+                let function = self.libraries.find(called);
+                function.is_some_and(|(_, function)| function.says("no-writes"))
+            }
+            _ => false,
+        }
+    }
+
     /// Scripts that EVALSHA knows, and the bytes that they take.
     pub fn known_scripts(&self) -> (usize, usize) {
         (self.scripts.len(), self.scripts.held_bytes())

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words;
-use repligo_script::{FUNCTION_FLAGS, FunctionCall, Limits, Machine, Progress, Script};
+use repligo_script::{FunctionCall, Limits, Machine, Progress, Script};
 
 use super::cache::Sha1;
 use super::functions::{self, Restoring};
@@ -221,12 +221,8 @@ impl ScriptTask {
         let name = arguments.iter().next().unwrap_or_default();
         let found = keyspace.libraries.find(name);
         let (library, function) = found.ok_or(CommandError::fixed(words::script::NO_FUNCTION))?;
-        let says = |flag: &str| {
-            let bit = FUNCTION_FLAGS.iter().position(|known| *known == flag);
-            bit.is_some_and(|bit| function.flags >> bit & 1 == 1)
-        };
         let key_count = key_count(arguments, words::script::BAD_KEY_COUNT)?;
-        let (no_writes, allows_oom) = (says("no-writes"), says("allow-oom"));
+        let (no_writes, allows_oom) = (function.says("no-writes"), function.says("allow-oom"));
         if self.name == "fcall_ro" && !no_writes {
             return Err(CommandError::fixed(words::script::WRITES_BY_READ));
         }

@@ -253,7 +253,8 @@ impl Progress {
             context.spend(1);
             let old = score_of(element.value);
             let new = rate(element.key, old);
-            if new == Some(old) {
+            // By their bits: the sum of a negative zero and a positive one is the positive one, and is told.
+            if new.map(f64::to_bits) == Some(old.to_bits()) {
                 self.next += 1;
                 continue;
             }

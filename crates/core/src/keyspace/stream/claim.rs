@@ -98,10 +98,25 @@ impl Claim {
 
 /// Who claims, and when.
 #[derive(Clone, Copy)]
-struct Claimer {
+struct Claimer<'a> {
     group: u64,
-    consumer: u64,
+    name: &'a [u8],
     now_ms: u64,
+}
+
+impl Claimer<'_> {
+    /// Its consumer is there.
+    fn exists(&self, stream: &Stream) -> bool {
+        stream.consumer(self.group, self.name).is_some()
+    }
+
+    /// Gives it an entry, which makes the consumer at the first one, as in Redis 7.0: who gets nothing is not heard of.
+    fn take(&self, stream: &mut Stream, id: StreamId, (old, new): (Option<Pending>, Pending)) -> Changed {
+        let (consumer, heard) = hear_of(stream, (self.group, self.name), self.now_ms);
+        let new = Pending { consumer, ..new };
+        stream.put_pending(self.group, id, new);
+        heard.or(Changed::from(old != Some(new)))
+    }
 }
 
 /// Tells an entry that was claimed; how many steps that takes comes back.
@@ -146,14 +161,12 @@ pub(super) fn xclaim(
             stream.put_group(name, Group { last, ..group });
             changed = Changed::Something;
         }
-        is_new = stream.consumer(group.number, consumer).is_none();
-        let (number, heard) = hear_of(stream, (group.number, consumer), now_ms);
-        changed = changed.or(heard);
         let claimer = Claimer {
             group: group.number,
-            consumer: number,
+            name: consumer,
             now_ms,
         };
+        let was_there = claimer.exists(stream);
         while rest.len() > left_behind && *steps > 0 {
             let id = strict_id(rest.take()).unwrap_or_default();
             *steps -= 1;
@@ -164,6 +177,7 @@ pub(super) fn xclaim(
                 *steps = steps.saturating_sub(spent);
             }
         }
+        is_new = !was_there && claimer.exists(stream);
         ((rest.len() == left_behind, changed), changed)
     })?;
     if is_new {
@@ -177,7 +191,7 @@ pub(super) fn xclaim(
 }
 
 /// Claims one entry, if it may be; whether it was, and whether anything changed.
-fn claim_one(stream: &mut Stream, claimer: Claimer, claim: &Claim, id: StreamId) -> (bool, Changed) {
+fn claim_one(stream: &mut Stream, claimer: Claimer<'_>, claim: &Claim, id: StreamId) -> (bool, Changed) {
     let old = stream.pending(claimer.group, id);
     if stream.get(id).is_none() {
         // What was deleted is not pending any more once somebody asks for it.
@@ -191,7 +205,7 @@ fn claim_one(stream: &mut Stream, claimer: Claimer, claim: &Claim, id: StreamId)
             old
         }
         None if claim.is_forced => Pending {
-            consumer: claimer.consumer,
+            consumer: 0,
             delivered_ms: claimer.now_ms,
             count: 1,
         },
@@ -202,12 +216,11 @@ fn claim_one(stream: &mut Stream, claimer: Claimer, claim: &Claim, id: StreamId)
         false => pending.count.wrapping_add(1),
     };
     let new = Pending {
-        consumer: claimer.consumer,
         delivered_ms: claim.delivered_ms(claimer.now_ms),
         count: claim.count.unwrap_or(counted),
+        ..pending
     };
-    stream.put_pending(claimer.group, id, new);
-    (true, Changed::from(old != Some(new)))
+    (true, claimer.take(stream, id, (old, new)))
 }
 
 /// What XAUTOCLAIM says.
@@ -292,15 +305,14 @@ pub(super) fn xautoclaim(
     })?;
     let mut is_new = false;
     let (cursor, changed) = context.change(key, |stream: &mut Box<Stream>, _, steps| {
-        is_new = stream.consumer(group.number, consumer).is_none();
-        let (number, heard) = hear_of(stream, (group.number, consumer), now_ms);
         let claimer = Claimer {
             group: group.number,
-            consumer: number,
+            name: consumer,
             now_ms,
         };
+        let was_there = claimer.exists(stream);
         let (cursor, changed) = claim_idle(stream, (claimer, &claim), (progress, reply), steps);
-        let changed = changed.or(heard);
+        is_new = !was_there && claimer.exists(stream);
         ((cursor, changed), changed)
     })?;
     if is_new {
@@ -323,7 +335,7 @@ pub(super) fn xautoclaim(
 /// Claims what has been idle for long enough, as far as the steps reach; the cursor when it is done.
 fn claim_idle(
     stream: &mut Stream,
-    (claimer, claim): (Claimer, &AutoClaim),
+    (claimer, claim): (Claimer<'_>, &AutoClaim),
     (progress, reply): (&mut Progress, &ReplyWriter<'_>),
     steps: &mut usize,
 ) -> (Option<StreamId>, Changed) {
@@ -347,12 +359,11 @@ fn claim_idle(
             changed = Changed::Something;
         } else if claim.min_idle_ms == 0 || idle_ms(claimer.now_ms, old.delivered_ms) >= claim.min_idle_ms {
             let new = Pending {
-                consumer: claimer.consumer,
                 delivered_ms: claimer.now_ms,
                 count: old.count.wrapping_add(u64::from(!claim.is_ids_alone)),
+                ..old
             };
-            stream.put_pending(claimer.group, id, new);
-            changed = changed.or(Changed::from(new != old));
+            changed = changed.or(claimer.take(stream, id, (Some(old), new)));
             progress.left -= 1;
             let told = (&mut progress.claimed, reply);
             *steps = steps.saturating_sub(tell_claimed(told, (stream, id), claim.is_ids_alone));

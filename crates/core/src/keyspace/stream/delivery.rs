@@ -73,7 +73,7 @@ pub(super) fn hear_of(stream: &mut Stream, (group, name): (u64, &[u8]), time_ms:
     (number, Changed::Something)
 }
 
-/// What is told of each stream; makes the consumer where there is none.
+/// What is told of each stream; makes the consumer where something is told and there is none.
 fn plan(
     context: &mut WriteContext<'_>,
     reading: &Reading<'_>,
@@ -86,32 +86,34 @@ fn plan(
     let (mut served, mut changed) = (Vec::new(), Changed::Nothing);
     for (index, ((key, _), from)) in reading.streams().zip(from).enumerate() {
         let mut is_new = false;
-        let (there, heard) = context.change(key, |stream: &mut Box<Stream>, _, _| {
+        let left = context.change(key, |stream: &mut Box<Stream>, _, _| {
             let Some(group) = stream.group(group) else {
-                return ((0, Changed::Nothing), Changed::Nothing);
+                return (None, Changed::Nothing);
+            };
+            let left = match from {
+                From::History(_) => 0,
+                From::New => {
+                    let there = group.last.next();
+                    let there = there.map_or(0, |next| stream.count_between(next, StreamId::MAX));
+                    let taken = taken.entry(key).or_default();
+                    let left = reading.limited(there.saturating_sub(*taken));
+                    if left == 0 {
+                        // As in Redis 7.0, who gets nothing is not heard of.
+                        return (None, Changed::Nothing);
+                    }
+                    *taken += left;
+                    left
+                }
             };
             is_new = stream.consumer(group.number, consumer).is_none();
             let (_, heard) = hear_of(stream, (group.number, consumer), time_ms);
-            let there = group.last.next();
-            let there = there.map_or(0, |next| stream.count_between(next, StreamId::MAX));
-            ((there, heard), heard)
+            changed = changed.or(heard);
+            (Some(left), heard)
         })?;
         if is_new {
             context.tell_also(key, NEW_CONSUMER);
         }
-        changed = changed.or(heard);
-        let left = match from {
-            From::History(_) => 0,
-            From::New => {
-                let taken = taken.entry(key).or_default();
-                let left = reading.limited(there.saturating_sub(*taken));
-                *taken += left;
-                if left == 0 {
-                    continue;
-                }
-                left
-            }
-        };
+        let Some(left) = left else { continue };
         served.push(Served {
             index,
             from,
