@@ -80,11 +80,13 @@ pub enum Bug {
     RightsJudgedOnArrival,
     /// A snapshot leaves the users out.
     SnapshotWithoutUsers,
+    /// A snapshot leaves out the deadlines of fields.
+    FieldDeadlineLost,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 35] = [
+    pub const ALL: [(&'static str, Self); 36] = [
         ("ack-before-durability", Self::AckBeforeDurability),
         ("missing-noop", Self::MissingNoop),
         ("lease-without-quorum", Self::LeaseWithoutQuorum),
@@ -120,6 +122,7 @@ impl Bug {
         ("given-out-twice", Self::GivenOutTwice),
         ("rights-judged-on-arrival", Self::RightsJudgedOnArrival),
         ("snapshot-without-users", Self::SnapshotWithoutUsers),
+        ("field-deadline-lost-in-snapshot", Self::FieldDeadlineLost),
     ];
 
     /// Puts a bug in force, or none, for all that this thread does: for places that know of no replica.

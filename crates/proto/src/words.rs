@@ -9,6 +9,7 @@ use crate::resp::ArgSlice;
 
 pub mod acl;
 pub mod bits;
+pub mod fields;
 pub mod geo;
 pub mod pubsub;
 pub mod script;

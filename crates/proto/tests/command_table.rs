@@ -8,9 +8,21 @@ use repligo_proto::resp::{OwnedRequest, Value, decode_reply};
 const RECORDED: &str = include_str!("redis-7.0.15-commands.txt");
 
 /// Rows of ours that Redis 7.0 does not have.
-const OURS: [&str; 7] = [
+const OURS: [&str; 19] = [
     "client|no-touch",
     "client|setinfo",
+    "hexpire",
+    "hexpireat",
+    "hexpiretime",
+    "hgetdel",
+    "hgetex",
+    "hpersist",
+    "hpexpire",
+    "hpexpireat",
+    "hpexpiretime",
+    "hpttl",
+    "hsetex",
+    "httl",
     "msetex",
     "repligo.backup",
     "repligo.cluster",

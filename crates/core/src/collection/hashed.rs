@@ -87,7 +87,7 @@ impl<const VALUED: bool> Hashed<VALUED> {
     /// Shows about `count` elements from a cursor on, at first 0, and returns the next one, 0 at the end. What
     /// is there all the time between a scan's first and last call is shown; elements that share a hash are shown
     /// by one call.
-    pub fn scan(&self, cursor: u64, count: usize, show: &mut dyn FnMut(Element<'_, u32>)) -> u64 {
+    pub fn scan<'a>(&'a self, cursor: u64, count: usize, show: &mut dyn FnMut(Element<'a, u32>)) -> u64 {
         let Ok(first) = u32::try_from(cursor) else {
             return 0;
         };
@@ -168,12 +168,21 @@ impl<const VALUED: bool> HashedBuilder<VALUED> {
         while !chunk.is_empty() {
             let key = take_bytes(&mut chunk)?;
             let value = if VALUED { take_bytes(&mut chunk)? } else { &[] };
-            let head = (self.hasher.hash(key) >> 32) as u32;
-            if !self.tree.push(head, key, value) {
-                return corrupt("elements in the order of their hashes");
-            }
-            self.digest = self.digest.wrapping_add(element_digest(key, value));
+            self.push(key, value)?;
         }
+        Ok(())
+    }
+
+    /// Takes the next element.
+    ///
+    /// # Errors
+    /// If it does not follow those before it in order.
+    pub fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
+        let head = (self.hasher.hash(key) >> 32) as u32;
+        if !self.tree.push(head, key, value) {
+            return corrupt("elements in the order of their hashes");
+        }
+        self.digest = self.digest.wrapping_add(element_digest(key, value));
         Ok(())
     }
 

@@ -29,6 +29,7 @@ pub(crate) mod testing;
 mod tree;
 
 pub use hash::{Fields, Hash, HashRef, SmallHash};
+pub use hash::{VolatileHash, VolatileHashBuilder, VolatileRef};
 pub use hashed::{Hashed, HashedBuilder};
 pub use item::Item;
 pub use list::{BackListItems, End, LargeList, List, ListBlock, ListItems, ListRef, Rolling, SmallList};

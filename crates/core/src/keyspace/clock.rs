@@ -2,6 +2,7 @@
 
 use crate::command::Command;
 
+use super::database::{self, Due};
 use super::observer::Naming;
 use super::{Keyspace, LagHistogram, kind};
 use crate::limits::RECLAIMED_PER_ENTRY;
@@ -100,10 +101,26 @@ impl Keyspace {
 
     /// True unless the deadline of the entry has come: what expired and is not yet removed is absent.
     #[inline]
-    pub(super) fn is_alive(&self, entry: &EntryRef<'_>) -> bool {
+    pub(super) fn is_alive(&self, db: u8, entry: &EntryRef<'_>) -> bool {
         entry
             .deadline_ms
-            .is_none_or(|deadline_ms| deadline_ms > self.time_ms)
+            .is_none_or(|deadline_ms| deadline_ms > self.time_ms || self.outlives(db, entry))
+    }
+
+    /// As [`Keyspace::is_alive`], of an entry whose deadline has come, which may be that of some fields alone.
+    #[cold]
+    fn outlives(&self, db: u8, entry: &EntryRef<'_>) -> bool {
+        let database = self.database(db);
+        database.is_some_and(|database| database::is_alive(entry, database.collections(), self.time_ms))
+    }
+
+    /// The deadline of a key, by its entry.
+    #[inline]
+    pub(super) fn deadline_of(&self, db: u8, entry: &EntryRef<'_>) -> Option<u64> {
+        match entry.kind {
+            kind::HASH_VOLATILE => self.database(db)?.key_deadline_ms(entry),
+            _ => entry.deadline_ms,
+        }
     }
 
     /// Removes keys whose deadline is not after shard time, at most [`RECLAIMED_PER_ENTRY`], and moves
@@ -119,17 +136,26 @@ impl Keyspace {
         for (database, number) in
             databases.filter_map(|(database, number)| Some((database.as_mut()?, number)))
         {
-            rest -= database.remove_due(self.time_ms, rest, &mut |entry| {
-                self.expired += u64::from(entry.kind != kind::NEGATIVE);
-                if let Some(observer) = &mut self.observer
-                    && entry.kind != kind::NEGATIVE
-                {
-                    observer.expired(number, entry.key);
+            let mut record = |deadline_ms: u64| self.reclaim_lag.record(wall_ms.saturating_sub(deadline_ms));
+            rest -= database.remove_due((self.time_ms, rest), &mut self.version, &mut |due| match due {
+                Due::Entry(entry) => {
+                    self.expired += u64::from(entry.kind != kind::NEGATIVE);
+                    if let Some(observer) = &mut self.observer
+                        && entry.kind != kind::NEGATIVE
+                    {
+                        observer.expired(number, entry.key);
+                    }
+                    record(entry.deadline_ms.unwrap_or(wall_ms));
                 }
-                let lag_ms = entry
-                    .deadline_ms
-                    .map_or(0, |deadline_ms| wall_ms.saturating_sub(deadline_ms));
-                self.reclaim_lag.record(lag_ms);
+                Due::Field(deadline_ms) => {
+                    self.expired_fields += 1;
+                    record(deadline_ms);
+                }
+                Due::Hash(key, is_gone) => {
+                    if let Some(observer) = &mut self.observer {
+                        observer.fields_expired(number, key, is_gone);
+                    }
+                }
             });
             self.is_releasing |= database.is_releasing();
             let earliest = database.table().next_deadline().unwrap_or(u64::MAX);
@@ -161,13 +187,10 @@ impl Keyspace {
             _ => {
                 let mut met = false;
                 command.for_each_key(|key| {
-                    let deadline = table
-                        .get(table.hash(key), key)
-                        .and_then(|entry| match entry.kind {
-                            kind::NEGATIVE => None,
-                            _ => entry.deadline_ms,
-                        });
-                    met |= deadline.is_some_and(|deadline| self.time_ms < deadline && deadline <= now_ms);
+                    let entry = table.get(table.hash(key), key);
+                    let deadline = entry.filter(|entry| entry.kind != kind::NEGATIVE);
+                    let deadline = deadline.and_then(|entry| database.next_deadline_of(&entry, self.time_ms));
+                    met |= deadline.is_some_and(|deadline| deadline <= now_ms);
                 });
                 met
             }

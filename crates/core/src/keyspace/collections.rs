@@ -8,11 +8,14 @@
 //! kept when its key goes; a clone shares all nodes with the collection, so that costs nothing but what is
 //! changed later. What nobody reads any more is freed in slices, and counted until it is.
 
+mod volatile;
+
 use std::collections::BTreeMap;
 
 use super::kind;
 use crate::bugs::Bug;
 use crate::collection::{Hashed, HashedBuilder, LargeList, LargeSortedSet, Remains, Stream, StreamBuilder};
+use crate::collection::{VolatileHash, VolatileHashBuilder};
 use crate::packed::Corrupt;
 use crate::table::{EntryRef, HashSeed};
 
@@ -30,6 +33,7 @@ macro_rules! each {
             Self::List($large) => $result,
             Self::SortedSet($large) => $result,
             Self::Stream($large) => $result,
+            Self::Volatile($large) => $result,
         }
     };
 }
@@ -42,6 +46,7 @@ pub(super) enum Large {
     List(Box<LargeList>),
     SortedSet(Box<LargeSortedSet>),
     Stream(Box<Stream>),
+    Volatile(Box<VolatileHash>),
 }
 
 impl Large {
@@ -53,6 +58,7 @@ impl Large {
             Self::List(_) => kind::LIST_LARGE,
             Self::SortedSet(_) => kind::SORTED_SET_LARGE,
             Self::Stream(_) => kind::STREAM,
+            Self::Volatile(_) => kind::HASH_VOLATILE,
         }
     }
 
@@ -64,6 +70,7 @@ impl Large {
             Self::List(list) => list.len(),
             Self::SortedSet(set) => set.len(),
             Self::Stream(stream) => stream.part_count(),
+            Self::Volatile(hash) => hash.len(),
         }
     }
 
@@ -98,6 +105,7 @@ pub(super) enum LargeBuilder {
     List(Box<LargeList>),
     SortedSet(Box<LargeSortedSet>),
     Stream(Box<StreamBuilder>),
+    Volatile(Box<VolatileHashBuilder>),
 }
 
 impl LargeBuilder {
@@ -109,6 +117,7 @@ impl LargeBuilder {
             kind::LIST_LARGE => Self::List(Box::default()),
             kind::SORTED_SET_LARGE => Self::SortedSet(Box::new(LargeSortedSet::new(seed))),
             kind::STREAM => Self::Stream(Box::default()),
+            kind::HASH_VOLATILE => Self::Volatile(Box::new(VolatileHashBuilder::new(seed))),
             _ => return None,
         })
     }
@@ -134,6 +143,7 @@ impl LargeBuilder {
             Self::List(list) => Large::List(list),
             Self::SortedSet(set) => Large::SortedSet(set),
             Self::Stream(builder) => Large::Stream(Box::new(builder.finish())),
+            Self::Volatile(builder) => Large::Volatile(Box::new(builder.finish())),
         }
     }
 }
@@ -180,6 +190,10 @@ pub(super) struct Collections {
     generation: u32,
     /// Bytes of all collections that entries refer to.
     bytes: usize,
+    /// How many of them are hashes whose fields may have deadlines.
+    volatile_count: usize,
+    /// How many of these have such fields, but no deadline of their key.
+    fields_only_count: usize,
     /// Number of the snapshot that is or was last under way.
     snapshot: u64,
     is_walked: bool,
@@ -230,6 +244,7 @@ impl Collections {
         let reference = Reference(u64::from(self.generation) << 32 | u64::from(slot));
         let bytes = large.memory_bytes();
         self.bytes += bytes;
+        self.count(&large, usize::wrapping_add);
         self.slots[slot as usize] = Some(Held {
             large,
             reference,
@@ -251,7 +266,9 @@ impl Collections {
                 self.images.insert(reference, held.large.clone());
             }
         }
+        self.count(&held.large, usize::wrapping_sub);
         let (mut large, result) = change(held.large);
+        self.count(&large, usize::wrapping_add);
         if self.is_walked {
             self.image_bytes += large.take_copied_bytes();
         }
@@ -267,6 +284,7 @@ impl Collections {
         let held = held.expect("an entry refers to a collection that is there");
         self.unused.push(reference.slot() as u32);
         self.bytes -= held.bytes;
+        self.count(&held.large, usize::wrapping_sub);
         if self.is_walked && held.saved != self.snapshot {
             self.image_bytes += held.bytes;
             self.images.insert(reference, held.large);
@@ -279,6 +297,7 @@ impl Collections {
     pub fn clear(&mut self) {
         let slots = std::mem::take(&mut self.slots);
         self.unused.clear();
+        (self.volatile_count, self.fields_only_count) = (0, 0);
         let bytes = std::mem::take(&mut self.bytes);
         if self.is_walked && self.frozen.is_empty() {
             self.frozen = slots;

@@ -14,7 +14,7 @@ use repligo_proto::words;
 use super::slices::steps_of;
 use super::typed::{Typed, TypedRef};
 use super::write::NewValue;
-use super::{Keyspace, kind};
+use super::{EventClasses, Keyspace, kind};
 use crate::bugs::Bug;
 use crate::command::{CommandError, Expiry};
 use crate::table::{EntryRef, HashSeed, KeyHasher};
@@ -102,7 +102,8 @@ impl<'a> ReadContext<'a> {
         let Some((entry, database)) = entry.zip(self.keyspace.database(self.db)) else {
             return Ok(None);
         };
-        T::of(&entry, database.collections()).map(Some).ok_or(WRONG_TYPE)
+        let found = T::of(&entry, database.collections(), self.keyspace.time_ms);
+        found.map(Some).ok_or(WRONG_TYPE)
     }
 
     /// What large collections are hashed with.
@@ -199,7 +200,7 @@ impl<'a> WriteContext<'a> {
             Expiry::Never => None,
             Expiry::In(time) => Some(self.keyspace.deadline_in(time)),
             Expiry::At(time) => Some(time),
-            Expiry::Keep => self.find(key).and_then(|entry| entry.deadline_ms),
+            Expiry::Keep => self.deadline_ms(key),
         };
         self.spend_bytes(value.len());
         let new = NewValue::string(value, deadline_ms);
@@ -208,7 +209,7 @@ impl<'a> WriteContext<'a> {
 
     /// The deadline of a key that has one.
     pub fn deadline_ms(&self, key: &[u8]) -> Option<u64> {
-        self.find(key)?.deadline_ms
+        self.keyspace.deadline_of(self.db, &self.find(key)?)
     }
 
     /// Gives a key that exists another deadline, which counts as a write. One that has passed removes it.
@@ -248,7 +249,9 @@ impl<'a> WriteContext<'a> {
             |collection, seed| change(collection, seed, steps),
         )?;
         let is_releasing = database.is_releasing();
+        let deadline_ms = database.take_new_deadline();
         self.keyspace.is_releasing |= is_releasing;
+        self.keyspace.note_deadline(deadline_ms);
         if is_written && kept.is_none() {
             self.keyspace.version = version;
             self.version = Some((hash, version));
@@ -264,8 +267,13 @@ impl<'a> WriteContext<'a> {
 
     /// Tells who listens that something more has happened to a stream than the command is called after.
     pub fn tell_also(&mut self, key: &[u8], name: &'static str) {
+        self.tell_event(key, (EventClasses::STREAM, name));
+    }
+
+    /// Tells who listens that something more has happened to a key than the command is called after.
+    pub fn tell_event(&mut self, key: &[u8], event: (EventClasses, &'static str)) {
         if self.keyspace.is_observed() {
-            self.keyspace.note_also((self.db, key), name);
+            self.keyspace.note_also((self.db, key), event);
         }
     }
 

@@ -11,6 +11,9 @@ use crate::eviction::Tracking;
 use crate::table::{EntryRef, HashSeed, Meta, Noted, Table};
 
 mod change;
+mod volatile;
+
+pub(super) use volatile::{Due, is_alive};
 
 /// One of the sixteen.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(super) struct Database {
     /// what it drops.
     digest: u128,
     removed: Removed,
+    /// The earliest deadline that an entry got from its fields, until somebody asks.
+    new_deadline_ms: Option<u64>,
 }
 
 impl Database {
@@ -41,6 +46,7 @@ impl Database {
             negative_count: 0,
             digest: 0,
             removed: Removed::default(),
+            new_deadline_ms: None,
         })
     }
 
@@ -92,13 +98,17 @@ impl Database {
         });
     }
 
-    /// Changes everything but the value of an entry that exists and whose kind stays what it is.
+    /// Changes everything but the value of an entry that exists and whose kind stays what it is; the deadline is that of
+    /// the key.
     pub fn set_meta(&mut self, key: &[u8], change: impl FnOnce(Meta) -> Meta) {
         let hash = self.table.hash(key);
         let Some(old) = self.table.get(hash, key) else {
             return;
         };
         let (old_meta, length) = (old.meta(), old.value.len());
+        if let Some(reference) = Reference::of(&old).filter(|_| old_meta.kind == kind::HASH_VOLATILE) {
+            return self.set_volatile_meta((key, hash), (reference, old_meta), change);
+        }
         let meta = change(old_meta);
         debug_assert_eq!(meta.kind, old_meta.kind, "the negative count depends on it");
         let key_digest = KeyDigest::new(self.number, key);
@@ -214,16 +224,21 @@ impl Database {
             )
         });
         let [removed, added] = digests;
-        self.remove_if(to, |_| true);
+        self.remove_if(to, |_, _| true);
         self.table.rename((from_hash, from), (to_hash, to), meta);
         self.removed.note(from_hash, old_version);
         self.digest = self.digest.wrapping_sub(removed).wrapping_add(added);
     }
 
     /// Removes an entry if it is accepted; true when it was removed.
-    pub fn remove_if(&mut self, key: &[u8], accepts: impl FnOnce(&EntryRef<'_>) -> bool) -> bool {
+    pub fn remove_if(
+        &mut self,
+        key: &[u8],
+        accepts: impl FnOnce(&EntryRef<'_>, &Collections) -> bool,
+    ) -> bool {
         let hash = self.table.hash(key);
-        let Some(old) = self.table.get(hash, key).filter(accepts) else {
+        let old = self.table.get(hash, key);
+        let Some(old) = old.filter(|old| accepts(old, &self.collections)) else {
             return false;
         };
         let note = match old.value.len() {
@@ -246,7 +261,7 @@ impl Database {
     pub fn evict(&mut self, key: &[u8], version: u64) -> bool {
         let hash = self.table.hash(key);
         let frequency = self.table.frequency(hash, key).unwrap_or(0);
-        let is_evicted = self.remove_if(key, |old| old.version == version);
+        let is_evicted = self.remove_if(key, |old, _| old.version == version);
         if is_evicted {
             self.table.note_evicted(hash, frequency);
         }
@@ -311,41 +326,14 @@ impl Database {
         if due == 0 {
             return self.len();
         }
-        let is_negative = |entry: &EntryRef<'_>| entry.kind == kind::NEGATIVE;
-        let due_negative = match self.negative_count {
-            0 => 0,
-            _ => self.table.due(now_ms).filter(is_negative).count(),
+        // Negative rows are not counted by `len`, and of a hash only fields may be due.
+        let stays =
+            |entry: &EntryRef<'_>| entry.kind == kind::NEGATIVE || is_alive(entry, &self.collections, now_ms);
+        let due_staying = match self.negative_count > 0 || self.collections.has_volatile() {
+            false => 0,
+            true => self.table.due(now_ms).filter(stays).count(),
         };
-        self.len() - (due - due_negative)
-    }
-
-    /// Removes entries whose deadline is `now_ms` or earlier, at most `limit`, in the order of deadline
-    /// and key; returns how many, and shows each before it goes.
-    pub fn remove_due(
-        &mut self,
-        now_ms: u64,
-        limit: usize,
-        on_removed: &mut dyn FnMut(EntryRef<'_>),
-    ) -> usize {
-        let Self {
-            table,
-            collections,
-            negative_count,
-            digest,
-            number,
-            removed: noted,
-            ..
-        } = self;
-        table.expire_due(now_ms, limit, &mut |hash, entry, note| {
-            noted.note(hash, entry.version);
-            let removed = entry_digest(&KeyDigest::new(*number, entry.key), (&entry, note), collections);
-            *digest = digest.wrapping_sub(removed);
-            if let Some(reference) = Reference::of(&entry) {
-                collections.remove(reference);
-            }
-            *negative_count -= usize::from(entry.kind == kind::NEGATIVE);
-            on_removed(entry);
-        })
+        self.len() - (due - due_staying)
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Keyspace, kind};
 use crate::eviction::{EvictionPolicy, Tracking};
 use crate::limits::DATABASES;
 use crate::op::{Victim, VictimsBuffer};
-use crate::table::Candidate;
+use crate::table::{Candidate, EntryRef};
 
 /// Candidates that are looked at for each key that is to go.
 const SAMPLES_PER_VICTIM: usize = 8;
@@ -63,7 +63,15 @@ struct Choice<'a> {
 impl<'a> Choice<'a> {
     fn new(db: u8, candidate: Candidate<'a>, database: &Database) -> Self {
         let bytes = candidate.bytes + database.collection_bytes(&candidate.entry);
-        let candidate = Candidate { bytes, ..candidate };
+        let entry = EntryRef {
+            deadline_ms: database.key_deadline_ms(&candidate.entry),
+            ..candidate.entry
+        };
+        let candidate = Candidate {
+            bytes,
+            entry,
+            ..candidate
+        };
         Self { db, candidate }
     }
 }
@@ -105,6 +113,10 @@ impl Chooser {
         };
         if wish.policy == EvictionPolicy::VolatileTtl {
             first_to_expire(keyspace, wish, &accepts, &mut chosen);
+            if chosen.is_empty() {
+                // Hashes whose fields expire, but not they themselves, are first in the order.
+                self.sample(keyspace, wish, &accepts, &mut chosen);
+            }
         } else if wish.policy != EvictionPolicy::NoEviction {
             self.sample(keyspace, wish, &accepts, &mut chosen);
         }
@@ -246,6 +258,7 @@ fn first_to_expire<'a>(
         let mut bytes = 0;
         let candidates = database.table().by_deadline();
         let accepted = candidates
+            .take(WALK_ENTRIES_MAX.max(wish.count_max))
             .map(|candidate| Choice::new(db, candidate, database))
             .filter(|choice| accepts(choice))
             .take(wish.count_max);

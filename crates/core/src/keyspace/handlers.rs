@@ -12,7 +12,8 @@ use repligo_proto::reply::ReplyWriter;
 
 use super::contexts::{Changed, ReadContext, WriteContext};
 use super::{
-    bits, copy, dump, geo, hash, hyperloglog, keys, list, script, set, sort, sorted_set, stream, strings,
+    bits, copy, dump, fields, geo, hash, hyperloglog, keys, list, script, set, sort, sorted_set, stream,
+    strings,
 };
 use crate::command::{Arguments, CommandError};
 
@@ -162,6 +163,7 @@ const FAMILIES: &[&[Handler]] = &[
     hyperloglog::HANDLERS,
     sort::HANDLERS,
     hash::HANDLERS,
+    fields::HANDLERS,
     list::HANDLERS,
     set::HANDLERS,
     sorted_set::HANDLERS,

@@ -273,7 +273,7 @@ fn hincrby(
                 .ok_or(CommandError::fixed(words::INCREMENT_OVERFLOW)),
         };
         if let Ok(sum) = sum {
-            hash.set(field, itoa::Buffer::new().format(sum).as_bytes(), seed);
+            hash.set_keeping(field, itoa::Buffer::new().format(sum).as_bytes(), seed);
         }
         let changed = Changed::from(sum.is_ok());
         (sum, changed)
@@ -316,7 +316,7 @@ fn hincrbyfloat(
             },
         };
         if let Ok(text) = &text {
-            hash.set(field, text.as_bytes(), seed);
+            hash.set_keeping(field, text.as_bytes(), seed);
         }
         let changed = Changed::from(text.is_ok());
         (text, changed)

@@ -102,7 +102,7 @@ impl Keyspace {
             Deadline::In(time) => (self.time_ms as i64).saturating_add(self.lifetime(time)),
             Deadline::At(time) => time,
         };
-        let refused = match entry.deadline_ms {
+        let refused = match self.deadline_of(db, &entry) {
             Some(current) => {
                 condition.if_none
                     || (condition.if_later && new_ms <= current as i64)
@@ -128,7 +128,8 @@ impl Keyspace {
         let Some(entry) = self.find_aside(db, key) else {
             return reply.integer(-2);
         };
-        let Some(deadline) = entry.deadline_ms.filter(|_| entry.kind != kind::ROW) else {
+        let deadline_ms = self.deadline_of(db, &entry);
+        let Some(deadline) = deadline_ms.filter(|_| entry.kind != kind::ROW) else {
             return reply.integer(-1);
         };
         let rest = deadline.saturating_sub(now_ms);
@@ -203,7 +204,7 @@ fn encoding_name(kind: u8, value: &[u8]) -> &'static str {
     match kind {
         kind::HASH | kind::SORTED_SET => "listpack",
         kind::SET if SetRef::small(value).is_integers() => "intset",
-        kind::HASH_LARGE | kind::SET | kind::SET_LARGE => "hashtable",
+        kind::HASH_LARGE | kind::HASH_VOLATILE | kind::SET | kind::SET_LARGE => "hashtable",
         kind::LIST | kind::LIST_LARGE => "quicklist",
         kind::SORTED_SET_LARGE => "skiplist",
         kind::STREAM => "stream",

@@ -28,12 +28,14 @@ pub const LIST_LARGE: u8 = LIST + LARGE;
 pub const SORTED_SET_LARGE: u8 = SORTED_SET + LARGE;
 /// A reference to a stream, which has no other form.
 pub const STREAM: u8 = 13;
+/// A reference to a hash of which fields have, or had, deadlines; it has no other form.
+pub const HASH_VOLATILE: u8 = 14;
 /// What no entry is: the kind of the small form of a type that has none.
 pub const NO_SMALL_FORM: u8 = u8::MAX;
 /// From a type's kind in one record to that of a reference.
 pub const LARGE: u8 = 4;
 /// The last one there is.
-pub const LAST: u8 = STREAM;
+pub const LAST: u8 = HASH_VOLATILE;
 
 /// True for a string, in whatever form.
 #[inline]
@@ -50,7 +52,7 @@ pub const fn is_large(kind: u8) -> bool {
 /// As TYPE names it.
 pub const fn type_name(kind: u8) -> &'static str {
     match kind {
-        HASH | HASH_LARGE => "hash",
+        HASH | HASH_LARGE | HASH_VOLATILE => "hash",
         SET | SET_LARGE => "set",
         LIST | LIST_LARGE => "list",
         SORTED_SET | SORTED_SET_LARGE => "zset",

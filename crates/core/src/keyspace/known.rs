@@ -25,7 +25,7 @@ impl Keyspace {
         let entry = self
             .database(db)
             .and_then(|database| database.table().get(database.table().hash(key), key))
-            .filter(|entry| self.is_alive(entry));
+            .filter(|entry| self.is_alive(db, entry));
         match entry {
             None => Known::Absent,
             Some(entry) if entry.kind == kind::NEGATIVE => Known::Negative,
@@ -62,7 +62,7 @@ impl Keyspace {
 
     /// Drops whatever is known of a key, a negative row too; true when there was something.
     pub fn forget(&mut self, db: u8, key: &[u8]) -> bool {
-        self.erase_if(db, key, |_| true)
+        self.erase_if(db, key, |_, _| true)
     }
 
     /// [`Keyspace::forget`] for every key that `drop_it` accepts. Walks the whole database.

@@ -245,7 +245,10 @@ impl LongString {
             } => (value, *expiry, *condition, *form),
         };
         let old = keyspace.find(db, key);
-        let (exists, old_deadline_ms) = (old.is_some(), old.and_then(|entry| entry.deadline_ms));
+        let (exists, old_deadline_ms) = (
+            old.is_some(),
+            old.and_then(|entry| keyspace.deadline_of(db, &entry)),
+        );
         if !condition.holds(exists) {
             answer_set(form, false, reply);
             return true;

@@ -25,6 +25,7 @@ mod dump;
 mod elements;
 mod evict;
 mod extended;
+mod fields;
 mod geo;
 mod handlers;
 mod hash;
@@ -84,6 +85,8 @@ pub use waiting::Supply;
 
 /// In a version: the key is absent. Versions of writes never come that far.
 pub const ABSENT: u64 = 1 << 63;
+/// In a version: fields of the hash have expired that are not removed yet.
+const PARTLY_EXPIRED: u64 = 1 << 62;
 
 /// Sixteen databases and shard time.
 #[derive(Debug)]
@@ -113,6 +116,7 @@ pub struct Keyspace {
     hits: Cell<u64>,
     misses: Cell<u64>,
     expired: u64,
+    expired_fields: u64,
     reclaim_lag: LagHistogram,
     /// Advances with each RANDOMKEY, so that one does not follow from another. Not replicated: it
     /// decides nothing but replies. Nothing of the hash seed is in it: its draws are seen.
@@ -165,6 +169,7 @@ impl Keyspace {
             hits: Cell::new(0),
             misses: Cell::new(0),
             expired: 0,
+            expired_fields: 0,
             reclaim_lag: LagHistogram::default(),
             draws: Cell::new(0),
             work_steps: 0,
@@ -205,6 +210,8 @@ impl Keyspace {
     /// Version of a key for WATCH: of its latest write, or, with [`ABSENT`], of what was removed before it was absent.
     pub fn version_of(&self, db: u8, key: &[u8]) -> u64 {
         match self.find(db, key) {
+            // Some of its fields are gone and still here: it changes once more when they are removed.
+            Some(entry) if self.has_passed(entry.deadline_ms) => entry.version | PARTLY_EXPIRED,
             Some(entry) => entry.version,
             None => {
                 ABSENT
@@ -437,13 +444,15 @@ impl Keyspace {
     #[inline]
     fn find(&self, db: u8, key: &[u8]) -> Option<EntryRef<'_>> {
         let table = self.database(db)?.table();
-        table.get(table.hash(key), key).filter(|entry| self.is_key(entry))
+        table
+            .get(table.hash(key), key)
+            .filter(|entry| self.is_key(db, entry))
     }
 
     /// True for an entry that commands see: neither a negative row nor expired.
     #[inline]
-    fn is_key(&self, entry: &EntryRef<'_>) -> bool {
-        entry.kind != kind::NEGATIVE && self.is_alive(entry)
+    fn is_key(&self, db: u8, entry: &EntryRef<'_>) -> bool {
+        entry.kind != kind::NEGATIVE && self.is_alive(db, entry)
     }
 
     /// As `find`, counted for INFO and as an access to the key.
@@ -453,7 +462,7 @@ impl Keyspace {
             let table = database.table();
             table
                 .get_touched(table.hash(key), key)
-                .filter(|entry| self.is_key(entry))
+                .filter(|entry| self.is_key(db, entry))
         });
         self.count((db, key), entry)
     }

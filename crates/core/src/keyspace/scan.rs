@@ -44,13 +44,13 @@ impl Keyspace {
         for _ in 0..DRAWS_MAX {
             let draw = self.draw();
             if let Some(entry) = database.table().random(draw)
-                && self.is_key(&entry)
+                && self.is_key(db, &entry)
             {
                 return reply.bulk(entry.key);
             }
         }
         // There is none, or nearly everything is a negative row or has expired.
-        match database.table().iter().find(|entry| self.is_key(entry)) {
+        match database.table().iter().find(|entry| self.is_key(db, entry)) {
             Some(entry) => reply.bulk(entry.key),
             None => reply.null(),
         }

@@ -12,13 +12,14 @@
 //! | 1 | header: shard time in ms, version counter, number of entries, digest (16 bytes, little-endian), then nothing, or the hash seed (32 bytes) if the log has said what it is |
 //! | 2 | entries of one database: database (one byte), then to the end of the chunk: kind (one byte), version, deadline in ms plus one or 0 without, key, value |
 //! | 3 | end: empty |
-//! | 4 | a large collection and its first elements: database (one byte), kind, version, deadline and key as above, number of elements, then to the end of the chunk elements in their order |
+//! | 4 | a large collection and its first elements: database (one byte), kind, version, deadline of the key and key as above, number of elements, then to the end of the chunk elements in their order |
 //! | 5 | more elements of the collection before: nothing else comes until it is whole |
 //! | 6 | what was removed from one database: database (one byte), then to the end of the chunk, per group of keys of which any was: number of groups of which none was before it, highest version |
 //! | 7 | scripts: how many ever came to be known, then to the end of the chunk, per script: its number, 1 if SCRIPT LOAD has brought it or 0, its text |
 //! | 8 | libraries of functions, to the end of the chunk: name, text, number of functions, then per function: name, flags (one byte), 1 if it has a description or 0, that |
 //!
-//! An element of a hash is field and value, one of a set is a member, one of a list is what it holds, one of a sorted
+//! An element of a hash is field and value, of one whose fields have deadlines (kind 14) the deadline in ms plus one or 0
+//! without, field and value, those without first; one of a set is a member, one of a list is what it holds, one of a sorted
 //! set is the score without the zeros at its end and the member. A chunk is longer than the budget only when a single
 //! entry is. The end checks count and digest, so a restored keyspace is the one that was saved, or an error.
 
@@ -235,7 +236,8 @@ impl Keyspace {
         let stream = self.streams.front_mut().expect("the caller has looked");
         if stream.next == 0 {
             out.extend_from_slice(&[VERSION, COLLECTION, stream.db]);
-            let entry = EntryRef::new(&stream.key, b"", stream.meta);
+            let meta = stream.large.key_meta(stream.meta);
+            let entry = EntryRef::new(&stream.key, b"", meta);
             put_head(out, &entry);
             put_varint(out, stream.large.len());
         } else {

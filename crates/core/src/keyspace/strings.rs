@@ -126,7 +126,10 @@ impl Keyspace {
 
     fn set_with_options(&mut self, db: u8, key: &[u8], set: Set<'_>, reply: &mut ReplyWriter<'_>) {
         let old = self.find(db, key);
-        let (exists, old_deadline) = (old.is_some(), old.as_ref().and_then(|entry| entry.deadline_ms));
+        let (exists, old_deadline) = (
+            old.is_some(),
+            old.as_ref().and_then(|entry| self.deadline_of(db, entry)),
+        );
         if set.form == SetReply::Old {
             match old {
                 Some(entry) if !kind::is_string(entry.kind) => return wrong_type(reply),

@@ -11,6 +11,8 @@ pub struct KeyspaceCounters {
     pub misses: u64,
     /// Keys removed because their deadline came.
     pub expired: u64,
+    /// Fields of hashes removed because theirs came.
+    pub expired_fields: u64,
     /// How long after their deadlines they were removed.
     pub reclaim_lag: LagHistogram,
 }
@@ -33,6 +35,7 @@ impl Keyspace {
             hits: self.hits.get(),
             misses: self.misses.get(),
             expired: self.expired,
+            expired_fields: self.expired_fields,
             reclaim_lag: self.reclaim_lag,
         }
     }
@@ -40,11 +43,13 @@ impl Keyspace {
     /// What INFO says of database `db`.
     pub fn summary(&self, db: u8) -> DatabaseSummary {
         self.database(db)
-            .map_or_else(DatabaseSummary::default, |database| DatabaseSummary {
-                keys: database.live_len(self.time_ms) as u64,
-                volatile_keys: (database.table().volatile_len() - database.table().due_len(self.time_ms))
-                    as u64,
-                bytes: database.memory_bytes() as u64,
+            .map_or_else(DatabaseSummary::default, |database| {
+                let volatile = database.table().volatile_len() - database.table().due_len(self.time_ms);
+                DatabaseSummary {
+                    keys: database.live_len(self.time_ms) as u64,
+                    volatile_keys: volatile.saturating_sub(database.collections().fields_only_count()) as u64,
+                    bytes: database.memory_bytes() as u64,
+                }
             })
     }
 }

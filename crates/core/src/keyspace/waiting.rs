@@ -112,10 +112,10 @@ impl Keyspace {
         let is_of_lists = call.spec.extra_categories & category::LIST != 0;
         let count = match entry.kind {
             kind::LIST | kind::LIST_LARGE if is_of_lists => {
-                <List as Typed>::Ref::of(&entry, collections).map(TypedRef::count)
+                <List as Typed>::Ref::of(&entry, collections, self.time_ms).map(TypedRef::count)
             }
             kind::SORTED_SET | kind::SORTED_SET_LARGE if !is_of_lists => {
-                <SortedSet as Typed>::Ref::of(&entry, collections).map(TypedRef::count)
+                <SortedSet as Typed>::Ref::of(&entry, collections, self.time_ms).map(TypedRef::count)
             }
             _ => None,
         };

@@ -193,7 +193,7 @@ impl<P: AsRef<[u8]>> Walk<P> {
             self.is_over = true;
             return;
         };
-        let mut seen = 0;
+        let (mut seen, db) = (0, self.db);
         let mut course = self.course;
         let mut on_entry = |entry: EntryRef<'_>| {
             seen += 1;
@@ -201,7 +201,7 @@ impl<P: AsRef<[u8]>> Walk<P> {
             let is_wanted = self
                 .kind
                 .is_none_or(|name| name == Some(kind::type_name(entry.kind)));
-            if !is_wanted || !keyspace.is_key(&entry) {
+            if !is_wanted || !keyspace.is_key(db, &entry) {
                 return;
             }
             // Behind one that is not done all others wait, so that the work of a step stays bounded.

@@ -1,8 +1,8 @@
 //! How commands change the keyspace: versions are counted, deadlines that have passed remove instead,
 //! and the bound on the earliest deadline is kept.
 
-use super::collections::Large;
-use super::database::Database;
+use super::collections::{Collections, Large};
+use super::database::{Database, is_alive};
 use super::observer::Seen;
 use super::{Keyspace, kind};
 use crate::limits::RELEASED_BYTES;
@@ -34,7 +34,7 @@ impl Keyspace {
     #[inline]
     pub(super) fn put(&mut self, db: u8, key: &[u8], new: NewValue<'_>) -> bool {
         if self.has_passed(new.deadline_ms) {
-            return self.erase_if(db, key, |_| true);
+            return self.erase_if(db, key, |_, _| true);
         }
         if self.is_observed() {
             self.note_put(db, key, new.kind);
@@ -59,10 +59,12 @@ impl Keyspace {
         self.note_deadline(meta.deadline_ms);
     }
 
-    /// Writes an entry that refers to a large collection, of a snapshot.
+    /// Writes an entry that refers to a large collection, of a snapshot or of another key; the deadline is that of the key.
     pub(super) fn put_collection(&mut self, db: u8, key: &[u8], (large, meta): (Large, Meta)) {
-        self.database_mut(db).restore(key, large, meta);
-        self.note_deadline(meta.deadline_ms);
+        let database = self.database_mut(db);
+        database.restore(key, large, meta);
+        let earliest_ms = database.take_new_deadline();
+        self.note_deadline(earliest_ms.or(meta.deadline_ms));
     }
 
     /// The database, made if it was not there.
@@ -111,8 +113,8 @@ impl Keyspace {
     /// Removes a key; true when it was there. A negative row and an expired key stay and count as absent.
     pub(super) fn erase(&mut self, db: u8, key: &[u8]) -> bool {
         let time_ms = self.time_ms;
-        self.erase_if(db, key, |entry| {
-            entry.kind != kind::NEGATIVE && entry.deadline_ms.is_none_or(|deadline_ms| deadline_ms > time_ms)
+        self.erase_if(db, key, |entry, collections| {
+            entry.kind != kind::NEGATIVE && is_alive(entry, collections, time_ms)
         })
     }
 
@@ -121,7 +123,7 @@ impl Keyspace {
         &mut self,
         db: u8,
         key: &[u8],
-        accepts: impl FnOnce(&EntryRef<'_>) -> bool,
+        accepts: impl FnOnce(&EntryRef<'_>, &Collections) -> bool,
     ) -> bool {
         let seen = if self.is_observed() {
             self.seen(db, key)
@@ -232,7 +234,7 @@ impl Keyspace {
     }
 
     #[inline]
-    fn note_deadline(&mut self, deadline_ms: Option<u64>) {
+    pub(super) fn note_deadline(&mut self, deadline_ms: Option<u64>) {
         if let Some(deadline) = deadline_ms {
             self.earliest_deadline_ms = self.earliest_deadline_ms.min(deadline);
         }

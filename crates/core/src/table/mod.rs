@@ -326,6 +326,11 @@ impl Table {
         self.store.arena.deadline_ms(self.deadlines.first()?)
     }
 
+    /// The entry with the earliest deadline.
+    pub fn next_due(&self) -> Option<EntryRef<'_>> {
+        Some(self.store.arena.entry(self.deadlines.first()?))
+    }
+
     /// Number of entries whose deadline is `now_ms` or earlier.
     pub fn due_len(&self, now_ms: u64) -> usize {
         match self.next_deadline() {
@@ -352,12 +357,13 @@ impl Table {
     }
 
     /// Removes entries whose deadline is `now_ms` or earlier, at most `limit` of them, in the order of
-    /// deadline and key, and calls `on_expired` with the hash, the entry and its note of each before it goes. Returns their number.
+    /// deadline and key, and calls `on_expired` with the hash, the entry and its note of each before it goes. Ends before
+    /// one of which it says false. Returns their number.
     pub fn expire_due(
         &mut self,
         now_ms: u64,
         limit: usize,
-        on_expired: &mut dyn FnMut(u64, EntryRef<'_>, u128),
+        on_expired: &mut dyn FnMut(u64, EntryRef<'_>, u128) -> bool,
     ) -> usize {
         let mut expired = 0;
         self.discard(upkeep::DISCARDS_PER_CHANGE);
@@ -371,11 +377,10 @@ impl Table {
             if deadline_ms > now_ms {
                 break;
             }
-            on_expired(
-                hash,
-                self.store.arena.entry(handle),
-                self.store.arena.note(handle),
-            );
+            let (entry, note) = (self.store.arena.entry(handle), self.store.arena.note(handle));
+            if !on_expired(hash, entry, note) {
+                break;
+            }
             self.before_change(hash);
             let handle = self
                 .deadlines

@@ -4,6 +4,8 @@
 const POLYNOMIAL: u64 = 0x95ac_9329_ac4b_c9b5;
 /// The format of Redis 7.0, which is what is written.
 pub const VERSION: u16 = 10;
+/// The format of Redis 7.4 and 8.0: the first one with deadlines of hash fields, and the last one that is read.
+pub const VERSION_OF_FIELD_DEADLINES: u16 = 12;
 /// Bytes of the version and the checksum.
 pub const END_BYTES: usize = 10;
 
@@ -36,7 +38,7 @@ pub fn split(payload: &[u8]) -> Option<(&[u8], u64)> {
     let (version, crc) = end.split_at(2);
     let version = u16::from_le_bytes(version.try_into().ok()?);
     let crc = u64::from_le_bytes(crc.try_into().ok()?);
-    (version <= VERSION).then_some((value, crc))
+    (version <= VERSION_OF_FIELD_DEADLINES).then_some((value, crc))
 }
 
 #[cfg(test)]

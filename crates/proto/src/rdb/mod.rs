@@ -8,7 +8,7 @@ mod checksum;
 mod reader;
 
 pub use self::blob::{Blob, Form};
-pub use self::checksum::{END_BYTES, VERSION, checksum, split};
+pub use self::checksum::{END_BYTES, VERSION, VERSION_OF_FIELD_DEADLINES, checksum, split};
 pub use self::reader::{Length, Reader, Unpacking, little_endian, unpack};
 
 /// No string is longer, in bytes.

@@ -12,7 +12,7 @@ use repligo_core::limits::INCARNATION_MAX;
 use repligo_proto::frame::{Header, Kind};
 
 /// Version of the messages between nodes; nodes with different ones do not talk.
-pub const FEATURE_LEVEL: u64 = 6;
+pub const FEATURE_LEVEL: u64 = 7;
 
 /// Names and addresses are never longer.
 const TEXT_BYTES_MAX: usize = 255;

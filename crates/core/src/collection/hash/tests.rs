@@ -22,6 +22,7 @@ fn assert_same(hash: &Hash, model: &[(Vec<u8>, Vec<u8>)]) {
             let sorted: BTreeMap<_, _> = model.iter().cloned().collect();
             assert!(pairs.iter().cloned().collect::<BTreeMap<_, _>>() == sorted);
         }
+        Hash::Volatile(..) => unreachable!("no field has a deadline"),
     }
     for (index, (field, value)) in pairs.iter().enumerate().step_by(17) {
         assert_eq!(hash_ref.at(index as u64), Some((&field[..], &value[..])));
@@ -207,4 +208,125 @@ fn a_scan_shows_what_is_there_all_the_time() {
             .for_each(|number| assert!(seen.contains(format!("field:{number}").as_bytes())));
     }
     assert_eq!(large(1_000).scan(u64::MAX, 10, &mut |_| unreachable!()), 0);
+}
+
+type Timed = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
+
+fn assert_timed(hash: &VolatileHash, model: &Timed, time_ms: u64) {
+    let hash_ref = VolatileRef::new(hash, time_ms);
+    let alive: Timed = (model.iter())
+        .filter(|(_, (_, deadline_ms))| deadline_ms.is_none_or(|deadline_ms| deadline_ms > time_ms))
+        .map(|(field, timed)| (field.clone(), timed.clone()))
+        .collect();
+    assert_eq!(hash_ref.len(), alive.len() as u64);
+    let told: Vec<_> = hash_ref.timed_from(0).collect();
+    let sorted: Timed = (told.iter())
+        .map(|(deadline_ms, field, value)| (field.to_vec(), (value.to_vec(), *deadline_ms)))
+        .collect();
+    assert!(sorted == alive && told.len() == alive.len());
+    for (index, (deadline_ms, field, value)) in told.iter().enumerate().step_by(7) {
+        assert_eq!(hash_ref.at(index as u64), Some((*field, *value)));
+        assert_eq!(hash_ref.from(index as u64).count(), told.len() - index);
+        assert_eq!(hash_ref.get(field), Some((*value, *deadline_ms)));
+    }
+    assert_eq!(hash_ref.at(told.len() as u64), None);
+    let later = |(_, deadline_ms): &(Vec<u8>, Option<u64>)| deadline_ms.filter(|at_ms| *at_ms > time_ms);
+    assert_eq!(hash_ref.earliest_ms(), alive.values().filter_map(later).min());
+    assert_eq!(
+        hash.next_deadline_after(time_ms),
+        alive.values().filter_map(later).min()
+    );
+}
+
+/// What chunks rebuild has the same digest, and damaged ones are an error at worst.
+fn assert_rebuilt(hash: &VolatileHash, random: &mut Random) {
+    let mut builder = VolatileHashBuilder::new(seed());
+    let mut index = 0;
+    while index < hash.len() {
+        let mut chunk = Vec::new();
+        index = hash.put_chunk(index, 300, &mut chunk);
+        builder.take_chunk(&chunk).expect("it was put");
+        random.damage(&mut chunk);
+        let _ = VolatileHashBuilder::new(seed()).take_chunk(&chunk);
+    }
+    assert_eq!(builder.len(), hash.len());
+    assert_eq!(builder.finish().digest(), hash.digest());
+}
+
+#[test]
+fn fields_with_deadlines_are_a_map_of_which_less_is_there_as_time_passes() {
+    for number in 0..20 {
+        println!("seed {number}");
+        let mut random = Random(number);
+        let mut hash = VolatileHash::new(Hashed::new(seed()), seed());
+        let (mut model, mut time_ms) = (Timed::new(), 1_000);
+        for step in 0..1_200 {
+            let field = format!("f{}", random.below(150)).into_bytes();
+            let value = random.bytes(step % 90);
+            match random.below(6) {
+                0 => assert_eq!(hash.remove(&field), model.remove(&field).is_some()),
+                1 => {
+                    assert_eq!(hash.set(&field, &value), !model.contains_key(&field));
+                    model.insert(field, (value, None));
+                }
+                2 => {
+                    time_ms += random.below(30);
+                    let mut due: Vec<u64> = (model.values())
+                        .filter_map(|(_, deadline_ms)| deadline_ms.filter(|at_ms| *at_ms <= time_ms))
+                        .collect();
+                    due.sort_unstable();
+                    assert_eq!(hash.due_count(time_ms), due.len() as u64);
+                    assert_timed(&hash, &model, time_ms);
+                    let mut shown = Vec::new();
+                    hash.remove_due(time_ms, 3, &mut |deadline_ms| shown.push(deadline_ms));
+                    assert_eq!(shown, due[..due.len().min(3)]);
+                    model.retain(|field, _| VolatileRef::new(&hash, 0).get(field).is_some());
+                }
+                _ => {
+                    let deadline_ms = time_ms + random.below(200);
+                    hash.set_volatile(&field, &value, deadline_ms);
+                    model.insert(field, (value, Some(deadline_ms)));
+                }
+            }
+        }
+        assert_timed(&hash, &model, time_ms);
+        assert_timed(&hash, &model, 0);
+        assert_rebuilt(&hash, &mut random);
+        let digest = hash.digest();
+        hash.set_key_deadline(Some(5));
+        assert_ne!(hash.digest(), digest);
+        assert_eq!(hash.earliest_deadline_ms(), Some(5));
+        assert!(!hash.is_alive(5) && hash.is_alive(4));
+        let fields: Vec<_> = model.into_keys().collect();
+        fields.iter().for_each(|field| assert!(hash.remove(field)));
+        hash.set_key_deadline(None);
+        assert_eq!((hash.digest(), hash.len()), (0, 0));
+    }
+}
+
+#[test]
+fn a_scan_shows_fields_whose_deadlines_come_and_go() {
+    for number in 0..20 {
+        println!("seed {number}");
+        let mut random = Random(number);
+        let mut hash = VolatileHash::new(large(2_000), seed());
+        let mut seen = std::collections::BTreeSet::new();
+        let mut cursor = 0;
+        loop {
+            cursor = VolatileRef::new(&hash, 10).scan(cursor, 10, &mut |field, _| {
+                seen.insert(field.to_vec());
+            });
+            if cursor == 0 {
+                break;
+            }
+            for _ in 0..40 {
+                let field = format!("field:{}", random.below(2_000)).into_bytes();
+                match random.below(2) {
+                    0 => _ = hash.set(&field, b"lasting"),
+                    _ => hash.set_volatile(&field, b"volatile", 11 + random.below(9)),
+                }
+            }
+        }
+        (0..2_000).for_each(|number| assert!(seen.contains(format!("field:{number}").as_bytes())));
+    }
 }

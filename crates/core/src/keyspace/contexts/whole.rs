@@ -37,7 +37,12 @@ impl WriteContext<'_> {
             Some(progress) => progress,
             None => {
                 if let Some(reference) = Reference::of(&entry) {
-                    self.copy_collection((reference, entry.meta()), (db, to));
+                    let deadline_ms = self.keyspace.deadline_of(self.db, &entry);
+                    let meta = Meta {
+                        deadline_ms,
+                        ..entry.meta()
+                    };
+                    self.copy_collection((reference, meta), (db, to));
                     return true;
                 }
                 let first = match length {
@@ -83,7 +88,7 @@ impl WriteContext<'_> {
     fn copy_collection(&mut self, (reference, old): (Reference, Meta), (db, to): (u8, &[u8])) {
         let database = self.keyspace.database_mut(self.db);
         let large = database.collections().get(reference).clone();
-        self.keyspace.erase_if(db, to, |_| true);
+        self.keyspace.erase_if(db, to, |_, _| true);
         if self.keyspace.is_observed() {
             self.keyspace.note_put(db, to, old.kind);
         }

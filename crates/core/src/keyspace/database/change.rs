@@ -5,7 +5,7 @@ use super::super::contexts::{Changed, WRONG_TYPE};
 use super::super::digest::KeyDigest;
 use super::super::kind;
 use super::super::typed::{Parts, Typed};
-use super::Database;
+use super::{Database, is_alive};
 use crate::command::CommandError;
 use crate::table::{EntryRef, HashSeed, Meta, Prepared};
 
@@ -23,15 +23,22 @@ impl Database {
         change: impl FnOnce(&mut T, HashSeed) -> (R, Changed),
     ) -> Result<R, CommandError> {
         let seed = self.hash_seed;
-        let old = self.table.prepare(hash, key).filter(|(_, old)| {
-            old.kind != kind::NEGATIVE && old.deadline_ms.is_none_or(|deadline_ms| deadline_ms > time_ms)
-        });
+        let Self {
+            table, collections, ..
+        } = self;
+        let old = table
+            .prepare(hash, key)
+            .filter(|(_, old)| old.kind != kind::NEGATIVE && is_alive(old, collections, time_ms));
         let (mut collection, deadline_ms) = match old {
             None => (T::default(), None),
             Some((_, old)) if old.kind == T::KIND => (T::from_record(old.value.to_vec()), old.deadline_ms),
-            Some((place, old)) if old.kind == T::KIND_LARGE => {
+            Some((place, old)) if T::is_large(old.kind) => {
                 let reference = Reference::of(&old).expect("what is large is referred to");
                 let old = (place, reference, old.meta());
+                let change = |large, seed| {
+                    let mut collection = T::from_large(large, time_ms);
+                    (change(&mut collection, seed), collection)
+                };
                 return Ok(self.change_large(key, old, (version, change)));
             }
             Some(_) => return Err(WRONG_TYPE),
@@ -40,21 +47,23 @@ impl Database {
         if changed == Changed::Nothing {
             return Ok(result);
         }
-        let meta = |kind| Meta {
+        let meta = |kind, deadline_ms| Meta {
             deadline_ms,
             version: version(),
             kind,
         };
         if collection.count() == 0 {
-            self.remove_changed((key, hash), meta(T::KIND).version);
+            self.remove_changed((key, hash), meta(T::KIND, None).version);
             return Ok(result);
         }
         match collection.into_parts() {
-            Parts::Record(record) => self.put(key, &record, meta(T::KIND)),
-            Parts::Large(large) => {
+            Parts::Record(record) => self.put(key, &record, meta(T::KIND, deadline_ms)),
+            Parts::Large(mut large) => {
                 let kind = large.kind();
+                let deadline_ms = large.entry_deadline_ms(deadline_ms);
+                self.note_new_deadline(kind, deadline_ms);
                 let reference = self.collections.insert(large);
-                self.put(key, &reference.to_bytes(), meta(kind));
+                self.put(key, &reference.to_bytes(), meta(kind, deadline_ms));
             }
         }
         Ok(result)
@@ -66,7 +75,7 @@ impl Database {
         (place, reference, old_meta): (Prepared, Reference, Meta),
         (version, change): (
             impl FnOnce() -> u64,
-            impl FnOnce(&mut T, HashSeed) -> (R, Changed),
+            impl FnOnce(Large, HashSeed) -> ((R, Changed), T),
         ),
     ) -> R {
         let key_digest = KeyDigest::new(self.number, key);
@@ -78,13 +87,17 @@ impl Database {
         };
         let before = of(self.collections.get(reference).digest(), old_meta);
         let seed = self.hash_seed;
-        let (result, changed) = self.collections.change(reference, |large| {
-            let mut collection = T::from_large(large);
-            let result = change(&mut collection, seed);
-            match collection.into_parts() {
-                Parts::Large(large) => (large, result),
-                Parts::Record(_) => unreachable!("what is large stays large"),
-            }
+        let ((result, changed), (kind, deadline_ms)) = self.collections.change(reference, |large| {
+            let key_deadline_ms = match large.volatile() {
+                Some(hash) => hash.key_deadline_ms(),
+                None => old_meta.deadline_ms,
+            };
+            let (result, collection) = change(large, seed);
+            let Parts::Large(mut large) = collection.into_parts() else {
+                unreachable!("what is large stays large")
+            };
+            let shape = (large.kind(), large.entry_deadline_ms(key_deadline_ms));
+            (large, (result, shape))
         });
         if changed == Changed::Nothing {
             return result;
@@ -97,9 +110,11 @@ impl Database {
             self.remove_changed((key, hash), version());
             return result;
         }
+        self.note_new_deadline(kind, deadline_ms);
         let meta = Meta {
             version: version(),
-            ..old_meta
+            deadline_ms,
+            kind,
         };
         let after = of(self.collections.get(reference).digest(), meta);
         self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
@@ -109,7 +124,7 @@ impl Database {
 
     /// Removes a key of which a write of this version has left nothing.
     fn remove_changed(&mut self, (key, hash): (&[u8], u64), version: u64) {
-        self.remove_if(key, |_| true);
+        self.remove_if(key, |_, _| true);
         self.removed.note(hash, version);
     }
 
@@ -145,8 +160,11 @@ impl Database {
         is_done
     }
 
-    /// Takes in an entry with a large collection, of a snapshot.
-    pub fn restore(&mut self, key: &[u8], large: Large, meta: Meta) {
+    /// Takes in an entry with a large collection, of a snapshot or of another key; the deadline is that of the key.
+    pub fn restore(&mut self, key: &[u8], mut large: Large, meta: Meta) {
+        let deadline_ms = large.entry_deadline_ms(meta.deadline_ms);
+        self.note_new_deadline(meta.kind, deadline_ms);
+        let meta = Meta { deadline_ms, ..meta };
         let reference = self.collections.insert(large);
         self.put(key, &reference.to_bytes(), meta);
     }

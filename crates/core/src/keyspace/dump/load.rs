@@ -3,6 +3,7 @@
 use repligo_proto::rdb::{Bad, Blob, Form, Reader, Unpacking};
 
 use crate::collection::{End, Hash, List, Score, Set, SortedSet};
+use crate::command::parse_i64;
 use crate::keyspace::contexts::WriteContext;
 use crate::keyspace::sorted_set::number;
 use crate::keyspace::typed::Typed;
@@ -28,6 +29,52 @@ enum Layout {
     Nodes,
 }
 
+/// Fields end no later, in milliseconds since the epoch.
+const DEADLINE_MAX_MS: u64 = (1 << 48) - 1;
+
+/// Where the deadlines of fields stand, and what of a field was read before the rest is.
+#[derive(Debug, Default)]
+struct Times {
+    /// What deadlines count from, if not from the epoch.
+    earliest_ms: Option<u64>,
+    /// The deadline of the next field, 0 for none, where it stands in front.
+    next: Option<u64>,
+    /// The value of a field whose deadline stands behind.
+    value: Option<Vec<u8>>,
+    /// Some deadline has passed, and its field was left out.
+    has_expired: bool,
+}
+
+impl Times {
+    fn of(kind: u8, reader: &mut Reader<'_>) -> Result<Option<Self>, Bad> {
+        let earliest_ms = match kind {
+            22 | 23 => None,
+            24 | 25 => {
+                let bytes = reader.take(8)?.try_into().map_err(|_| Bad)?;
+                Some(u64::from_le_bytes(bytes))
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Self {
+            earliest_ms: earliest_ms.filter(|_| kind == 24),
+            ..Self::default()
+        }))
+    }
+
+    /// Takes the deadline in front of a field.
+    fn take(&mut self, reader: &mut Reader<'_>) -> Result<(), Bad> {
+        let number = reader.length()?;
+        let deadline_ms = match (number, self.earliest_ms) {
+            (0, _) => Some(0),
+            (number, Some(earliest_ms)) => earliest_ms.checked_add(number - 1),
+            (number, None) => Some(number),
+        };
+        let deadline_ms = deadline_ms.filter(|deadline_ms| *deadline_ms <= DEADLINE_MAX_MS);
+        self.next = Some(deadline_ms.ok_or(Bad)?);
+        Ok(())
+    }
+}
+
 /// A value that is being loaded.
 pub(super) struct Loader {
     value: Value,
@@ -40,6 +87,8 @@ pub(super) struct Loader {
     blob: Option<Blob>,
     /// A field, or a member, whose value or score comes next.
     first: Option<Vec<u8>>,
+    /// Of a hash whose fields may have deadlines.
+    times: Option<Times>,
     unpacking: Unpacking,
     /// Bytes that were read, unpacked.
     bytes: usize,
@@ -75,11 +124,15 @@ impl Loader {
                 Layout::Packed(Form::Listpack),
             ),
             18 => (Value::List(List::default()), Layout::Nodes),
+            20 => (Value::Set(Set::default()), Layout::Packed(Form::Listpack)),
+            22 | 24 => (Value::Hash(Hash::default()), Layout::Plain),
+            23 | 25 => (Value::Hash(Hash::default()), Layout::Packed(Form::Listpack)),
             _ => return Err(Bad),
         };
-        let has_count = layout != Layout::Packed(Form::Integers) && matches!(kind, 1..=5 | 14 | 18);
+        let times = Times::of(kind, &mut reader)?;
+        let has_count = layout != Layout::Packed(Form::Integers) && matches!(kind, 1..=5 | 14 | 18 | 22 | 24);
         let count = if has_count { reader.length()? } else { 1 };
-        let of_each = if matches!(kind, 3..=5) { 2 } else { 1 };
+        let of_each = if matches!(kind, 3..=5 | 22 | 24) { 2 } else { 1 };
         Ok(Self {
             value,
             layout,
@@ -88,6 +141,7 @@ impl Loader {
             at: reader.at,
             blob: None,
             first: None,
+            times,
             unpacking: Unpacking::default(),
             bytes: 0,
         })
@@ -117,7 +171,8 @@ impl Loader {
             Value::Hash(hash) => hash.count() == 0,
             Value::SortedSet(sorted) => sorted.count() == 0,
         };
-        match is_empty || self.first.is_some() {
+        let all_expired = self.times.as_ref().is_some_and(|times| times.has_expired);
+        match is_empty && !all_expired || self.first.is_some() {
             true => Err(Bad),
             false => Ok(true),
         }
@@ -156,6 +211,14 @@ impl Loader {
             (self.at, self.left) = (reader.at, self.left - 1);
             self.put_score(context, &member, score)?;
             return Ok(true);
+        }
+        if self.layout == Layout::Plain
+            && self.first.is_none()
+            && let Some(times) = &mut self.times
+            && times.next.is_none()
+        {
+            times.take(&mut reader)?;
+            self.at = reader.at;
         }
         let form = match self.layout {
             Layout::Plain => None,
@@ -197,6 +260,7 @@ impl Loader {
                 true
             }
             Value::Set(set) => set.insert(element, seed),
+            Value::Hash(_) if self.times.is_some() => return self.put_timed(context, element),
             Value::Hash(hash) => match self.first.take() {
                 Some(field) => hash.set(&field, element, seed),
                 None => {
@@ -216,6 +280,41 @@ impl Loader {
             },
         };
         is_new.then_some(()).ok_or(Bad)
+    }
+
+    /// Takes a field, its value, or its time where that stands behind.
+    fn put_timed(&mut self, context: &WriteContext<'_>, element: &[u8]) -> Result<(), Bad> {
+        let Some(field) = self.first.take() else {
+            self.first = Some(element.to_vec());
+            return Ok(());
+        };
+        let (Some(times), Value::Hash(hash)) = (&mut self.times, &mut self.value) else {
+            return Err(Bad);
+        };
+        let (value, time_ms) = match (times.next.take(), times.value.take()) {
+            (Some(time_ms), _) => (element.to_vec(), time_ms),
+            (None, None) => {
+                times.value = Some(element.to_vec());
+                self.first = Some(field);
+                return Ok(());
+            }
+            (None, Some(value)) => {
+                let time_ms = parse_i64(element).and_then(|time| u64::try_from(time).ok());
+                (
+                    value,
+                    time_ms.filter(|time_ms| *time_ms <= DEADLINE_MAX_MS).ok_or(Bad)?,
+                )
+            }
+        };
+        if hash.as_ref().get(&field).is_some() {
+            return Err(Bad);
+        }
+        match time_ms {
+            0 => _ = hash.set(&field, &value, context.hash_seed()),
+            time_ms if time_ms <= context.time_ms() => times.has_expired = true,
+            time_ms => hash.set_with_deadline((&field, &value), time_ms, context.hash_seed()),
+        }
+        Ok(())
     }
 
     fn put_score(&mut self, context: &mut WriteContext<'_>, member: &[u8], score: f64) -> Result<(), Bad> {

@@ -1,4 +1,5 @@
-//! DUMP and RESTORE: values as bytes, in the format that Redis 7.0 writes and reads.
+//! DUMP and RESTORE: values as bytes, in the format that Redis 7.0 writes and reads, and that of 7.4 for hash fields with
+//! deadlines.
 //!
 //! A payload is the number of a type, the value, the version of the format and a checksum. Written is the plainest form
 //! of each type; read are all forms that Redis 7.0 has for strings, lists, sets, hashes and sorted sets, those of
@@ -218,7 +219,7 @@ fn write(
         Some(Value::Hash(hash)) => replace(context, key, hash),
         Some(Value::SortedSet(sorted)) => replace(context, key, sorted),
     }?;
-    if deadline_ms.is_some() {
+    if deadline_ms.is_some() && context.exists(key) {
         context.put_deadline(key, deadline_ms);
     }
     Ok(true)

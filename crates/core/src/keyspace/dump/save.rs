@@ -1,6 +1,7 @@
-//! Payloads of values: every element by itself and uncompressed, which each version of Redis reads.
+//! Payloads of values: every element by itself and uncompressed, which each version of Redis reads. A hash of which
+//! fields have deadlines is written as Redis 7.4 does it.
 
-use repligo_proto::rdb::{VERSION, checksum};
+use repligo_proto::rdb::{VERSION, VERSION_OF_FIELD_DEADLINES, checksum};
 
 use crate::collection::{HashRef, ListRef, SetRef, SortedSetRef};
 use crate::command::CommandError;
@@ -43,8 +44,16 @@ impl<'a> Source<'a> {
             Self::String(string) => (0, string.len() as u64),
             Self::List(list) => (1, list.count()),
             Self::Set(set) => (2, set.count()),
-            Self::Hash(hash) => (4, hash.count()),
+            Self::Hash(hash) => (if self.earliest_ms().is_some() { 24 } else { 4 }, hash.count()),
             Self::SortedSet(sorted) => (5, sorted.count()),
+        }
+    }
+
+    /// The earliest deadline of a field, if it is a hash with one.
+    fn earliest_ms(&self) -> Option<u64> {
+        match self {
+            Self::Hash(HashRef::Volatile(hash)) => hash.earliest_ms(),
+            _ => None,
         }
     }
 
@@ -77,6 +86,9 @@ impl Saving {
         if self.out.is_empty() {
             let (kind, count) = source.head();
             self.out.push(kind);
+            if let Some(earliest_ms) = source.earliest_ms() {
+                self.out.extend_from_slice(&earliest_ms.to_le_bytes());
+            }
             put_length(&mut self.out, count);
         }
         let is_done = self.put_elements(context, source);
@@ -85,7 +97,11 @@ impl Saving {
         if !is_done {
             return false;
         }
-        let version = VERSION.to_le_bytes();
+        let version = match source.earliest_ms() {
+            None => VERSION,
+            Some(_) => VERSION_OF_FIELD_DEADLINES,
+        };
+        let version = version.to_le_bytes();
         self.checksum = checksum(self.checksum, &version);
         self.out.extend_from_slice(&version);
         self.out.extend_from_slice(&self.checksum.to_le_bytes());
@@ -107,6 +123,19 @@ impl Saving {
             Source::Set(set) => set
                 .from(self.done)
                 .all(|item| self.put(context, |out| item.with(|member| put_string(out, member)))),
+            Source::Hash(HashRef::Volatile(hash)) if source.earliest_ms().is_some() => {
+                let earliest_ms = source.earliest_ms().unwrap_or_default();
+                hash.timed_from(self.done).all(|(deadline_ms, field, value)| {
+                    self.put(context, |out| {
+                        put_length(
+                            out,
+                            deadline_ms.map_or(0, |deadline_ms| deadline_ms - earliest_ms + 1),
+                        );
+                        put_string(out, field);
+                        put_string(out, value);
+                    })
+                })
+            }
             Source::Hash(hash) => hash.from(self.done).all(|(field, value)| {
                 self.put(context, |out| {
                     put_string(out, field);

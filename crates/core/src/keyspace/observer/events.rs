@@ -53,7 +53,7 @@ impl Group {
             match change.fate {
                 Fate::Expired => tell(change, (EventClasses::EXPIRED, "expired")),
                 Fate::Evicted => tell(change, (EventClasses::EVICTED, "evicted")),
-                Fate::Also(name) => tell(change, (EventClasses::STREAM, name)),
+                Fate::Also(class, name) => tell(change, (class, name)),
                 Fate::Missed => tell(change, (EventClasses::MISSED, "keymiss")),
                 Fate::There | Fate::Gone => {
                     self.tell_change(change, merged.len(), &mut |named| tell(change, named));

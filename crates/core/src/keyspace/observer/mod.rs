@@ -34,8 +34,8 @@ enum Fate {
     Evicted,
     /// A read has not found it.
     Missed,
-    /// Something with a name of its own has happened to its stream.
-    Also(&'static str),
+    /// Something with a name of its own has happened to it.
+    Also(EventClasses, &'static str),
 }
 
 #[derive(Clone, Debug)]
@@ -135,6 +135,14 @@ impl Observer {
     /// A key is removed because its time has come.
     pub fn expired(&mut self, db: u8, key: &[u8]) {
         self.note((db, key), true, Fate::Expired);
+    }
+
+    /// Fields of a hash are removed because their time has come, and the hash with its last one.
+    pub fn fields_expired(&mut self, db: u8, key: &[u8], is_gone: bool) {
+        self.note((db, key), true, Fate::Also(EventClasses::HASH, "hexpired"));
+        if is_gone {
+            self.note((db, key), true, Fate::Also(EventClasses::GENERIC, "del"));
+        }
     }
 }
 
@@ -256,7 +264,7 @@ impl Keyspace {
         let entry = table.and_then(|table| table.get(table.hash(key), key));
         match entry {
             Some(entry) if entry.kind == kind::NEGATIVE => Seen::Nothing,
-            Some(entry) if self.is_alive(&entry) => Seen::Key,
+            Some(entry) if self.is_alive(db, &entry) => Seen::Key,
             Some(_) => Seen::Expired,
             None => Seen::Nothing,
         }
@@ -291,11 +299,11 @@ impl Keyspace {
         }
     }
 
-    /// Something more has happened to a stream than its command is called after.
+    /// Something more has happened to a key than its command is called after.
     #[cold]
-    pub(super) fn note_also(&mut self, place: (u8, &[u8]), name: &'static str) {
+    pub(super) fn note_also(&mut self, place: (u8, &[u8]), (class, name): (EventClasses, &'static str)) {
         if let Some(observer) = &mut self.observer {
-            observer.note(place, true, Fate::Also(name));
+            observer.note(place, true, Fate::Also(class, name));
         }
     }
 

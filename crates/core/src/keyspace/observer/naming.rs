@@ -118,6 +118,11 @@ fn of_call(call: &Call<'_>) -> Naming {
         "geoadd" => written("zadd"),
         "georadius" | "georadiusbymember" => written("georadiusstore"),
         "copy" => Naming::new(class, "copy_to", Form::Copied),
+        // What becomes of fields is told as it is known.
+        "hexpire" | "hpexpire" | "hexpireat" | "hpexpireat" | "hpersist" | "hgetex" | "hsetex" => {
+            Naming::default()
+        }
+        "hgetdel" => taken("hdel"),
         // What readers of a stream do is no event, nor is a count that is kept in its sketch.
         "pfcount" | "xreadgroup" | "xack" | "xclaim" | "xautoclaim" => Naming::default(),
         "xgroup|create" => written("xgroup-create"),

@@ -48,7 +48,7 @@ pub(in crate::keyspace) fn supply(keyspace: &Keyspace, call: &Call<'_>, key: &[u
     let Some((entry, database)) = found else {
         return gone(stream_words::STREAM_GONE);
     };
-    let stream: Option<&Stream> = TypedRef::of(&entry, database.collections());
+    let stream: Option<&Stream> = TypedRef::of(&entry, database.collections(), keyspace.time_ms());
     let Some(stream) = stream else {
         return match reading.group {
             Some(_) => Supply::Gone(stream_words::STREAM_GONE),
@@ -133,7 +133,8 @@ pub(in crate::keyspace) fn resolved(keyspace: &Keyspace, call: &Call<'_>) -> Vec
     };
     let last = |key: &[u8]| {
         let found = keyspace.find(call.db, key).zip(keyspace.database(call.db));
-        let stream = found.and_then(|(entry, database)| <&Stream>::of(&entry, database.collections()));
+        let stream = found
+            .and_then(|(entry, database)| <&Stream>::of(&entry, database.collections(), keyspace.time_ms));
         stream.map_or(StreamId::MIN, |stream| stream.marks().last)
     };
     let streams = reading.streams().map(|(key, id)| match id {

@@ -3,6 +3,7 @@
 
 mod bits;
 mod eviction;
+mod fields;
 mod handlers;
 mod long_strings;
 mod origin_rows;

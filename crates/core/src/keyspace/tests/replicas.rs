@@ -5,12 +5,12 @@ use repligo_proto::reply::ReplyWriter;
 
 use super::{Fixture, START_MS, requests};
 use crate::collection::{End, HashRef, Hashed, LargeList, ListRef, SetRef, SortedSetRef};
-use crate::collection::{Stream, StreamBuilder};
+use crate::collection::{Stream, StreamBuilder, VolatileHash, VolatileRef};
 use crate::keyspace::database::Database;
 use crate::keyspace::digest::{KeyDigest, content};
 use crate::keyspace::typed::TypedRef;
 use crate::keyspace::{Keyspace, RestoreError, kind};
-use crate::packed::{put_bytes, take_bytes};
+use crate::packed::{put_bytes, put_varint, take_bytes, take_varint};
 use crate::table::{EntryRef, HashSeed};
 
 /// One step of a history.
@@ -53,6 +53,7 @@ fn command() -> impl Strategy<Value = String> {
         }),
         key().prop_map(|key| format!("HINCRBY {key} n 3")),
         key().prop_map(|key| format!("HSETNX {key} f1 v")),
+        super::fields::step(key().boxed()),
         set_step(),
         list_step(),
         sorted_set_step(),
@@ -196,22 +197,37 @@ fn take(fixture: &mut Fixture, step: &Step) {
 /// other value as it is.
 fn value_of(database: &Database, entry: &EntryRef<'_>) -> Vec<u8> {
     let collections = database.collections();
-    if let Some(ListRef::Large(list)) = ListRef::of(entry, collections) {
+    if let Some(ListRef::Large(list)) = ListRef::of(entry, collections, 0) {
         let mut bytes = Vec::new();
         let elements = list.from(0);
         elements.for_each(|element| element.with(|element| put_bytes(&mut bytes, element)));
         return bytes;
     }
-    if let Some(stream) = <&Stream>::of(entry, collections) {
+    if let Some(stream) = <&Stream>::of(entry, collections, 0) {
         let mut chunk = Vec::new();
         stream.put_chunk(0, usize::MAX, &mut chunk);
         return chunk;
     }
-    let mut fields: Vec<_> = if let Some(HashRef::Large(hash)) = HashRef::of(entry, collections) {
+    if let Some(hash) = collections.volatile(entry) {
+        let mut fields: Vec<_> = VolatileRef::new(hash, 0).timed_from(0).collect();
+        fields.sort_unstable();
+        let mut bytes = Vec::new();
+        put_varint(
+            &mut bytes,
+            hash.key_deadline_ms().map_or(0, |deadline_ms| deadline_ms + 1),
+        );
+        for (deadline_ms, field, value) in fields {
+            put_varint(&mut bytes, deadline_ms.map_or(0, |deadline_ms| deadline_ms + 1));
+            put_bytes(&mut bytes, field);
+            put_bytes(&mut bytes, value);
+        }
+        return bytes;
+    }
+    let mut fields: Vec<_> = if let Some(HashRef::Large(hash)) = HashRef::of(entry, collections, 0) {
         hash.from(0).map(|field| (field.key, field.value)).collect()
-    } else if let Some(SetRef::Large(set)) = SetRef::of(entry, collections) {
+    } else if let Some(SetRef::Large(set)) = SetRef::of(entry, collections, 0) {
         set.from(0).map(|member| (member.key, member.value)).collect()
-    } else if let Some(SortedSetRef::Large(set)) = SortedSetRef::of(entry, collections) {
+    } else if let Some(SortedSetRef::Large(set)) = SortedSetRef::of(entry, collections, 0) {
         let mut chunk = Vec::new();
         set.put_chunk(0, usize::MAX, &mut chunk);
         return members_and_scores(&chunk);
@@ -276,6 +292,10 @@ fn recomputed(keyspace: &Keyspace) -> u128 {
             let content = key_digest.of_content(list.digest());
             return key_digest.meta(8, *meta).wrapping_add(content);
         }
+        if meta.kind == kind::HASH_VOLATILE {
+            let content = key_digest.of_content(volatile_hash(rest).digest());
+            return key_digest.meta(8, *meta).wrapping_add(content);
+        }
         let mut hash = Hashed::<true>::new(HashSeed::from_number(3));
         while !rest.is_empty() {
             let field = take_bytes(&mut rest).expect("they were put");
@@ -286,6 +306,24 @@ fn recomputed(keyspace: &Keyspace) -> u128 {
             .wrapping_add(key_digest.of_content(hash.digest()))
     };
     contents(keyspace).iter().map(of).fold(0, u128::wrapping_add)
+}
+
+/// A hash from what `value_of` told of it.
+fn volatile_hash(mut bytes: &[u8]) -> VolatileHash {
+    let seed = HashSeed::from_number(3);
+    let mut hash = VolatileHash::new(Hashed::new(seed), seed);
+    let number = |bytes: &mut &[u8]| take_varint(bytes).expect("it was put").checked_sub(1);
+    hash.set_key_deadline(number(&mut bytes));
+    while !bytes.is_empty() {
+        let deadline_ms = number(&mut bytes);
+        let field = take_bytes(&mut bytes).expect("it was put");
+        let value = take_bytes(&mut bytes).expect("it was put");
+        match deadline_ms {
+            None => assert!(hash.set(field, value)),
+            Some(deadline_ms) => hash.set_volatile(field, value, deadline_ms),
+        }
+    }
+    hash
 }
 
 fn chunks_of(

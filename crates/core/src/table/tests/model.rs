@@ -232,9 +232,10 @@ impl Model {
         due.sort();
         due.truncate(limit);
         let mut expired = Vec::new();
-        let count = self
-            .table
-            .expire_due(now_ms, limit, &mut |_, entry, _| expired.push(entry.key.to_vec()));
+        let count = self.table.expire_due(now_ms, limit, &mut |_, entry, _| {
+            expired.push(entry.key.to_vec());
+            true
+        });
         assert_eq!(count, due.len());
         assert!(expired.iter().eq(due.iter().map(|(_, key)| key)));
         for key in expired {

@@ -9,6 +9,7 @@ mod expiry;
 mod functions;
 mod geo;
 mod hash;
+mod hash_fields;
 mod hyperloglog;
 mod introspection;
 mod keys;
@@ -91,7 +92,7 @@ const KEY: Argument = value("key", ArgumentKind::Key(0));
 /// How long a command waits, in seconds; 0 for ever.
 const TIMEOUT: Argument = value("timeout", ArgumentKind::Double);
 
-const CHAPTERS: [&[Spec]; 23] = [
+const CHAPTERS: [&[Spec]; 24] = [
     connection::COMMANDS,
     server::COMMANDS,
     introspection::COMMANDS,
@@ -103,6 +104,7 @@ const CHAPTERS: [&[Spec]; 23] = [
     hyperloglog::COMMANDS,
     counters::COMMANDS,
     hash::COMMANDS,
+    hash_fields::COMMANDS,
     list::COMMANDS,
     set::COMMANDS,
     sorted_set::COMMANDS,
