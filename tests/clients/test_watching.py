@@ -68,6 +68,24 @@ def test_a_pause_of_writes_holds_them_back_and_lets_reads_through(node, operator
         assert script.read().value.plain() in (b"old", b"new", b"block")
 
 
+def test_a_pause_of_writes_lets_scripts_through_that_say_they_write_nothing(node, operator):
+    reads, writes = ("#!lua flags=no-writes\nreturn 1", "#!lua\nreturn 2")
+    register = "redis.register_function{function_name='%s', callback=function() return %d end, flags={%s}}\n"
+    library = "#!lua name=paused\n" + register % ("reads", 3, "'no-writes'") + register % ("writes", 4, "")
+    written = operator.ask("SCRIPT", "LOAD", writes)
+    operator.ask("FUNCTION", "LOAD", "REPLACE", library)
+    with numbered(node) as held, numbered(node) as function, node.connect() as reader:
+        operator.ask("CLIENT", "PAUSE", LONG, "WRITE")
+        # Also one that became known in the pause.
+        read = reader.ask("SCRIPT", "LOAD", reads)
+        assert (reader.ask("EVALSHA", read, 0), reader.ask("FCALL", "reads", 0)) == (1, 3)
+        hold(operator, held, "EVALSHA", written, 0)
+        hold(operator, function, "FCALL", "writes", 0)
+        assert operator.ask("CLIENT", "UNPAUSE") == b"OK"
+        assert (held.read().value.plain(), function.read().value.plain()) == (2, 4)
+    operator.ask("FUNCTION", "DELETE", "paused")
+
+
 def test_a_pause_of_everything_holds_new_clients_back_too_and_can_be_ended(node, operator):
     with numbered(node) as asker, numbered(node) as ender:
         # A shorter and weaker one changes nothing.

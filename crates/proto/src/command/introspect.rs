@@ -247,7 +247,7 @@ fn write_keys(request: ArgSlice<'_>, and_flags: bool, writer: &mut ReplyWriter<'
                 .map(move |position| (position, flags))
         })
         .collect();
-    if found.is_empty() {
+    if found.is_empty() && !spec.has(flag::NO_MANDATORY_KEYS) {
         return writer.error(words::INVALID_ARGUMENTS);
     }
     writer.array(found.len());
