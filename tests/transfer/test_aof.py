@@ -24,6 +24,8 @@ def files(tmp_path_factory):
         write(server.address, mixed(51, 400))
         with Connection(server.address, 30) as connection:
             wait_until("the first files are made", lambda: b"aof_rewrite_in_progress:0" in connection.ask("INFO", "persistence"), 20)
+            # In the snapshot in front of the requests.
+            connection.ask("FUNCTION", "LOAD", "#!lua name=l\nredis.register_function('f', function() return 7 end)")
             connection.ask("BGREWRITEAOF")
 
             def is_rewritten():
@@ -50,7 +52,7 @@ def node(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def empty(node):
     with Connection(node.address) as connection:
-        connection.ask("FLUSHALL")
+        ask_all(connection, [["FLUSHALL"], ["FUNCTION", "FLUSH"]])
 
 
 def _parts(folder):
@@ -70,6 +72,9 @@ def test_the_files_hold_what_the_node_has_afterwards(tmp_path, files, node, form
         path.write_bytes(b"".join(part.read_bytes() for part in _parts(folder)))
     summary = transfer("import", "--addr", node.address, path)
     assert summary["complete"] and summary["requests"] > 300, summary
+    assert summary["libraries"] == {"loaded": 1, "existing": 0}, summary
+    with Connection(node.address) as connection:
+        assert connection.ask("FCALL", "f", 0) == 7
     assert content(node.address) == held
     again = transfer("import", "--addr", node.address, path, code=1)
     assert "has" in again["error"] and "keys" in again["error"], again
