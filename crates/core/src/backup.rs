@@ -9,7 +9,6 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::acl::Users;
-use crate::codec::Malformed;
 use crate::keyspace::{Keyspace, Outline, RestoreError, outline};
 use crate::membership::Membership;
 use crate::replica::SnapshotHeader;
@@ -31,7 +30,7 @@ pub struct Contents {
 pub enum Unfit {
     /// The replica's own chunk.
     Header,
-    /// One of the keyspace.
+    /// One of the keyspace, or a section that a later release wrote.
     Keyspace(RestoreError),
     /// They end too early.
     Incomplete,
@@ -50,6 +49,16 @@ impl fmt::Display for Unfit {
 }
 
 impl std::error::Error for Unfit {}
+
+impl Unfit {
+    /// The first chunk was not read.
+    fn of_first(error: RestoreError) -> Self {
+        match error {
+            RestoreError::Unknown(_) => Self::Keyspace(error),
+            _ => Self::Header,
+        }
+    }
+}
 
 impl From<RestoreError> for Unfit {
     fn from(error: RestoreError) -> Self {
@@ -81,7 +90,7 @@ impl Inspection {
     /// No node could start with it. The inspection is of no use afterwards.
     pub fn take(&mut self, chunk: &Bytes) -> Result<(), Unfit> {
         if self.header.is_none() {
-            let header = SnapshotHeader::decode(chunk.clone()).map_err(|Malformed| Unfit::Header)?;
+            let header = SnapshotHeader::decode(chunk.clone()).map_err(Unfit::of_first)?;
             if Users::decode(&header.users).is_err() {
                 return Err(Unfit::Header);
             }
@@ -123,8 +132,8 @@ impl Inspection {
 ///
 /// # Errors
 /// It is no first chunk.
-pub fn founding(first: Bytes, membership: &Membership) -> Result<Bytes, Malformed> {
-    let header = SnapshotHeader::decode(first)?;
+pub fn founding(first: Bytes, membership: &Membership) -> Result<Bytes, Unfit> {
+    let header = SnapshotHeader::decode(first).map_err(Unfit::of_first)?;
     Ok(SnapshotHeader {
         membership: membership.clone(),
         users: header.users,

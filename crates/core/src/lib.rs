@@ -32,6 +32,7 @@ pub mod packed;
 pub mod pieces;
 pub mod recovery;
 pub mod replica;
+pub mod section;
 pub mod shares;
 pub mod table;
 pub mod time;

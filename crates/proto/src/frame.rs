@@ -8,10 +8,11 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 3 | magic `RPL` |
-//! | 3 | 1 | format version, 1 |
+//! | 3 | 1 | format version, 2 |
 //! | 4 | 4 | payload length, at most [`PAYLOAD_BYTES_MAX`] |
 //! | 8 | 1 | kind |
-//! | 9 | 3 | zero |
+//! | 9 | 1 | zero |
+//! | 10 | 2 | number of the shard, [`SHARD`] |
 //! | 12 | 4 | CRC32C of bytes 0 to 11, 16 to 55 and the payload |
 //! | 16 | 16 | cluster id |
 //! | 32 | 8 | generation |
@@ -31,7 +32,12 @@ pub const PAYLOAD_BYTES_MAX: usize = 64 << 20;
 /// Version of the layout above.
 pub const FORMAT_VERSION: u8 = 2;
 
+/// Number of the only shard that nodes of this release have, in frames and in log records alike. What carries another
+/// number is refused where it is decoded.
+pub const SHARD: u16 = 0;
+
 const MAGIC: [u8; 3] = *b"RPL";
+const SHARD_FIELD: Range<usize> = 10..12;
 const CHECKSUM: Range<usize> = 12..16;
 
 /// What a frame carries. New kinds take new numbers; numbers are never reused.
@@ -108,6 +114,8 @@ pub enum FrameError {
     Version(u8),
     /// The payload exceeds [`PAYLOAD_BYTES_MAX`].
     TooLarge(u32),
+    /// It is for a shard that this release does not have.
+    OtherShard(u16),
     /// The checksum does not match, or a reserved byte is set.
     Damaged,
 }
@@ -128,6 +136,11 @@ impl fmt::Display for FrameError {
                     "a frame claims a payload of {bytes} bytes, the limit is {PAYLOAD_BYTES_MAX}"
                 )
             }
+            FrameError::OtherShard(shard) => write!(
+                f,
+                "a frame is for shard {shard}, and this release has shard {SHARD} alone; run the same release on \
+                 every node"
+            ),
             FrameError::Damaged => f.write_str("a frame was damaged on the way"),
         }
     }
@@ -159,6 +172,7 @@ pub fn encode_header(header: &Header, payload: &[u8]) -> [u8; HEADER_BYTES] {
     bytes[3] = FORMAT_VERSION;
     bytes[4..8].copy_from_slice(&(payload.len() as u32).to_le_bytes());
     bytes[8] = header.kind.0;
+    bytes[SHARD_FIELD].copy_from_slice(&SHARD.to_le_bytes());
     bytes[16..32].copy_from_slice(&header.cluster_id.to_le_bytes());
     bytes[32..40].copy_from_slice(&header.generation.to_le_bytes());
     bytes[40..48].copy_from_slice(&header.peer.to_le_bytes());
@@ -183,10 +197,12 @@ pub fn decode(buffer: &[u8]) -> Result<Option<Frame>, FrameError> {
     };
     let (header, payload) = bytes.split_at(HEADER_BYTES);
     let header: &[u8; HEADER_BYTES] = header.try_into().expect("split at this length");
-    if header[9..12] != [0; 3]
-        || field::<4>(header, CHECKSUM.start) != checksum(header, payload).to_le_bytes()
-    {
+    if header[9] != 0 || field::<4>(header, CHECKSUM.start) != checksum(header, payload).to_le_bytes() {
         return Err(FrameError::Damaged);
+    }
+    let shard = u16::from_le_bytes(field(header, SHARD_FIELD.start));
+    if shard != SHARD {
+        return Err(FrameError::OtherShard(shard));
     }
     let header = Header {
         kind: Kind(header[8]),
@@ -252,102 +268,4 @@ fn checksum(header: &[u8; HEADER_BYTES], payload: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const HEADER: Header = Header {
-        cluster_id: 0x0102,
-        generation: 3,
-        peer: 4,
-        incarnation: 5,
-        kind: Kind::CORE,
-    };
-
-    fn encoded(payload: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        encode(&mut out, &HEADER, payload);
-        out
-    }
-
-    #[test]
-    fn the_layout_is_fixed() {
-        let bytes = encoded(b"hi");
-        assert_eq!(bytes.len(), HEADER_BYTES + 2);
-        assert_eq!(bytes[..12], *b"RPL\x02\x02\0\0\0\x02\0\0\0");
-        assert_eq!(bytes[12..16], 0x410f_c86a_u32.to_le_bytes());
-        assert_eq!(bytes[16..20], [2, 1, 0, 0]);
-        assert_eq!([bytes[32], bytes[40], bytes[48]], [3, 4, 5]);
-        assert_eq!(bytes[HEADER_BYTES..], *b"hi");
-    }
-
-    #[test]
-    fn a_frame_arrives_whole_or_not_at_all() {
-        let mut bytes = encoded(b"payload");
-        let end = bytes.len();
-        for cut in 0..end {
-            assert_eq!(decode(&bytes[..cut]), Ok(None));
-            let missing = bytes_missing(&bytes[..cut]);
-            assert_eq!(
-                missing,
-                if cut < HEADER_BYTES {
-                    HEADER_BYTES - cut
-                } else {
-                    end - cut
-                }
-            );
-        }
-        bytes.extend_from_slice(&encoded(b""));
-        let first = decode(&bytes).expect("valid").expect("complete");
-        assert_eq!(first.header, HEADER);
-        assert_eq!(&bytes[first.payload.clone()], b"payload");
-        let second = decode(&bytes[first.encoded_bytes()..])
-            .expect("valid")
-            .expect("complete");
-        assert!(second.payload.is_empty());
-    }
-
-    #[test]
-    fn every_flipped_bit_is_noticed() {
-        let bytes = encoded(b"payload");
-        for bit in 0..bytes.len() * 8 {
-            let mut wrong = bytes.clone();
-            wrong[bit / 8] ^= 1 << (bit % 8);
-            assert!(!matches!(decode(&wrong), Ok(Some(_))), "bit {bit}");
-        }
-    }
-
-    #[test]
-    fn foreign_bytes_are_refused_as_soon_as_they_can_be_told() {
-        assert_eq!(decode(b"*1\r\n"), Err(FrameError::NotAPeer));
-        assert_eq!(decode(b"G"), Err(FrameError::NotAPeer));
-        assert_eq!(decode(b"RPL\x01"), Err(FrameError::Version(1)));
-        assert_eq!(
-            decode(b"RPL\x02\x01\0\0\x04"),
-            Err(FrameError::TooLarge((64 << 20) + 1))
-        );
-        assert_eq!(bytes_missing(b"*1\r\n"), 0);
-    }
-
-    proptest! {
-        #[test]
-        fn any_header_and_payload_survive(
-            (cluster_id, generation, peer, incarnation, kind) in any::<(u128, u64, u64, u64, u8)>(),
-            payload in any::<Vec<u8>>(),
-        ) {
-            let header = Header { cluster_id, generation, peer, incarnation, kind: Kind(kind) };
-            let mut bytes = Vec::new();
-            encode(&mut bytes, &header, &payload);
-            let frame = decode(&bytes).expect("valid").expect("complete");
-            prop_assert_eq!(frame.header, header);
-            prop_assert_eq!(&bytes[frame.payload.clone()], &payload[..]);
-            prop_assert_eq!(frame.encoded_bytes(), bytes.len());
-        }
-
-        #[test]
-        fn any_bytes_are_no_frame(bytes in any::<Vec<u8>>()) {
-            prop_assert!(!matches!(decode(&bytes), Ok(Some(_))));
-            let _ = bytes_missing(&bytes);
-        }
-    }
-}
+mod tests;

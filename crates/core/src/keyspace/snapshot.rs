@@ -4,8 +4,10 @@
 //! the chunks describe it as it was when the walk began. Chunks delimit nothing: whoever stores or
 //! sends them keeps them apart and in order.
 //!
-//! Format, all integers varints unless said otherwise, strings with their length in front. Each chunk
-//! starts with a version byte ([`VERSION`]) and a kind byte:
+//! Format, all integers varints unless said otherwise, strings with their length in front. Each chunk is one section
+//! ([`crate::section`]): a version byte, a kind byte and the feature level that its layout came with. Kinds from 128 on
+//! are skipped by a release that does not know them, wherever they stand; of the others one that is not known refuses
+//! the snapshot. Then follows:
 //!
 //! | kind | chunk |
 //! |---|---|
@@ -35,9 +37,9 @@ pub use self::error::RestoreError;
 use super::collections::{Large, LargeBuilder};
 use super::removed::Removed;
 use super::{Keyspace, kind, typed};
+use crate::section::{self, SNAPSHOT_LEVEL, VERSION, Verdict};
 use crate::table::{EntryRef, HashSeed, Meta};
 
-const VERSION: u8 = 3;
 const HEADER: u8 = 1;
 const ENTRIES: u8 = 2;
 const END: u8 = 3;
@@ -46,6 +48,8 @@ const PART: u8 = 5;
 const REMOVED: u8 = 6;
 const SCRIPTS: u8 = 7;
 const LIBRARIES: u8 = 8;
+/// The last kind.
+const LAST: u8 = LIBRARIES;
 /// Bytes of a chunk of scripts.
 const SCRIPT_CHUNK_BYTES: usize = 256 << 10;
 
@@ -118,11 +122,7 @@ pub struct Outline {
 /// It is no such chunk.
 pub fn outline(mut chunk: &[u8]) -> Result<Outline, RestoreError> {
     let input = &mut chunk;
-    let version = take_u8(input)?;
-    if version != VERSION {
-        return Err(RestoreError::OtherFormat(version));
-    }
-    if take_u8(input)? != HEADER {
+    if take_kind(input)? != Some(HEADER) {
         return Err(RestoreError::Incomplete("chunks are out of order"));
     }
     let header = Header::decode(input)?;
@@ -132,6 +132,26 @@ pub fn outline(mut chunk: &[u8]) -> Result<Outline, RestoreError> {
     })
 }
 
+/// What stands in front of a chunk of this kind.
+fn front(kind: u8) -> [u8; 3] {
+    [VERSION, kind, SNAPSHOT_LEVEL as u8]
+}
+
+/// Takes what [`front`] made off a chunk; `None` if the chunk is to be skipped.
+fn take_kind(input: &mut &[u8]) -> Result<Option<u8>, RestoreError> {
+    let version = take_u8(input)?;
+    if version != VERSION {
+        return Err(RestoreError::OtherFormat(version));
+    }
+    let kind = take_u8(input)?;
+    let level = take_varint(input)?;
+    match section::judge(kind, level, (HEADER..=LAST).contains(&kind))? {
+        Verdict::Read => Ok(Some(kind)),
+        Verdict::Skip => Ok(None),
+        Verdict::Refuse(unknown) => Err(RestoreError::Unknown(unknown)),
+    }
+}
+
 impl Keyspace {
     /// Begins a walk over the keyspace as it is now. A walk that was under way is given up.
     pub fn snapshot_begin(&mut self) {
@@ -139,14 +159,15 @@ impl Keyspace {
         let mut entry_count = 0;
         self.removed_chunks.clear();
         let scripts = self.scripts.chunks(SCRIPT_CHUNK_BYTES).into_iter();
-        let scripts = scripts.map(|chunk| [&[VERSION, SCRIPTS][..], &chunk].concat());
+        let scripts = scripts.map(|chunk| [&front(SCRIPTS)[..], &chunk].concat());
         self.removed_chunks.extend(scripts);
         let libraries = self.libraries.chunks(SCRIPT_CHUNK_BYTES).into_iter();
-        let libraries = libraries.map(|chunk| [&[VERSION, LIBRARIES][..], &chunk].concat());
+        let libraries = libraries.map(|chunk| [&front(LIBRARIES)[..], &chunk].concat());
         self.removed_chunks.extend(libraries);
         for (db, database) in self.databases.iter_mut().enumerate() {
             let Some(database) = database else { continue };
-            let mut chunk = vec![VERSION, REMOVED, db as u8];
+            let mut chunk = front(REMOVED).to_vec();
+            chunk.push(db as u8);
             let empty = chunk.len();
             database.removed().encode(&mut chunk);
             if chunk.len() > empty {
@@ -201,7 +222,7 @@ impl Keyspace {
                         return false;
                     }
                 }
-                out.extend_from_slice(&[VERSION, END]);
+                out.extend_from_slice(&front(END));
                 self.snapshot = Progress::Idle;
                 self.is_releasing = true;
                 true
@@ -235,13 +256,14 @@ impl Keyspace {
     fn put_part(&mut self, out: &mut Vec<u8>, budget_bytes: usize) {
         let stream = self.streams.front_mut().expect("the caller has looked");
         if stream.next == 0 {
-            out.extend_from_slice(&[VERSION, COLLECTION, stream.db]);
+            out.extend_from_slice(&front(COLLECTION));
+            out.push(stream.db);
             let meta = stream.large.key_meta(stream.meta);
             let entry = EntryRef::new(&stream.key, b"", meta);
             put_head(out, &entry);
             put_varint(out, stream.large.len());
         } else {
-            out.extend_from_slice(&[VERSION, PART]);
+            out.extend_from_slice(&front(PART));
         }
         let first = stream.next;
         stream.next = stream.large.put_chunk(first, budget_bytes, out);
@@ -280,7 +302,8 @@ impl Keyspace {
                     return;
                 }
                 if out.is_empty() {
-                    out.extend_from_slice(&[VERSION, ENTRIES, db as u8]);
+                    out.extend_from_slice(&front(ENTRIES));
+                    out.push(db as u8);
                 }
                 put_entry(out, &entry);
             });
@@ -302,11 +325,9 @@ impl Keyspace {
     /// The keyspace is of no use afterwards.
     pub fn restore_chunk(&mut self, mut chunk: &[u8]) -> Result<(), RestoreError> {
         let input = &mut chunk;
-        let version = take_u8(input)?;
-        if version != VERSION {
-            return Err(RestoreError::OtherFormat(version));
-        }
-        let kind = take_u8(input)?;
+        let Some(kind) = take_kind(input)? else {
+            return Ok(());
+        };
         if self.rebuilding.is_some() != (kind == PART) {
             return Err(RestoreError::Incomplete("a collection is in pieces"));
         }
@@ -348,10 +369,7 @@ impl Keyspace {
                 }
                 self.restoring = None;
             }
-            (HEADER | ENTRIES | COLLECTION | PART | REMOVED | SCRIPTS | LIBRARIES | END, _) => {
-                return Err(RestoreError::Incomplete("chunks are out of order"));
-            }
-            _ => corrupt("the kind of a chunk")?,
+            _ => return Err(RestoreError::Incomplete("chunks are out of order")),
         }
         if !input.is_empty() {
             corrupt("the end of the chunk")?;
@@ -419,7 +437,7 @@ impl Keyspace {
 
 impl Header {
     fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&[VERSION, HEADER]);
+        out.extend_from_slice(&front(HEADER));
         put_varint(out, self.time_ms);
         put_varint(out, self.version);
         put_varint(out, self.entry_count);

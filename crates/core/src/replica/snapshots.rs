@@ -9,23 +9,22 @@
 //! that the receiver can go on from its end; received chunks build a state beside the present one, which
 //! is replaced only when consensus accepts the snapshot.
 
+mod header;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::{Forwarder, Replica};
-use crate::acl::Users;
+pub use self::header::Header;
+use super::Replica;
 use crate::bugs::Bug;
-use crate::codec::{Malformed, Reader, put_bytes, put_varint};
-use crate::contract::{Durability, Outputs, PeerId, Role, Settings, SnapshotIo};
+use crate::contract::{Durability, Outputs, PeerId, Role, SnapshotIo};
 use crate::entry::into_buffer;
 use crate::keyspace::Keyspace;
 use crate::limits;
-use crate::membership::Membership;
 use crate::origin::Lanes;
 use crate::time::Now;
 
-const HEADER_VERSION: u8 = 2;
 /// A prepared snapshot that nobody fetches is dropped after this.
 const UNUSED_US: u64 = 30_000_000;
 /// Chunks made between two ticks at least; those that turns have not made are made at the tick.
@@ -95,18 +94,6 @@ pub struct Incoming {
     pub offered: bool,
 }
 
-/// What of a replica's state is not in the keyspace.
-#[derive(Debug, Default)]
-pub struct Header {
-    pub membership: Membership,
-    pub forwarders: BTreeMap<PeerId, Forwarder>,
-    /// Encoded origin lanes; empty in what a new cluster is founded with: they begin anew, see
-    /// [`crate::backup::founding`].
-    pub lanes: Bytes,
-    /// Encoded users; empty while they are as they start, and then the header says nothing of them.
-    pub users: Bytes,
-}
-
 /// All snapshot work of a replica.
 #[derive(Debug, Default)]
 pub struct Snapshots {
@@ -140,69 +127,6 @@ impl Snapshots {
         self.saved_index = self.saved_index.max(index);
         self.saving = false;
         self.unsaved = None;
-    }
-}
-
-impl Header {
-    pub fn encode(&self) -> Bytes {
-        let mut out = vec![HEADER_VERSION];
-        put_bytes(&mut out, &self.membership.to_bytes());
-        put_varint(&mut out, self.forwarders.len() as u64);
-        for (peer, forwarder) in &self.forwarders {
-            put_varint(&mut out, *peer);
-            put_varint(&mut out, forwarder.incarnation);
-            put_varint(&mut out, forwarder.sequence);
-        }
-        put_bytes(&mut out, &self.lanes);
-        if !self.users.is_empty() {
-            put_bytes(&mut out, &self.users);
-        }
-        Bytes::from(out)
-    }
-
-    /// Whether a leader can have sent it.
-    pub fn is_plausible(&self, settings: &Settings) -> bool {
-        let counts = |forwarder: &Forwarder| {
-            forwarder.incarnation <= limits::INCARNATION_MAX && forwarder.sequence <= limits::POSITION_MAX
-        };
-        self.membership.get(settings.identity.peer).is_some()
-            && self.forwarders.values().all(counts)
-            && Lanes::restore(settings.origin.clone(), &mut &self.lanes[..]).is_ok()
-            && Users::decode(&self.users).is_ok()
-    }
-
-    /// The header of a snapshot on this node's disk.
-    pub fn of_chunks(chunks: &[Bytes]) -> Self {
-        let header = chunks.first().expect("a snapshot has a header chunk");
-        Self::decode(header.clone()).expect("the driver has checked the snapshot's checksums")
-    }
-
-    pub fn decode(bytes: Bytes) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes);
-        if reader.u8()? != HEADER_VERSION {
-            return Err(Malformed);
-        }
-        let mut header = Self {
-            membership: Membership::from_bytes(reader.bytes()?)?,
-            ..Self::default()
-        };
-        for _ in 0..reader.varint()? {
-            let peer = reader.varint()?;
-            let forwarder = Forwarder {
-                incarnation: reader.varint()?,
-                sequence: reader.varint()?,
-            };
-            header.forwarders.insert(peer, forwarder);
-        }
-        header.lanes = reader.bytes()?;
-        if !reader.is_empty() {
-            header.users = reader.bytes()?;
-        }
-        if reader.is_empty() {
-            Ok(header)
-        } else {
-            Err(Malformed)
-        }
     }
 }
 

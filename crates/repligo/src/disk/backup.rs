@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use repligo_core::keyspace::outline;
+use repligo_core::section::FEATURE_LEVEL;
 
 use super::codec::{Fields, put_text};
 use super::error::DiskError;
@@ -81,6 +82,17 @@ pub enum BackupFlaw {
         found: u32,
         /// Of this release.
         readable: u32,
+        /// As far as it is known.
+        release: String,
+    },
+    /// Written by a later release, in the same format, but with something in it that this one does not know.
+    #[error(
+        "it needs feature level {found}, and this release has {FEATURE_LEVEL}: use the release that wrote it ({release}) \
+         or a later one"
+    )]
+    LaterLevel {
+        /// In the file.
+        found: u64,
         /// As far as it is known.
         release: String,
     },
@@ -269,6 +281,10 @@ impl<R: Read> BackupReader<R> {
             return Err(self
                 .input
                 .damaged("the snapshot is another one than the preamble says"));
+        }
+        if let Some(found) = fields.u64().filter(|level| *level > FEATURE_LEVEL) {
+            let release = self.facts.release.clone();
+            return Err(BackupFlaw::LaterLevel { found, release });
         }
         Ok(())
     }

@@ -7,6 +7,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use repligo_core::section::FEATURE_LEVEL;
+use repligo_proto::frame::SHARD;
+
 /// An operating error of the data directory.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
@@ -134,6 +137,34 @@ pub enum DiskError {
         found: u32,
         /// The format that is read here.
         supported: u32,
+    },
+    /// Written by a later release, in the same format, but with something in it that this one does not know.
+    #[error(
+        "{} needs feature level {found}; this release has {supported}. Start it with the release that wrote it or a \
+         later one",
+        path.display()
+    )]
+    LaterLevel {
+        /// The file.
+        path: PathBuf,
+        /// The level that it needs.
+        found: u64,
+        /// The level of this release.
+        supported: u64,
+    },
+    /// The log of a node with several shards.
+    #[error(
+        "{} has a record of shard {shard} at byte {offset}; this release has one shard, number {SHARD}. Start it with \
+         the release that wrote it or a later one",
+        path.display()
+    )]
+    OtherShard {
+        /// The segment.
+        path: PathBuf,
+        /// Where the record begins.
+        offset: u64,
+        /// Its shard.
+        shard: u16,
     },
     /// Written by an earlier release, in a format that is no longer read.
     #[error(
@@ -270,6 +301,15 @@ impl DiskError {
         }
     }
 
+    /// A file that a later release wrote with more in it than this one knows.
+    pub(super) fn later_level(path: PathBuf, found: u64) -> DiskError {
+        DiskError::LaterLevel {
+            path,
+            found,
+            supported: FEATURE_LEVEL,
+        }
+    }
+
     /// The text for a disk that was in use, with what became of the writes.
     pub fn while_running(&self) -> String {
         match self {
@@ -323,133 +363,4 @@ fn remedy(source: &io::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What the text of an error tells to do. A new variant does not compile without a remedy here.
-    fn told(error: &DiskError) -> &'static str {
-        match error {
-            DiskError::Io { .. } => "Let the user that runs the node",
-            DiskError::Full { .. } => "Free space",
-            DiskError::SyncFailed { .. } => "Check the disk",
-            DiskError::Locked { .. } => "Stop that process",
-            DiskError::NotADataDirectory { .. } => "Give an empty directory",
-            DiskError::MetaMissing { .. } => "start the other nodes",
-            DiskError::HalfRestored { .. } => "Remove the directory and restore again",
-            DiskError::OtherNode { .. } => "Start it with the name",
-            DiskError::OtherCluster { .. } => "Put the right file back",
-            DiskError::NewerFormat { .. } => "Start it with the release",
-            DiskError::OlderFormat { .. } => "form a new cluster from empty directories",
-            DiskError::UncleanStop { .. } | DiskError::Copied { .. } => "start the other nodes",
-            DiskError::Corrupt { .. } => "start the other nodes",
-            DiskError::LogGap { .. } => "start the other nodes",
-            DiskError::DataWithoutDurability { .. } => "Start with the durability",
-            DiskError::Usage(_) => "give each its own",
-            DiskError::Poisoned => "start the node again",
-        }
-    }
-
-    fn every_variant() -> Vec<DiskError> {
-        let (dir, path) = (PathBuf::from("/data"), PathBuf::from("/data/wal"));
-        let source = || io::Error::from_raw_os_error(libc::EACCES);
-        let text = || "x".to_owned();
-        vec![
-            DiskError::io("open", &path, source()),
-            DiskError::io("write", &path, io::Error::from_raw_os_error(libc::ENOSPC)),
-            DiskError::SyncFailed {
-                path: path.clone(),
-                source: source(),
-            },
-            DiskError::Locked {
-                dir: dir.clone(),
-                pid: text(),
-            },
-            DiskError::NotADataDirectory {
-                dir: dir.clone(),
-                found: text(),
-            },
-            DiskError::MetaMissing {
-                dir: dir.clone(),
-                found: text(),
-            },
-            DiskError::HalfRestored { dir: dir.clone() },
-            DiskError::OtherNode {
-                dir: dir.clone(),
-                recorded: text(),
-                started: text(),
-            },
-            DiskError::OtherCluster {
-                path: path.clone(),
-                found: 1,
-                expected: 2,
-            },
-            DiskError::NewerFormat {
-                path: path.clone(),
-                found: 2,
-                supported: 1,
-            },
-            DiskError::OlderFormat {
-                path: path.clone(),
-                found: 0,
-                supported: 1,
-            },
-            DiskError::UncleanStop {
-                node: text(),
-                dir: dir.clone(),
-            },
-            DiskError::Copied {
-                node: text(),
-                dir: dir.clone(),
-            },
-            DiskError::corrupt(&path, 1, "x"),
-            DiskError::LogGap {
-                dir: dir.clone(),
-                why: text(),
-            },
-            DiskError::DataWithoutDurability { dir },
-            DiskError::Usage("two nodes of the cluster line have the same name; give each its own".into()),
-            DiskError::Poisoned,
-        ]
-    }
-
-    #[test]
-    fn every_error_says_what_to_do() {
-        for error in every_variant() {
-            let text = error.to_string();
-            assert!(text.contains(told(&error)), "{text}");
-            assert!(
-                !text.contains("acknowledged had"),
-                "no write was under way: {text}"
-            );
-        }
-    }
-
-    #[test]
-    fn only_a_disk_in_use_speaks_of_acknowledged_writes() {
-        for error in every_variant() {
-            let speaks = error
-                .while_running()
-                .contains("What it acknowledged had been written before");
-            let writes = matches!(error, DiskError::Io { .. } | DiskError::Full { .. });
-            assert_eq!(speaks, writes, "{error}");
-        }
-    }
-
-    #[test]
-    fn the_remedy_fits_the_answer_of_the_system() {
-        let check = |number: i32, part: &str| {
-            let error = DiskError::io("open", Path::new("/data"), io::Error::from_raw_os_error(number));
-            assert!(error.to_string().contains(part), "{error}");
-        };
-        check(libc::EACCES, "uid");
-        check(libc::EROFS, "Mount that file system for writing");
-        check(libc::ENOTDIR, "another kind");
-        check(libc::EEXIST, "another kind");
-        check(libc::ENOENT, "exists or can be made");
-        check(libc::ENAMETOOLONG, "shorter path");
-        check(libc::EMFILE, "ulimit -n");
-        check(libc::EAGAIN, "ulimit -u");
-        check(libc::EIO, "kernel's log");
-        check(libc::EDQUOT, "quota");
-    }
-}
+mod tests;

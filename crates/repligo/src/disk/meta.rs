@@ -16,7 +16,7 @@ use super::error::DiskError;
 use super::storage::{Birth, Storage, StorageFile};
 
 /// Storage format of this release, in `meta`, log segments and snapshots alike.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 /// Name of the file.
 pub const META_FILE: &str = "meta";
 const META_TEMPORARY: &str = "meta.tmp";

@@ -13,6 +13,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use repligo_core::contract::{HardState, LogEntry, Persist};
+use repligo_core::section::FEATURE_LEVEL;
+use repligo_proto::frame::SHARD;
 
 use super::codec::Fields;
 use super::meta::FORMAT;
@@ -31,7 +33,7 @@ const ENTRIES_HEADER_BYTES: usize = 16;
 /// Data up to this size is copied into the scratch buffer: cheaper than one more slice to write.
 const INLINE_BYTES_MAX: usize = 1024;
 const SEGMENT_MAGIC: &[u8; 8] = b"RPLGWAL\0";
-const SEGMENT_FIELD_BYTES: usize = 88;
+const SEGMENT_FIELD_BYTES: usize = 96;
 
 /// What a record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +88,8 @@ pub(super) enum HeaderError {
     Damaged,
     /// Of this format, which is not the present one.
     OtherFormat(u32),
+    /// What it holds needs this feature level, which is above that of this release.
+    LaterLevel(u64),
 }
 
 impl SegmentHeader {
@@ -110,6 +114,7 @@ impl SegmentHeader {
         {
             out[56 + 8 * place..64 + 8 * place].copy_from_slice(&number.to_le_bytes());
         }
+        out[88..96].copy_from_slice(&FEATURE_LEVEL.to_le_bytes());
         let crc = crc32c::crc32c(&out[16..]);
         out[12..16].copy_from_slice(&crc.to_le_bytes());
         out
@@ -128,16 +133,21 @@ impl SegmentHeader {
             return Err(HeaderError::Damaged);
         }
         let parse = |fields: &mut Fields<'_>| {
-            Some(SegmentHeader {
+            let header = SegmentHeader {
                 sequence: fields.u64()?,
                 start: fields.u64()?,
                 size: fields.u64()?,
                 cluster_id: fields.u128()?,
                 next_index: fields.u64()?,
                 hard_state: hard_state(fields)?,
-            })
+            };
+            Some((header, fields.u64()?))
         };
-        parse(&mut fields).ok_or(HeaderError::Damaged)
+        match parse(&mut fields) {
+            Some((header, level)) if level <= FEATURE_LEVEL => Ok(header),
+            Some((_, level)) => Err(HeaderError::LaterLevel(level)),
+            None => Err(HeaderError::Damaged),
+        }
     }
 }
 
@@ -171,6 +181,8 @@ pub(super) struct RecordHeader {
     pub kind: Kind,
     /// The persist ends with this record.
     pub last: bool,
+    /// The shard whose log it is of.
+    pub shard: u16,
     /// Log position up to which everything was synced when this was written.
     pub synced: u64,
 }
@@ -187,7 +199,7 @@ impl RecordHeader {
         out[8..12].copy_from_slice(&self.length.to_le_bytes());
         out[12] = self.kind as u8;
         out[13] = if self.last { FLAG_LAST } else { 0 };
-        // Bytes 14 and 15 are the group, 0 until a node has more than one.
+        out[14..16].copy_from_slice(&self.shard.to_le_bytes());
         out[16..24].copy_from_slice(&self.synced.to_le_bytes());
         let crc = header_crc(sequence, offset, &out[4..]);
         out[..4].copy_from_slice(&crc.to_le_bytes());
@@ -199,7 +211,7 @@ impl RecordHeader {
         let bytes = bytes.first_chunk::<RECORD_HEADER_BYTES>()?;
         // Cheap tests first: a search for records looks at millions of places.
         let kind = Kind::from_byte(bytes[12])?;
-        if bytes[13] & !FLAG_LAST != 0 || bytes[14..16] != [0, 0] {
+        if bytes[13] & !FLAG_LAST != 0 {
             return None;
         }
         let mut fields = Fields(bytes);
@@ -207,12 +219,13 @@ impl RecordHeader {
             return None;
         }
         let (payload_crc, length) = (fields.u32()?, fields.u32()?);
-        fields.bytes(4)?;
+        fields.bytes(2)?;
         Some(RecordHeader {
             payload_crc,
             length,
             kind,
             last: bytes[13] & FLAG_LAST != 0,
+            shard: fields.u16()?,
             synced: fields.u64()?,
         })
     }
@@ -423,6 +436,7 @@ impl Batch {
             length: self.payload_bytes as u32,
             kind,
             last,
+            shard: SHARD,
             synced: place.synced,
         };
         let bytes = header.record_bytes();

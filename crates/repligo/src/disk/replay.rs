@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 
 use repligo_core::contract::LogEntry;
+use repligo_proto::frame::SHARD;
 
 use super::error::DiskError;
 use super::record::{
@@ -142,6 +143,7 @@ fn read_header(storage: &dyn Storage, sequence: u64, cluster_id: u128) -> Result
     let header = match SegmentHeader::decode(&bytes[..count]) {
         Ok(header) => header,
         Err(HeaderError::OtherFormat(found)) => return Err(DiskError::other_format(path, found)),
+        Err(HeaderError::LaterLevel(found)) => return Err(DiskError::later_level(path, found)),
         Err(HeaderError::Damaged) => {
             return Err(DiskError::corrupt(&path, 0, "the segment header is not valid"));
         }
@@ -299,6 +301,13 @@ impl Replay {
         record: &RecordHeader,
         payload: &[u8],
     ) -> Result<(), DiskError> {
+        if record.shard != SHARD {
+            return Err(DiskError::OtherShard {
+                path: path.to_path_buf(),
+                offset,
+                shard: record.shard,
+            });
+        }
         let content = decode_payload(record.kind, payload).ok_or_else(|| {
             DiskError::corrupt(path, offset, "the record's payload has an impossible layout")
         })?;

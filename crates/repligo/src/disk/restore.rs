@@ -124,9 +124,9 @@ fn fill<R: Read>(
     let mut is_first = true;
     while let Some(mut chunk) = backup.next_chunk()? {
         if std::mem::take(&mut is_first) {
-            chunk = founding(chunk, &membership).map_err(|_| BackupFlaw::Damaged {
+            chunk = founding(chunk, &membership).map_err(|unfit| BackupFlaw::Damaged {
                 offset: backup.offset(),
-                why: "the first chunk does not decode".to_owned(),
+                why: unfit.to_string(),
             })?;
         }
         writer.execute(SnapshotIo::Chunk(chunk))?;

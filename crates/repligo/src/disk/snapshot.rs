@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use repligo_core::contract::SnapshotIo;
+use repligo_core::section::{FEATURE_LEVEL, SNAPSHOT_LEVEL};
 
 use super::codec::Fields;
 use super::error::DiskError;
@@ -20,7 +21,7 @@ pub(super) const SNAPSHOT_FILE: &str = "snapshot";
 /// The unfinished one.
 pub(super) const SNAPSHOT_TEMPORARY: &str = "snapshot.tmp";
 pub(super) const MAGIC: &[u8; 8] = b"RPLGSNAP";
-pub(super) const HEADER_BYTES: usize = 48;
+pub(super) const HEADER_BYTES: usize = 56;
 pub(super) const CHUNK_HEADER_BYTES: usize = 8;
 pub(super) const FOOTER_BYTES: usize = 32;
 /// In place of a chunk's length: the footer.
@@ -167,6 +168,7 @@ fn encode_header(cluster_id: u128, index: u64, term: u64) -> [u8; HEADER_BYTES] 
     out[16..32].copy_from_slice(&cluster_id.to_le_bytes());
     out[32..40].copy_from_slice(&index.to_le_bytes());
     out[40..48].copy_from_slice(&term.to_le_bytes());
+    out[48..56].copy_from_slice(&SNAPSHOT_LEVEL.to_le_bytes());
     let crc = crc32c::crc32c(&out[16..]);
     out[12..16].copy_from_slice(&crc.to_le_bytes());
     out
@@ -214,6 +216,9 @@ pub(super) fn read(storage: &dyn Storage, cluster_id: u128) -> Result<Option<Sna
     let (Some(found), Some(index), Some(term)) = (fields.u128(), fields.u64(), fields.u64()) else {
         return Err(damaged(16, "the header is not complete"));
     };
+    if let Some(level) = fields.u64().filter(|level| *level > FEATURE_LEVEL) {
+        return Err(DiskError::later_level(path, level));
+    }
     if found != cluster_id {
         return Err(DiskError::OtherCluster {
             path,

@@ -9,10 +9,8 @@ use repligo_core::codec::{Malformed, Reader, put_bytes, put_varint};
 use repligo_core::contract::{Identity, PeerId};
 use repligo_core::forming::FormingState;
 use repligo_core::limits::INCARNATION_MAX;
+pub use repligo_core::section::FEATURE_LEVEL;
 use repligo_proto::frame::{Header, Kind};
-
-/// Version of the messages between nodes; nodes with different ones do not talk.
-pub const FEATURE_LEVEL: u64 = 7;
 
 /// Names and addresses are never longer.
 const TEXT_BYTES_MAX: usize = 255;
@@ -218,6 +216,8 @@ fn judge_cluster(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn hello(name: &str) -> Hello {
@@ -298,6 +298,39 @@ mod tests {
         assert!(
             refused.text.contains("n2") && !refused.told.contains("n2"),
             "{refused:?}"
+        );
+    }
+
+    /// Greetings in all states of forming, and what is said of joining. `UPDATE=1` writes the file anew.
+    #[test]
+    fn greetings_are_those_of_the_golden_file() {
+        let mut greetings = Vec::new();
+        for (name, forming) in [
+            ("hello-empty", FormingState::Empty),
+            ("hello-prepared", FormingState::Prepared(9)),
+            ("hello-formed", FormingState::Formed(u128::MAX - 1)),
+        ] {
+            let hello = Hello {
+                forming,
+                ..hello("n1")
+            };
+            let bytes = hello.encode();
+            assert_eq!(Hello::decode(&bytes), Ok(hello));
+            greetings.push((name, bytes));
+        }
+        greetings.extend(super::super::join::tests::golden());
+        let mut text = String::new();
+        for (name, bytes) in greetings {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            text += &format!("{name} {hex}\n");
+        }
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/greetings.txt");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &text).expect("the golden file can be written");
+        }
+        assert_eq!(
+            std::fs::read_to_string(path).expect("the golden file is there"),
+            text
         );
     }
 

@@ -134,8 +134,38 @@ pub fn refuse(request: &JoinRequest, origin_fingerprint: u128) -> Option<String>
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// One of each, with its name, that came back from its bytes as it was.
+    pub fn golden() -> Vec<(&'static str, Vec<u8>)> {
+        let request = JoinRequest {
+            feature_level: FEATURE_LEVEL,
+            name: "n4".to_owned(),
+            address: "h:1".to_owned(),
+            key: 7,
+            origin_fingerprint: 8,
+        };
+        let admission = Admission {
+            cluster_id: 9,
+            generation: 1,
+            peer: 2,
+            membership: Membership::of_count(3),
+        };
+        let answers = [
+            ("admitted", JoinAnswer::Admitted(admission)),
+            ("wait", JoinAnswer::Wait("it is full".to_owned())),
+            ("ask", JoinAnswer::Ask("h:2".to_owned())),
+        ];
+        let bytes = request.encode();
+        assert_eq!(JoinRequest::decode(&bytes), Ok(request));
+        let answers = answers.into_iter().map(|(name, answer)| {
+            let bytes = answer.encode();
+            assert_eq!(JoinAnswer::decode(&bytes), Ok(answer));
+            (name, bytes)
+        });
+        [("join", bytes)].into_iter().chain(answers).collect()
+    }
 
     #[test]
     fn requests_and_answers_round_trip_and_every_cut_is_refused() {

@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-use super::VERSION;
 use crate::packed::Corrupt;
+use crate::section::{UnknownSection, VERSION};
 
 /// Why a chunk was not restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestoreError {
     /// Written by another release: the version byte is given.
     OtherFormat(u8),
+    /// A later release wrote it, and what this one does not know must not be skipped.
+    Unknown(UnknownSection),
     /// The bytes of the chunk are not those of a chunk.
     Corrupt(Corrupt),
     /// The chunks are each well-formed, but not one complete snapshot in order.
@@ -25,6 +27,7 @@ impl fmt::Display for RestoreError {
                     "snapshot format {version}: this release reads {VERSION}"
                 )
             }
+            Self::Unknown(unknown) => write!(formatter, "snapshot: {unknown}"),
             Self::Corrupt(corrupt) => write!(formatter, "snapshot chunk: {corrupt}"),
             Self::Incomplete(what) => write!(formatter, "snapshot: {what}"),
         }

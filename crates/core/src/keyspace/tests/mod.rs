@@ -10,6 +10,7 @@ mod origin_rows;
 mod places;
 mod replicas;
 mod scripts;
+mod sections;
 mod shard_time;
 mod slices;
 mod sorted_sets;

@@ -11,6 +11,7 @@ use crate::keyspace::digest::{KeyDigest, content};
 use crate::keyspace::typed::TypedRef;
 use crate::keyspace::{Keyspace, RestoreError, kind};
 use crate::packed::{put_bytes, put_varint, take_bytes, take_varint};
+use crate::section::{SNAPSHOT_LEVEL, VERSION};
 use crate::table::{EntryRef, HashSeed};
 
 /// One step of a history.
@@ -326,7 +327,7 @@ fn volatile_hash(mut bytes: &[u8]) -> VolatileHash {
     hash
 }
 
-fn chunks_of(
+pub(super) fn chunks_of(
     keyspace: &mut Keyspace,
     budget_bytes: usize,
     mut between: impl FnMut(&mut Keyspace),
@@ -344,7 +345,7 @@ fn chunks_of(
     }
 }
 
-fn restored(chunks: &[Vec<u8>]) -> Keyspace {
+pub(super) fn restored(chunks: &[Vec<u8>]) -> Keyspace {
     // Another hash seed: what is not of the log is not in the chunks.
     let mut keyspace = Keyspace::new(HashSeed::from_number(1));
     for chunk in chunks {
@@ -412,14 +413,14 @@ proptest! {
     }
 
     #[test]
-    fn restoring_anything_is_an_error_at_worst(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..7u8) {
+    fn restoring_anything_is_an_error_at_worst(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..=9u8) {
         let mut fixture = Fixture::new();
         fixture.run("SET a 1 ; SET b 2 PX 500");
         let chunks = chunks_of(&mut fixture.keyspace, 1 << 16, |_| ());
         let mut keyspace = Keyspace::new(HashSeed::from_number(1));
         let _ = keyspace.restore_chunk(&bytes);
         keyspace.restore_chunk(&chunks[0]).expect("the header");
-        let _ = keyspace.restore_chunk(&[&[3, kind][..], &bytes].concat());
+        let _ = keyspace.restore_chunk(&[&[VERSION, kind, SNAPSHOT_LEVEL as u8][..], &bytes].concat());
     }
 }
 
@@ -561,7 +562,7 @@ fn a_snapshot_that_is_not_whole_is_refused() {
         restore(&damaged),
         Err(RestoreError::Incomplete("the digest does not match"))
     );
-    for other in [2, 4] {
+    for other in [3, 5] {
         let mut chunks = chunks.clone();
         chunks[0][0] = other;
         assert_eq!(restore(&chunks), Err(RestoreError::OtherFormat(other)));

@@ -118,7 +118,7 @@ fn a_changed_byte_of_a_cleanly_stopped_log_is_refused() {
         assert!(names.len() >= 3);
         for name in names {
             let mut refused = 0;
-            for offset in (0..88).chain((4096..used(&disk, &name)).step_by(7)) {
+            for offset in (0..96).chain((4096..used(&disk, &name)).step_by(7)) {
                 refused += usize::from(check_flip(&disk, &name, offset, "boot 2"));
             }
             // Only padding means nothing; there is next to none in this log.

@@ -64,9 +64,10 @@ const SEGMENT_HEADER: Layout = &[
     (8, "term where the segment begins"),
     (8, "vote where the segment begins"),
     (8, "commit where the segment begins"),
+    (8, "feature level that its records need"),
 ];
 
-const RECORD: [(usize, &str); 6] = [
+const RECORD: [(usize, &str); 7] = [
     (4, "CRC32C of sequence, offset and the rest of this header"),
     (4, "CRC32C of the payload"),
     (4, "payload length"),
@@ -74,7 +75,8 @@ const RECORD: [(usize, &str); 6] = [
         1,
         "kind: 1 entries, 2 hard state, 3 truncate, 4 install, 5 synced",
     ),
-    (3, "flags (1: the persist ends here), group (0)"),
+    (1, "flags (1: the persist ends here)"),
+    (2, "shard (0)"),
     (8, "position known to be synced"),
 ];
 
@@ -134,6 +136,7 @@ const SNAPSHOT: Layout = &[
     (16, "cluster id"),
     (8, "index of the last entry in it"),
     (8, "term of that entry"),
+    (8, "feature level that its chunks need"),
     (4, "chunk 1: length"),
     (
         4,
@@ -336,38 +339,71 @@ fn golden_directory(folder: &str) -> FakeDisk {
     disk
 }
 
-#[test]
-fn a_directory_of_the_second_format_is_refused_as_it_was_written() {
-    let disk = golden_directory("format-2/");
+/// What is refused with this text leaves the directory as it is.
+fn refused(disk: &FakeDisk, words: &[&str]) {
     let names = disk.names();
-    let refused = open(&disk, &options(Durability::Os, &["n1", "n2", "n3"]), BOOT).err();
-    let text = refused.expect("another format is refused").to_string();
-    for word in ["storage format 2", "reads format 3", "empty directories"] {
+    let refused = open(disk, &options(Durability::Os, &["n1", "n2", "n3"]), BOOT).err();
+    let text = refused.expect("it is refused").to_string();
+    for word in words {
         assert!(text.contains(word), "`{text}` does not say `{word}`");
     }
     assert_eq!(disk.names(), names);
 }
 
 #[test]
+fn a_directory_of_an_earlier_format_is_refused_as_it_was_written() {
+    for format in [2, 3] {
+        let disk = golden_directory(&format!("format-{format}/"));
+        let found = format!("storage format {format}");
+        refused(&disk, &[&found, "reads format 4", "empty directories"]);
+    }
+}
+
+#[test]
+fn files_that_need_a_later_release_are_refused_with_its_feature_level() {
+    let files = [("wal-0000000000000001", 88, 96), ("snapshot", 48, 56)];
+    for (name, at, end) in files {
+        let disk = write_directory();
+        let mut bytes = disk.read(name);
+        bytes[at..end].copy_from_slice(&99_u64.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[16..end]);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        disk.replace(name, bytes);
+        refused(&disk, &[name, "feature level 99", "the release that wrote it"]);
+    }
+}
+
+#[test]
+fn a_record_of_another_shard_is_refused_with_its_number() {
+    let disk = write_directory();
+    let name = "wal-0000000000000001";
+    let mut bytes = disk.read(name);
+    bytes[4096 + 14..4096 + 16].copy_from_slice(&3_u16.to_le_bytes());
+    let place = [1_u64.to_le_bytes(), 4096_u64.to_le_bytes()].concat();
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&place), &bytes[4096 + 4..4096 + 24]);
+    bytes[4096..4096 + 4].copy_from_slice(&crc.to_le_bytes());
+    disk.replace(name, bytes);
+    refused(
+        &disk,
+        &[name, "shard 3", "byte 4096", "the release that wrote it"],
+    );
+}
+
+#[test]
 fn a_file_of_an_earlier_format_is_refused_with_what_to_do() {
     let files = ["meta", "wal-0000000000000001", "snapshot"];
-    for (name, format) in files.into_iter().flat_map(|name| [(name, 1_u32), (name, 2)]) {
+    for (name, format) in files
+        .into_iter()
+        .flat_map(|name| [(name, 1_u32), (name, 2), (name, 3)])
+    {
         let disk = write_directory();
         let mut bytes = disk.read(name);
         bytes[8..12].copy_from_slice(&format.to_le_bytes());
         disk.replace(name, bytes);
-        let names = disk.names();
-        let refused = open(&disk, &options(Durability::Os, &["n1", "n2", "n3"]), BOOT).err();
-        let text = refused.expect("another format is refused").to_string();
-        for word in [
-            name,
-            &format!("storage format {format}"),
-            "reads format 3",
-            "empty directories",
-            "--data-dir",
-        ] {
-            assert!(text.contains(word), "`{text}` does not say `{word}`");
-        }
-        assert_eq!(disk.names(), names);
+        let found = format!("storage format {format}");
+        refused(
+            &disk,
+            &[name, &found, "reads format 4", "empty directories", "--data-dir"],
+        );
     }
 }
