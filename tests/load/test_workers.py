@@ -1,6 +1,8 @@
 """Several workers: sockets on I/O threads, sessions on one. Order, back-pressure and endings are as with one thread."""
 
 import asyncio
+import contextlib
+import os
 import random
 import threading
 import time
@@ -109,6 +111,95 @@ def test_a_thousand_clients_hear_their_own_replies_in_order(node):
     with node.connect() as connection:
         wait_until("all sockets are on I/O threads", lambda: connections_of(node)[0] == 0)
         assert connection.ask("CONFIG", "GET", "io-threads") == [b"io-threads", b"4"]
+
+
+class Talk:
+    """A client without a script."""
+
+    def __init__(self, reader, writer):
+        self.reader, self.writer = reader, writer
+
+    async def hear(self, expected):
+        heard = await asyncio.wait_for(self.reader.readexactly(len(expected)), 60)
+        assert heard == expected, heard[:200]
+
+    async def ask(self, expected, *words):
+        self.writer.write(encode(words))
+        await self.hear(expected)
+
+
+@contextlib.asynccontextmanager
+async def talk(address):
+    host, port = address.rsplit(":", 1)
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        yield Talk(reader, writer)
+    finally:
+        writer.close()
+
+
+async def _watch(address, number, rounds):
+    """Two clients of one key: a block is executed unless the other one has written in between."""
+    key = b"watched:%d" % number
+    async with talk(address) as one, talk(address) as other:
+        for turn in range(rounds):
+            mine, theirs = b"one%d" % turn, b"other%d" % turn
+            await one.ask(b"+OK\r\n", "WATCH", key)
+            await one.ask(b"+OK\r\n", "MULTI")
+            await one.ask(b"+QUEUED\r\n", "SET", key, mine)
+            if turn % 2:
+                await other.ask(b"+OK\r\n", "SET", key, theirs)
+            await one.ask(b"*-1\r\n" if turn % 2 else b"*1\r\n+OK\r\n", "EXEC")
+            await other.ask(bulk(theirs if turn % 2 else mine), "GET", key)
+
+
+async def _read_late(address, value, is_over):
+    """Asks for more than all windows hold, and reads nothing before everybody else has done."""
+    async with talk(address) as slow:
+        slow.writer.write(encode(("GET", "long")) * 4 + encode(("PING",)))
+        await is_over.wait()
+        for _ in range(4):
+            await slow.hear(bulk(value))
+        await slow.hear(b"+PONG\r\n")
+
+
+async def _flood(address, number):
+    """Sends more than a connection may have waiting, before it reads a reply."""
+    key, count = b"flood:%d" % number, 150
+    async with talk(address) as flood:
+        for turn in range(count):
+            flood.writer.write(encode(("SET", key, b"%d:" % turn + b"x" * 20_000)))
+            flood.writer.write(encode(("STRLEN", key)))
+        expected = (b"+OK\r\n:%d\r\n" % (20_001 + len(str(turn))) for turn in range(count))
+        await flood.hear(b"".join(expected))
+
+
+def test_a_thousand_clients_of_all_kinds_hold_each_other_up_in_nothing(node):
+    two_cores = sorted(os.sched_getaffinity(0))[:2]
+    for thread in os.listdir(f"/proc/{node.pid}/task"):
+        os.sched_setaffinity(int(thread), two_cores)
+    value = random.Random(9).randbytes(_MIB)
+    with node.connect(30.0) as connection:
+        connection.ask("SET", "long", value)
+    watchers, late, floods = 50, 20, 20
+    scripts = [Script(b"mixed%d" % number, 5000 + number) for number in range(_CLIENTS - 2 * watchers - late - floods)]
+
+    async def all_of_them():
+        is_over = asyncio.Event()
+        readers = [asyncio.create_task(_read_late(node.address, value, is_over)) for _ in range(late)]
+        others = [_converse(node.address, script, 3, lambda: 0) for script in scripts]
+        others += [_watch(node.address, number, 6) for number in range(watchers)]
+        others += [_flood(node.address, number) for number in range(floods)]
+        try:
+            await asyncio.gather(*others)
+        finally:
+            is_over.set()
+        await asyncio.gather(*readers)
+
+    asyncio.run(all_of_them())
+    with node.connect() as connection:
+        wait_until("all sockets are on I/O threads", lambda: connections_of(node)[0] == 0)
+        assert connection.ask("PING") == b"PONG"
 
 
 def test_clients_are_spread_evenly_and_listed_and_killed_wherever_they_are(node):

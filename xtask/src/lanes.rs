@@ -1,7 +1,7 @@
 //! The sanitizer lane: `cargo xtask asan`.
 //!
-//! Tests run again in a build that watches memory, in a target directory of its own. A lane for threads is
-//! not here: the test harness's own channel is reported as a race. Sanitizers are not stable in this compiler, so the lanes switch its gate open for
+//! Tests run again in a build that watches memory, in a target directory of its own. Threads have a lane of another
+//! kind, see `races.rs`: the test harness's own channel would be reported as a race. Sanitizers are not stable in this compiler, so the lanes switch its gate open for
 //! themselves. Each lane first runs a program with a known bug: a sanitizer that does not report it proves
 //! nothing, and the lane fails.
 

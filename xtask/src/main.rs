@@ -11,6 +11,7 @@ mod install;
 mod instructions;
 mod lanes;
 mod processes;
+mod races;
 mod run;
 mod soak;
 mod steps;
@@ -27,12 +28,13 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   fix                         formatting and generated documents; the only command that writes
   sim ARGUMENTS…              the simulator, such as: sim --seed 7, sim --seeds 0..2000, sim --bug NAME --seeds 0..10000
   chaos [--binary release|dev|FILE] [--seeds A..B] [--seconds N] [--kinds K,…] [--ledger FILE]  real faults on real processes
-  soak [--minutes N|--seconds N]  three nodes at full load, 10 minutes unless told; prints a verdict as JSON
+  soak [--minutes N|--seconds N] [--workers N]  three nodes at full load, 10 minutes unless told; a verdict as JSON
   bench [ARGUMENTS…]          the goals table against installed peers, into docs/benchmarks.md
   instructions [--record [DECISION]]  instructions per GET and SET, against tests/instruction-counts.tsv
   dist [--out DIR] [--binary FILE]  tarball, Debian package, bill of materials and checksums, into target/dist
   upstream --suite DIR [--unit NAME…]  Redis' own test suite, unpacked in DIR, against redis-server and one node
   asan                        tests of core and codec under the address sanitizer
+  races                       the rings between threads under the thread sanitizer
   install                     only install what the tests need";
 
 fn main() -> ExitCode {
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Some("dist") => dist::dist(rest),
         Some("upstream") => upstream::command(rest),
         Some("asan") => lanes::address(),
+        Some("races") => races::races(),
         Some("instructions") => instructions::command(rest),
         Some("install") => install::install(),
         _ => {

@@ -37,13 +37,16 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts three nodes on free ports.
-    pub fn start() -> Outcome<Self> {
-        let binary = root().join("target/release/repligo");
+    /// Starts three nodes of so many workers on free ports. With several of them all sockets of clients are on those
+    /// that do not execute. `REPLIGO_BINARY` names another program than that of the release.
+    pub fn start(workers: u64) -> Outcome<Self> {
+        let named = std::env::var_os("REPLIGO_BINARY").map(PathBuf::from);
+        let binary = named.unwrap_or_else(|| root().join("target/release/repligo"));
         if !binary.exists() {
-            return Err(Failure::new(
-                "target/release/repligo is missing; run: cargo build --release --package repligo",
-            ));
+            return Err(Failure::new(format!(
+                "{} is missing; run: cargo build --release --package repligo",
+                binary.display()
+            )));
         }
         let directory = std::env::temp_dir().join(format!("repligo-soak-{}", std::process::id()));
         let system = |what: &str, error: std::io::Error| Failure::new(format!("cannot {what}: {error}"));
@@ -53,6 +56,13 @@ impl Cluster {
         let dev = Command::new(&binary)
             .args(["dev", "--nodes", "3", "--base-port", "0", "--dir"])
             .arg(directory.join("nodes"))
+            .args([
+                "--",
+                "--workers",
+                &workers.to_string(),
+                "--workers-busy-percent",
+                "0",
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -16,6 +16,8 @@ const KEYS: u64 = 200_000;
 const MEMORY_MAX: &str = "48mb";
 /// Requests that one connection sends at once.
 const PIPELINE: usize = 32;
+/// Requests that a connection of the crowd sends at once, at most.
+const CROWD_PIPELINE: u64 = 8;
 /// Connections per node.
 const CONNECTIONS_PER_NODE: usize = 2;
 /// Keys that are always written together.
@@ -45,11 +47,12 @@ pub struct Load {
 }
 
 impl Load {
-    /// Limits the memory of every node, so that keys are evicted all the time, connects, and begins.
+    /// Limits the memory of every node, so that keys are evicted all the time, connects, and begins. `crowd` more
+    /// connections to each node ask a little at a time.
     ///
     /// # Errors
     /// A node does not take its limit.
-    pub fn start(addresses: &[String]) -> Result<Self, String> {
+    pub fn start(addresses: &[String], crowd: usize) -> Result<Self, String> {
         addresses.iter().try_for_each(|address| limit(address))?;
         let progress = Arc::new(Progress::default());
         let mut threads = Vec::new();
@@ -58,6 +61,13 @@ impl Load {
                 let (address, progress) = (address.clone(), Arc::clone(&progress));
                 let seed = (number * CONNECTIONS_PER_NODE + connection) as u64;
                 threads.push(std::thread::spawn(move || mix(&address, seed, &progress)));
+            }
+            if crowd > 0 {
+                let (address, progress) = (address.clone(), Arc::clone(&progress));
+                let seed = 2000 + number as u64;
+                threads.push(std::thread::spawn(move || {
+                    crowded(&address, (crowd, seed), &progress)
+                }));
             }
             let (address, progress) = (address.clone(), Arc::clone(&progress));
             threads.push(std::thread::spawn(move || {
@@ -102,24 +112,53 @@ fn mix(address: &str, seed: u64, progress: &Progress) -> Result<(), String> {
     let mut client = Client::connect(address)?;
     let mut draw = Draw(seed);
     while !progress.stop.load(Ordering::Relaxed) {
-        let mut kinds = Vec::with_capacity(PIPELINE);
-        for _ in 0..PIPELINE {
-            kinds.push(put_small(&mut client, &mut draw));
-        }
-        client.send()?;
-        for is_get in kinds {
-            let reply = client.reply()?;
-            progress
-                .errors
-                .fetch_add(u64::from(reply.is_error()), Ordering::Relaxed);
-            if let (true, Reply::Bulk(value)) = (is_get, &reply)
-                && value.iter().any(|&byte| byte != b'x')
-            {
-                return Err(format!("{address}: a value that nobody wrote"));
-            }
-        }
-        progress.operations.fetch_add(PIPELINE as u64, Ordering::Relaxed);
+        let kinds = ask_small(&mut client, &mut draw, PIPELINE)?;
+        hear_small(&mut client, &kinds, progress)?;
     }
+    Ok(())
+}
+
+/// The same over so many connections: all of them ask a little, then all are heard, until the load is stopped.
+fn crowded(address: &str, (count, seed): (usize, u64), progress: &Progress) -> Result<(), String> {
+    let connect = |_| Client::connect(address);
+    let mut clients = (0..count).map(connect).collect::<Result<Vec<_>, _>>()?;
+    let mut draw = Draw(seed);
+    while !progress.stop.load(Ordering::Relaxed) {
+        let mut asked = Vec::with_capacity(count);
+        for client in &mut clients {
+            let requests = 1 + draw.below(CROWD_PIPELINE) as usize;
+            asked.push(ask_small(client, &mut draw, requests)?);
+        }
+        for (client, kinds) in clients.iter_mut().zip(asked) {
+            hear_small(client, &kinds, progress)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sends so many requests of the mix; which of them are a GET.
+fn ask_small(client: &mut Client, draw: &mut Draw, requests: usize) -> Result<Vec<bool>, String> {
+    let kinds = (0..requests).map(|_| put_small(client, draw)).collect();
+    client.send()?;
+    Ok(kinds)
+}
+
+/// Hears what [`ask_small`] has asked.
+fn hear_small(client: &mut Client, kinds: &[bool], progress: &Progress) -> Result<(), String> {
+    for is_get in kinds {
+        let reply = client.reply()?;
+        progress
+            .errors
+            .fetch_add(u64::from(reply.is_error()), Ordering::Relaxed);
+        if let (true, Reply::Bulk(value)) = (is_get, &reply)
+            && value.iter().any(|&byte| byte != b'x')
+        {
+            return Err(format!("{}: a value that nobody wrote", client.address));
+        }
+    }
+    progress
+        .operations
+        .fetch_add(kinds.len() as u64, Ordering::Relaxed);
     Ok(())
 }
 

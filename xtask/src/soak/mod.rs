@@ -4,7 +4,7 @@
 //! The load comes over several connections to every node; a sampler reads the nodes' memory and metrics
 //! meanwhile. At the end the load stops, the nodes apply the rest, and their digests are compared. The
 //! verdict is one JSON object on stdout. It fails when memory goes on growing after the warm-up, when a
-//! turn of a worker took more CPU time than allowed, when an answer was wrong, or when replicas differ. Times
+//! turn of a worker, of the host or of an I/O thread, took more CPU time than allowed, when an answer was wrong, or when replicas differ. Times
 //! by the wall clock, how late expired keys are removed among them, are reported and never judged: nodes and
 //! load want more processors than there are.
 
@@ -36,39 +36,68 @@ const TURNS_JUDGED_FROM_SECONDS: u64 = 60;
 const CANARY_SECONDS: u64 = 20;
 /// Distance between two samples.
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
+/// Connections beside those under full load, where nodes have several workers.
+const CROWD: usize = 1000;
 /// Patience for equal applied indexes after the load.
 const QUIET_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the soak that the arguments ask for.
 pub fn soak(arguments: &[String]) -> Outcome {
     let usage = || Failure {
-        message: "soak takes nothing, --minutes N or --seconds N".to_owned(),
+        message: "soak takes --minutes N or --seconds N, and --workers N".to_owned(),
         code: 2,
     };
-    let seconds = match arguments {
-        [] => MINUTES * 60,
-        [flag, number] => {
-            let number: u64 = number.parse().map_err(|_| usage())?;
-            match flag.as_str() {
-                "--minutes" => number * 60,
-                "--seconds" => number,
-                _ => return Err(usage()),
-            }
+    let mut asked = Asked::default();
+    let pairs = arguments.chunks_exact(2);
+    if !pairs.remainder().is_empty() {
+        return Err(usage());
+    }
+    for pair in pairs {
+        let number: u64 = pair[1].parse().map_err(|_| usage())?;
+        match pair[0].as_str() {
+            "--minutes" => asked.seconds = number * 60,
+            "--seconds" => asked.seconds = number,
+            "--workers" if (1..=64).contains(&number) => asked.workers = number,
+            _ => return Err(usage()),
         }
-        _ => return Err(usage()),
-    };
-    run(seconds)
+    }
+    run(asked)
+}
+
+/// What a soak is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    seconds: u64,
+    /// Of each node. With more than one, a crowd of connections is on the others.
+    workers: u64,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self {
+            seconds: MINUTES * 60,
+            workers: 1,
+        }
+    }
 }
 
 /// A short one, for wrong answers, replicas that differ, and load that evicts and expires nothing.
 pub fn canary() -> Outcome {
-    run(CANARY_SECONDS)
+    run(Asked {
+        seconds: CANARY_SECONDS,
+        ..Asked::default()
+    })
 }
 
 /// Starts nodes and load, samples for so many seconds, prints the verdict.
-fn run(seconds: u64) -> Outcome {
-    let cluster = Cluster::start()?;
-    let load = Load::start(&cluster.addresses()).map_err(Failure::new)?;
+fn run(Asked { seconds, workers }: Asked) -> Outcome {
+    let cluster = Cluster::start(workers)?;
+    let crowd = if workers > 1 {
+        CROWD.div_ceil(cluster.nodes.len())
+    } else {
+        0
+    };
+    let load = Load::start(&cluster.addresses(), crowd).map_err(Failure::new)?;
     let control = Control::start();
     let began = Instant::now();
     let mut samples = Samples::new(&cluster);
@@ -108,6 +137,8 @@ fn run(seconds: u64) -> Outcome {
     }
     let verdict = json!({
         "seconds": elapsed.as_secs(),
+        "workers": workers,
+        "connections_in_crowd": crowd * cluster.nodes.len(),
         "operations": operations,
         "operations_per_second": operations / elapsed.as_secs().max(1),
         "slow_commands": progress.slow_commands.load(Ordering::Relaxed),
@@ -130,7 +161,7 @@ fn run(seconds: u64) -> Outcome {
         Ok(())
     } else {
         Err(Failure::new(format!(
-            "soak: {}; logs: {}; again: cargo xtask soak --seconds {seconds}",
+            "soak: {}; logs: {}; again: cargo xtask soak --seconds {seconds} --workers {workers}",
             failed.join("; "),
             cluster.keep().display()
         )))

@@ -34,6 +34,8 @@ struct Series {
     name: String,
     resident_kib: Vec<u64>,
     metrics: Vec<(&'static str, f64)>,
+    /// By worker, the host first: CPU time of its longest turn and of all, in seconds, and its connections.
+    workers: Vec<[f64; 3]>,
     /// Upper bound in seconds and how many of the keys were removed within it.
     lag: Vec<(f64, f64)>,
 }
@@ -105,6 +107,7 @@ impl Series {
             .iter()
             .filter_map(|(name, short)| Some((*short, value(name)?)))
             .collect();
+        self.workers = workers(page, self.metric("turn_cpu_seconds_max"));
         let bucket = |line: &str| {
             let rest = line.strip_prefix("repligo_reclaim_lag_seconds_bucket{le=\"")?;
             let (bound, count) = rest.split_once("\"} ")?;
@@ -151,6 +154,14 @@ impl Series {
             }
             Some(_) => {}
         }
+        for (number, [longest, ..]) in self.workers.iter().enumerate().skip(1) {
+            if judged.turns && *longest > TURN_CPU_SECONDS_MAX {
+                let ms = longest * 1000.0;
+                failed.push(format!(
+                    "{name}: a turn of worker {number} took {ms:.1} ms of CPU time"
+                ));
+            }
+        }
         if self.lag_p99_ms().is_none() {
             failed.push(format!("{name} has removed no expired key"));
         }
@@ -175,11 +186,37 @@ impl Series {
             "resident_growth_percent": (self.growth_percent() * 10.0).round() / 10.0,
             "reclaim_lag_p99_ms": self.lag_p99_ms(),
         });
+        report["workers"] = self
+            .workers
+            .iter()
+            .map(|[longest, cpu, connections]| {
+                json!({ "turn_cpu_seconds_max": longest, "cpu_seconds": cpu, "connections": connections })
+            })
+            .collect();
         for (short, value) in &self.metrics {
             report[*short] = json!(value);
         }
         report
     }
+}
+
+/// What a page says of each worker; the host's turns have a metric of their own.
+fn workers(page: &str, host_turn: Option<f64>) -> Vec<[f64; 3]> {
+    let figure = |name: &str, number: usize| {
+        let start = format!("{name}{{worker=\"{number}\"}} ");
+        let mut lines = page.lines();
+        let value = lines.find_map(|line| line.strip_prefix(&*start));
+        value.and_then(|value| value.trim().parse::<f64>().ok())
+    };
+    let worker = |number| {
+        let io_turn = figure("repligo_worker_io_turn_cpu_seconds_max", number)?;
+        Some([
+            host_turn.filter(|_| number == 0).unwrap_or(io_turn),
+            figure("repligo_worker_cpu_seconds_total", number)?,
+            figure("repligo_worker_connections", number)?,
+        ])
+    };
+    (0..).map_while(worker).collect()
 }
 
 fn median(values: &[u64]) -> f64 {
@@ -216,6 +253,28 @@ mod tests {
         assert_eq!(series.judge(ALL), Vec::<String>::new());
         assert_eq!(series.lag_p99_ms(), Some(50.0));
         assert_eq!(series.metric("turns"), Some(7.0));
+    }
+
+    #[test]
+    fn a_long_turn_of_any_worker_fails() {
+        let mut series = series(vec![100; 9], "0.004");
+        let mut page = String::from("repligo_turn_cpu_seconds_max 0.004\n");
+        for (number, turn) in [(0, "0"), (1, "0.003"), (2, "0.0102")] {
+            page += &format!(
+                "repligo_worker_io_turn_cpu_seconds_max{{worker=\"{number}\"}} {turn}\n\
+                 repligo_worker_cpu_seconds_total{{worker=\"{number}\"}} 1.5\n\
+                 repligo_worker_connections{{worker=\"{number}\"}} 7\n"
+            );
+        }
+        series.workers = workers(&page, Some(0.004));
+        assert_eq!(series.workers.len(), 3);
+        assert_eq!(series.workers[0], [0.004, 1.5, 7.0]);
+        let failed = series.judge(ALL);
+        assert!(failed.len() == 1 && failed[0].contains("worker 2"), "{failed:?}");
+        assert_eq!(
+            series.report()["workers"][1]["turn_cpu_seconds_max"],
+            json!(0.003)
+        );
     }
 
     #[test]
