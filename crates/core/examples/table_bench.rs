@@ -204,13 +204,13 @@ fn bench_walks(table: &mut Table, count: u64) {
     });
     report("snapshot", count, || {
         table.snapshot_begin();
-        while !table.snapshot_next(256 << 10, &mut |entry| _ = black_box(entry)) {}
+        while !table.snapshot_next(256 << 10, &mut |entry, _| _ = black_box(entry)) {}
     });
     report("replace before a snapshot's walk", count, || {
         table.snapshot_begin();
         batched(table, count, |table, hash, key| {
             table.insert(hash, key, &VALUE, meta(None));
         });
-        while !table.snapshot_next(256 << 10, &mut |entry| _ = black_box(entry)) {}
+        while !table.snapshot_next(256 << 10, &mut |entry, _| _ = black_box(entry)) {}
     });
 }

@@ -613,7 +613,7 @@ fn what_no_message_can_carry_is_refused_before_it_is_proposed() {
     }
     cluster.isolated = None;
     cluster.connect(away);
-    cluster.run_ms(2_000);
+    cluster.run_ms(10_000);
     let status = cluster.replicas[away as usize - 1]
         .as_ref()
         .expect("runs")

@@ -5,7 +5,9 @@
 //! behind writes of the same turn. A read that does not ride is executed at some later time of its own:
 //! behind it, only further reads of the same turn may go in (they are executed together). A request on
 //! keys with an origin may have to wait for a row first, and starts over then: nothing goes in behind a
-//! read or a delete of that kind, while plain stores to an origin keep their order in their lane.
+//! delete of that kind, and only further reads of its turn behind a read. Each of these is executed when it has its
+//! rows, so that a pipeline of them waits for the database once; a later one may see an earlier state than one that
+//! had to wait. Plain stores to an origin keep their order in their lane.
 
 use repligo_core::command::Command;
 use repligo_core::contract::Body;

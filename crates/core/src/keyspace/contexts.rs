@@ -121,6 +121,11 @@ impl<'a> ReadContext<'a> {
         self.keyspace.find(self.db, key).map(|entry| entry.value.len())
     }
 
+    /// True for a string that is copied before it is changed, if a snapshot shares it.
+    pub fn may_share(&self, key: &[u8]) -> bool {
+        self.keyspace.may_share(self.db, key)
+    }
+
     /// True for a copy of a row of an origin.
     pub fn is_row(&self, key: &[u8]) -> bool {
         let entry = self.keyspace.find(self.db, key);

@@ -174,6 +174,12 @@ impl Database {
         *sum = sum.wrapping_sub(removed).wrapping_add(added);
     }
 
+    /// Copies up to `bytes_max` bytes of a value that a snapshot shares; true when nothing shares it.
+    pub fn unshare(&mut self, key: &[u8], bytes_max: usize) -> bool {
+        let hash = self.table.hash(key);
+        self.table.unshare(hash, key, bytes_max)
+    }
+
     /// Makes room for a value of so many bytes behind what there is of a long one.
     pub fn reserve(&mut self, key: &[u8], length: usize) {
         self.table.reserve(self.table.hash(key), key, length);

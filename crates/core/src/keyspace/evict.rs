@@ -286,6 +286,7 @@ impl Keyspace {
             memory.allocated += database.memory_bytes() as u64;
             memory.free += database.table().free_bytes() as u64;
         }
+        memory.allocated += self.leaving_string_bytes() as u64;
         memory
     }
 

@@ -213,7 +213,9 @@ impl Keyspace {
                 .database(*db)
                 .is_some_and(|database| database.table().len() > SLICE_STEPS),
             Command::Scan { count, .. } => *count > SLICE_STEPS as u64,
-            Command::SetRange { .. } | Command::Append { .. } => self.stretches_far(command),
+            Command::SetRange { .. } | Command::Append { .. } => {
+                self.stretches_far(command) || self.copies_first(command)
+            }
             Command::Call(call) => self.is_wide_call(call),
             _ => false,
         }

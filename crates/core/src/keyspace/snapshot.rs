@@ -14,8 +14,8 @@
 //! | 1 | header: shard time in ms, version counter, number of entries, digest (16 bytes, little-endian), then nothing, or the hash seed (32 bytes) if the log has said what it is |
 //! | 2 | entries of one database: database (one byte), then to the end of the chunk: kind (one byte), version, deadline in ms plus one or 0 without, key, value |
 //! | 3 | end: empty |
-//! | 4 | a large collection and its first elements: database (one byte), kind, version, deadline of the key and key as above, number of elements, then to the end of the chunk elements in their order |
-//! | 5 | more elements of the collection before: nothing else comes until it is whole |
+//! | 4 | a large collection and its first elements: database (one byte), kind, version, deadline of the key and key as above, number of elements, then to the end of the chunk elements in their order; or a long string and its first bytes, of which the number says how many there are |
+//! | 5 | more elements of the collection, or bytes of the string, before: nothing else comes until it is whole |
 //! | 6 | what was removed from one database: database (one byte), then to the end of the chunk, per group of keys of which any was: number of groups of which none was before it, highest version |
 //! | 7 | scripts: how many ever came to be known, then to the end of the chunk, per script: its number, 1 if SCRIPT LOAD has brought it or 0, its text |
 //! | 8 | libraries of functions, to the end of the chunk: name, text, number of functions, then per function: name, flags (one byte), 1 if it has a description or 0, that |
@@ -25,16 +25,18 @@
 //! set is the score without the zeros at its end and the member. A chunk is longer than the budget only when a single
 //! entry is. The end checks count and digest, so a restored keyspace is the one that was saved, or an error.
 
+mod apart;
 mod error;
 
-use std::fmt;
+use std::sync::Arc;
 
 use crate::bugs::Bug;
 use crate::limits::DATABASES;
 use crate::packed::{Corrupt, corrupt, put_bytes, put_varint, take_array, take_bytes, take_u8, take_varint};
 
+use self::apart::Builder;
+pub(super) use self::apart::{Apart, Rebuilding, Stream};
 pub use self::error::RestoreError;
-use super::collections::{Large, LargeBuilder};
 use super::removed::Removed;
 use super::{Keyspace, kind, typed};
 use crate::section::{self, SNAPSHOT_LEVEL, VERSION, Verdict};
@@ -43,7 +45,7 @@ use crate::table::{EntryRef, HashSeed, Meta};
 const HEADER: u8 = 1;
 const ENTRIES: u8 = 2;
 const END: u8 = 3;
-const COLLECTION: u8 = 4;
+const APART: u8 = 4;
 const PART: u8 = 5;
 const REMOVED: u8 = 6;
 const SCRIPTS: u8 = 7;
@@ -52,38 +54,6 @@ const LIBRARIES: u8 = 8;
 const LAST: u8 = LIBRARIES;
 /// Bytes of a chunk of scripts.
 const SCRIPT_CHUNK_BYTES: usize = 256 << 10;
-
-/// A large collection on its way out, as it was when the walk began.
-pub(super) struct Stream {
-    db: u8,
-    key: Box<[u8]>,
-    meta: Meta,
-    large: Large,
-    /// Index of the element that leaves next.
-    next: u64,
-}
-
-/// A large collection on its way in.
-pub(super) struct Rebuilding {
-    db: u8,
-    key: Box<[u8]>,
-    meta: Meta,
-    /// Elements that it has when it is whole.
-    count: u64,
-    builder: LargeBuilder,
-}
-
-impl fmt::Debug for Stream {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} of {} elements", self.next, self.large.len())
-    }
-}
-
-impl fmt::Debug for Rebuilding {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} of {} elements", self.builder.len(), self.count)
-    }
-}
 
 /// Where a walk stands.
 #[derive(Clone, Copy, Debug, Default)]
@@ -244,37 +214,53 @@ impl Keyspace {
         self.is_releasing = true;
     }
 
+    /// True from the begin of a walk to its last chunk.
+    #[inline]
+    pub(super) fn is_snapshot_active(&self) -> bool {
+        !matches!(self.snapshot, Progress::Idle)
+    }
+
+    /// Bytes of long strings that leave and that no entry has any more.
+    pub(super) fn leaving_string_bytes(&self) -> usize {
+        let streams = self.streams.iter().map(|stream| match &stream.content {
+            Apart::String(value) if Arc::strong_count(value) == 1 => value.capacity(),
+            _ => 0,
+        });
+        streams.sum()
+    }
+
     fn give_up_streams(&mut self) {
         for stream in std::mem::take(&mut self.streams) {
             if let Some(database) = &mut self.databases[usize::from(stream.db)] {
-                database.discard(stream.large);
+                database.discard(stream.content);
             }
         }
     }
 
-    /// Appends a chunk with the next elements of the large collection in front.
+    /// Appends a chunk with the next part of what leaves in parts and is in front.
     fn put_part(&mut self, out: &mut Vec<u8>, budget_bytes: usize) {
         let stream = self.streams.front_mut().expect("the caller has looked");
         if stream.next == 0 {
-            out.extend_from_slice(&front(COLLECTION));
+            out.extend_from_slice(&front(APART));
             out.push(stream.db);
-            let meta = stream.large.key_meta(stream.meta);
+            let meta = stream.content.key_meta(stream.meta);
             let entry = EntryRef::new(&stream.key, b"", meta);
             put_head(out, &entry);
-            put_varint(out, stream.large.len());
+            put_varint(out, stream.content.len());
         } else {
             out.extend_from_slice(&front(PART));
         }
         let first = stream.next;
-        stream.next = stream.large.put_chunk(first, budget_bytes, out);
-        if Bug::SnapshotLosesLastPart.is_in_force() && first > 0 && stream.next == stream.large.len() {
+        stream.next = stream.content.put_chunk(first, budget_bytes, out);
+        if Bug::SnapshotLosesLastPart.is_in_force() && first > 0 && stream.next == stream.content.len() {
             out.clear();
         }
-        if stream.next == stream.large.len()
+        if stream.next == stream.content.len()
             && let Some(stream) = self.streams.pop_front()
             && let Some(database) = &mut self.databases[usize::from(stream.db)]
         {
-            database.discard(stream.large);
+            database.discard(stream.content);
+            self.is_releasing |= database.is_releasing();
         }
     }
 
@@ -290,13 +276,13 @@ impl Keyspace {
         };
         let streams = &mut self.streams;
         loop {
-            let done = database.snapshot_next(budget_bytes, &mut |entry, large| {
-                if let Some(large) = large {
+            let done = database.snapshot_next(budget_bytes, &mut |entry, apart| {
+                if let Some(content) = apart {
                     streams.push_back(Stream {
                         db: db as u8,
                         key: entry.key.into(),
                         meta: entry.meta(),
-                        large,
+                        content,
                         next: 0,
                     });
                     return;
@@ -329,7 +315,7 @@ impl Keyspace {
             return Ok(());
         };
         if self.rebuilding.is_some() != (kind == PART) {
-            return Err(RestoreError::Incomplete("a collection is in pieces"));
+            return Err(RestoreError::Incomplete("an entry is in parts"));
         }
         match (kind, self.restoring) {
             (HEADER, None) => {
@@ -342,7 +328,7 @@ impl Keyspace {
                 self.restoring = Some(header);
             }
             (ENTRIES, Some(header)) => self.restore_entries(header, input)?,
-            (COLLECTION, Some(header)) => self.restore_collection(header, input)?,
+            (APART, Some(header)) => self.restore_apart(header, input)?,
             (PART, Some(_)) => self.restore_part(input)?,
             (REMOVED, Some(header)) => {
                 let db = take_u8(input)?;
@@ -393,7 +379,7 @@ impl Keyspace {
         Ok(())
     }
 
-    fn restore_collection(&mut self, header: Header, input: &mut &[u8]) -> Result<(), RestoreError> {
+    fn restore_apart(&mut self, header: Header, input: &mut &[u8]) -> Result<(), RestoreError> {
         let db = take_u8(input)?;
         if usize::from(db) >= DATABASES {
             corrupt("a database number")?;
@@ -403,33 +389,50 @@ impl Keyspace {
             corrupt("a version that was given out")?;
         }
         let count = take_varint(input)?;
-        let Some(builder) = LargeBuilder::new(meta.kind, self.hash_seed) else {
-            return Err(corrupt::<()>("the kind of a collection")
-                .expect_err("it is an error")
-                .into());
-        };
         self.rebuilding = Some(Rebuilding {
             db,
             key: key.into(),
             meta,
             count,
-            builder,
+            builder: Builder::new(meta.kind, count, self.hash_seed)?,
         });
         self.restore_part(input)
     }
 
     fn restore_part(&mut self, input: &mut &[u8]) -> Result<(), RestoreError> {
-        let rebuilding = self.rebuilding.as_mut().expect("the caller has looked");
+        let mut rebuilding = self.rebuilding.take().expect("the caller has looked");
         let before = rebuilding.builder.len();
-        rebuilding.builder.take_chunk(std::mem::take(input))?;
+        let part = std::mem::take(input);
+        match &mut rebuilding.builder {
+            Builder::Collection(builder) => builder.take_chunk(part)?,
+            Builder::String(bytes) => {
+                let (db, key) = (rebuilding.db, &rebuilding.key);
+                let at = *bytes;
+                *bytes += part.len() as u64;
+                if *bytes > rebuilding.count {
+                    corrupt("as many bytes as the string has")?;
+                }
+                if at == 0 {
+                    self.put_entry(db, key, (part, rebuilding.meta));
+                    self.database_mut(db).reserve(key, rebuilding.count as usize);
+                } else {
+                    let database = self.database_mut(db);
+                    database.overwrite(key, (at as usize, part), rebuilding.meta);
+                }
+            }
+        }
         let so_far = rebuilding.builder.len();
         if so_far == before || so_far > rebuilding.count {
             corrupt("as many elements as the collection has")?;
         }
-        if so_far == rebuilding.count
-            && let Some(rebuilt) = self.rebuilding.take()
-        {
-            self.put_collection(rebuilt.db, &rebuilt.key, (rebuilt.builder.finish(), rebuilt.meta));
+        if so_far < rebuilding.count {
+            self.rebuilding = Some(rebuilding);
+        } else if let Builder::Collection(builder) = rebuilding.builder {
+            self.put_collection(
+                rebuilding.db,
+                &rebuilding.key,
+                (builder.finish(), rebuilding.meta),
+            );
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::digest::WHOLE_BYTES_MAX;
 use super::slices::steps_of;
 use super::{Keyspace, kind};
 use crate::command::Command;
-use crate::limits::{SLICE_STEPS, STEP_BYTES, STRING_BYTES_MAX};
+use crate::limits::{SLICE_STEPS, STEP_BYTES, STRING_BYTES_MAX, VALUE_AT_ONCE_BYTES};
 use crate::table::Meta;
 
 /// Bytes that are written with one look-up.
@@ -75,6 +75,9 @@ impl Stretch {
         reply: &mut ReplyWriter<'_>,
     ) -> bool {
         if *steps == 0 {
+            return false;
+        }
+        if self.begun.is_none() && !keyspace.unshare(self.db, &self.key, steps) {
             return false;
         }
         let mut begun = match self.begun {
@@ -144,6 +147,52 @@ pub(super) fn may_stretch(command: &Command<'_>) -> bool {
 }
 
 impl Keyspace {
+    /// True for a string so long that it is copied in slices if a snapshot that is being taken shares it.
+    pub(super) fn may_share(&self, db: u8, key: &[u8]) -> bool {
+        self.is_snapshot_active()
+            && self
+                .find(db, key)
+                .is_some_and(|entry| kind::is_string(entry.kind) && entry.value.len() > VALUE_AT_ONCE_BYTES)
+    }
+
+    /// Copies a string that a snapshot shares and takes the steps off; true when nothing shares it.
+    pub(super) fn unshare(&mut self, db: u8, key: &[u8], steps: &mut usize) -> bool {
+        if !self.may_share(db, key) {
+            return true;
+        }
+        while *steps > 0 {
+            let bytes_max = PIECE_BYTES.min(steps.saturating_mul(STEP_BYTES));
+            if self.database_mut(db).unshare(key, bytes_max) {
+                return true;
+            }
+            *steps = steps.saturating_sub(steps_of(bytes_max));
+        }
+        false
+    }
+
+    /// True for a SETRANGE or APPEND that changes a string which may have to be copied first, and is not refused.
+    pub(super) fn copies_first(&self, command: &Command<'_>) -> bool {
+        let (db, key, offset, value) = match *command {
+            Command::SetRange {
+                db,
+                key,
+                offset,
+                value,
+            } => (db, key, offset, value),
+            Command::Append { db, key, value } => (db, key, 0, value),
+            _ => return false,
+        };
+        if value.is_empty() || !self.may_share(db, key) {
+            return false;
+        }
+        let length = self.find(db, key).map_or(0, |entry| entry.value.len());
+        let start = match command {
+            Command::Append { .. } => length as u64,
+            _ => offset,
+        };
+        start.saturating_add(value.len() as u64) <= STRING_BYTES_MAX as u64
+    }
+
     /// True for a SETRANGE that writes much, or an APPEND that writes more bytes than one slice has steps for, and
     /// that is not refused.
     pub(super) fn stretches_far(&self, command: &Command<'_>) -> bool {

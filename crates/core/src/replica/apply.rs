@@ -62,8 +62,6 @@ pub(super) struct OpenBatch {
     position: u64,
     waiters: std::iter::Peekable<std::vec::IntoIter<Waiter>>,
     pub(super) reads: Vec<u8>,
-    /// The last op was a mere Time op: reads behind it ride for the time, not for an order.
-    pub(super) behind_time: bool,
     pub(super) running: Option<Running>,
 }
 
@@ -229,7 +227,6 @@ impl Replica {
             position: 0,
             waiters: waiters.into_iter().peekable(),
             reads,
-            behind_time: false,
             running: None,
         })
     }
@@ -257,8 +254,7 @@ impl Replica {
             if let Some(Waiter::Read {
                 ticket,
                 resp3,
-                start,
-                end,
+                read,
                 actor,
             }) = open
                 .waiters
@@ -269,7 +265,7 @@ impl Replica {
                     continue;
                 }
                 self.outbox.set_actor(actor);
-                self.execute_riding(now, (ticket, resp3), (open, start..end), outputs);
+                self.execute_riding(now, (ticket, resp3), (open, read), outputs);
                 continue;
             }
             let ops = open.batch.ops.clone();
@@ -277,7 +273,6 @@ impl Replica {
             let Ok(op) = next_op(&mut rest) else { return true };
             open.at = ops.len() - rest.len();
             let waiter = open.waiters.next().unwrap_or(Waiter::Silent);
-            open.behind_time = matches!(waiter, Waiter::Silent);
             let before = outputs.reply_bytes.len();
             self.apply_next(now, open, (&ops, op), waiter, outputs);
             self.spend(op.len() + outputs.reply_bytes.len() - before);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use repligo_proto::words;
 
 use super::apply::{OpenBatch, Running};
-use super::outbox::Waiter;
+use super::outbox::{RidingRead, Waiter};
 use super::reads::WaitingRead;
 use super::slow::{SlowRead, connection_of};
 use super::{Replica, answer, fail};
@@ -102,8 +102,7 @@ impl Replica {
         match outcome {
             ReadOutcome::Done => return,
             ReadOutcome::Long => {
-                let rights = self.script_rights(self.outbox.actor());
-                let read = SlowRead::new(client, command, (source.clone(), rights));
+                let read = self.slow_read(client, command, source.clone());
                 return self.slow.push(read);
             }
             ReadOutcome::Waits => return self.block_read(now, client, command, outputs),
@@ -111,10 +110,14 @@ impl Replica {
         }
         self.riding.insert(connection);
         self.submit(now, &Op::Time, Waiter::Silent, outputs);
-        let rides = self
-            .outbox
-            .push_read(client.0, client.1, |out| command.encode(out));
+        let rides = self.outbox.push_read(client, true, |out| command.encode(out));
         assert!(rides, "an op was just given in");
+    }
+
+    /// A read that takes several turns, by the rights of what was executed last.
+    fn slow_read(&self, client: (Ticket, bool), command: &Command<'_>, source: Bytes) -> SlowRead {
+        let actor = self.outbox.actor();
+        SlowRead::new(client, command, source, (actor, self.script_rights(actor)))
     }
 
     /// At apply, shard time is the time of the entry itself. False if the reply is long and the read is to
@@ -205,10 +208,15 @@ impl Replica {
         &mut self,
         now: Now,
         client: (Ticket, bool),
-        (open, place): (&mut OpenBatch, std::ops::Range<usize>),
+        (open, riding): (&mut OpenBatch, RidingRead),
         outputs: &mut Outputs,
     ) {
-        let encoded = &open.reads[place];
+        let encoded = &open.reads[riding.place];
+        if riding.for_time && self.slow.has_of(client.0) {
+            // One of its connection that rode in front of it has left the entry.
+            let (source, actor) = (Bytes::copy_from_slice(encoded), self.outbox.actor());
+            return self.slow.push(SlowRead::behind_another(client, source, actor));
+        }
         let mut rest = encoded;
         let Ok(command) = Command::decode(&mut rest) else {
             return fail(outputs, client.0, client.1, words::MALFORMED_OP);
@@ -228,10 +236,9 @@ impl Replica {
         let command = Command::decode(&mut &source[..]).expect("it was decoded above");
         let mut task = Keyspace::begin(&command, &source);
         task.set_rights(&self.script_rights(self.outbox.actor()));
-        if open.behind_time && task.is_walk() {
-            let rights = self.script_rights(self.outbox.actor());
-            self.slow
-                .push(SlowRead::new(client, &command, (source.clone(), rights)));
+        if riding.for_time && task.is_walk() {
+            let read = self.slow_read(client, &command, source.clone());
+            self.slow.push(read);
         } else {
             open.running = Some(Running::new(task, Some(client)));
         }

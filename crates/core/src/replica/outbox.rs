@@ -12,6 +12,7 @@
 mod long;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -42,19 +43,26 @@ pub enum Waiter {
         /// Replies of a transaction's local items, rendered at EXEC.
         locals: Vec<Bytes>,
     },
-    /// A read behind the op before it; its command is `reads[start..end]` of the batch.
+    /// A read behind the op before it.
     Read {
         /// Its ticket.
         ticket: Ticket,
         /// Protocol of the reply.
         resp3: bool,
-        /// Start of the encoded command.
-        start: usize,
-        /// End of the encoded command.
-        end: usize,
+        /// What it asks, and why it rides.
+        read: RidingRead,
         /// By whose rights it was let through.
         actor: Actor,
     },
+}
+
+/// A read that rides behind an op.
+#[derive(Debug)]
+pub struct RidingRead {
+    /// Its encoded command in the reads of the batch.
+    pub place: Range<usize>,
+    /// It rides for the time that the op brings, not to be executed behind the op of its connection.
+    pub for_time: bool,
 }
 
 /// What one turn gathers.
@@ -182,7 +190,12 @@ impl Outbox {
     }
 
     /// Lets a read ride behind the last op given in since the last turn. Returns false if there is none.
-    pub fn push_read(&mut self, ticket: Ticket, resp3: bool, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
+    pub fn push_read(
+        &mut self,
+        (ticket, resp3): (Ticket, bool),
+        for_time: bool,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
         let (waiters, reads, held) = if self.open.count > 0 {
             (&mut self.open.waiters, &mut self.open.reads, &mut self.open.held)
         } else {
@@ -202,8 +215,10 @@ impl Outbox {
         waiters.push(Waiter::Read {
             ticket,
             resp3,
-            start,
-            end,
+            read: RidingRead {
+                place: start..end,
+                for_time,
+            },
             actor: self.actor,
         });
         true
@@ -427,12 +442,12 @@ mod tests {
     #[test]
     fn reads_ride_only_behind_ops_of_this_turn() {
         let mut outbox = Outbox::new(1, 1);
-        assert!(!outbox.push_read(1, false, |out| out.push(1)));
+        assert!(!outbox.push_read((1, false), false, |out| out.push(1)));
         outbox.push_op(b"op", write(2), 0);
-        assert!(outbox.push_read(3, false, |out| out.push(1)));
+        assert!(outbox.push_read((3, false), false, |out| out.push(1)));
         outbox.seal();
-        assert!(outbox.push_read(4, false, |out| out.push(1)));
+        assert!(outbox.push_read((4, false), false, |out| out.push(1)));
         outbox.mark_sent(1, 1);
-        assert!(!outbox.push_read(5, false, |out| out.push(1)));
+        assert!(!outbox.push_read((5, false), false, |out| out.push(1)));
     }
 }

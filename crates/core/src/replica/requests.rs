@@ -127,7 +127,11 @@ impl Replica {
                 if let Route::Refused(text) = self.settings.origin.route(command) {
                     return fail(outputs, ticket, resp3, &text);
                 }
-                if !(request.rides && self.outbox.push_read(ticket, resp3, |out| command.encode(out))) {
+                if !(request.rides
+                    && self
+                        .outbox
+                        .push_read((ticket, resp3), false, |out| command.encode(out)))
+                {
                     let mut encoded = Vec::new();
                     command.encode(&mut encoded);
                     let read = WaitingRead {

@@ -19,7 +19,7 @@ use super::{Replica, fail};
 use crate::acl::Actor;
 use crate::command::{Command, is_short_and_long};
 use crate::contract::{LongReply, Outputs, Spent, Ticket};
-use crate::keyspace::{Keyspace, ScriptRights, Task};
+use crate::keyspace::{Keyspace, ScriptRights, Task, steps_of};
 use crate::limits;
 use crate::op::Op;
 use crate::packed::Corrupt;
@@ -38,9 +38,10 @@ pub struct SlowRead {
     reply: Pieces,
     /// By what its commands are judged, if it is a script.
     rights: ScriptRights,
-    /// It takes no longer than others, but stands behind one of its connection: it is executed anew, by these
-    /// rights, when that one is done.
-    behind: Option<Actor>,
+    /// By whose rights it was let through: asked once more when it begins.
+    actor: Actor,
+    /// A slice of it was executed.
+    has_begun: bool,
 }
 
 /// The connection that a ticket is of.
@@ -53,7 +54,8 @@ impl SlowRead {
     pub fn new(
         client: (Ticket, bool),
         command: &Command<'_>,
-        (source, rights): (Bytes, ScriptRights),
+        source: Bytes,
+        (actor, rights): (Actor, ScriptRights),
     ) -> Self {
         let mut task = Keyspace::begin(command, &source).alone();
         task.set_rights(&rights);
@@ -63,11 +65,13 @@ impl SlowRead {
             rights,
             source,
             reply: Pieces::default(),
-            behind: None,
+            actor,
+            has_begun: false,
         }
     }
 
-    /// It only waits for others of its connection.
+    /// It takes no longer than others, but stands behind one of its connection: it is executed anew when that one is
+    /// done.
     pub fn behind_another(client: (Ticket, bool), source: Bytes, actor: Actor) -> Self {
         Self {
             client,
@@ -75,8 +79,13 @@ impl SlowRead {
             rights: ScriptRights::default(),
             source,
             reply: Pieces::default(),
-            behind: Some(actor),
+            actor,
+            has_begun: false,
         }
+    }
+
+    fn stands_behind(&self) -> bool {
+        self.task.is_none()
     }
 
     fn held_bytes(&self) -> usize {
@@ -99,7 +108,7 @@ impl SlowReads {
     pub fn push(&mut self, read: SlowRead) {
         self.bytes += read.held_bytes();
         let counts = self.connections.entry(connection_of(read.client.0)).or_default();
-        counts[usize::from(read.behind.is_some())] += 1;
+        counts[usize::from(read.stands_behind())] += 1;
         self.reads.push_back(read);
     }
 
@@ -131,7 +140,7 @@ impl SlowReads {
         let read = self.reads.pop_front()?;
         self.bytes -= read.held_bytes();
         if let Entry::Occupied(mut counts) = self.connections.entry(connection_of(read.client.0)) {
-            counts.get_mut()[usize::from(read.behind.is_some())] -= 1;
+            counts.get_mut()[usize::from(read.stands_behind())] -= 1;
             if *counts.get() == [0, 0] {
                 counts.remove();
             }
@@ -139,10 +148,13 @@ impl SlowReads {
         Some(read)
     }
 
-    /// True if no entry may be begun now: the first one sees one state until its end.
+    /// True if no entry may be begun now: the first one sees one state until its end. One that stands behind a read
+    /// which has given way is not executed before that one is, and holds up nothing.
     pub fn pins_state(&self) -> bool {
-        let is_pinned = |read: &SlowRead| !read.task.as_ref().is_some_and(Task::is_walk);
-        self.reads.front().is_some_and(is_pinned)
+        self.reads.front().is_some_and(|read| match &read.task {
+            Some(task) => !task.is_walk(),
+            None => !self.has_long_of(read.client.0),
+        })
     }
 
     /// The first one lets the others come first for a turn, if it is long by a single key.
@@ -164,6 +176,7 @@ impl SlowReads {
             let mut task = Keyspace::begin(&command, &read.source).alone();
             task.set_rights(&read.rights);
             read.task = Some(task);
+            read.has_begun = false;
             self.bytes += read.held_bytes();
             read.reply.clear();
         }
@@ -175,12 +188,21 @@ impl Replica {
     pub(super) fn run_slow_reads(&mut self, now: Now, outputs: &mut Outputs) {
         while self.read_steps > 0
             && (self.is_whole() || !self.slow.pins_state())
-            && let Some(read) = self.slow.reads.front_mut()
+            && let Some(read) = self.slow.reads.front()
         {
+            let (actor, client) = (read.actor, read.client);
+            if !read.has_begun && self.has_lost_rights(actor) {
+                fail(outputs, client.0, client.1, words::acl::RIGHTS_CHANGED);
+                self.slow.pop();
+                self.read_steps -= 1;
+                continue;
+            }
+            let read = self.slow.reads.front_mut().expect("it was there above");
             let Some(task) = &mut read.task else {
                 self.execute_behind(now, outputs);
                 continue;
             };
+            read.has_begun = true;
             if read.reply.len().max(task.found_bytes()) > limits::REPLY_BYTES_MAX {
                 fail(outputs, read.client.0, read.client.1, words::REPLY_TOO_LONG);
                 self.slow.pop();
@@ -209,18 +231,18 @@ impl Replica {
 
     /// Executes the first one, which stands behind others of its connection, if none of those is left.
     fn execute_behind(&mut self, now: Now, outputs: &mut Outputs) {
-        self.read_steps -= 1;
         let Some(read) = self.slow.pop() else { return };
         if self.slow.has_long_of(read.client.0) {
             // The one before it has given way.
+            self.read_steps -= 1;
             return self.slow.push(read);
         }
-        self.outbox.set_actor(
-            read.behind
-                .expect("what does not take long stands behind another"),
-        );
+        self.outbox.set_actor(read.actor);
         let command = Command::decode(&mut &read.source[..]).expect("it was decoded before");
+        let before = outputs.reply_bytes.len();
         self.execute(now, read.client, (&command, &read.source), outputs);
+        let steps = command.further_keys() + steps_of(outputs.reply_bytes.len() - before);
+        self.read_steps = self.read_steps.saturating_sub(steps);
     }
 
     /// The op as a task, if it is too long to be executed at once.

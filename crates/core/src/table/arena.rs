@@ -16,6 +16,7 @@ use super::pages::Pages;
 use super::record::{self, Shape};
 use super::{EntryRef, Meta, Noted};
 use crate::eviction::Tracking;
+use large::Copying;
 pub(super) use large::LargeEntry;
 
 /// Bit of a handle that marks a large entry; the others then are its number.
@@ -30,6 +31,7 @@ pub(super) struct Arena {
     large: Vec<Option<Box<LargeEntry>>>,
     unused_large: Vec<u32>,
     large_bytes: usize,
+    copying: Option<Copying>,
     leaving: Leaving,
     /// Where [`Arena::end_second`] goes on.
     looked_at_large: usize,

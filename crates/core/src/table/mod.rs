@@ -50,6 +50,7 @@ pub(crate) use leaving::Leaving;
 use marks::Marker;
 pub use sample::Candidate;
 use snapshot::Snapshot;
+pub use snapshot::{OnEntry, SharedValue};
 
 /// The largest version an entry can have: 48 bits are stored.
 pub const VERSION_MAX: u64 = (1 << 48) - 1;
@@ -457,7 +458,7 @@ impl Table {
     ///
     /// # Panics
     /// If no snapshot is active.
-    pub fn snapshot_next(&mut self, budget_bytes: usize, on_entry: &mut dyn FnMut(EntryRef<'_>)) -> bool {
+    pub fn snapshot_next(&mut self, budget_bytes: usize, on_entry: &mut OnEntry<'_>) -> bool {
         let snapshot = self.snapshot.as_mut().expect("a snapshot is active");
         let done = snapshot.next(&self.store, budget_bytes, on_entry);
         if done {

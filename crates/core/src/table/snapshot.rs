@@ -11,6 +11,7 @@
 //! Clearing the table hands the whole storage over to the snapshot, which then walks that.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::arena::LargeEntry;
 use super::record::Shape;
@@ -22,6 +23,11 @@ const CELLS_PER_BUCKET: u32 = u64::BITS;
 const BUFFER_BYTES: usize = 64 << 10;
 /// What the walk over an empty bucket counts against a piece's budget.
 const BUCKET_BUDGET_BYTES: usize = 16;
+
+/// A value with an allocation of its own, which can be kept as it is while the entry goes on changing.
+pub type SharedValue = Arc<Vec<u8>>;
+/// Is shown an entry, and its value if that can be shared.
+pub type OnEntry<'a> = dyn FnMut(EntryRef<'_>, Option<&SharedValue>) + 'a;
 
 /// A snapshot under way.
 #[derive(Debug)]
@@ -120,12 +126,7 @@ impl Snapshot {
     }
 
     /// Hands out about `budget_bytes` of entries; true when the snapshot is complete.
-    pub(super) fn next(
-        &mut self,
-        live: &Store,
-        budget_bytes: usize,
-        on_entry: &mut dyn FnMut(EntryRef<'_>),
-    ) -> bool {
+    pub(super) fn next(&mut self, live: &Store, budget_bytes: usize, on_entry: &mut OnEntry<'_>) -> bool {
         let mut budget = Budget {
             left: budget_bytes.max(1),
         };
@@ -138,7 +139,7 @@ impl Snapshot {
             store.for_each_in(range, &mut |handle, hash| {
                 let (bucket, bit) = self.cell(hash);
                 if !self.is_saved(bucket, bit) {
-                    budget.spend(store.arena.entry(handle), on_entry);
+                    budget.spend(store.arena.entry(handle), store.arena.shared(handle), on_entry);
                 }
             });
             self.visited += 1;
@@ -149,19 +150,19 @@ impl Snapshot {
         self.visited == self.bucket_count && self.large.is_empty() && self.small.is_empty()
     }
 
-    fn drain_pre_images(&mut self, budget: &mut Budget, on_entry: &mut dyn FnMut(EntryRef<'_>)) {
+    fn drain_pre_images(&mut self, budget: &mut Budget, on_entry: &mut OnEntry<'_>) {
         while budget.left > 0
             && let Some(entry) = self.large.pop()
         {
             self.pre_image_bytes -= entry.entry().key.len() + entry.entry().value.len();
-            budget.spend(entry.entry(), on_entry);
+            budget.spend(entry.entry(), Some(entry.shared()), on_entry);
         }
         while budget.left > 0
             && let Some(buffer) = self.small.front()
         {
             let record = &buffer[self.small_done..];
             let shape = Shape::read(record);
-            budget.spend(shape.entry(record), on_entry);
+            budget.spend(shape.entry(record), None, on_entry);
             self.small_done += shape.record_bytes();
             if self.small_done == buffer.len() {
                 self.small.pop_front();
@@ -182,8 +183,8 @@ impl Budget {
         self.left = self.left.saturating_sub(bytes);
     }
 
-    fn spend(&mut self, entry: EntryRef<'_>, on_entry: &mut dyn FnMut(EntryRef<'_>)) {
+    fn spend(&mut self, entry: EntryRef<'_>, value: Option<&SharedValue>, on_entry: &mut OnEntry<'_>) {
         self.take(entry.key.len() + entry.value.len() + BUCKET_BUDGET_BYTES);
-        on_entry(entry);
+        on_entry(entry, value);
     }
 }

@@ -1,6 +1,6 @@
 //! Values as such: changed where they lie, made longer, moved to another key, and given back when they are gone.
 
-use super::{Meta, Table, upkeep};
+use super::{Meta, SharedValue, Table, upkeep};
 
 impl Table {
     /// The value of a key, to be overwritten in place. Its length stays.
@@ -8,6 +8,24 @@ impl Table {
         self.before_change(hash);
         let handle = self.store.index.handle(self.store.find(hash, key)?);
         Some(self.store.arena.value_mut(handle))
+    }
+
+    /// Makes the value of a key one that no snapshot shares, so that it is changed where it lies and not copied as a
+    /// whole; copies up to `bytes_max` bytes of it. True when it is done, or there is nothing to do; until then it is
+    /// to be called again, without another key in between.
+    pub fn unshare(&mut self, hash: u64, key: &[u8], bytes_max: usize) -> bool {
+        self.before_change(hash);
+        let place = self.store.find(hash, key);
+        place.is_none_or(|place| {
+            let handle = self.store.index.handle(place);
+            self.store.arena.unshare(handle, bytes_max)
+        })
+    }
+
+    /// A value that a snapshot has shown is used no more: if it is the last to have it, its memory is given back in
+    /// pieces.
+    pub fn leave(&mut self, value: SharedValue) {
+        self.store.arena.leave(value);
     }
 
     /// Continues the value of a key by `tail`; `None` if there is no such entry, otherwise the new

@@ -128,6 +128,8 @@ fn take_named(lua: &Lua) -> Result<Registered, Fail> {
         return Err(wrong(lua, text));
     }
     let (mut function, mut is_named) = (Registered::default(), false);
+    // Between its keys may stand any number of places that are empty by now.
+    lua.host().spend(lua.host().arena.used() >> 10);
     // Argument 2 is the callback.
     lua.push_nil();
     lua.push_nil();

@@ -47,9 +47,11 @@ fn place(offset: u64) -> (usize, u8) {
     ((offset / 8) as usize, 0x80 >> (offset % 8))
 }
 
-/// Steps of making a string so long.
+/// Steps of making a string so long, and of copying it before if a snapshot shares it.
 fn growth(context: &ReadContext<'_>, key: &[u8], bytes: usize) -> usize {
-    steps_of(bytes.saturating_sub(context.string_bytes(key).unwrap_or(0)))
+    let there = context.string_bytes(key).unwrap_or(0);
+    let copied = if context.may_share(key) { there } else { 0 };
+    steps_of(copied + bytes.saturating_sub(there))
 }
 
 fn parse_set(mut arguments: Arguments<'_>) -> Result<(u64, bool), CommandError> {

@@ -33,6 +33,9 @@ impl WriteContext<'_> {
     /// Makes a string at least so long, at least 1 byte, by zeros at its end, and begins one where there is no such
     /// key; false when the steps are spent before. A key of another type is none of this function.
     pub fn grow_string(&mut self, key: &[u8], length: usize) -> bool {
+        if !self.keyspace.unshare(self.db, key, &mut self.steps) {
+            return false;
+        }
         let old = self.find(key).map(|entry| (entry.value.len(), entry.deadline_ms));
         let (mut at, deadline_ms) = old.unwrap_or_default();
         if at >= length {

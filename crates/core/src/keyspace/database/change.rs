@@ -1,9 +1,12 @@
 //! Large collections in a database: changed, handed out to snapshots, taken in, counted.
 
+use std::sync::Arc;
+
 use super::super::collections::{Large, Reference};
 use super::super::contexts::{Changed, WRONG_TYPE};
 use super::super::digest::KeyDigest;
 use super::super::kind;
+use super::super::snapshot::Apart;
 use super::super::typed::{Parts, Typed};
 use super::{Database, is_alive};
 use crate::command::CommandError;
@@ -141,18 +144,24 @@ impl Database {
         self.collections.snapshot_end();
     }
 
-    /// Hands out the next entries of the snapshot, large collections with them; true when they were the last.
+    /// Hands out the next entries of the snapshot, and with them what has to leave in parts; true when they were the
+    /// last.
     pub fn snapshot_next(
         &mut self,
         budget_bytes: usize,
-        on_entry: &mut dyn FnMut(EntryRef<'_>, Option<Large>),
+        on_entry: &mut dyn FnMut(EntryRef<'_>, Option<Apart>),
     ) -> bool {
         let Self {
             table, collections, ..
         } = self;
-        let is_done = table.snapshot_next(budget_bytes, &mut |entry| {
-            let large = Reference::of(&entry).map(|reference| collections.met(reference));
-            on_entry(entry, large);
+        let is_done = table.snapshot_next(budget_bytes, &mut |entry, value| {
+            let apart = match Reference::of(&entry) {
+                Some(reference) => Some(Apart::Collection(collections.met(reference))),
+                None => value
+                    .filter(|value| kind::is_string(entry.kind) && value.len() > budget_bytes)
+                    .map(|value| Apart::String(Arc::clone(value))),
+            };
+            on_entry(entry, apart);
         });
         if is_done {
             collections.snapshot_end();
@@ -170,8 +179,11 @@ impl Database {
     }
 
     /// Gives up what a snapshot has read to its end.
-    pub fn discard(&mut self, large: Large) {
-        self.collections.discard(large);
+    pub fn discard(&mut self, apart: Apart) {
+        match apart {
+            Apart::Collection(large) => self.collections.discard(large),
+            Apart::String(value) => self.table.leave(value),
+        }
     }
 
     /// True while there is storage that is no longer in use and not yet given back.

@@ -7,6 +7,7 @@ use super::slices::{block_of, decoded, encoded, run_counted};
 use super::{Command, Fixture, Keyspace};
 use crate::keyspace::{ReadClock, ReadOutcome};
 use crate::limits::{SLICE_STEPS, STEP_BYTES, VALUE_AT_ONCE_BYTES};
+use crate::table::HashSeed;
 
 const LONG_BYTES: usize = VALUE_AT_ONCE_BYTES + STEP_BYTES + 1;
 
@@ -196,5 +197,134 @@ fn a_block_reads_in_pieces_what_is_long_when_its_turn_comes() {
             at_once.keyspace.digest(),
             "{scripts:?}"
         );
+    }
+}
+
+/// All that is left of a snapshot that was begun before, restored.
+fn rest_of_snapshot(keyspace: &mut Keyspace) -> Keyspace {
+    let mut restored = Keyspace::new(HashSeed::from_number(1));
+    let mut is_last = false;
+    while !is_last {
+        let mut chunk = Vec::new();
+        is_last = keyspace.snapshot_next(&mut chunk, 1 << 16);
+        restored.restore_chunk(&chunk).expect("its own snapshot");
+    }
+    restored
+}
+
+#[test]
+fn a_long_value_that_a_snapshot_shares_is_copied_in_pieces_before_it_is_changed() {
+    for script in [
+        "APPEND long tail",
+        "SETRANGE long 5 mid",
+        "SETBIT long 8 1",
+        "BITFIELD volatile SET u8 0 7 INCRBY u8 8 1",
+    ] {
+        let source = encoded(script);
+        let (mut alone, mut shared) = (prepared(), prepared());
+        assert!(!alone.keyspace.is_wide(&command(&source)), "{script}");
+        let mut expected = Vec::new();
+        let mut writer = ReplyWriter::new(&mut expected, false);
+        alone.keyspace.apply(&command(&source), &mut writer);
+
+        let before = shared.keyspace.digest();
+        shared.keyspace.snapshot_begin();
+        assert!(shared.keyspace.is_wide(&command(&source)), "{script}");
+        let task = Keyspace::begin(&command(&source), &source);
+        let (reply, slices) = run_counted(&mut shared.keyspace, task, 100);
+        assert_eq!(reply, expected, "{script}");
+        assert!(slices >= LONG_BYTES / STEP_BYTES / 100, "{script}: {slices}");
+        assert_eq!(shared.keyspace.digest(), alone.keyspace.digest(), "{script}");
+
+        // Nothing shares it any more, so the next change takes one slice.
+        let task = Keyspace::begin(&command(&source), &source);
+        assert_eq!(run_counted(&mut shared.keyspace, task, 100).1, 1, "{script}");
+        assert_eq!(
+            rest_of_snapshot(&mut shared.keyspace).digest(),
+            before,
+            "{script}"
+        );
+    }
+}
+
+#[test]
+fn what_is_refused_copies_nothing() {
+    let mut fixture = prepared();
+    fixture.keyspace.snapshot_begin();
+    for script in [
+        "APPEND hash x",
+        "SETRANGE long 536870912 x",
+        "SETBIT hash 8 1",
+        "APPEND short x",
+    ] {
+        let source = encoded(script);
+        assert!(!fixture.keyspace.is_wide(&command(&source)), "{script}");
+    }
+}
+
+#[test]
+fn a_long_string_leaves_a_snapshot_in_chunks_of_the_budget_as_it_was_when_the_walk_began() {
+    const BUDGET_BYTES: usize = 64 << 10;
+    let mut fixture = prepared();
+    fixture.run(&format!("SET origin {}", "r".repeat(VALUE_AT_ONCE_BYTES)));
+    let (before, mut restored) = (fixture.keyspace.digest(), Keyspace::new(HashSeed::from_number(1)));
+    fixture.keyspace.snapshot_begin();
+    let (mut chunks, mut is_last) = (0, false);
+    while !is_last {
+        let mut chunk = Vec::new();
+        is_last = fixture.keyspace.snapshot_next(&mut chunk, BUDGET_BYTES);
+        assert!(chunk.len() < BUDGET_BYTES + 100 || chunks == 0, "{}", chunk.len());
+        restored.restore_chunk(&chunk).expect("its own snapshot");
+        chunks += 1;
+        // Also while one of them is on its way out.
+        match chunks % 8 {
+            3 => fixture.run("SETRANGE long 7 x ; APPEND volatile y"),
+            5 => fixture.run("DEL volatile ; APPEND long z"),
+            _ => String::new(),
+        };
+    }
+    assert!(chunks > 2 * LONG_BYTES / BUDGET_BYTES, "{chunks}");
+    assert_eq!(restored.digest(), before);
+    assert_ne!(fixture.keyspace.digest(), before);
+}
+
+#[test]
+fn a_long_string_that_does_not_come_as_it_was_announced_is_refused() {
+    let mut fixture = prepared();
+    fixture.keyspace.snapshot_begin();
+    let mut chunks = Vec::new();
+    let mut is_last = false;
+    while !is_last {
+        let mut chunk = Vec::new();
+        is_last = fixture.keyspace.snapshot_next(&mut chunk, 100_000);
+        chunks.push(chunk);
+    }
+    let first = chunks
+        .iter()
+        .position(|chunk| chunk[1] == 5)
+        .expect("a string has several chunks");
+    let restore = |chunks: &[Vec<u8>]| {
+        let mut restored = Keyspace::new(HashSeed::from_number(1));
+        let mut results = chunks.iter().map(|chunk| restored.restore_chunk(chunk));
+        results.find_map(Result::err)
+    };
+    assert!(restore(&chunks).is_none());
+    let changed = |change: &dyn Fn(&mut Vec<Vec<u8>>)| {
+        let mut changed = chunks.clone();
+        change(&mut changed);
+        restore(&changed)
+    };
+    for (what, error) in [
+        ("a missing part", changed(&|chunks| drop(chunks.remove(first)))),
+        ("no end", changed(&|chunks| chunks.truncate(first + 1))),
+        ("an empty part", changed(&|chunks| chunks[first].truncate(2))),
+        (
+            "a part too many",
+            changed(&|chunks| chunks.insert(first, chunks[first].clone())),
+        ),
+        ("a changed byte", changed(&|chunks| chunks[first][50] ^= 1)),
+    ] {
+        // Whoever reads a snapshot that just ends finds no last chunk.
+        assert_eq!(error.is_some(), what != "no end", "{what}: {error:?}");
     }
 }

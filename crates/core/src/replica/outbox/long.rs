@@ -158,7 +158,7 @@ mod tests {
         let mut outbox = Outbox::new(1, 1);
         outbox.push_op(b"before", write(1), 5);
         outbox.push_long(with_room(&op), write(2), 9);
-        assert!(outbox.push_read(3, false, |out| out.push(1)));
+        assert!(outbox.push_read((3, false), false, |out| out.push(1)));
         outbox.push_op(b"behind", write(4), 5);
         outbox.seal();
         let batches: Vec<_> = outbox.unsent().cloned().collect();

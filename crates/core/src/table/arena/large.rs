@@ -16,6 +16,14 @@ pub(in crate::table) enum Moved {
     Large { value: Arc<Vec<u8>>, note: u128 },
 }
 
+/// A copy that is being made of a value.
+#[derive(Debug)]
+pub(super) struct Copying {
+    /// The value: while it is held here, nobody can change it where it lies.
+    of: Arc<Vec<u8>>,
+    copy: Vec<u8>,
+}
+
 /// An entry with its own allocation.
 #[derive(Debug)]
 pub(in crate::table) struct LargeEntry {
@@ -30,6 +38,11 @@ pub(in crate::table) struct LargeEntry {
 impl LargeEntry {
     pub(super) fn heap_bytes(&self) -> usize {
         size_of::<Self>() + size_of::<Vec<u8>>() + self.key.len() + self.value.capacity()
+    }
+
+    /// The value, to be shared.
+    pub(in crate::table) fn shared(&self) -> &Arc<Vec<u8>> {
+        &self.value
     }
 
     /// The whole entry.
@@ -112,6 +125,32 @@ impl Arena {
         })
     }
 
+    /// Copies up to `bytes_max` bytes more of a large value that something else shares; true when the entry has a value
+    /// that nothing shares, as a small one always has. To be called until then, without another key in between.
+    pub(in crate::table) fn unshare(&mut self, handle: u32, bytes_max: usize) -> bool {
+        if handle & LARGE == 0 || Arc::strong_count(&self.large(handle).value) == 1 {
+            return true;
+        }
+        let begun = self.copying.take();
+        let value = &self.large(handle).value;
+        let begun = begun.filter(|begun| Arc::ptr_eq(&begun.of, value));
+        let mut copying = begun.unwrap_or_else(|| Copying {
+            of: Arc::clone(value),
+            copy: Vec::with_capacity(value.len()),
+        });
+        let at = copying.copy.len();
+        let end = copying.of.len().min(at.saturating_add(bytes_max));
+        copying.copy.extend_from_slice(&copying.of[at..end]);
+        if end < copying.of.len() {
+            self.copying = Some(copying);
+            return false;
+        }
+        let Copying { of, copy } = copying;
+        self.change_large(handle, |entry, _| entry.value = Arc::new(copy));
+        self.leaving.push(of);
+        true
+    }
+
     /// Makes room for a value of `length` bytes in a large entry; no effect on a small one.
     pub(in crate::table) fn reserve(&mut self, handle: u32, length: usize) {
         if handle & LARGE != 0 {
@@ -120,6 +159,16 @@ impl Arena {
                 value.reserve_exact(length.saturating_sub(value.len()));
             });
         }
+    }
+
+    /// The value of a large entry, to be shared; `None` for a small one.
+    pub(in crate::table) fn shared(&self, handle: u32) -> Option<&Arc<Vec<u8>>> {
+        (handle & LARGE != 0).then(|| self.large(handle).shared())
+    }
+
+    /// A shared value is used no more.
+    pub(in crate::table) fn leave(&mut self, value: Arc<Vec<u8>>) {
+        self.leaving.push(value);
     }
 
     /// A copy of a large entry.

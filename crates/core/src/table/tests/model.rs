@@ -272,7 +272,7 @@ impl Model {
         let Some((due, seen)) = &mut self.snapshot else {
             return;
         };
-        let done = self.table.snapshot_next(budget_bytes, &mut |entry| {
+        let done = self.table.snapshot_next(budget_bytes, &mut |entry, _| {
             let previous = seen.insert(entry.key.to_vec(), (entry.value.to_vec(), entry.meta()));
             assert!(previous.is_none(), "a snapshot returns an entry once");
         });

@@ -178,7 +178,7 @@ fn a_snapshot_under_load_keeps_little_memory() {
     table.snapshot_begin();
     let (mut random, mut worst, mut seen) = (5, 0, 0);
     // 300 random writes for each piece of 64 KiB, which holds some 800 entries.
-    while !table.snapshot_next(64 << 10, &mut |entry| {
+    while !table.snapshot_next(64 << 10, &mut |entry, _| {
         assert_eq!(entry.value, [1; 48]);
         seen += 1;
     }) {
@@ -200,13 +200,13 @@ fn clearing_during_a_snapshot_copies_nothing() {
     table.snapshot_begin();
     (0..100).for_each(|number| insert(&mut table, number, &[2; 48], None));
     let mut seen = BTreeSet::new();
-    table.snapshot_next(64 << 10, &mut |entry| assert!(seen.insert(entry.key.to_vec())));
+    table.snapshot_next(64 << 10, &mut |entry, _| assert!(seen.insert(entry.key.to_vec())));
     table.clear();
     assert!(table.is_empty() && table.memory_bytes() < before + before / 10);
     (0..70_000).for_each(|number| insert(&mut table, number, &[3; 48], None));
     table.clear();
     (0..5_000).for_each(|number| insert(&mut table, number, &[4; 48], None));
-    while !table.snapshot_next(64 << 10, &mut |entry| {
+    while !table.snapshot_next(64 << 10, &mut |entry, _| {
         assert_eq!(
             (entry.value, entry.deadline_ms),
             (&[1; 48][..], Some(entry.version))

@@ -60,6 +60,10 @@ impl Output {
         if let Some((path, partial, file)) = &self.place {
             file.sync_all().map_err(failed)?;
             give_name(partial, path, |from, to| std::fs::hard_link(from, to)).map_err(failed)?;
+            // Before it is told: a name that comes back after a loss of power is one of the finished backup.
+            if is_named(file, partial) {
+                std::fs::remove_file(partial).map_err(failed)?;
+            }
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             let folder = File::open(folder.unwrap_or(Path::new(".")));
             folder.and_then(|folder| folder.sync_all()).map_err(failed)?;
@@ -105,6 +109,11 @@ fn open_partial(partial: &Path) -> Result<File, Failure> {
         created => created.map_err(failed)?,
     };
     let own = file.metadata().map_err(failed)?;
+    if own.nlink() > 1 {
+        // A finished backup, whose process ended before it had removed this name.
+        std::fs::remove_file(partial).map_err(failed)?;
+        return open_partial(partial);
+    }
     // Whoever had it before may have ended before the lock was ours: then it is a finished backup, or gone.
     if file.try_lock().is_err() || !is_named(&file, partial) {
         return Err(Failure::new(
@@ -205,6 +214,22 @@ mod tests {
         // What a killed backup has left is its owner's alone, and taken again.
         fs::set_permissions(&partial, fs::Permissions::from_mode(0o600)).expect("set");
         written(&path).finish().expect("named");
+        assert_eq!(fs::read(&path).expect("it is there"), b"whole");
+        assert!(!partial.exists());
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn the_second_name_of_a_finished_backup_is_removed_and_the_backup_left_as_it_is() {
+        let folder = folder("second-name");
+        let (path, partial) = (folder.join("f"), folder.join("f.partial"));
+        written(&path).finish().expect("named");
+        assert!(!partial.exists());
+        // Its process was killed before it had removed the other name.
+        fs::hard_link(&path, &partial).expect("linked");
+        fs::rename(&path, folder.join("f.1")).expect("renamed");
+        written(&path).finish().expect("named");
+        assert_eq!(fs::read(folder.join("f.1")).expect("it is there"), b"whole");
         assert_eq!(fs::read(&path).expect("it is there"), b"whole");
         assert!(!partial.exists());
         fs::remove_dir_all(folder).expect("removed");
