@@ -15,12 +15,6 @@ from support.wire import Connection
 CHANNEL = b"__redis__:invalidate"
 
 
-@pytest.fixture(autouse=True)
-def older_release(monkeypatch):
-    """redis-py caches from Redis 7.4 on; what a node says of itself is 7.2 until it has all of 7.4."""
-    monkeypatch.setattr(redis.connection.CacheProxyConnection, "MIN_ALLOWED_VERSION", "7.2.0")
-
-
 def caching(address):
     host, _, port = address.rpartition(":")
     return redis.Redis(

@@ -43,6 +43,7 @@ def test_a_field_goes_when_its_time_has_come(client):
     assert client.hpexpire("h", 300, "short") == [1]
     wait_until("the field is gone", lambda: not client.hexists("h", "short"))
     assert client.hgetall("h") == {"long": "2"} and client.hlen("h") == 1 and client.hkeys("h") == ["long"]
+    assert client.hscan("h", no_values=True)[1] == ["long"]
     assert client.hmget("h", "short", "long") == [None, "2"] and client.ttl("h") == -1
     assert client.hpexpire("h", 300, "long") == [1]
     wait_until("the hash is gone", lambda: client.exists("h") == 0)

@@ -13,7 +13,7 @@ OWN = {b"repligo.backup", b"repligo.cluster", b"repligo.invalidate", b"repligo.s
 OWN |= {b"hexpire", b"hexpireat", b"hexpiretime", b"hgetdel", b"hgetex", b"hpersist", b"hpexpire", b"hpexpireat", b"hpexpiretime", b"hpttl", b"hsetex", b"httl"}
 
 # They take an argument that a later release has: the rest is compared.
-EXTENDED = {b"zrank", b"zrevrank"}
+EXTENDED = {b"zrank", b"zrevrank", b"hscan"}
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ ELSEWHERE |= {"acl|log"}
 # They change what all connections, or this one, are answered.
 ELSEWHERE |= {"client|pause", "monitor"}
 # Redis 7.0 does not have their last argument; without it the case files have them.
-EXTENDED = {"zrank", "zrevrank"}
+EXTENDED = {"zrank", "zrevrank", "hscan"}
 # Redis 7.0 does not have them.
 OURS = {"repligo.backup", "repligo.cluster", "repligo.invalidate", "repligo.status", "client|no-touch", "client|setinfo", "msetex"}
 # Nor these, which tests/clients/test_field_deadlines.py asks for.

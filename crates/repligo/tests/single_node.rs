@@ -213,7 +213,7 @@ fn introspection_has_the_fields_that_tools_read() {
     client.call("GET a");
     let info = client.call("INFO everything");
     for field in [
-        "redis_version:7.2.4",
+        "redis_version:7.4.2",
         "role:",
         "connected_clients:1",
         "used_memory:",

@@ -120,14 +120,17 @@ fn take_cursor(arguments: &mut Arguments<'_>) -> Result<u64, CommandError> {
 struct ScanOptions<'a> {
     count: usize,
     pattern: Option<&'a [u8]>,
+    /// Of each element only what it is called is told.
+    names_only: bool,
 }
 
 impl<'a> ScanOptions<'a> {
     /// Takes them, to the end.
-    fn take(arguments: &mut Arguments<'a>) -> Result<Self, CommandError> {
+    fn take(arguments: &mut Arguments<'a>, has_values: bool) -> Result<Self, CommandError> {
         let mut options = Self {
             count: 10,
             pattern: None,
+            names_only: false,
         };
         while !arguments.is_empty() {
             if arguments.len() > 1 && arguments.take_word("count") {
@@ -138,6 +141,8 @@ impl<'a> ScanOptions<'a> {
                 options.count = count.min(SCANNED_MAX) as usize;
             } else if arguments.len() > 1 && arguments.take_word("match") {
                 options.pattern = Some(arguments.take());
+            } else if has_values && arguments.take_word("novalues") {
+                options.names_only = true;
             } else {
                 return Err(CommandError::fixed(words::SYNTAX));
             }
@@ -154,12 +159,15 @@ impl<'a> ScanOptions<'a> {
 
 /// A type that HSCAN or a relative goes through.
 pub(super) trait Scanned<'a>: TypedRef<'a> {
+    /// Whether what belongs to an element may be left out.
+    const HAS_VALUES: bool = false;
+
     /// Shows about `count` elements from a cursor on, each as what it is called and what belongs to it; returns the
     /// next cursor, 0 at the end.
     fn scan_parts(self, cursor: u64, count: usize, show: &mut dyn FnMut(&[&[u8]])) -> u64;
 }
 
-/// `key cursor [MATCH pattern] [COUNT count]`: the next cursor, and the parts of elements in turn.
+/// `key cursor [MATCH pattern] [COUNT count] [NOVALUES]`: the next cursor, and the parts of elements in turn.
 pub(super) fn scan<T>(
     context: &ReadContext<'_>,
     mut arguments: Arguments<'_>,
@@ -176,13 +184,14 @@ where
         tell_page(0, (0, &[]), reply);
         return Ok(());
     };
-    let options = ScanOptions::take(&mut arguments)?;
+    let options = ScanOptions::take(&mut arguments, <T::Ref<'_> as Scanned<'_>>::HAS_VALUES)?;
     let matches = options.matcher();
     let (mut page, mut bytes, mut count) = (Vec::new(), 0, 0);
     let mut writer = ReplyWriter::new(&mut page, reply.is_resp3());
     let next = collection.scan_parts(cursor, options.count, &mut |parts| {
         if matches(parts[0]) && bytes <= STRING_BYTES_MAX {
-            for part in parts {
+            let told = if options.names_only { &parts[..1] } else { parts };
+            for part in told {
                 writer.bulk(part);
                 bytes += part.len();
                 count += 1;

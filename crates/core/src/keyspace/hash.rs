@@ -326,6 +326,8 @@ fn hincrbyfloat(
 }
 
 impl<'a> Scanned<'a> for HashRef<'a> {
+    const HAS_VALUES: bool = true;
+
     fn scan_parts(self, cursor: u64, count: usize, show: &mut dyn FnMut(&[&[u8]])) -> u64 {
         self.scan(cursor, count, &mut |field, value| show(&[field, value]))
     }

@@ -29,7 +29,7 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
 }
 
 /// The Redis version that clients are told, which decides what they expect of us.
-pub const REDIS_VERSION: &str = "7.2.4";
+pub const REDIS_VERSION: &str = "7.4.2";
 
 /// `repligo completions SHELL`.
 pub fn completions(matches: &ArgMatches) -> ExitCode {

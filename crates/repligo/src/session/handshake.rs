@@ -12,7 +12,7 @@ use super::acl::{own_password, password_hash};
 use super::logins::Turn;
 
 /// The version of Redis whose features clients may switch on.
-pub const REDIS_VERSION: &str = "7.2.4";
+pub const REDIS_VERSION: &str = "7.4.2";
 
 /// HELLO [version [AUTH user password] [SETNAME name]].
 pub(super) fn hello(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u8>) -> Flow {

@@ -258,6 +258,7 @@ fn stats(local: &Local<'_>, status: &Status, text: &mut String) {
     line(text, "sync_partial_ok", 0);
     line(text, "sync_partial_err", 0);
     line(text, "expired_keys", metrics.expired_keys.get());
+    line(text, "expired_subkeys", metrics.expired_fields.get());
     line(text, "expired_stale_perc", "0.00");
     line(text, "evicted_keys", metrics.evicted_keys.get());
     line(text, "evicted_clients", metrics.evicted_clients.get());

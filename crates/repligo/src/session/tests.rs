@@ -211,7 +211,7 @@ fn the_handshake_speaks_both_protocols() {
     let client = bench.connect();
     let hello = bench.call(client, "HELLO 3 SETNAME me");
     assert!(
-        hello.starts_with("%8|$6|server|$5|redis|$7|version|$5|7.2.4|"),
+        hello.starts_with("%8|$6|server|$5|redis|$7|version|$5|7.4.2|"),
         "{hello}"
     );
     assert_eq!(bench.call(client, "GET nothing"), "_|");

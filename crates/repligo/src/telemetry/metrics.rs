@@ -146,6 +146,8 @@ pub struct Metrics {
     pub keyspace_misses: Counter,
     /// Keys that expired.
     pub expired_keys: Counter,
+    /// Fields of hashes that expired.
+    pub expired_fields: Counter,
     /// Keys that were evicted.
     pub evicted_keys: Counter,
     /// Error replies to clients.
@@ -227,6 +229,7 @@ impl Metrics {
             &self.keyspace_hits,
             &self.keyspace_misses,
             &self.expired_keys,
+            &self.expired_fields,
             &self.evicted_keys,
             &self.error_replies,
         ] {

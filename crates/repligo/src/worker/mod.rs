@@ -161,6 +161,7 @@ pub struct Worker {
     used_memory_peak_bytes: u64,
     buffers: Buffers,
     keyspace_base: (u64, u64, u64),
+    expired_fields_base: u64,
     evicted_base: u64,
     /// What is known of the origins as of the last tick, and by which version.
     pub origins: Arc<OriginsStatus>,
@@ -238,6 +239,7 @@ impl Worker {
             used_memory_peak_bytes: 0,
             buffers: Buffers::at_start(),
             keyspace_base: (0, 0, 0),
+            expired_fields_base: 0,
             evicted_base: 0,
             origins: Arc::default(),
             origins_version: None,

@@ -201,6 +201,7 @@ impl Worker {
             replica.forget_reclaim_lag();
             let counters = replica.keyspace().counters();
             self.keyspace_base = (counters.hits, counters.misses, counters.expired);
+            self.expired_fields_base = counters.expired_fields;
             self.evicted_base = replica.memory().evicted_keys;
         }
     }
@@ -350,6 +351,10 @@ impl Worker {
                 .keyspace_misses
                 .set(counters.misses.saturating_sub(base.1));
             metrics.expired_keys.set(counters.expired.saturating_sub(base.2));
+            let expired_fields = counters.expired_fields;
+            metrics
+                .expired_fields
+                .set(expired_fields.saturating_sub(self.expired_fields_base));
             metrics.clients_waiting.set(status.requests_waiting);
             let lag = &counters.reclaim_lag;
             metrics

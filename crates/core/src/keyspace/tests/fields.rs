@@ -63,6 +63,10 @@ fn a_field_lives_until_its_deadline_and_not_a_moment_longer() {
         "[nil, nil, \"3\"] ; [\"0\", [\"c\", \"3\"]]"
     );
     assert_eq!(
+        f.run("HSCAN h 0 NOVALUES ; HSCAN h 0 MATCH x NOVALUES"),
+        "[\"0\", [\"c\"]] ; [\"0\", []]"
+    );
+    assert_eq!(
         f.run("HTTL h FIELDS 2 a c ; EXISTS h ; TTL h"),
         "[-2, -1] ; 1 ; -1"
     );

@@ -243,6 +243,7 @@ pub(super) const COMMANDS: &[Spec] = &[
             value("cursor", Integer),
             value("pattern", Pattern).after("MATCH").optional(),
             value("count", Integer).after("COUNT").optional(),
+            token("novalues", "NOVALUES").since("7.4.0").optional(),
         ],
         ..BASE
     },

@@ -114,6 +114,11 @@ fn server(page: &mut Page, status: &NodeStatus, metrics: &Metrics) {
             "Keys that expired",
         ),
         (
+            "redis_expired_subkeys_total",
+            metrics.expired_fields.get(),
+            "Fields of hashes that expired",
+        ),
+        (
             "redis_evicted_keys_total",
             metrics.evicted_keys.get(),
             "Keys that were evicted",
