@@ -62,14 +62,14 @@ def test_fields_are_read_and_written_with_deadlines(client):
     assert client.hgetdel("h", "a", "b", "b") == ["1", "3", None] and client.exists("h") == 0
 
 
-def test_deadlines_go_where_the_value_goes(client):
+def test_deadlines_go_where_the_value_goes(client, entry):
     client.hsetex("h", mapping={"a": "1", "b": "2"}, pxat=4_102_444_800_000)
     client.hset("h", "c", "3")
     client.copy("h", "copy")
     client.rename("h", "moved")
-    raw = redis.Redis(**client.get_connection_kwargs() | {"decode_responses": False})
-    raw.restore("restored", 0, raw.dump("moved"))
-    raw.close()
+    host, port = entry
+    with redis.Redis(host=host, port=port, socket_timeout=20) as raw:
+        raw.restore("restored", 0, raw.dump("moved"))
     for key in ("copy", "moved", "restored"):
         assert client.hpexpiretime(key, "a", "b", "c") == [4_102_444_800_000, 4_102_444_800_000, -1], key
         assert client.hgetall(key) == {"a": "1", "b": "2", "c": "3"}

@@ -92,7 +92,7 @@ def test_a_row_has_the_types_of_redis_in_every_place(sides):
             if position in (2, 6, 7):
                 assert one.data[position].kind == other.data[position].kind, (name, position)
                 assert sorted(map(repr, one.data[position].data)) == sorted(map(repr, other.data[position].data)), (name, position)
-            elif position == 1 and name in EXTENDED:
+            elif position == 1 and name in EXTENDED - {b"hscan"}:
                 assert (one.data[position].data, other.data[position].data) == (-3, 3), name
             elif position == 8:
                 assert shape(one.data[position]) == shape(other.data[position]), (name, position)
