@@ -201,9 +201,10 @@ impl Waiters {
     }
 
     /// A client is not to be served any more: from which index on that is certain, if it is known now.
-    fn cancel(&mut self, id: WaiterId, applied: u64) -> Option<u64> {
+    /// Whoever is not known was served, or found nothing, by `decided` at the latest.
+    fn cancel(&mut self, id: WaiterId, decided: u64) -> Option<u64> {
         match self.all.get_mut(&id) {
-            None => Some(applied),
+            None => Some(decided),
             // Who has just come is told that there is nothing only when somebody has looked.
             Some(waiter) if waiter.is_offered || waiter.is_first => {
                 waiter.is_cancelled = true;
@@ -343,10 +344,12 @@ impl Replica {
             self.waiters.nodes.insert(from, node);
         }
         let (mut again, mut cancelled) = (None, Vec::new());
+        // An entry that is partly applied may have served somebody: it decides when it is applied everywhere.
+        let decided = self.applied + u64::from(self.applying.is_some());
         for change in changes {
             match change {
                 WaiterChange::Cancel { number } => {
-                    let index = self.waiters.cancel((from, number), self.applied);
+                    let index = self.waiters.cancel((from, number), decided);
                     cancelled.extend(index.map(|index| (number, index)));
                 }
                 WaiterChange::Register {
