@@ -81,3 +81,43 @@ def test_a_database_that_is_gone_is_seen_everywhere_and_so_is_its_return(mapped)
         assert 'repligo_origin_up{origin="main"} 1' in page(node, "/metrics")[1]
     for text in ("origin down: ", "origin back: "):
         assert set(lines(cluster, text).values()) == {1}, (text, lines(cluster, text), cluster.logs())
+
+
+@pytest.mark.timeout(120)
+def test_copies_go_when_another_cluster_gets_the_database_and_rows_are_loaded_anew_when_it_has_gone(mapped):
+    cluster, database = mapped
+    other = "f" * 32
+
+    def database_says(*statements):
+        connection = database.open()
+        try:
+            for statement in statements:
+                connection.execute(statement)
+        finally:
+            connection.close()
+
+    with cluster.leader().connect(20) as connection:
+        assert connection.ask("SET", "item:b", "ours") == b"OK"
+        assert connection.ask("GET", "item:nothing") is None
+        # Somebody lets another cluster in, as the refusal says, although this one lives.
+        database_says(
+            "BEGIN IMMEDIATE",
+            "DELETE FROM repligo_lane",
+            f"INSERT INTO repligo_lane VALUES('{other}', 'items', 0, 1, 1, 0, 'x')",
+            "UPDATE items SET value = x'6c61746572' WHERE name = 'b'",
+            "INSERT INTO items VALUES('nothing', x'736f6d65')",
+            "COMMIT",
+        )
+
+        def refusal(key):
+            reply = connection.call("GET", key).raw
+            return reply.startswith(b"-ORIGINDOWN") and other.encode() in reply
+
+        # Nobody writes or reads through: the leader looks by itself, and the copies go.
+        wait_until("the copies are gone", lambda: refusal("item:b"), 30)
+        assert refusal("item:nothing")
+        database_says(f"DELETE FROM repligo_lane WHERE cluster='{other}'")
+        wait_until("it is loaded anew", lambda: connection.call("GET", "item:b").raw == b"$5\r\nlater\r\n", 30)
+        assert connection.ask("GET", "item:nothing") == b"some"
+        wait_until("it is written", lambda: connection.call("SET", "item:b", "new").raw == b"+OK\r\n", 30)
+    assert database.rows("items")[b"item:b"] == b"new"

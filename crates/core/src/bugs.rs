@@ -82,11 +82,13 @@ pub enum Bug {
     SnapshotWithoutUsers,
     /// A snapshot leaves out the deadlines of fields.
     FieldDeadlineLost,
+    /// Copies of rows stay when another cluster has had their database.
+    CopiesOutliveClaim,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 36] = [
+    pub const ALL: [(&'static str, Self); 37] = [
         ("ack-before-durability", Self::AckBeforeDurability),
         ("missing-noop", Self::MissingNoop),
         ("lease-without-quorum", Self::LeaseWithoutQuorum),
@@ -123,6 +125,7 @@ impl Bug {
         ("rights-judged-on-arrival", Self::RightsJudgedOnArrival),
         ("snapshot-without-users", Self::SnapshotWithoutUsers),
         ("field-deadline-lost-in-snapshot", Self::FieldDeadlineLost),
+        ("copies-outlive-claim", Self::CopiesOutliveClaim),
     ];
 
     /// Puts a bug in force, or none, for all that this thread does: for places that know of no replica.

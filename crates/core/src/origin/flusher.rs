@@ -16,13 +16,15 @@ use super::loads::Loads;
 use super::map::{Mode, OriginMap};
 use super::op::{Fill, Health, Intent, OriginOp, Raise, Resolved};
 use super::output::FlusherOutput;
-use super::phase::{KeyspaceState, Phase, Work};
+use super::phase::{Claim, KeyspaceState, Phase, Work};
 use super::request::{
     Effect, Fence, Flushed, LaneId, OriginError, OriginEvent, OriginRequest, TakenOver, Takeover,
 };
 use super::run::{Frontier, gather};
 use super::words;
 use crate::time::Now;
+
+mod claim;
 
 /// Pause before a keyspace whose mapping does not fit is tried again, in microseconds.
 pub const MISCONFIGURED_PAUSE_US: u64 = 1_000_000;
@@ -37,6 +39,8 @@ pub struct Flusher {
     /// Per origin.
     links: Vec<Link>,
     keyspaces: Vec<KeyspaceState>,
+    /// Per origin.
+    claims: Vec<Claim>,
     /// Per origin, computed once per poll where a lane needs it: nothing that it says is undone meanwhile.
     frontiers: Vec<Frontier>,
     loads: Loads,
@@ -52,6 +56,7 @@ impl Flusher {
             lanes: Vec::new(),
             links: Vec::new(),
             keyspaces: Vec::new(),
+            claims: Vec::new(),
             frontiers: Vec::new(),
             loads: Loads::new(&map),
             out: FlusherOutput::default(),
@@ -75,6 +80,7 @@ impl Flusher {
             .collect();
         self.links = vec![Link::default(); self.map.origins().len()];
         self.keyspaces = vec![KeyspaceState::default(); self.map.policies().len()];
+        self.claims = vec![Claim::Unknown; self.map.origins().len()];
         self.out = FlusherOutput::default();
     }
 
@@ -156,6 +162,7 @@ impl Flusher {
     pub fn poll(&mut self, now: Now, lanes: &Lanes, out: &mut FlusherOutput) {
         if let Some(term) = self.term {
             self.frontiers.clear();
+            self.poll_claims(lanes);
             for at in 0..self.lanes.len() {
                 self.poll_lane(now, term, at, lanes);
             }
@@ -193,6 +200,7 @@ impl Flusher {
         let work = self.lanes[at];
         let lane = lanes.lane(work.id);
         match work.phase {
+            Phase::Takeover { .. } if *self.claim(work.id) == Claim::Dropping => {}
             Phase::Takeover { at_us } if now.mono_us >= at_us && self.may_ask(now, work.id) => {
                 self.take_over(term, at, lane);
             }
@@ -268,10 +276,11 @@ impl Flusher {
     }
 
     fn take_over(&mut self, term: u64, at: usize, lane: &Lane) {
-        let work = &mut self.lanes[at];
-        work.phase = Phase::TakingOver;
+        self.lanes[at].phase = Phase::TakingOver;
+        let id = self.lanes[at].id;
         self.out.requests.push(OriginRequest::Takeover(Takeover {
-            lane: work.id,
+            lane: id,
+            claim: self.may_claim(id),
             fence: Fence {
                 generation: lane.generation(),
                 term,
@@ -340,9 +349,12 @@ impl Flusher {
         let id = self.lanes[at].id;
         let taken = match result {
             Ok(taken) => taken,
+            Err(OriginError::Foreign(detail)) => return self.on_foreign(now, at, detail, lanes),
+            Err(OriginError::Unclaimed) => return self.on_unclaimed(at, lanes),
             Err(error) => return self.on_error(now, at, error, Phase::Takeover { at_us: 0 }),
         };
         self.on_answer(now, id);
+        *self.claim(id) = Claim::Unknown;
         let fits = taken.misfit.is_none();
         self.set_misfit(id, taken.misfit.as_deref());
         let lane = lanes.lane(id);
@@ -443,19 +455,20 @@ impl Flusher {
     /// `unchanged` is the phase to go back to when the request did nothing.
     fn on_error(&mut self, now: Now, at: usize, error: OriginError, unchanged: Phase) {
         let id = self.lanes[at].id;
+        self.on_failed_claim(id);
         match error {
             OriginError::Down(detail) => {
                 self.lanes[at].phase = unchanged;
                 self.link(id).on_down(now.mono_us, &detail);
             }
-            OriginError::Unknown(_) | OriginError::Fenced => {
+            OriginError::Unknown(_) | OriginError::Fenced | OriginError::Unclaimed => {
                 self.link(id).on_other_error();
                 let again = matches!(unchanged, Phase::Takeover { .. });
                 self.lanes[at].phase = Phase::Takeover {
                     at_us: if again { now.mono_us + PAUSE_US_MIN } else { 0 },
                 };
             }
-            OriginError::Configuration(detail) => {
+            OriginError::Configuration(detail) | OriginError::Foreign(detail) => {
                 self.link(id).on_other_error();
                 self.lanes[at].phase = Phase::Takeover {
                     at_us: now.mono_us + MISCONFIGURED_PAUSE_US,

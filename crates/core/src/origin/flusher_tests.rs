@@ -11,6 +11,9 @@ use super::super::testing::{FakeCache, LANE, intent, lanes, map, push, resolve, 
 use super::super::{Cache, LaneId};
 use super::*;
 
+#[path = "claim_tests.rs"]
+mod claim;
+
 const ORIGIN: &str = "the file is locked";
 
 struct Leader {
@@ -58,6 +61,7 @@ impl Leader {
             lane: LANE,
             fence: self.fence(),
             resolved,
+            claim: false,
         })
     }
 

@@ -25,6 +25,8 @@ pub const LOAD_WAIT_US: u64 = 5_000_000;
 /// Shortest pause after a failed load, in microseconds; doubled up to [`LOAD_PAUSE_US_MAX`].
 const LOAD_PAUSE_US_MIN: u64 = 100_000;
 const LOAD_PAUSE_US_MAX: u64 = 1_000_000;
+/// Pause before a load is tried again that came before the first takeover, in microseconds.
+const UNCLAIMED_PAUSE_US: u64 = 10_000;
 /// Key and row that one entry of the log can take.
 const FILL_BYTES_MAX: usize = REPLICATED_OP_BYTES_MAX - (1 << 10);
 
@@ -44,6 +46,8 @@ struct Link {
     failing: Option<String>,
     retry_at_us: u64,
     pause_us: u64,
+    /// No lane row of this cluster was there: loads wait until then, and are tried again.
+    unclaimed_until_us: u64,
 }
 
 /// A keyspace that is only read, and that cannot be: nothing but a load shows whether it can be again.
@@ -135,6 +139,15 @@ impl Loads {
         }
     }
 
+    /// What is in flight for the keyspace may have been read from a database that was another cluster's soon after.
+    pub fn void_all(&mut self, keyspace: u16) {
+        let loading = self.in_flight.values().filter(|(of, ..)| *of == keyspace);
+        let keys: Vec<Bytes> = loading.map(|(_, key, _)| key.clone()).collect();
+        for key in keys {
+            self.void(keyspace, &key);
+        }
+    }
+
     /// The key was decided or filled: its readers try again, and ask again if they must.
     pub fn settle(&mut self, keyspace: u16, key: &[u8]) {
         match self.wants[usize::from(keyspace)].remove(key) {
@@ -195,6 +208,12 @@ impl Loads {
             self.fail(keyspace, key, error, out);
             return;
         }
+        if now_us < link.unclaimed_until_us {
+            if let Some(error) = lanes.refusal(keyspace) {
+                self.fail(keyspace, key, error.to_owned(), out);
+            }
+            return;
+        }
         self.last_id += 1;
         let id = self.last_id;
         let invalidations = lanes.invalidations();
@@ -248,6 +267,17 @@ impl Loads {
                 self.fail(keyspace, key, error, out);
                 None
             }
+            // A takeover is to find it out, too: copies that were loaded before have to go.
+            Err(OriginError::Foreign(detail)) => {
+                let error = words::origin_misconfigured(&policy.name, &detail);
+                self.fail(keyspace, key, error, out);
+                Some(policy.origin)
+            }
+            Err(OriginError::Unclaimed) => {
+                link.unclaimed_until_us = now_us + UNCLAIMED_PAUSE_US;
+                self.on_unclaimed(now_us, policy, (keyspace, key), out);
+                Some(policy.origin)
+            }
             Err(OriginError::Down(detail) | OriginError::Unknown(detail)) => {
                 link.pause_us = (link.pause_us * 2).clamp(LOAD_PAUSE_US_MIN, LOAD_PAUSE_US_MAX);
                 link.retry_at_us = now_us + link.pause_us;
@@ -258,6 +288,25 @@ impl Loads {
             }
             Err(OriginError::Fenced) => unreachable!("a load has no fence"),
         }
+    }
+
+    /// The database does not know this cluster yet, or no longer: a takeover changes that within milliseconds.
+    fn on_unclaimed(
+        &mut self,
+        now_us: u64,
+        policy: &Policy,
+        (keyspace, key): (u16, Bytes),
+        out: &mut FlusherOutput,
+    ) {
+        let Some(Want::Loading { since_us, .. }) = self.wants[usize::from(keyspace)].get(&key).copied()
+        else {
+            unreachable!("a key in flight is loading");
+        };
+        if now_us.saturating_sub(since_us) < LOAD_WAIT_US {
+            return self.requeue(keyspace, key, since_us);
+        }
+        let error = words::origin_down(&policy.name, "this cluster could not take it over yet");
+        self.fail(keyspace, key, error, out);
     }
 
     /// The answer to a load that asked whether a keyspace can be read again.
@@ -290,11 +339,15 @@ impl Loads {
 
     fn is_ill(&mut self, now_us: u64, policy: &Policy, (keyspace, key): (u16, &Bytes), error: &OriginError) {
         let error = match error {
-            OriginError::Configuration(detail) => words::origin_misconfigured(&policy.name, detail),
+            OriginError::Configuration(detail) | OriginError::Foreign(detail) => {
+                words::origin_misconfigured(&policy.name, detail)
+            }
             OriginError::Down(detail) | OriginError::Unknown(detail) => {
                 words::origin_down(&policy.name, detail)
             }
-            OriginError::Fenced => unreachable!("a load has no fence"),
+            OriginError::Fenced | OriginError::Unclaimed => {
+                unreachable!("a keyspace that is only read has no lane rows")
+            }
         };
         let before = self.troubles.get(&keyspace).map_or(0, |trouble| trouble.pause_us);
         let pause_us = (before * 2).clamp(LOAD_PAUSE_US_MIN, LOAD_PAUSE_US_MAX);

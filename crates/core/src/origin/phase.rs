@@ -23,6 +23,17 @@ pub(super) enum Phase {
     Misfit { applied: u64, at_us: u64 },
 }
 
+/// Whether a takeover may write the first lane row of this cluster into a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// No: copies may be cached that are older than the stay of another cluster.
+    Unknown,
+    /// Copies of all its lanes are about to be dropped: the new generations are proposed.
+    Dropping,
+    /// They are dropped, and nothing has been loaded since.
+    Allowed,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Work {
     pub id: LaneId,

@@ -51,6 +51,12 @@ pub enum OriginError {
     Unknown(String),
     /// The lane row has a higher fence or another position; nothing was written. Only for a flush.
     Fenced,
+    /// No lane row of this cluster is in the database, so nothing keeps other clusters from writing it; nothing
+    /// was written or read. For a load, and for a takeover that may not claim the database.
+    Unclaimed,
+    /// The database has lane rows of another cluster, which may write; nothing was written or read. An operator
+    /// must act. Not for a flush, which is [`OriginError::Fenced`] then.
+    Foreign(String),
     /// The mapping does not fit the database; an operator must act.
     Configuration(String),
 }
@@ -67,7 +73,8 @@ pub enum OriginRequest {
 }
 
 /// Fence the lane and read where the database stands. A row whose fence is above `fence` is reported as
-/// it is and not changed; any other gets `fence`. A lane without a row gets one with `applied` 0.
+/// it is and not changed; any other gets `fence`. A lane without a row gets one with `applied` 0, but the first
+/// lane row of a cluster in a database only by a takeover that may claim it.
 ///
 /// It must be a write even where nothing changes: a plain read sees a stale row while a zombie's
 /// transaction is open, a write waits for it.
@@ -79,6 +86,9 @@ pub struct Takeover {
     pub fence: Fence,
     /// Report rejects above this sequence; those up to it may be deleted.
     pub resolved: u64,
+    /// May write the first lane row of this cluster. Where it may not and none is there, it is
+    /// [`OriginError::Unclaimed`]: other clusters may have written the rows that are cached.
+    pub claim: bool,
 }
 
 /// Transactions over a contiguous run of intents of one lane.
@@ -99,7 +109,8 @@ pub struct Flush {
     pub final_upto: u64,
 }
 
-/// Read one row.
+/// Read one row. Where the keyspace is written through, the row counts only if in the same state of the database
+/// there is a lane row of this cluster and none of another: then nobody else writes what is cached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Load {
     /// Comes back with the answer; unique within a process.

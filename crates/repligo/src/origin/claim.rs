@@ -6,14 +6,11 @@ use rusqlite::{Connection, Error, ErrorCode};
 use super::failure::{Failure, Stage, sort};
 use super::sqlite::StoreSettings;
 
-/// This cluster has taken lanes over, or nobody has.
+/// True if this cluster has taken lanes over, false if nobody has.
 ///
 /// # Errors
 /// Another cluster has.
-pub(super) fn refuse_other_clusters(
-    connection: &Connection,
-    settings: &StoreSettings,
-) -> Result<(), Failure> {
+pub(super) fn is_ours(connection: &Connection, settings: &StoreSettings) -> Result<bool, Failure> {
     // Two looks at the ends of the primary key.
     let sql = "SELECT (SELECT min(cluster) FROM repligo_lane), (SELECT max(cluster) FROM repligo_lane)";
     let owners = connection.prepare_cached(sql).and_then(|mut statement| {
@@ -24,19 +21,19 @@ pub(super) fn refuse_other_clusters(
     let owners = match owners {
         Ok(owners) => owners,
         // There is no such table before the first takeover.
-        Err(Error::SqlInputError { .. }) => return Ok(()),
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::Unknown) => return Ok(()),
+        Err(Error::SqlInputError { .. }) => return Ok(false),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::Unknown) => return Ok(false),
         Err(error) => return Err(sort(&error, Stage::Frame)),
     };
     let mut owners = owners.iter().flatten();
-    match owners.find(|owner| **owner != settings.cluster) {
-        Some(other) => Err(Failure::Origin(OriginError::Configuration(format!(
+    match owners.clone().find(|owner| **owner != settings.cluster) {
+        Some(other) => Err(Failure::Origin(OriginError::Foreign(format!(
             "{} belongs to cluster {other}, this is cluster {}; two clusters must not write one database: give this \
              one its own file, or, if the other is gone for good, run DELETE FROM repligo_lane WHERE \
              cluster='{other}'",
             settings.path.display(),
             settings.cluster
         )))),
-        None => Ok(()),
+        None => Ok(owners.next().is_some()),
     }
 }

@@ -18,7 +18,7 @@ use repligo_core::origin::{Fence, LaneId, Mode, OriginError, OriginMap, Policy, 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::catalogue;
-use super::claim::refuse_other_clusters;
+use super::claim::is_ours;
 use super::connection::{Ongoing, begin, connect};
 use super::failure::{Failure, Stage, sort};
 use super::reach::Readers;
@@ -158,7 +158,9 @@ impl SqliteStore {
         // catalogue; data errors and lost races are everyday and leave a rolled back connection.
         let expected = matches!(
             result,
-            Ok(_) | Err(Failure::Data(..)) | Err(Failure::Origin(OriginError::Fenced))
+            Ok(_)
+                | Err(Failure::Data(..))
+                | Err(Failure::Origin(OriginError::Fenced | OriginError::Unclaimed))
         );
         let clean = |open: &Open| open.connection.is_autocommit();
         if !expected || !self.open.as_ref().is_some_and(clean) {
@@ -294,7 +296,9 @@ impl Work<'_> {
 
     fn take_over(&mut self, takeover: &Takeover) -> Result<TakenOver, Failure> {
         let frame = |error: rusqlite::Error| sort(&error, Stage::Frame);
-        refuse_other_clusters(self.connection, self.settings)?;
+        if !is_ours(self.connection, self.settings)? && !takeover.claim {
+            return Err(Failure::Origin(OriginError::Unclaimed));
+        }
         // A mapping that does not fit is found before any write depends on it, and keeps nobody from the lane:
         // what is pending is rejected in the lane's own tables.
         let misfit = match self.statements(takeover.lane.keyspace) {
@@ -433,9 +437,9 @@ impl LaneStore for SqliteStore {
             let frame = |error: rusqlite::Error| sort(&error, Stage::Frame);
             let transaction: Transaction<'_> = open.connection.unchecked_transaction().map_err(frame)?;
             open.fitting.refresh(&transaction).map_err(frame)?;
-            // What another cluster may write would be old in the cache for ever.
-            if policy.mode == Mode::WriteThrough {
-                refuse_other_clusters(&transaction, &settings)?;
+            // A lane row of this cluster, and none of another, keeps everybody else from writing what is cached.
+            if policy.mode == Mode::WriteThrough && !is_ours(&transaction, &settings)? {
+                return Err(Failure::Origin(OriginError::Unclaimed));
             }
             let statements = open.fitting.statements(&transaction, map, keyspace)?;
             let mut select = transaction.prepare_cached(&statements.select).map_err(frame)?;
@@ -443,7 +447,11 @@ impl LaneStore for SqliteStore {
                 .map(|key| read(&mut select, policy, key).map_err(frame))
                 .collect()
         });
-        if result.is_err() {
+        let of_connection = !matches!(
+            result,
+            Ok(_) | Err(Failure::Origin(OriginError::Unclaimed | OriginError::Foreign(_)))
+        );
+        if of_connection {
             self.open = None;
         }
         result.map_err(OriginError::from)

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use repligo_core::origin::plan::{LaneStore, execute};
-use repligo_core::origin::{Load, OriginEvent, OriginMap, OriginRequest};
+use repligo_core::origin::{Load, OriginError, OriginEvent, OriginMap, OriginRequest};
 
 use super::sqlite::{SqliteStore, StoreSettings};
 use super::{DriverIdentity, OnEvent, OriginConfig, configured, origin_of, sqlite_path};
@@ -129,15 +129,21 @@ fn load_together(store: &mut SqliteStore, loads: &[Load], report: &OnEvent) {
                 });
             }
         }
-        // One row that cannot be read must not fail the others.
-        Err(_) if loads.len() > 1 => {
+        // One row that cannot be read must not fail the others; whose the database is, is one answer for all.
+        Err(error)
+            if loads.len() == 1 || matches!(error, OriginError::Unclaimed | OriginError::Foreign(_)) =>
+        {
+            for load in loads {
+                report(OriginEvent::Loaded {
+                    id: load.id,
+                    result: Err(error.clone()),
+                });
+            }
+        }
+        Err(_) => {
             for load in loads {
                 load_together(store, std::slice::from_ref(load), report);
             }
         }
-        Err(error) => report(OriginEvent::Loaded {
-            id: first.id,
-            result: Err(error),
-        }),
     }
 }

@@ -265,6 +265,9 @@ impl LaneStore for Store {
         if self.random.chance(self.faults.down) {
             return Err(OriginError::Down("down".to_owned()));
         }
+        if self.lanes.is_empty() && !takeover.claim {
+            return Err(OriginError::Unclaimed);
+        }
         let row = self.lanes.get(&takeover.lane).copied().unwrap_or(LaneRow {
             fence: takeover.fence,
             applied: 0,
@@ -302,6 +305,9 @@ impl LaneStore for Store {
     fn load(&mut self, _keyspace: u16, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, OriginError> {
         if self.random.chance(self.faults.down) {
             return Err(OriginError::Down("down".to_owned()));
+        }
+        if self.lanes.is_empty() {
+            return Err(OriginError::Unclaimed);
         }
         Ok(keys.iter().map(|key| self.rows.get(key).cloned()).collect())
     }

@@ -204,7 +204,7 @@ fn two_clusters_do_not_share_a_database() {
         cluster: "c2".to_owned(),
         ..settings(&database.path(), &map)
     });
-    let Err(OriginError::Configuration(text)) = take_over(&mut other, 1, 0) else {
+    let Err(OriginError::Foreign(text)) = take_over(&mut other, 1, 0) else {
         panic!("the file belongs to c1");
     };
     assert!(
@@ -223,6 +223,11 @@ fn nothing_is_loaded_but_by_the_cluster_whose_lanes_they_are() {
     let map = raw("t:{id:int}", "t");
     let keys = [Bytes::from_static(b"t:1")];
     let mut old = database.store(&map);
+    assert_eq!(
+        old.load(0, &keys),
+        Err(OriginError::Unclaimed),
+        "nobody has taken it over"
+    );
     take_over(&mut old, 1, 0).unwrap();
     assert_eq!(old.load(0, &keys), Ok(vec![None]));
     let mut new = SqliteStore::new(StoreSettings {
@@ -236,9 +241,10 @@ fn nothing_is_loaded_but_by_the_cluster_whose_lanes_they_are() {
         .connection()
         .execute_batch("DELETE FROM repligo_lane WHERE cluster='c1'")
         .unwrap();
+    assert_eq!(new.load(0, &keys), Err(OriginError::Unclaimed));
     take_over(&mut new, 1, 0).unwrap();
     assert_eq!(new.load(0, &keys), Ok(vec![None]));
-    assert!(matches!(old.load(0, &keys), Err(OriginError::Configuration(_))));
+    assert!(matches!(old.load(0, &keys), Err(OriginError::Foreign(_))));
 }
 
 #[test]

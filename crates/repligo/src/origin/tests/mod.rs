@@ -126,6 +126,7 @@ pub fn take_over(store: &mut SqliteStore, term: u64, resolved: u64) -> Result<Ta
         lane: LANE,
         fence: fence(term),
         resolved,
+        claim: true,
     })
 }
 

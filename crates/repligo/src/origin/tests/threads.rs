@@ -34,6 +34,7 @@ fn takeover() -> OriginRequest {
         lane: LANE,
         fence: fence(1),
         resolved: 0,
+        claim: true,
     })
 }
 
@@ -72,9 +73,11 @@ fn requests_are_answered() {
 #[test]
 fn a_lock_stalls_writes_and_not_loads_and_dropping_does_not_wait_for_it() {
     let database = Database::new("CREATE TABLE t(id INTEGER PRIMARY KEY, body); PRAGMA journal_mode=WAL");
+    let (drivers, events) = start(&database, Duration::from_secs(60));
+    drivers.submit(takeover());
+    next(&events);
     let lock = database.connection();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let (drivers, events) = start(&database, Duration::from_secs(60));
     drivers.submit(takeover());
     drivers.submit(load_request(1, "t:1"));
     assert_eq!(
@@ -115,6 +118,8 @@ fn one_unreadable_row_does_not_fail_the_loads_beside_it() {
     let (sender, events) = channel();
     let on_event = Arc::new(move |event| drop(sender.send(event)));
     let drivers = Drivers::start(json("u:{id:int}", "u", &["name"]), &[config], &identity, on_event).unwrap();
+    drivers.submit(takeover());
+    next(&events);
     drivers.submit(load_request(1, "u:1"));
     drivers.submit(load_request(2, "u:2"));
     let mut answers = [next(&events), next(&events)];

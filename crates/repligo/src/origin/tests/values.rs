@@ -153,6 +153,7 @@ fn a_row_without_a_value_is_an_empty_string() {
     let database =
         Database::new("CREATE TABLE t(id INTEGER PRIMARY KEY, body); INSERT INTO t VALUES(1, NULL)");
     let mut store = database.store(&raw("t:{id:int}", "t"));
+    take_over(&mut store, 1, 0).unwrap();
     assert_eq!(load(&mut store, "t:1"), Some(Bytes::new()));
     assert_eq!(load(&mut store, "t:2"), None);
 }
