@@ -14,9 +14,8 @@ const BUG_SEEDS: u64 = 10_000;
 /// Exit code of the simulator when a check failed.
 const SIMULATOR_FOUND: i32 = 1;
 /// What `crates/core/src/bugs.rs`, `crates/session/src/bugs.rs` and the origin's plan can plant, each with
-/// the seeds within which it must be found; but for `vote-before-durability`, `commit-shown-in-wait` and
-/// `lease-kept-in-handover`, see `docs/simulation.md`.
-const PLANTED_BUGS: [(&str, u64); 44] = [
+/// the seeds within which it must be found; but for `lease-kept-in-handover`, see `docs/simulation.md`.
+const PLANTED_BUGS: [(&str, u64); 47] = [
     ("ack-before-durability", BUG_SEEDS),
     ("missing-noop", BUG_SEEDS),
     ("lease-without-quorum", BUG_SEEDS),
@@ -61,6 +60,9 @@ const PLANTED_BUGS: [(&str, u64); 44] = [
     ("change-holds-nothing-back", 300),
     ("invalidation-before-apply", 300),
     ("change-told-once", 300),
+    ("commit-shown-in-wait", 300),
+    ("vote-before-durability", 300),
+    ("copies-outlive-claim", 300),
 ];
 
 /// One step of `test`: a name for `--only`, and what it runs.

@@ -83,6 +83,7 @@ struct Totals {
     faults: u64,
     given_up: u64,
     evicted: u64,
+    backups: u64,
     failed: Vec<u64>,
 }
 
@@ -169,6 +170,7 @@ fn work(arguments: &Arguments, next: &AtomicU64, totals: &Mutex<Totals>) {
         totals.faults += outcome.counts.faults;
         totals.given_up += outcome.counts.given_up;
         totals.evicted += outcome.counts.evicted;
+        totals.backups += outcome.counts.backups;
         if let Some(failure) = outcome.failure {
             totals.failed.push(seed);
             println!("seed {seed}: {failure}");
@@ -183,7 +185,7 @@ fn work(arguments: &Arguments, next: &AtomicU64, totals: &Mutex<Totals>) {
 fn report(arguments: &Arguments, totals: &Totals, seconds: f64) -> ExitCode {
     println!(
         "{} seeds in {seconds:.1} s ({:.1} seeds/s on {} threads): {} operations, {} elections, {} snapshots \
-         installed, {} faults, {} keys evicted, {} searches given up, {} violations",
+         installed, {} faults, {} keys evicted, {} backups restored, {} searches given up, {} violations",
         totals.seeds,
         totals.seeds as f64 / seconds,
         arguments.threads,
@@ -192,6 +194,7 @@ fn report(arguments: &Arguments, totals: &Totals, seconds: f64) -> ExitCode {
         totals.snapshots,
         totals.faults,
         totals.evicted,
+        totals.backups,
         totals.given_up,
         totals.failed.len()
     );

@@ -43,6 +43,17 @@ impl Replica {
         }
     }
 
+    /// Term and commit index of a leader that answers linearizable reads at this time without asking anybody.
+    pub fn lease_position(&self, now: Now) -> Option<(u64, u64)> {
+        let position = (self.consensus.term(), self.consensus.commit_index());
+        self.lease.valid(now.mono_us).then_some(position)
+    }
+
+    /// Term, and the index up to which clients of this node may have been answered.
+    pub fn shown(&self) -> (u64, u64) {
+        (self.consensus.term(), self.applied)
+    }
+
     /// Begins the statistics of removing expired keys anew.
     pub fn forget_reclaim_lag(&mut self) {
         self.keyspace.forget_reclaim_lag();

@@ -30,6 +30,8 @@ pub struct Decision {
     pub lane: (u16, u16),
     /// The intent's number.
     pub sequence: u64,
+    /// How many other clusters have had the database before; lanes are numbered anew after each.
+    pub tenants: u32,
 }
 
 /// Judges all mapped keys. `operations` are those on mapped keys only; `rest` is the time at which
@@ -79,9 +81,11 @@ pub fn check(
 /// # Errors
 /// The first intent decided twice, out of order or after a gap.
 pub fn check_decisions(decisions: &[Decision]) -> Result<(), Violation> {
-    let mut last: BTreeMap<(u16, u16), u64> = BTreeMap::new();
+    let mut last: BTreeMap<((u16, u16), u32), u64> = BTreeMap::new();
     for decision in decisions {
-        let previous = last.insert(decision.lane, decision.sequence).unwrap_or(0);
+        let previous = last
+            .insert((decision.lane, decision.tenants), decision.sequence)
+            .unwrap_or(0);
         if decision.sequence != previous + 1 {
             return Err(Violation {
                 check: "exactly once in the origin",
@@ -145,6 +149,7 @@ mod tests {
                 .map(|sequence| Decision {
                     lane: (0, 1),
                     sequence: *sequence,
+                    tenants: 0,
                 })
                 .collect();
             check_decisions(&decisions).is_ok()

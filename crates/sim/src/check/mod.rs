@@ -16,6 +16,7 @@ pub mod loss;
 pub mod messages;
 pub mod order;
 pub mod replicas;
+pub mod restored;
 pub mod rights;
 pub mod search;
 pub mod streams;

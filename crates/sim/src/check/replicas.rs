@@ -30,6 +30,11 @@ impl Digests {
         })
     }
 
+    /// What was seen at an applied index.
+    pub fn at(&self, applied_index: u64) -> Option<u128> {
+        self.seen.get(&applied_index).map(|(digest, _)| *digest)
+    }
+
     /// How many observations had another node's to be compared with. A run where this is zero proved
     /// nothing.
     pub fn compared(&self) -> u64 {

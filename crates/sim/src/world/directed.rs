@@ -71,6 +71,50 @@ impl World {
             .after(delay, Event::Relief(Relief::Restart(others)));
     }
 
+    /// A vote counts when it is durable. The leader is cut off, and the others let one of them lead, who is cut off in
+    /// its turn; they end and have forgotten in which term they voted, since their disks did not finish it. The old
+    /// leader and they elect somebody else: if the votes had left before they were durable, in the same term.
+    pub(super) fn forgotten_votes(&mut self) {
+        let Some((leader, mut others)) = self.leader_and_others() else {
+            return;
+        };
+        let voters = self.context.members.voters();
+        let position = |node: &PeerId| voters.iter().position(|voter| voter == node);
+        others.retain(|other| position(other).is_some());
+        others.sort_by_key(position);
+        if others.len() < 2 {
+            return;
+        }
+        let candidate = others.remove(0);
+        let timeout_ticks =
+            limits::ELECTION_TICKS + position(&candidate).unwrap_or(0) * limits::ELECTION_STAGGER_TICKS;
+        let both_ways = |one: PeerId| {
+            let pairs = others
+                .iter()
+                .flat_map(move |other| [(one, *other), (*other, one)]);
+            pairs.collect::<Vec<_>>()
+        };
+        let delay = timeout_ticks as u64 * limits::TICK_US + self.context.random.between(1_000, 100_000);
+        self.context.say(|| {
+            format!(
+                "n{leader} leads, n{candidate} is to succeed it, {others:?} forget it {delay} us from now"
+            )
+        });
+        let stalled_until = self.context.queue.now() + delay + 2_000;
+        for other in &others {
+            self.context.slow_disk_until[*other as usize - 1] = stalled_until;
+        }
+        let from_leader = both_ways(leader);
+        let length = self.context.random.between(2_500_000, 4_000_000);
+        let silence = Relief::Silence(both_ways(candidate), length);
+        self.cut(from_leader, delay);
+        self.cut(vec![(leader, candidate), (candidate, leader)], delay + length);
+        self.context.queue.after(delay, Event::Relief(silence));
+        self.context
+            .queue
+            .after(delay, Event::Relief(Relief::Restart(others)));
+    }
+
     /// The leader and the other members, if there is one of each.
     pub(super) fn leader_and_others(&self) -> Option<(PeerId, Vec<PeerId>)> {
         let leader = self.leader()?;

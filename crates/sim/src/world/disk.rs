@@ -55,6 +55,13 @@ pub(super) struct SavedSnapshot {
     chunks: Vec<Bytes>,
 }
 
+impl SavedSnapshot {
+    /// Index, term, and content.
+    pub(super) fn into_parts(self) -> (u64, u64, Vec<Bytes>) {
+        (self.index, self.term, self.chunks)
+    }
+}
+
 /// One machine's disk. Outlives the processes on it.
 #[derive(Debug)]
 pub struct Disk {

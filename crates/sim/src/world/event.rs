@@ -8,6 +8,7 @@ use repligo_core::replica::MemberRequest;
 use super::faults::Relief;
 use super::members::Joiner;
 use super::origin::Zombie;
+use super::tenant::Step;
 
 /// What can happen.
 #[derive(Debug)]
@@ -126,6 +127,10 @@ pub enum Event {
     OriginZombie(Box<Zombie>),
     /// The origin is back.
     OriginUp,
+    /// Somebody who wants a backup looks how far it is.
+    Backup,
+    /// The other cluster that has the origin does something.
+    Tenant(Step),
     /// A client thinks of something to ask.
     Think {
         /// Client.

@@ -103,6 +103,7 @@ impl World {
             }
             Fault::IsolateLeader => self.isolate_leader(),
             Fault::ForgetfulVoters => self.forgetful_voters(),
+            Fault::ForgottenVotes => self.forgotten_votes(),
             Fault::LateAcknowledgements => self.late_acknowledgements(),
             Fault::Reset => {
                 let (one, other) = self.some_pair();
@@ -144,6 +145,7 @@ impl World {
             Fault::Join | Fault::Remove | Fault::Replace | Fault::Wipe | Fault::Restore | Fault::Transfer => {
                 self.change_members(fault);
             }
+            Fault::Tenant => self.let_tenant_in(),
             Fault::OriginUnknown => {
                 let length = self.context.random.skewed(100_000, 4_000_000);
                 self.origin.doubtful_until = now + length;

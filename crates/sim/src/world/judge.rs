@@ -135,7 +135,7 @@ impl World {
         if self.phase == Phase::Draining && is_asking {
             return false;
         }
-        if !self.removed_are_told() {
+        if !self.origin.is_claimed() || !self.removed_are_told() {
             return false;
         }
         let statuses = self.statuses();
@@ -192,7 +192,8 @@ impl World {
             .judge_leader()
             .and_then(|()| self.judge_replicas())
             .and_then(|()| self.wardens.check(&self.context.users))
-            .and_then(|()| self.judge_history());
+            .and_then(|()| self.judge_history())
+            .and_then(|()| self.judge_backups());
         if let Err(violation) = verdict {
             self.context.fail(violation);
         }

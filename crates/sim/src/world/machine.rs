@@ -155,6 +155,7 @@ impl World {
 
     pub(super) fn on_run(&mut self, node: PeerId, life: u32) {
         self.run_process(node, life);
+        self.judge_leases(node);
         if !self.context.promoted.is_empty() {
             self.judge_promotions();
             self.split_joint();

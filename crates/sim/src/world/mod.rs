@@ -9,17 +9,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use repligo_core::acl::Users;
-use repligo_core::contract::{
-    Boot, Durability, Event as CoreEvent, HashSeed, Identity, PeerId, Role, Settings, Status,
-};
-use repligo_core::eviction::MemoryLimit;
+use repligo_core::contract::{Durability, Event as CoreEvent, PeerId, Role, Status};
 use repligo_core::membership::Membership;
-use repligo_core::origin::OriginMap;
 
 use crate::check::{Violation, replicas::Digests, rights};
 use crate::random::Random;
 
 mod arrival;
+mod backups;
 mod cached;
 pub mod client;
 pub mod clock;
@@ -34,6 +31,7 @@ mod jobs;
 mod judge;
 mod keys;
 mod lasting;
+mod leases;
 mod machine;
 mod members;
 mod messengers;
@@ -47,7 +45,9 @@ pub mod process;
 pub mod queue;
 mod room;
 mod session;
+mod starter;
 mod streams;
+mod tenant;
 pub mod trace;
 mod trackers;
 mod wardens;
@@ -61,6 +61,7 @@ use machine::Machine;
 use network::{Frame, Network};
 use plan::Plan;
 use queue::{Micros, Queue};
+use starter::Starter;
 use trace::Trace;
 
 /// Where the run is.
@@ -93,6 +94,8 @@ pub struct Counts {
     pub given_up: u64,
     /// Keys that were evicted, counted by one node.
     pub evicted: u64,
+    /// Backups that were taken and restored.
+    pub backups: u64,
 }
 
 /// What everybody in the world shares.
@@ -134,45 +137,6 @@ pub struct Context {
     keys_seen: BTreeMap<PeerId, u128>,
     /// Processes that end, since their nodes were removed.
     ended: Vec<PeerId>,
-}
-
-/// What a process is started with.
-#[derive(Debug)]
-pub struct Starter {
-    me: PeerId,
-    life: u32,
-    membership: Membership,
-    drawn_id: u128,
-    cluster_id: u128,
-    incarnation: u64,
-    durability: Durability,
-    seed: u64,
-    origin: Arc<OriginMap>,
-    log_bytes_max: u64,
-    memory: MemoryLimit,
-    boot: Option<Boot>,
-}
-
-impl Starter {
-    /// Settings and boot of the replica. Called once, when the cluster has formed.
-    fn replica(&mut self) -> (Settings, Boot) {
-        let settings = Settings {
-            identity: Identity {
-                cluster_id: self.cluster_id,
-                generation: 1,
-                peer: self.me,
-                incarnation: self.incarnation,
-            },
-            membership: self.membership.clone(),
-            durability: self.durability,
-            seed: self.seed,
-            // Each process draws its own, as real ones do; the cluster agrees on one.
-            hash_seed: HashSeed::from_number(!self.seed),
-            origin: self.origin.clone(),
-            log_bytes_max: self.log_bytes_max,
-        };
-        (settings, self.boot.take().unwrap_or_default())
-    }
 }
 
 impl Context {
@@ -311,6 +275,7 @@ pub struct World {
     wardens: wardens::Wardens,
     trackers: trackers::Trackers,
     origin: origin::Origin,
+    backups: backups::Backups,
     phase: Phase,
     phase_began: Micros,
 }
@@ -382,6 +347,7 @@ impl World {
             wardens: wardens::Wardens::of_seed(seed),
             trackers: trackers::Trackers::of_seed(seed),
             origin: origin::Origin::default(),
+            backups: backups::Backups::of_seed(seed),
             phase: Phase::Faults,
             phase_began: 0,
         }
@@ -433,6 +399,9 @@ impl World {
             queue.at(self.context.random.below(3_000_000), Event::Fault);
         }
         queue.at(self.context.plan.faults_us, Event::Heal);
+        if let Some(at) = self.backups.first_at {
+            queue.at(at, Event::Backup);
+        }
     }
 
     fn handle(&mut self, event: Event) {
@@ -452,6 +421,8 @@ impl World {
             Event::OriginAnswer { node, life, event } => self.on_origin_answer(node, life, event),
             Event::OriginZombie(zombie) => self.on_origin_zombie(&zombie),
             Event::OriginUp => self.origin.set_down(false),
+            Event::Backup => self.on_backup(),
+            Event::Tenant(step) => self.on_tenant(step),
             Event::Join(joiner) => self.on_join(joiner),
             Event::Ask(request) => self.on_ask(&request),
             Event::RestoreCopy { node, leader } => self.on_restore_copy(node, leader),

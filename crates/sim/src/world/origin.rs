@@ -52,7 +52,7 @@ pub fn map(plan: &Plan) -> OriginMap {
 
 /// Slowest answer of a healthy database, and of one in doubt.
 const PROMPT_US: Micros = 20_000;
-const SLOW_US: Micros = 5_000_000;
+pub const SLOW_US: Micros = 5_000_000;
 
 /// A lane's row.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +111,10 @@ pub struct Origin {
     rejects: BTreeMap<(LaneId, u64, u64), Bytes>,
     /// Every decided intent, in order.
     pub decisions: Vec<Decision>,
+    /// How many other clusters have had it.
+    tenants: u32,
+    /// One of them has it now.
+    is_let: bool,
     down: bool,
     /// Until then transactions are slow and answers may be lost.
     pub doubtful_until: Micros,
@@ -119,6 +123,40 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// The other cluster that has it.
+    pub fn tenant(&self) -> Option<String> {
+        self.is_let.then(|| format!("tenant-{}", self.tenants))
+    }
+
+    /// Another cluster gets it.
+    pub fn let_in(&mut self) {
+        self.lanes.clear();
+        self.tenants += 1;
+        self.is_let = true;
+    }
+
+    /// The other cluster is gone.
+    pub fn let_out(&mut self) {
+        self.is_let = false;
+    }
+
+    /// What another cluster writes.
+    pub fn overwrite(&mut self, key: Bytes, value: Bytes) {
+        self.rows.insert(key, value);
+    }
+
+    /// Nobody else has had it, or this cluster has noticed that it has it again.
+    pub fn is_claimed(&self) -> bool {
+        self.tenants == 0 || !self.lanes.is_empty()
+    }
+
+    /// Why not, while another cluster has it.
+    fn foreign(&self) -> Result<(), OriginError> {
+        self.tenant().map_or(Ok(()), |tenant| {
+            Err(OriginError::Foreign(format!("it belongs to cluster {tenant}")))
+        })
+    }
+
     /// Takes it down, or up again.
     pub fn set_down(&mut self, down: bool) {
         self.down = down;
@@ -182,6 +220,7 @@ impl Origin {
             self.decisions.push(Decision {
                 lane: (transaction.lane.keyspace, transaction.lane.lane),
                 sequence,
+                tenants: self.tenants,
             });
         }
         for (sequence, text) in &transaction.rejects {
@@ -233,6 +272,10 @@ impl LaneStore for Connection<'_> {
     }
 
     fn takeover(&mut self, takeover: &Takeover) -> Result<TakenOver, OriginError> {
+        self.origin.foreign()?;
+        if self.origin.lanes.is_empty() && !takeover.claim {
+            return Err(OriginError::Unclaimed);
+        }
         let row = self.origin.lanes.entry(takeover.lane).or_insert(LaneRow {
             fence: takeover.fence,
             applied: 0,
@@ -263,6 +306,10 @@ impl LaneStore for Connection<'_> {
     }
 
     fn load(&mut self, _keyspace: u16, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, OriginError> {
+        self.origin.foreign()?;
+        if self.origin.lanes.is_empty() {
+            return Err(OriginError::Unclaimed);
+        }
         Ok(keys
             .iter()
             .map(|key| self.origin.rows.get(key).cloned())

@@ -67,6 +67,10 @@ pub enum Fault {
     Transfer,
     /// The others believe that the leader's process has ended, and it has not.
     SeeminglyGone,
+    /// The leader is cut off; the others end when they have voted, before their disks have it.
+    ForgottenVotes,
+    /// Another cluster gets the origin, changes rows and gives it back.
+    Tenant,
 }
 
 /// Machines for members that come later.
@@ -198,6 +202,7 @@ impl Plan {
         faults.extend(full_disks(seed).then_some(Fault::DiskFull));
         faults.extend(seemingly_gone(seed).then_some(Fault::SeeminglyGone));
         faults.extend(replaces(seed).then_some(Fault::Replace));
+        faults.extend(tenant(seed).then_some(Fault::Tenant));
         let nodes = *random.pick(&[3, 3, 3, 4, 5]);
         Self {
             seed,
@@ -267,6 +272,16 @@ fn replaces(seed: u64) -> bool {
     Random::new(seed ^ 0x2E91_ACED).chance(250)
 }
 
+/// Likewise.
+fn tenant(seed: u64) -> bool {
+    Random::new(seed ^ 0x7E4A_4775).chance(300)
+}
+
+/// Likewise; it is about this alone.
+fn forgotten_votes(seed: u64) -> bool {
+    Random::new(seed ^ 0xF042_707E).chance(40)
+}
+
 /// One seed of eight is about a directed fault alone.
 fn scene(seed: u64) -> Option<Fault> {
     let mut random = Random::new(seed ^ 0x5CE4_E0F1);
@@ -277,7 +292,8 @@ fn scene(seed: u64) -> Option<Fault> {
         Fault::Replace,
         Fault::SeeminglyGone,
     ];
-    random.chance(125).then(|| *random.pick(&alone))
+    let drawn = random.chance(125).then(|| *random.pick(&alone));
+    drawn.or_else(|| forgotten_votes(seed).then_some(Fault::ForgottenVotes))
 }
 
 /// Clocks that are right are so within what counts as agreement.
@@ -306,7 +322,13 @@ mod tests {
     fn seeds_enable_different_faults_and_every_fault_is_enabled_by_some() {
         let plans: Vec<Plan> = (0..50).map(Plan::of_seed).collect();
         assert!(plans.windows(2).any(|pair| pair[0].faults != pair[1].faults));
-        let more = [Fault::DiskFull, Fault::SeeminglyGone, Fault::Replace];
+        let more = [
+            Fault::DiskFull,
+            Fault::SeeminglyGone,
+            Fault::Replace,
+            Fault::Tenant,
+            Fault::ForgottenVotes,
+        ];
         for fault in FAULTS.into_iter().chain(more) {
             assert!(plans.iter().any(|plan| plan.has(fault)), "{fault:?}");
             assert!(plans.iter().any(|plan| !plan.has(fault)), "{fault:?}");

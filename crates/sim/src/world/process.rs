@@ -152,6 +152,14 @@ impl Process {
         }
     }
 
+    /// The same, to be asked for something.
+    pub fn replica_mut(&mut self) -> Option<&mut Replica> {
+        match &mut self.core {
+            Core::Running(replica) => Some(replica),
+            Core::Forming(_) | Core::Refused => None,
+        }
+    }
+
     /// Connections of clients, which break when the process ends; those too that it has not looked at.
     pub fn connections(&self) -> BTreeSet<(u32, u64)> {
         let unseen = self
