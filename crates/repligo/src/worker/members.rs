@@ -149,12 +149,15 @@ impl Worker {
                     member.name
                 ));
             }
-            return JoinAnswer::Admitted(Admission {
-                cluster_id: identity.cluster_id,
-                generation: identity.generation,
-                peer,
-                membership: replica.membership().clone(),
-            });
+            // One that was started again elsewhere tells its address first, so that the others find it.
+            if member.address == request.address {
+                return JoinAnswer::Admitted(Admission {
+                    cluster_id: identity.cluster_id,
+                    generation: identity.generation,
+                    peer,
+                    membership: replica.membership().clone(),
+                });
+            }
         }
         let asked = MemberRequest::Join {
             name: request.name.clone(),
