@@ -15,7 +15,7 @@ const BUG_SEEDS: u64 = 10_000;
 const SIMULATOR_FOUND: i32 = 1;
 /// What `crates/core/src/bugs.rs`, `crates/session/src/bugs.rs` and the origin's plan can plant, each with
 /// the seeds within which it must be found; but for `lease-kept-in-handover`, see `docs/simulation.md`.
-const PLANTED_BUGS: [(&str, u64); 47] = [
+const PLANTED_BUGS: [(&str, u64); 48] = [
     ("ack-before-durability", BUG_SEEDS),
     ("missing-noop", BUG_SEEDS),
     ("lease-without-quorum", BUG_SEEDS),
@@ -57,6 +57,7 @@ const PLANTED_BUGS: [(&str, u64); 47] = [
     ("given-out-twice", 300),
     ("rights-judged-on-arrival", 300),
     ("snapshot-without-users", 300),
+    ("field-deadline-lost-in-snapshot", 300),
     ("change-holds-nothing-back", 300),
     ("invalidation-before-apply", 300),
     ("change-told-once", 300),

@@ -251,7 +251,11 @@ fn fill_unjudged(kind: Type, key: &str, random: &mut Random) -> OwnedRequest {
     let first = random.below(200) as usize;
     let count = random.skewed(1, UNJUDGED_ADDED_MAX) as usize;
     let value = "x".repeat(random.skewed(0, UNJUDGED_BYTES_MAX) as usize);
-    let score = random.below(9).to_string();
+    let score = random.below(9);
+    if matches!(kind, Type::Hash) && first.is_multiple_of(3) {
+        return time_unjudged(key, (first, count), score);
+    }
+    let score = score.to_string();
     let command = match kind {
         Type::Hash => "HSET",
         Type::List => "RPUSH",
@@ -267,6 +271,25 @@ fn fill_unjudged(kind: Type, key: &str, random: &mut Random) -> OwnedRequest {
             Type::SortedSet => vec![score.clone(), number],
         }
     })
+}
+
+/// Something with deadlines of so many fields from one on, which end after 0 to 3 s.
+fn time_unjudged(key: &str, (first, count): (usize, usize), nth: u64) -> OwnedRequest {
+    let time = (nth * nth * 47).to_string();
+    let (head, has_values) = match first / 3 % 6 {
+        0 | 1 => (vec!["HSETEX", key, "PX", &time], true),
+        2 => (vec!["HSETEX", key, "KEEPTTL"], true),
+        3 => (vec!["HPEXPIRE", key, &time], false),
+        4 => (vec!["HPERSIST", key], false),
+        _ => (vec!["HGETEX", key, "PX", &time], false),
+    };
+    let mut words: Vec<String> = head.into_iter().map(str::to_owned).collect();
+    words.extend(["FIELDS".to_owned(), count.to_string()]);
+    for field in first..first + count {
+        words.push(field.to_string());
+        words.extend(has_values.then(|| "timed".to_owned()));
+    }
+    OwnedRequest::new(&words)
 }
 
 fn shrink_unjudged(kind: Type, key: &str, random: &mut Random) -> OwnedRequest {

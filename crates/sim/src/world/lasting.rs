@@ -1,4 +1,5 @@
-//! Keys that are there to expire on time: each is set once, with a time to live, and looked at again and again.
+//! Keys, and fields of hashes, that are there to expire on time: each is set once, with a time to live, and looked at again
+//! and again. What is there has the value that it was given.
 //!
 //! The judge of punctual expiry: a key may be gone early, or stay late, by no more than shard time may differ from
 //! true time: a part of its life for slewing and for clocks that run fast or slow, and [`SLACK_US`] for what two leaders
@@ -58,11 +59,11 @@ impl Lasting {
         }
     }
 
-    fn think(&mut self, random: &mut Random, now: Micros) -> (OwnedRequest, Look) {
+    fn think(&mut self, random: &mut Random, now: Micros) -> (Ask, Look) {
         let writes = self.lives.is_empty() || random.chance(300);
         if !writes {
             let life = random.below(self.lives.len() as u64) as usize;
-            return (OwnedRequest::new(["GET", &name(life)]), look(life, now, false));
+            return (Ask::Command(read_request(life)), look(life, now, false));
         }
         let life = self.lives.len();
         let lifetime_ms = *random.pick(&[500, 3_000, 30_000, 60_000, 1_800_000]);
@@ -71,8 +72,10 @@ impl Lasting {
             asked_at: now,
             written_at: None,
         });
-        let arguments = ["SET", &name(life), "v", "PX", &lifetime_ms.to_string()];
-        (OwnedRequest::new(arguments), look(life, now, true))
+        (
+            write_request(life, &lifetime_ms.to_string()),
+            look(life, now, true),
+        )
     }
 
     /// Judges an answer that came at `now`; true if it was a refusal.
@@ -107,6 +110,9 @@ impl Lasting {
                 Ok(false)
             };
         }
+        if value.as_bytes() != Some(value_of(look.life).as_bytes()) {
+            return Err(format!("{verdict} was read as {value:?} at {at}"));
+        }
         let outage_us = if self.all_right { 0 } else { OUTAGE_US };
         if at > written_at + life.lifetime_us + slack_us + outage_us {
             return Err(format!("{verdict} was still there at {at}"));
@@ -127,6 +133,41 @@ fn name(life: usize) -> String {
     format!("t{life}")
 }
 
+fn value_of(life: usize) -> String {
+    format!("v{life}")
+}
+
+/// Hashes whose fields are lives.
+const HASHES: usize = 3;
+
+/// The hash whose field a life is: each second one is a field.
+fn hash_of(life: usize) -> Option<String> {
+    (life % 2 == 1).then(|| format!("th{}", life / 2 % HASHES))
+}
+
+fn read_request(life: usize) -> OwnedRequest {
+    match hash_of(life) {
+        None => request(&["GET", &name(life)]),
+        Some(hash) => request(&["HGET", &hash, &name(life)]),
+    }
+}
+
+/// What gives a life so many milliseconds, of a field in one command or in two.
+fn write_request(life: usize, lifetime_ms: &str) -> Ask {
+    let (name, value) = (name(life), value_of(life));
+    let Some(hash) = hash_of(life) else {
+        return Ask::Command(request(&["SET", &name, &value, "PX", lifetime_ms]));
+    };
+    if life % 4 == 1 {
+        let words = ["HSETEX", &hash, "PX", lifetime_ms, "FIELDS", "1", &name, &value];
+        return Ask::Command(request(&words));
+    }
+    Ask::Transaction(vec![
+        request(&["HSET", &hash, &name, &value]),
+        request(&["HPEXPIRE", &hash, lifetime_ms, "NX", "FIELDS", "1", &name]),
+    ])
+}
+
 impl Look {
     /// When the request was made.
     pub fn asked_at(&self) -> Micros {
@@ -140,16 +181,21 @@ impl Workload {
         if !self.lasting.enabled {
             return false;
         }
-        let (request, look) = self.lasting.think(random, now);
-        self.thought
-            .push((Ask::Command(request), Expected::Lasting(look)));
+        let (ask, look) = self.lasting.think(random, now);
+        self.thought.push((ask, Expected::Lasting(look)));
         true
     }
 
-    /// Many keys that expire together, which nobody judges but the comparison of replicas.
+    /// Many keys, or fields, that expire together, which nobody judges but the comparison of replicas.
     pub(super) fn use_many(&mut self, random: &mut Random) {
         let lifetime = random.skewed(1, 500).to_string();
         let first = random.below(1000);
+        if first % 5 < 2 {
+            let words = ["HSETEX", "crowd:fields", "PX", &lifetime, "FIELDS", "20"].map(str::to_owned);
+            let pairs = (first..first + 20).flat_map(|number| [format!("f{number}"), "z".to_owned()]);
+            let words: Vec<String> = words.into_iter().chain(pairs).collect();
+            return self.ask(OwnedRequest::new(&words), Expected::Accepted);
+        }
         let names: Vec<String> = (first..first + 20)
             .map(|number| format!("crowd:{number}"))
             .collect();
@@ -176,7 +222,7 @@ mod tests {
                 written_at: Some(1_100_000),
             }],
         };
-        let alive = Value::Bulk(b"v".to_vec());
+        let alive = Value::Bulk(b"v0".to_vec());
         let judge = |lifetime_us, value: &Value, at| {
             life(lifetime_us)
                 .judge(look(0, at, false), value, at + 1_000)
@@ -184,6 +230,8 @@ mod tests {
         };
         assert!(judge(60_000_000, &Value::Null, 7_000_000), "a tenth of its life");
         assert!(!judge(60_000_000, &alive, 7_000_000));
+        let other = Value::Bulk(b"v1".to_vec());
+        assert!(judge(60_000_000, &other, 7_000_000), "the value of another one");
         assert!(judge(3_000_000, &alive, 8_000_000), "two seconds too long");
         assert!(!judge(3_000_000, &Value::Null, 8_000_000));
         assert!(!judge(3_000_000, &Value::Null, 3_900_000) && !judge(3_000_000, &alive, 4_300_000));
