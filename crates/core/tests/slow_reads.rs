@@ -214,3 +214,36 @@ fn a_short_read_that_rides_for_the_time_sees_nothing_older_than_a_long_one_befor
     assert!(!keys.contains("volatile"));
     assert_eq!(node.answer(ticket(2, 2)), format!(":{}", NAMES.len()));
 }
+
+#[test]
+fn long_reads_without_end_and_writes_take_turns() {
+    let mut node = Node::new();
+    node.set_long_strings();
+    let names: Vec<String> = (0..2_000).map(|number| format!("k{number}")).collect();
+    let words: Vec<&str> = std::iter::once("EXISTS")
+        .chain(names.iter().map(String::as_str))
+        .collect();
+    // Two clients ask anew as soon as they are answered, so that there is always one of them in front.
+    let mut asked = [0, 0];
+    for write in 0..20 {
+        node.ask(ticket(9, write), &["SET", "k1", "v"]);
+        for turn in 0.. {
+            for (connection, asked) in asked.iter_mut().enumerate() {
+                let of = |number| ticket(connection as u64 + 2, number);
+                if *asked == 0 || node.replies.contains_key(&of(*asked)) {
+                    *asked += 1;
+                    node.ask(of(*asked), &words);
+                }
+            }
+            node.turn();
+            if node.replies.contains_key(&ticket(9, write)) {
+                break;
+            }
+            assert!(turn < 100, "the write waits for ever");
+        }
+    }
+    assert!(
+        asked.iter().all(|asked| *asked > 2),
+        "the reads go on, too: {asked:?}"
+    );
+}

@@ -31,7 +31,7 @@ pub const CALL_TAG: u8 = tag::CALL;
 #[inline]
 pub fn is_short_and_long(op: &[u8]) -> bool {
     match op.first() {
-        Some(&(tag::GET_DEL | tag::GET_EX | tag::SET_RANGE | tag::CALL)) => true,
+        Some(&(tag::GET_DEL | tag::GET_EX | tag::SET_RANGE | tag::APPEND | tag::CALL)) => true,
         Some(&tag::SET) => answers_old(op),
         _ => false,
     }

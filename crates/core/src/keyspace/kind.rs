@@ -43,6 +43,12 @@ pub const fn is_string(kind: u8) -> bool {
     kind < HASH
 }
 
+/// True for what is known of a row of an origin.
+#[inline]
+pub const fn is_of_row(kind: u8) -> bool {
+    matches!(kind, ROW | NEGATIVE)
+}
+
 /// True for a reference to a large collection.
 #[inline]
 pub const fn is_large(kind: u8) -> bool {

@@ -27,20 +27,22 @@
 
 mod apart;
 mod error;
+mod header;
 
 use std::sync::Arc;
 
 use crate::bugs::Bug;
 use crate::limits::DATABASES;
-use crate::packed::{Corrupt, corrupt, put_bytes, put_varint, take_array, take_bytes, take_u8, take_varint};
+use crate::packed::{Corrupt, corrupt, put_bytes, put_varint, take_bytes, take_u8, take_varint};
 
 use self::apart::Builder;
 pub(super) use self::apart::{Apart, Rebuilding, Stream};
 pub use self::error::RestoreError;
+pub(super) use self::header::Header;
 use super::removed::Removed;
 use super::{Keyspace, kind, typed};
 use crate::section::{self, SNAPSHOT_LEVEL, VERSION, Verdict};
-use crate::table::{EntryRef, HashSeed, Meta};
+use crate::table::{EntryRef, Meta};
 
 const HEADER: u8 = 1;
 const ENTRIES: u8 = 2;
@@ -65,16 +67,6 @@ pub(super) enum Progress {
     Header(Header),
     /// The next chunk is of this database.
     Database(usize),
-}
-
-/// What the header chunk says.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
-    time_ms: u64,
-    version: u64,
-    entry_count: u64,
-    digest: u128,
-    hash_seed: Option<HashSeed>,
 }
 
 /// What the first chunk of a keyspace's snapshot tells of the whole.
@@ -193,6 +185,10 @@ impl Keyspace {
                     }
                 }
                 out.extend_from_slice(&front(END));
+                self.databases
+                    .iter_mut()
+                    .flatten()
+                    .for_each(|database| database.snapshot_end());
                 self.snapshot = Progress::Idle;
                 self.is_releasing = true;
                 true
@@ -435,32 +431,6 @@ impl Keyspace {
             );
         }
         Ok(())
-    }
-}
-
-impl Header {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&front(HEADER));
-        put_varint(out, self.time_ms);
-        put_varint(out, self.version);
-        put_varint(out, self.entry_count);
-        out.extend_from_slice(&self.digest.to_le_bytes());
-        if let Some(seed) = self.hash_seed {
-            out.extend_from_slice(&seed.to_bytes());
-        }
-    }
-
-    fn decode(input: &mut &[u8]) -> Result<Self, Corrupt> {
-        Ok(Self {
-            time_ms: take_varint(input)?,
-            version: take_varint(input)?,
-            entry_count: take_varint(input)?,
-            digest: u128::from_le_bytes(take_array(input)?),
-            hash_seed: match input.is_empty() {
-                true => None,
-                false => Some(HashSeed::from_bytes(&take_array(input)?)),
-            },
-        })
     }
 }
 

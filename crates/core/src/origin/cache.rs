@@ -23,7 +23,7 @@ pub trait Cache {
     /// Drops what is cached of `key`; it is [`Cached::Unknown`] then.
     fn forget(&mut self, database: u8, key: &[u8]);
     /// Drops what is cached of every key of a database for which `drop_it` says so. May take time in proportion to all
-    /// keys: only for lanes whose numbering was lost.
+    /// keys where there are rows: only for lanes whose numbering was lost, and when a database is claimed.
     fn forget_where(&mut self, database: u8, drop_it: &dyn Fn(&[u8]) -> bool);
 }
 
@@ -45,6 +45,6 @@ impl Cache for Keyspace {
     }
 
     fn forget_where(&mut self, database: u8, drop_it: &dyn Fn(&[u8]) -> bool) {
-        Keyspace::forget_where(self, database, drop_it);
+        self.forget_rows_where(database, drop_it);
     }
 }

@@ -126,6 +126,7 @@ impl Replica {
             entry,
         };
         self.apply_steps -= 1;
+        self.slow.entry_begun();
         if applying.entry.data.is_empty() || applying.entry.kind != 0 {
             return applying;
         }

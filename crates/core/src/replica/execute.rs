@@ -215,7 +215,8 @@ impl Replica {
         if riding.for_time && self.slow.has_of(client.0) {
             // One of its connection that rode in front of it has left the entry.
             let (source, actor) = (Bytes::copy_from_slice(encoded), self.outbox.actor());
-            return self.slow.push(SlowRead::behind_another(client, source, actor));
+            let read = SlowRead::behind_another(client, source, actor);
+            return self.slow.push_in_order(read);
         }
         let mut rest = encoded;
         let Ok(command) = Command::decode(&mut rest) else {

@@ -101,6 +101,9 @@ pub struct SlowReads {
     /// How many of each connection take long, and how many stand behind those.
     connections: BTreeMap<u32, [usize; 2]>,
     bytes: usize,
+    /// An entry was begun since the last one that must see one state was done: they take turns with entries, so that
+    /// neither waits for an end of the others.
+    is_next: bool,
 }
 
 impl SlowReads {
@@ -110,6 +113,27 @@ impl SlowReads {
         let counts = self.connections.entry(connection_of(read.client.0)).or_default();
         counts[usize::from(read.stands_behind())] += 1;
         self.reads.push_back(read);
+    }
+
+    /// One more, in front of those that its connection has given in behind it.
+    pub fn push_in_order(&mut self, read: SlowRead) {
+        let ticket = read.client.0;
+        let is_later = |other: &SlowRead| {
+            let of = other.client.0;
+            connection_of(of) == connection_of(ticket) && (of as u32).wrapping_sub(ticket as u32) as i32 > 0
+        };
+        let place = self.reads.iter().position(is_later);
+        self.push(read);
+        if let Some(place) = place
+            && let Some(read) = self.reads.pop_back()
+        {
+            self.reads.insert(place, read);
+        }
+    }
+
+    /// An entry is begun.
+    pub fn entry_begun(&mut self) {
+        self.is_next = true;
     }
 
     /// True if there is one of this ticket's connection.
@@ -148,12 +172,21 @@ impl SlowReads {
         Some(read)
     }
 
-    /// True if no entry may be begun now: the first one sees one state until its end. One that stands behind a read
-    /// which has given way is not executed before that one is, and holds up nothing.
+    /// True if no entry may be begun now: the first one sees one state until its end, or it is its turn to begin. One
+    /// that stands behind a read which has given way is not executed before that one is, and holds up nothing.
     pub fn pins_state(&self) -> bool {
         self.reads.front().is_some_and(|read| match &read.task {
-            Some(task) => !task.is_walk(),
-            None => !self.has_long_of(read.client.0),
+            Some(task) => !task.is_walk() && (read.has_begun || self.is_next),
+            None => self.is_next && !self.has_long_of(read.client.0),
+        })
+    }
+
+    /// True if the first one may go on, or begin.
+    fn may_go_on(&self, (is_whole, is_applied): (bool, bool)) -> bool {
+        self.reads.front().is_some_and(|read| match &read.task {
+            Some(task) if task.is_walk() || read.has_begun => true,
+            None if self.has_long_of(read.client.0) => true,
+            _ => is_whole && (self.is_next || is_applied),
         })
     }
 
@@ -187,7 +220,9 @@ impl Replica {
     /// Executes the slice of this turn.
     pub(super) fn run_slow_reads(&mut self, now: Now, outputs: &mut Outputs) {
         while self.read_steps > 0
-            && (self.is_whole() || !self.slow.pins_state())
+            && self
+                .slow
+                .may_go_on((self.is_whole(), self.held.is_empty() || self.lease.holds()))
             && let Some(read) = self.slow.reads.front()
         {
             let (actor, client) = (read.actor, read.client);
@@ -221,6 +256,7 @@ impl Replica {
                 return;
             }
             let read = self.slow.pop().expect("it is in front");
+            self.slow.is_next &= read.task.as_ref().is_some_and(Task::is_walk);
             outputs.long_replies.push(LongReply {
                 ticket: read.client.0,
                 pieces: read.task.and_then(Task::into_found).unwrap_or(read.reply),

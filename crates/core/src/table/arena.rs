@@ -156,6 +156,7 @@ impl Arena {
     pub(super) fn memory_bytes(&self) -> usize {
         self.pages.memory_bytes()
             + self.large_bytes
+            + self.copying_bytes()
             + self.large.capacity() * size_of::<Option<Box<LargeEntry>>>()
             + self.unused_large.capacity() * 4
             + self.ghosts.memory_bytes()

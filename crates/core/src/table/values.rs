@@ -22,6 +22,11 @@ impl Table {
         })
     }
 
+    /// Gives up what [`Table::unshare`] has copied of a value so far: nothing shares it any more.
+    pub fn give_up_copy(&mut self) {
+        self.store.arena.give_up_copy();
+    }
+
     /// A value that a snapshot has shown is used no more: if it is the last to have it, its memory is given back in
     /// pieces.
     pub fn leave(&mut self, value: SharedValue) {

@@ -138,9 +138,15 @@ impl Database {
         self.collections.snapshot_begin();
     }
 
+    /// The last chunk of the keyspace's snapshot has left: nothing is shared any more.
+    pub fn snapshot_end(&mut self) {
+        self.table.give_up_copy();
+    }
+
     /// Gives up a snapshot, if one is under way.
     pub fn snapshot_abort(&mut self) {
         self.table.snapshot_abort();
+        self.table.give_up_copy();
         self.collections.snapshot_end();
     }
 

@@ -64,7 +64,7 @@ impl fmt::Debug for Stream {
 
 /// How far the content of an entry has come in.
 pub(super) enum Builder {
-    Collection(LargeBuilder),
+    Collection(Box<LargeBuilder>),
     /// So many bytes are in the table.
     String(u64),
 }
@@ -95,7 +95,7 @@ impl Builder {
             };
         }
         match LargeBuilder::new(kind, seed) {
-            Some(builder) => Ok(Self::Collection(builder)),
+            Some(builder) => Ok(Self::Collection(Box::new(builder))),
             None => corrupt("the kind of a collection"),
         }
     }

@@ -248,6 +248,38 @@ fn a_long_value_that_a_snapshot_shares_is_copied_in_pieces_before_it_is_changed(
 }
 
 #[test]
+fn a_copy_that_is_not_whole_when_the_snapshot_ends_is_counted_and_given_up() {
+    for ends in [true, false] {
+        let mut fixture = prepared();
+        let (before, digest) = (fixture.keyspace.memory().allocated, fixture.keyspace.digest());
+        fixture.keyspace.snapshot_begin();
+        let source = encoded("APPEND long tail");
+        let mut task = Keyspace::begin(&command(&source), &source);
+        let mut reply = Vec::new();
+        let mut steps = 100;
+        let mut writer = ReplyWriter::new(&mut reply, false);
+        assert!(
+            !fixture
+                .keyspace
+                .advance(&mut task, &mut steps, &mut writer, &mut |_, _| ())
+        );
+        assert!(fixture.keyspace.memory().allocated > before + LONG_BYTES as u64 / 2);
+        if ends {
+            assert_eq!(rest_of_snapshot(&mut fixture.keyspace).digest(), digest);
+        } else {
+            fixture.keyspace.snapshot_abort();
+        }
+        let (_, slices) = run_counted(&mut fixture.keyspace, task, 100);
+        assert_eq!(slices, 1, "nothing shares it any more");
+        while fixture.keyspace.is_releasing() {
+            fixture.keyspace.release();
+        }
+        let after = fixture.keyspace.memory().allocated;
+        assert!(after < before + LONG_BYTES as u64 / 2, "{before} {after}");
+    }
+}
+
+#[test]
 fn what_is_refused_copies_nothing() {
     let mut fixture = prepared();
     fixture.keyspace.snapshot_begin();

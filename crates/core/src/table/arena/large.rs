@@ -151,6 +151,22 @@ impl Arena {
         true
     }
 
+    /// Gives up a copy that is not whole.
+    pub(in crate::table) fn give_up_copy(&mut self) {
+        if let Some(Copying { of, copy }) = self.copying.take() {
+            self.leaving.push(of);
+            self.leaving.push_buffer(copy);
+        }
+    }
+
+    /// Bytes of a copy that is not whole, and of its original if that has gone meanwhile.
+    pub(super) fn copying_bytes(&self) -> usize {
+        self.copying.as_ref().map_or(0, |Copying { of, copy }| {
+            let is_last = Arc::strong_count(of) == 1;
+            copy.capacity() + if is_last { of.capacity() } else { 0 }
+        })
+    }
+
     /// Makes room for a value of `length` bytes in a large entry; no effect on a small one.
     pub(in crate::table) fn reserve(&mut self, handle: u32, length: usize) {
         if handle & LARGE != 0 {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use repligo_proto::resp::Value;
+use repligo_proto::resp::{Args, RequestDecoder, Value};
 
 use super::server::{Requests, Server};
 use super::summary::Summary;
@@ -13,12 +13,21 @@ use super::target::Existing;
 use super::{Halt, Outcome};
 use crate::cli::failure::Failure;
 
-/// The name that a library gives itself in its first line; empty if that is none, which the target will say.
-fn name_of(code: &[u8]) -> &[u8] {
-    let line = code.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let words = line.split(u8::is_ascii_whitespace);
-    let mut names = words.filter_map(|word| word.strip_prefix(b"name="));
-    names.next().unwrap_or_default()
+/// The name that a library gives itself in its first line, whose words are those of a request in a line; empty if that
+/// is none, which the target will say.
+fn name_of(code: &[u8]) -> Vec<u8> {
+    let first = code.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = [first, b"\r\n"].concat();
+    let mut args = Args::new();
+    let Ok(Some(_)) = RequestDecoder::default().decode(&line, &mut args) else {
+        return Vec::new();
+    };
+    let words = args.view(&line);
+    let named = |word: &[u8]| {
+        let (key, value) = word.split_at_checked(5)?;
+        key.eq_ignore_ascii_case(b"name=").then(|| value.to_vec())
+    };
+    words.iter().find_map(named).unwrap_or_default()
 }
 
 /// Codes of the libraries that the target has, by their names.
@@ -65,8 +74,10 @@ pub(super) fn load(
     };
     let (stay, new): (Vec<&Vec<u8>>, Vec<&Vec<u8>>) = libraries
         .iter()
-        .partition(|code| there.contains_key(name_of(code)));
-    let mut others = stay.iter().filter(|code| there.get(name_of(code)) != Some(*code));
+        .partition(|code| there.contains_key(&name_of(code)));
+    let mut others = stay
+        .iter()
+        .filter(|code| there.get(&name_of(code)) != Some(*code));
     if let (Existing::Fail, Some(code)) = (existing, others.next()) {
         return Err(Failure::new(
             format!(
@@ -91,7 +102,7 @@ pub(super) fn load(
         match reply.value().as_error() {
             None => summary.libraries.loaded += 1,
             Some(text) => {
-                let name = [b"library ".as_slice(), name_of(code)].concat();
+                let name = [b"library ".as_slice(), &name_of(code)].concat();
                 summary
                     .refusals
                     .add(&name, text, |text| server.refused("FUNCTION LOAD", text))?;
@@ -110,6 +121,9 @@ mod tests {
         for (code, name) in [
             ("#!lua name=l\nredis.x()", "l"),
             ("#!lua  name=two \r\n name=three", "two"),
+            ("#!lua NAME=l\n", "l"),
+            ("#!lua name=\"l\"\n", "l"),
+            ("#!lua \"name=l\"\n", "l"),
             ("#!lua\nname=l", ""),
             ("", ""),
         ] {
