@@ -139,6 +139,10 @@ pub const LONE_LOG_BYTES_MAX: u64 = 1 << 20;
 /// such entries itself.
 /// Small for the simulator, so that a few keys are many.
 pub const RECLAIMED_PER_ENTRY: usize = if cfg!(feature = "bugs") { 3 } else { 512 };
+/// Bytes of an expired field and its value that count as much as one expired key more: they are read when it is removed,
+/// and given back at once, so that an entry removes fields of 16 MiB at most, or one that is longer.
+/// Small for the simulator, whose values are short.
+pub const RECLAIMED_STEP_BYTES: usize = if cfg!(feature = "bugs") { 64 } else { 32 << 10 };
 /// Keys that one turn looks at or writes at most, reads and writes each: a millisecond of work or two
 /// where nothing is in a cache. What is longer goes on in the next turn, so that heartbeats, ticks and
 /// messages come in between.

@@ -48,14 +48,14 @@ pub enum ReadOutcome {
 impl Keyspace {
     /// Moves shard time to `time_ms`, unless it is there already or past it. Every key whose deadline has
     /// come is absent from now on; up to [`RECLAIMED_PER_ENTRY`] of them are removed, the earliest
-    /// first, and the others by the calls that follow.
+    /// first, and the others by the calls that follow. Long values of fields count as several.
     #[inline]
     pub fn set_time(&mut self, time_ms: u64) {
         self.set_time_seen_at(time_ms, time_ms);
     }
 
     /// As [`Keyspace::set_time`], with the present time of whoever measures how late keys are removed;
-    /// returns how many were.
+    /// returns how much work it was, in keys.
     #[inline]
     pub fn set_time_seen_at(&mut self, time_ms: u64, wall_ms: u64) -> usize {
         self.time_ms = self.time_ms.max(time_ms);
@@ -174,7 +174,7 @@ impl Keyspace {
         };
         let table = database.table();
         let comes_due = || {
-            let next = table.next_deadline_after(self.time_ms);
+            let next = database.next_deadline_after(self.time_ms);
             next.is_some_and(|deadline_ms| deadline_ms <= now_ms)
         };
         match command {

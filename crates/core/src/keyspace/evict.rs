@@ -3,7 +3,8 @@
 //! Choosing is the leader's and looks at what this node alone knows ([`crate::table::Table::track`]);
 //! removing is apply's, by key and version, and the same on every replica.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
 
 use super::database::Database;
 use super::{Keyspace, kind};
@@ -197,7 +198,7 @@ impl Chooser {
         }
         let order = |choice: &Choice<'_>| {
             let Candidate { entry, rank, .. } = choice.candidate;
-            (std::cmp::Reverse(rank), entry.version)
+            (Reverse(rank), entry.version)
         };
         if wish.policy.tracking() == Tracking::Off {
             // At random: an order that has nothing to do with the entries' age.
@@ -255,18 +256,33 @@ fn first_to_expire<'a>(
     chosen: &mut Vec<Choice<'a>>,
 ) {
     for (db, database) in keyspace.with_numbers() {
-        let mut bytes = 0;
-        let candidates = database.table().by_deadline();
-        let accepted = candidates
+        // A hash stands where the first of its fields ends, and its key may end later than those behind it.
+        let mut early = BinaryHeap::new();
+        let (mut bytes, mut count) = (0, 0);
+        for candidate in database
+            .table()
+            .by_deadline()
             .take(WALK_ENTRIES_MAX.max(wish.count_max))
-            .map(|candidate| Choice::new(db, candidate, database))
-            .filter(|choice| accepts(choice))
-            .take(wish.count_max);
-        chosen.extend(accepted.take_while(|choice| {
-            let is_needed = bytes < wish.bytes;
-            bytes += choice.candidate.bytes as u64;
-            is_needed
-        }));
+        {
+            let at_ms = candidate.entry.deadline_ms;
+            while let Some(&Reverse((deadline_ms, its_bytes))) = early.peek()
+                && deadline_ms <= at_ms
+            {
+                early.pop();
+                (bytes, count) = (bytes + its_bytes as u64, count + 1);
+            }
+            if bytes >= wish.bytes || count >= wish.count_max {
+                break;
+            }
+            let choice = Choice::new(db, candidate, database);
+            if accepts(&choice) {
+                early.push(Reverse((
+                    choice.candidate.entry.deadline_ms,
+                    choice.candidate.bytes,
+                )));
+                chosen.push(choice);
+            }
+        }
     }
     chosen.sort_by_key(|choice| choice.candidate.entry.deadline_ms);
 }

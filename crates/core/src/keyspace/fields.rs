@@ -16,24 +16,25 @@ use super::contexts::{Changed, ReadContext, WriteContext};
 use super::handlers::{Handler, Slice, by_arguments, long_read, long_write};
 use super::slices::steps_of;
 use crate::collection::{Hash, HashRef};
-use crate::command::CommandError;
+use crate::command::{Arguments, CommandError};
+use crate::limits::SLICE_STEPS;
 
 pub(super) const HANDLERS: &[Handler] = &[
-    long_write("hexpire", hexpire::<SECONDS, FROM_NOW>, by_arguments)
+    long_write("hexpire", hexpire::<SECONDS, FROM_NOW>, weigh_timed)
         .checked(check_expire::<SECONDS, FROM_NOW>),
-    long_write("hpexpire", hexpire::<MILLISECONDS, FROM_NOW>, by_arguments)
+    long_write("hpexpire", hexpire::<MILLISECONDS, FROM_NOW>, weigh_timed)
         .checked(check_expire::<MILLISECONDS, FROM_NOW>),
-    long_write("hexpireat", hexpire::<SECONDS, ABSOLUTE>, by_arguments)
+    long_write("hexpireat", hexpire::<SECONDS, ABSOLUTE>, weigh_timed)
         .checked(check_expire::<SECONDS, ABSOLUTE>),
-    long_write("hpexpireat", hexpire::<MILLISECONDS, ABSOLUTE>, by_arguments)
+    long_write("hpexpireat", hexpire::<MILLISECONDS, ABSOLUTE>, weigh_timed)
         .checked(check_expire::<MILLISECONDS, ABSOLUTE>),
     long_read("httl", httl::<SECONDS, FROM_NOW>, by_arguments).checked(check_names),
     long_read("hpttl", httl::<MILLISECONDS, FROM_NOW>, by_arguments).checked(check_names),
     long_read("hexpiretime", httl::<SECONDS, ABSOLUTE>, by_arguments).checked(check_names),
     long_read("hpexpiretime", httl::<MILLISECONDS, ABSOLUTE>, by_arguments).checked(check_names),
-    long_write("hpersist", hpersist, by_arguments).checked(check_names),
-    long_write("hgetdel", hgetdel, by_arguments).checked(check_names),
-    long_write("hgetex", hgetex, by_arguments).checked(check_get),
+    long_write("hpersist", hpersist, weigh_named).checked(check_names),
+    long_write("hgetdel", hgetdel, weigh_named).checked(check_names),
+    long_write("hgetex", hgetex, weigh_got).checked(check_get),
     long_write("hsetex", hsetex, by_arguments).checked(check_set),
 ];
 
@@ -52,6 +53,39 @@ const REFUSED: i64 = 0;
 const DONE: i64 = 1;
 /// The deadline has passed, so the field is gone.
 const REMOVED: i64 = 2;
+
+/// Steps for the fields that a command names, with what they hold: it is copied or told.
+fn weigh(context: &ReadContext<'_>, key: &[u8], fields: Result<Arguments<'_>, CommandError>) -> usize {
+    let hash = context.look::<HashRef<'_>>(key);
+    let mut steps = 0;
+    for field in fields.iter().flat_map(Arguments::iter) {
+        let value = hash.and_then(|hash| hash.get(field));
+        steps += steps_of(field.len() + value.map_or(0, <[u8]>::len));
+        if steps > SLICE_STEPS {
+            break;
+        }
+    }
+    steps
+}
+
+fn weigh_named(context: &ReadContext<'_>, arguments: Arguments<'_>) -> usize {
+    weigh(context, arguments.peek(), names_of(arguments))
+}
+
+fn weigh_timed(context: &ReadContext<'_>, arguments: Arguments<'_>) -> usize {
+    // In which unit the time is told makes no difference to the fields.
+    let expiring = Expiring::parse::<MILLISECONDS, ABSOLUTE>(arguments);
+    weigh(
+        context,
+        arguments.peek(),
+        expiring.map(|expiring| expiring.fields),
+    )
+}
+
+fn weigh_got(context: &ReadContext<'_>, arguments: Arguments<'_>) -> usize {
+    let getting = Getting::parse(arguments);
+    weigh(context, arguments.peek(), getting.map(|getting| getting.fields))
+}
 
 /// What has become of fields, over all slices.
 #[derive(Clone, Copy, Debug, Default)]
@@ -129,13 +163,15 @@ fn hexpire<const IN_SECONDS: bool, const IS_FROM_NOW: bool>(
     }
     let done = change_fields(context, slice, |hash, slice, outcome| {
         let field = slice.rest.take();
-        let result = match hash.as_ref().get_with_deadline(field) {
+        let found = hash.as_ref().get_with_deadline(field);
+        let bytes = field.len() + found.map_or(0, |(value, _)| value.len());
+        let result = match found {
             None => NO_FIELD,
             Some((_, old_ms)) if !expiring.condition.holds(old_ms, renewal.deadline_ms) => REFUSED,
             Some(_) => renew(hash, field, &renewal, outcome),
         };
         reply.integer(result);
-        field.len()
+        bytes
     })?;
     Ok(done.map(|outcome| {
         if outcome.is_anything() {
@@ -197,12 +233,14 @@ fn hpersist(
     }
     let done = change_fields(context, slice, |hash, slice, outcome| {
         let field = slice.rest.take();
-        reply.integer(match hash.as_ref().get_with_deadline(field) {
+        let found = hash.as_ref().get_with_deadline(field);
+        let bytes = field.len() + found.map_or(0, |(value, _)| value.len());
+        reply.integer(match found {
             None => NO_FIELD,
             Some((_, None)) => NO_DEADLINE,
             Some(_) => renew(hash, field, &renewal, outcome),
         });
-        field.len()
+        bytes
     })?;
     Ok(done.map(|outcome| {
         if outcome.is_anything() {

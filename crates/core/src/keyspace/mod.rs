@@ -200,9 +200,9 @@ impl Keyspace {
     pub fn next_deadline(&self) -> Option<u64> {
         if self.has_expired_keys() {
             let databases = self.databases.iter().flatten();
-            let deadlines =
-                databases.filter_map(|database| database.table().next_deadline_after(self.time_ms));
-            return deadlines.min();
+            return databases
+                .filter_map(|database| database.next_deadline_after(self.time_ms))
+                .min();
         }
         (self.earliest_deadline_ms != u64::MAX).then_some(self.earliest_deadline_ms)
     }
@@ -210,8 +210,14 @@ impl Keyspace {
     /// Version of a key for WATCH: of its latest write, or, with [`ABSENT`], of what was removed before it was absent.
     pub fn version_of(&self, db: u8, key: &[u8]) -> u64 {
         match self.find(db, key) {
-            // Some of its fields are gone and still here: it changes once more when they are removed.
-            Some(entry) if self.has_passed(entry.deadline_ms) => entry.version | PARTLY_EXPIRED,
+            // Some of its fields are gone and still here: it changes with each one, and when they are removed.
+            Some(entry) if self.has_passed(entry.deadline_ms) => {
+                let hash = self
+                    .database(db)
+                    .and_then(|database| database.collections().volatile(&entry));
+                let gone = hash.map_or(0, |hash| hash.due_count(self.time_ms));
+                (entry.version ^ (gone << 40 & (PARTLY_EXPIRED - 1))) | PARTLY_EXPIRED
+            }
             Some(entry) => entry.version,
             None => {
                 ABSENT

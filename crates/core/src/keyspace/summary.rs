@@ -43,13 +43,10 @@ impl Keyspace {
     /// What INFO says of database `db`.
     pub fn summary(&self, db: u8) -> DatabaseSummary {
         self.database(db)
-            .map_or_else(DatabaseSummary::default, |database| {
-                let volatile = database.table().volatile_len() - database.table().due_len(self.time_ms);
-                DatabaseSummary {
-                    keys: database.live_len(self.time_ms) as u64,
-                    volatile_keys: volatile.saturating_sub(database.collections().fields_only_count()) as u64,
-                    bytes: database.memory_bytes() as u64,
-                }
+            .map_or_else(DatabaseSummary::default, |database| DatabaseSummary {
+                keys: database.live_len(self.time_ms) as u64,
+                volatile_keys: database.volatile_len(self.time_ms) as u64,
+                bytes: database.memory_bytes() as u64,
             })
     }
 }

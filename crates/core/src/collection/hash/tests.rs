@@ -278,7 +278,7 @@ fn fields_with_deadlines_are_a_map_of_which_less_is_there_as_time_passes() {
                     assert_eq!(hash.due_count(time_ms), due.len() as u64);
                     assert_timed(&hash, &model, time_ms);
                     let mut shown = Vec::new();
-                    hash.remove_due(time_ms, 3, &mut |deadline_ms| shown.push(deadline_ms));
+                    hash.remove_due(time_ms, (3, false), &mut |deadline_ms| shown.push(deadline_ms));
                     assert_eq!(shown, due[..due.len().min(3)]);
                     model.retain(|field, _| VolatileRef::new(&hash, 0).get(field).is_some());
                 }

@@ -14,6 +14,7 @@ use crate::collection::hashed::{Hashed, HashedBuilder};
 use crate::collection::ordered_tree::{OrderedBuilder, OrderedTree};
 use crate::collection::tree::allocated;
 use crate::collection::{Remains, element_digest};
+use crate::limits::RECLAIMED_STEP_BYTES;
 use crate::packed::{Corrupt, corrupt, put_bytes, put_varint, take_bytes, take_varint};
 use crate::table::HashSeed;
 
@@ -127,10 +128,16 @@ impl VolatileHash {
         self.lasting.remove(field) || self.take_volatile(field)
     }
 
-    /// Takes out up to `count` fields whose deadline is `time_ms` or earlier, the earliest first; shows the deadline
-    /// of each and returns how many.
-    pub fn remove_due(&mut self, time_ms: u64, count: u64, show: &mut dyn FnMut(u64)) -> u64 {
-        let wanted = self.due_count(time_ms).min(count);
+    /// Takes out fields whose deadline is `time_ms` or earlier, the earliest first, as many as fit into the limit, where
+    /// one counts once more for each [`RECLAIMED_STEP_BYTES`] of it; with `takes_one` the first one is taken even if it
+    /// does not fit. Shows the deadline of each and returns how much of the limit is used up.
+    pub fn remove_due(
+        &mut self,
+        time_ms: u64,
+        (limit, takes_one): (u64, bool),
+        show: &mut dyn FnMut(u64),
+    ) -> u64 {
+        let (wanted, used) = self.due_within(time_ms, (limit, takes_one));
         let Self {
             deadlines,
             order,
@@ -145,7 +152,21 @@ impl VolatileHash {
                 show(element.head);
             });
         }
-        removed
+        used
+    }
+
+    /// How many fields that are due fit into a limit, and what they use up of it.
+    fn due_within(&self, time_ms: u64, (limit, takes_one): (u64, bool)) -> (u64, u64) {
+        let (mut count, mut used) = (0, 0);
+        for element in self.order.from(0).take_while(|element| element.head <= time_ms) {
+            let bytes = element.key.len() + element.value.len();
+            let after = used + 1 + (bytes / RECLAIMED_STEP_BYTES) as u64;
+            if after > limit && (count > 0 || !takes_one) {
+                break;
+            }
+            (count, used) = (count + 1, after.min(limit));
+        }
+        (count, used)
     }
 
     fn take_volatile(&mut self, field: &[u8]) -> bool {

@@ -42,7 +42,7 @@ impl Database {
                     let mut collection = T::from_large(large, time_ms);
                     (change(&mut collection, seed), collection)
                 };
-                return Ok(self.change_large(key, old, (version, change)));
+                return Ok(self.change_large((key, time_ms), old, (version, change)));
             }
             Some(_) => return Err(WRONG_TYPE),
         };
@@ -74,7 +74,7 @@ impl Database {
 
     fn change_large<T: Typed, R>(
         &mut self,
-        key: &[u8],
+        (key, time_ms): (&[u8], u64),
         (place, reference, old_meta): (Prepared, Reference, Meta),
         (version, change): (
             impl FnOnce() -> u64,
@@ -105,7 +105,10 @@ impl Database {
         if changed == Changed::Nothing {
             return result;
         }
-        if self.collections.get(reference).len() == 0 {
+        let large = self.collections.get(reference);
+        // Where only fields are left that have expired, there is nothing to wait for.
+        let is_over = large.volatile().is_some_and(|hash| !hash.is_alive(time_ms));
+        if large.len() == 0 || is_over {
             // What is removed is taken off as it is now.
             let empty = of(self.collections.get(reference).digest(), old_meta);
             self.digest = self.digest.wrapping_sub(before).wrapping_add(empty);

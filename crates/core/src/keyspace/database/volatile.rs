@@ -43,11 +43,45 @@ impl Database {
         }
     }
 
+    /// Number of keys with deadlines of their own later than `now_ms`, negative rows included.
+    pub fn volatile_len(&self, now_ms: u64) -> usize {
+        let later = self.table.volatile_len() - self.table.due_len(now_ms);
+        if !self.collections.has_volatile() {
+            return later;
+        }
+        let (mut staying, mut later_fields_only) = (0, self.collections.fields_only_count());
+        for hash in self
+            .table
+            .due(now_ms)
+            .filter_map(|entry| self.collections.volatile(&entry))
+        {
+            match hash.key_deadline_ms() {
+                Some(_) => staying += usize::from(hash.is_alive(now_ms)),
+                None => later_fields_only -= 1,
+            }
+        }
+        (later + staying).saturating_sub(later_fields_only)
+    }
+
     /// The earliest deadline after a time, of a key or of one of its fields, by its entry.
     pub fn next_deadline_of(&self, entry: &EntryRef<'_>, time_ms: u64) -> Option<u64> {
         match self.collections.volatile(entry) {
             None => entry.deadline_ms.filter(|deadline_ms| *deadline_ms > time_ms),
             Some(hash) => hash.next_deadline_after(time_ms),
+        }
+    }
+
+    /// A time after this one and at or before the earliest deadline of what is alive then. While fields wait for their
+    /// removal it is the next instant: a hash stands in the order where the first of them was due, so that where the
+    /// next of its fields ends is not known there.
+    pub fn next_deadline_after(&self, time_ms: u64) -> Option<u64> {
+        let is_behind = || {
+            let earliest = self.table.next_deadline();
+            earliest.is_some_and(|deadline_ms| deadline_ms <= time_ms)
+        };
+        match self.collections.has_volatile() && is_behind() {
+            true => Some(time_ms.saturating_add(1)),
+            false => self.table.next_deadline_after(time_ms),
         }
     }
 
@@ -95,7 +129,8 @@ impl Database {
     }
 
     /// Removes what is due at `now_ms` or earlier, entries and fields, at most `limit` together, in the order of deadline
-    /// and key; returns how many, and shows each. A hash that has lost fields gets the next `version`, as after a write.
+    /// and key; returns how many, where a long field counts as several, and shows each. A hash that has lost fields gets
+    /// the next `version`, as after a write.
     pub fn remove_due(
         &mut self,
         (now_ms, limit): (u64, usize),
@@ -115,7 +150,13 @@ impl Database {
             if removed == limit {
                 return removed;
             }
-            removed += self.remove_due_of(&key, (now_ms, limit - removed), version, on_due);
+            // However long the first one is, each entry gets further.
+            let within = (limit - removed, removed == 0);
+            let used = self.remove_due_of(&key, (now_ms, within), version, on_due);
+            if used == 0 {
+                return removed;
+            }
+            removed += used;
         }
     }
 
@@ -148,11 +189,12 @@ impl Database {
         })
     }
 
-    /// Removes a volatile hash whose key is due, or up to `limit` of its fields that are; returns how many.
+    /// Removes a volatile hash whose key is due, or those of its fields that are and fit into the limit, see
+    /// [`VolatileHash::remove_due`](crate::collection::VolatileHash::remove_due); returns how much of it is used up.
     fn remove_due_of(
         &mut self,
         key: &[u8],
-        (now_ms, limit): (u64, usize),
+        (now_ms, (limit, takes_one)): (u64, (usize, bool)),
         version: &mut u64,
         on_due: &mut dyn FnMut(Due<'_>),
     ) -> usize {
@@ -171,12 +213,15 @@ impl Database {
         let digest_before = self.digest_of(key, hash);
         let (count, deadline_ms, is_empty) = self.collections.change(reference, |mut large| {
             let fields = large.volatile_mut().expect("its kind says so");
-            let count = fields.remove_due(now_ms, limit as u64, &mut |deadline_ms| {
+            let count = fields.remove_due(now_ms, (limit as u64, takes_one), &mut |deadline_ms| {
                 on_due(Due::Field(deadline_ms));
             });
             let left = (count, fields.earliest_deadline_ms(), fields.is_empty());
             (large, left)
         });
+        if count == 0 {
+            return 0;
+        }
         *version += 1;
         let meta = Meta {
             deadline_ms,

@@ -3,11 +3,12 @@
 use proptest::prelude::*;
 use repligo_proto::resp::OwnedRequest;
 
-use super::slices::assert_same_in_slices;
+use super::slices::{assert_same_in_slices, encoded};
 use super::{Fixture, START_MS, check, requests};
+use crate::command::Command;
 use crate::eviction::EvictionPolicy;
 use crate::keyspace::{Chooser, EventClasses, Wish};
-use crate::limits::RECLAIMED_PER_ENTRY;
+use crate::limits::{RECLAIMED_PER_ENTRY, RECLAIMED_STEP_BYTES, SLICE_STEPS, STEP_BYTES};
 use crate::op::VictimsBuffer;
 
 /// Changes of fields and their deadlines, for histories at random.
@@ -425,25 +426,27 @@ fn a_watched_hash_has_changed_when_a_field_expires() {
     assert_ne!(f.keyspace.version_of(0, b"h"), last);
 }
 
+/// Runs a script, and tells the events of which who listens is told meanwhile.
+fn events(f: &mut Fixture, script: &str) -> String {
+    let mut told = Vec::new();
+    for request in requests(script) {
+        let view = request.view();
+        let spec = repligo_proto::command::resolve(view).expect("a command");
+        let command = crate::command::parse(spec, 0, view).expect("its arity fits");
+        f.keyspace.name(None, || crate::keyspace::Naming::of(&command));
+        f.execute(&request);
+    }
+    for group in f.keyspace.take_changes(false) {
+        group.for_each_event(&mut |event| told.push(event.name));
+    }
+    told.join(" ")
+}
+
 #[test]
 fn who_listens_is_told_of_fields_and_their_hash() {
     let mut f = Fixture::new();
     let all = EventClasses::parse("KEAn").expect("letters");
     f.keyspace.observe(all, false);
-    let events = |f: &mut Fixture, script: &str| {
-        let mut told = Vec::new();
-        for request in requests(script) {
-            let view = request.view();
-            let spec = repligo_proto::command::resolve(view).expect("a command");
-            let command = crate::command::parse(spec, 0, view).expect("its arity fits");
-            f.keyspace.name(None, || crate::keyspace::Naming::of(&command));
-            f.execute(&request);
-        }
-        for group in f.keyspace.take_changes(false) {
-            group.for_each_event(&mut |event| told.push(event.name));
-        }
-        told.join(" ")
-    };
     assert_eq!(events(&mut f, "HSETEX h EX 10 FIELDS 1 a 1"), "new hset hexpire");
     assert_eq!(events(&mut f, "HSETEX h FIELDS 1 b 1"), "hset");
     assert_eq!(events(&mut f, "HEXPIRE h 5 FIELDS 2 a x"), "hexpire");
@@ -507,4 +510,131 @@ fn commands_on_fields_in_slices_do_what_they_do_at_once() {
     ] {
         assert_same_in_slices(script);
     }
+}
+
+#[test]
+fn no_deadline_is_overlooked_while_fields_wait_for_their_removal() {
+    let (mut f, _) = crowd();
+    f.run("HDEL h lasting ; RPUSH l h");
+    let now_ms = f.keyspace.time_ms();
+    let next_ms = f.keyspace.next_deadline().expect("a field is there that ends");
+    assert!((now_ms + 1..=now_ms + 100).contains(&next_ms));
+    f.ahead_ms = 100;
+    for read in [
+        "DBSIZE",
+        "KEYS *",
+        "SCAN 0",
+        "RANDOMKEY",
+        "SORT_RO l BY nosort GET *->later",
+    ] {
+        assert_eq!(f.run(read), "NEEDSTIME", "{read}");
+    }
+    while f.keyspace.has_expired_keys() {
+        wait(&mut f, 0);
+    }
+    assert_eq!(f.keyspace.next_deadline(), Some(START_MS + 200));
+}
+
+#[test]
+fn an_entry_removes_fields_of_bounded_size() {
+    let mut f = Fixture::new();
+    let value = "v".repeat(RECLAIMED_STEP_BYTES * RECLAIMED_PER_ENTRY / 4);
+    for field in 0..7 {
+        f.run(&format!("HSETEX h{} PX 100 FIELDS 1 f{field} {value}", field % 2));
+    }
+    f.run(&format!("HSETEX longer PX 100 FIELDS 1 a {}", value.repeat(5)));
+    wait(&mut f, 100);
+    let mut turns = vec![f.keyspace.counters().expired_fields];
+    assert_eq!(f.run("HLEN h0 ; HGET h1 f5 ; DBSIZE"), "0 ; nil ; 0");
+    while f.keyspace.has_expired_keys() {
+        wait(&mut f, 0);
+        turns.push(f.keyspace.counters().expired_fields);
+    }
+    assert_eq!(turns, [3, 6, 7, 8]);
+}
+
+#[test]
+fn commands_on_long_values_are_weighed_and_charged_by_them() {
+    let value = "v".repeat(SLICE_STEPS * STEP_BYTES / 2);
+    for begin in ["HEXPIRE h 5", "HPERSIST h", "HGETDEL h", "HGETEX h EX 5"] {
+        let mut f = Fixture::new();
+        f.run(&format!("HSETEX h EX 9 FIELDS 3 a {value} b {value} c {value}"));
+        for (count, names) in [(1, "a"), (3, "a b c")] {
+            let script = format!("{begin} FIELDS {count} {names}");
+            let source = encoded(&script);
+            let command = Command::decode(&mut &source[..]).expect("just encoded");
+            assert_eq!(f.keyspace.is_wide(&command), count == 3, "{script}");
+        }
+        f.keyspace.take_work_steps();
+        f.run(&format!("{begin} FIELDS 3 a b c"));
+        assert!(f.keyspace.take_work_steps() >= SLICE_STEPS, "{begin}");
+    }
+}
+
+#[test]
+fn the_key_that_ends_first_is_evicted_first_whatever_its_fields_do() {
+    let mut f = Fixture::new();
+    f.run("HSETEX h PX 1000 FIELDS 1 a 1 ; EXPIRE h 900 ; SET s x EX 10 ; SET later x EX 800");
+    let mut victims = VictimsBuffer::default();
+    let wish = Wish {
+        policy: EvictionPolicy::VolatileTtl,
+        bytes: 1,
+        count_max: 1,
+        has_rows: false,
+        row_version_max: u64::MAX,
+    };
+    Chooser::new(1).choose(&f.keyspace, wish, &|_, _| false, &mut victims);
+    let keys: Vec<_> = victims
+        .victims()
+        .iter()
+        .map(|victim| victim.key.to_vec())
+        .collect();
+    assert_eq!(keys, [b"s"]);
+}
+
+#[test]
+fn keys_with_deadlines_are_counted_right_while_fields_wait_for_their_removal() {
+    let (mut f, _) = crowd();
+    f.run("SET s x PX 5000 ; HSETEX fields PX 5000 FIELDS 1 a b");
+    assert_eq!(f.keyspace.summary(0).volatile_keys, 1);
+    f.run("PEXPIRE h 5000");
+    assert_eq!(f.keyspace.summary(0).volatile_keys, 2);
+}
+
+#[test]
+fn a_watched_hash_has_changed_with_each_field_that_waits_for_its_removal() {
+    let (mut f, _) = crowd();
+    for first in 0..RECLAIMED_PER_ENTRY / 4 {
+        let names: Vec<_> = (0..5).map(|field| format!("g{first}:{field} v")).collect();
+        f.run(&format!("HSETEX h PX 1 FIELDS 5 {}", names.join(" ")));
+    }
+    f.run("HSETEX i PX 10 FIELDS 1 a 1 ; HSETEX i PX 20 FIELDS 1 b 2 ; HSET i c 3");
+    let written = f.keyspace.latest_version();
+    let mut versions = vec![f.keyspace.version_of(0, b"i")];
+    for expect in ["[nil, \"2\"]", "[nil, nil]"] {
+        wait(&mut f, 10);
+        assert_eq!(f.run("HMGET i a b"), expect);
+        versions.push(f.keyspace.version_of(0, b"i"));
+    }
+    assert_eq!(
+        f.keyspace.latest_version(),
+        written + 2,
+        "it is not reached, `h` is"
+    );
+    versions.dedup();
+    assert_eq!(versions.len(), 3);
+}
+
+#[test]
+fn a_hash_goes_with_the_last_field_that_had_not_expired() {
+    let (mut f, _) = crowd();
+    let all = EventClasses::parse("KEA").expect("letters");
+    f.keyspace.observe(all, false);
+    assert_eq!(events(&mut f, "HDEL h lasting later"), "hdel del");
+    let expired = f.keyspace.counters().expired_fields;
+    wait(&mut f, 0);
+    assert!(!f.keyspace.has_expired_keys());
+    assert_eq!(events(&mut f, "HLEN h"), "");
+    assert_eq!(f.keyspace.counters().expired_fields, expired);
+    assert_eq!(f.keyspace.digest(), 0);
 }
