@@ -4,6 +4,8 @@
 //! deadline back that has passed. So every deadline is written later by [`PUT_OFF_MS`], and none comes meanwhile. The
 //! target itself then does with them what commands do (RENAME, COPY, KEEPTTL, PERSIST, LT, a list that loses its last
 //! element), and [`settle`](super::settle::settle) sets the true ones when all requests are applied.
+//!
+//! Those of fields of hashes cannot be put off, since no field may have one so late: they are left out.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -133,6 +135,43 @@ pub fn rewrite(request: &mut Request, now_ms: u64) {
     }
 }
 
+/// Requests that do nothing with a hash but change the deadlines of its fields.
+const OF_FIELDS_ALONE: [&str; 6] = [
+    "HEXPIRE",
+    "HPEXPIRE",
+    "HEXPIREAT",
+    "HPEXPIREAT",
+    "HPERSIST",
+    "HGETEX",
+];
+
+/// Takes the deadlines of fields out of a request; nothing of it is left if there is nothing else in it. True if there
+/// were some.
+pub fn leave_out_of_fields(request: &mut Request) -> bool {
+    let Some(name) = request.first() else {
+        return false;
+    };
+    if OF_FIELDS_ALONE
+        .iter()
+        .any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+    {
+        request.clear();
+        return true;
+    }
+    if !name.eq_ignore_ascii_case(b"HSETEX") {
+        return false;
+    }
+    // Its condition held at the source, or it would not have been sent.
+    let mut words = request.iter().skip(2);
+    let Some(fields) = words.position(|word| word.eq_ignore_ascii_case(b"FIELDS")) else {
+        return false;
+    };
+    let options = request.drain(2..(2 + fields + 2).min(request.len()));
+    let had_some = options.into_iter().any(|word| find(&WORDS, &word).is_some());
+    request[0] = b"HSET".to_vec();
+    had_some
+}
+
 /// RESTORE key time payload […]: a time of 0 is none.
 fn rewrite_restore(request: &mut Request, now_ms: u64) {
     let is_absolute = is_absolute(request);
@@ -211,6 +250,26 @@ mod tests {
             check(same, same);
         }
         rewrite(&mut Vec::new(), NOW_MS);
+    }
+
+    #[test]
+    fn deadlines_of_fields_are_left_out_and_the_fields_are_not() {
+        for (request, expect, had_some) in [
+            ("HPEXPIREAT h 5 FIELDS 1 n", "", true),
+            ("hexpire h 5 NX FIELDS 1 n", "", true),
+            ("HPERSIST h FIELDS 1 n", "", true),
+            ("HGETEX h PXAT 5 FIELDS 1 n", "", true),
+            ("HSETEX h PXAT 5 FIELDS 2 a 1 b 2", "HSET h a 1 b 2", true),
+            ("hsetex h FNX ex 5 fields 1 FIELDS PX", "HSET h FIELDS PX", true),
+            ("HSETEX h KEEPTTL FIELDS 1 a EX", "HSET h a EX", false),
+            ("HSETEX h EX 5", "HSETEX h EX 5", false),
+            ("HGETDEL h FIELDS 1 a", "HGETDEL h FIELDS 1 a", false),
+            ("EXPIRE h 5", "EXPIRE h 5", false),
+        ] {
+            let mut words: Request = request.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+            assert_eq!(leave_out_of_fields(&mut words), had_some, "{request}");
+            assert_eq!(String::from_utf8_lossy(&words.join(&b' ')), expect, "{request}");
+        }
     }
 
     #[test]

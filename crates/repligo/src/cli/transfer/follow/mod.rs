@@ -286,7 +286,7 @@ impl Following<'_> {
         libraries::load(ends, &libraries, existing)?;
         // From the first key on, the target has to be emptied before everything begins anew.
         self.place = Some(place.clone());
-        let input = RdbInput::new(file, 1, self.options.choice.db);
+        let input = RdbInput::new(file, 1, self.options.choice.db).preamble();
         let mut begun = super::import::Place::default();
         self.summary.begin_anew();
         let ends = (&mut *self.target, &mut *self.summary, &mut begun);

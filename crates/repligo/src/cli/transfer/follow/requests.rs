@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use repligo_proto::resp::{Args, Limits, RequestDecoder};
 
 use super::restore;
-use crate::cli::transfer::deadlines::{now_ms, rewrite};
+use crate::cli::transfer::deadlines::{leave_out_of_fields, now_ms, rewrite};
 
 /// The words of a request.
 pub type Request = Vec<Vec<u8>>;
@@ -197,6 +197,12 @@ impl Units {
     }
 
     fn put(&mut self, (db, mut request): (u32, Request)) -> Option<Unit> {
+        if leave_out_of_fields(&mut request) {
+            *self.left.entry("deadlines of hash fields").or_default() += 1;
+        }
+        if request.is_empty() {
+            return None;
+        }
         rewrite(&mut request, now_ms());
         let requests = restore::unpack(&request).unwrap_or_else(|| vec![request]);
         let requests = requests.into_iter().map(|request| (db, request));
@@ -336,6 +342,29 @@ mod tests {
             for (only, expect) in [(None, all), (Some(5), into), (Some(3), out_of), (Some(7), beside)] {
                 assert_eq!(one(request, only), expect, "{request} {only:?}");
             }
+        }
+    }
+
+    #[test]
+    fn deadlines_of_fields_are_left_out_and_counted_where_they_are_taken() {
+        let all = stream(&[
+            "HSET h n 5",
+            "HPEXPIREAT h 1 FIELDS 1 n",
+            "HINCRBY h n 1",
+            "MULTI",
+            "HPERSIST h FIELDS 1 n",
+            "HSETEX h PXAT 1 FIELDS 1 m 2",
+            "EXEC",
+            "SELECT 7",
+            "HPERSIST h FIELDS 1 n",
+        ]);
+        for (only, counted) in [(None, 4), (Some(0), 3)] {
+            let mut one = Units::new(0, 0, only);
+            one.feed(&all);
+            let found: Vec<_> = units(&mut one).into_iter().map(|(unit, _)| unit).collect();
+            assert_eq!(found, ["0:HSET h n 5", "0:HINCRBY h n 1", "0:HSET h m 2"]);
+            assert_eq!(one.left, BTreeMap::from([("deadlines of hash fields", counted)]));
+            assert_eq!(one.place().0, all.len() as u64);
         }
     }
 

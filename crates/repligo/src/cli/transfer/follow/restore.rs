@@ -86,6 +86,16 @@ mod tests {
         }
     }
 
+    /// A request that follows may give it more time.
+    #[test]
+    fn a_field_whose_time_has_passed_is_kept() {
+        let hash = payload(b"\x18\x07\0\0\0\0\0\0\0\x01\x01\x01f\x01v", 12);
+        assert_eq!(
+            unpacked("0", &hash, &[]),
+            Some(vec!["DEL k".into(), "HSET k f v".into()])
+        );
+    }
+
     #[test]
     fn what_cannot_be_read_is_left_to_the_target() {
         let good = payload(b"\x00\x03abc", 11);

@@ -117,10 +117,11 @@ impl<R: Read> RdbInput<R> {
         }
     }
 
-    /// The same, at the start of something longer.
+    /// The same, at the start of something longer, whose requests may give a field more time: none has expired.
     pub fn preamble(self) -> RdbInput<R> {
         RdbInput {
             is_preamble: true,
+            values: Values::new(0),
             ..self
         }
     }
@@ -346,11 +347,12 @@ impl<R: Read> Input for RdbInput<R> {
     }
 }
 
-/// The value that stands alone in these bytes, behind its type; `None` if it cannot be read or transferred.
+/// The value that stands alone in these bytes, behind its type, with fields that have expired: requests that follow may
+/// give them more time. `None` if it cannot be read or transferred.
 pub fn read_value(bytes: &[u8]) -> Option<Content> {
     let (number, rest) = bytes.split_first()?;
     let mut bytes = Bytes::new(rest);
-    let value = Values::new(now_ms()).read(&mut bytes, *number);
+    let value = Values::new(0).read(&mut bytes, *number);
     match (value, bytes.is_ended()) {
         (Ok(Value::Content(content)), Ok(true)) => Some(content),
         _ => None,
