@@ -65,14 +65,12 @@ impl Replica {
     /// passed by this leader's clock is put into the log first: a read that started after it must not
     /// see the value.
     pub(super) fn answer_peers(&mut self, now: Now, peers: Vec<Question>, index: u64, outputs: &mut Outputs) {
-        let latest = peers.iter().map(|question| question.arrived_ms).max();
         let earliest = self.keyspace.next_deadline();
-        if latest
-            .zip(earliest)
-            .is_some_and(|(arrived, deadline)| deadline <= arrived)
-        {
+        let is_early = |question: &Question| earliest.is_none_or(|deadline| question.arrived_ms < deadline);
+        let (peers, late): (Vec<Question>, Vec<Question>) = peers.into_iter().partition(is_early);
+        if !late.is_empty() {
             self.propose_due_deadlines(now);
-            return self.reads.put_back_peers(peers);
+            self.reads.put_back_peers(late);
         }
         // A round's index may be older than the time entry that settled a deadline.
         let index = index.max(self.applied);

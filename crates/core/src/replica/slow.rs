@@ -101,7 +101,7 @@ pub struct SlowReads {
     /// How many of each connection take long, and how many stand behind those.
     connections: BTreeMap<u32, [usize; 2]>,
     bytes: usize,
-    /// An entry was begun since the last one that must see one state was done: they take turns with entries, so that
+    /// An entry was begun since the last one that must see one state began: they take turns with entries, so that
     /// neither waits for an end of the others.
     is_next: bool,
 }
@@ -237,12 +237,15 @@ impl Replica {
                 self.execute_behind(now, outputs);
                 continue;
             };
-            read.has_begun = true;
+            let begins = !std::mem::replace(&mut read.has_begun, true);
+            // By what it is now: some see one state only in their first slices.
+            let takes_turn = begins && !task.is_walk();
             if read.reply.len().max(task.found_bytes()) > limits::REPLY_BYTES_MAX {
                 fail(outputs, read.client.0, read.client.1, words::REPLY_TOO_LONG);
                 self.slow.pop();
                 continue;
             }
+            self.slow.is_next &= !takes_turn;
             let (before, found_bytes) = (self.read_steps, task.held_bytes());
             let mut writer = ReplyWriter::new(read.reply.room(), read.client.1);
             let steps = &mut self.read_steps;
@@ -256,7 +259,6 @@ impl Replica {
                 return;
             }
             let read = self.slow.pop().expect("it is in front");
-            self.slow.is_next &= read.task.as_ref().is_some_and(Task::is_walk);
             outputs.long_replies.push(LongReply {
                 ticket: read.client.0,
                 pieces: read.task.and_then(Task::into_found).unwrap_or(read.reply),
@@ -279,6 +281,9 @@ impl Replica {
         self.execute(now, read.client, (&command, &read.source), outputs);
         let steps = command.further_keys() + steps_of(outputs.reply_bytes.len() - before);
         self.read_steps = self.read_steps.saturating_sub(steps);
+        if self.read_steps == 0 {
+            self.slow.is_next = false;
+        }
     }
 
     /// The op as a task, if it is too long to be executed at once.
