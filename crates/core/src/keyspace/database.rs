@@ -25,8 +25,8 @@ pub(super) struct Database {
     collections: Collections,
     /// How many entries of the table are negative rows.
     negative_count: usize,
-    /// How many are rows, or negative.
-    row_count: usize,
+    /// Something was known of a row since it was cleared last.
+    has_had_rows: bool,
     /// Sum of [`KeyDigest::entry`] over all entries; kept per database so that FLUSHDB has not to walk
     /// what it drops.
     digest: u128,
@@ -46,7 +46,7 @@ impl Database {
             hash_seed,
             collections: Collections::default(),
             negative_count: 0,
-            row_count: 0,
+            has_had_rows: false,
             digest: 0,
             removed: Removed::default(),
             new_deadline_ms: None,
@@ -83,7 +83,6 @@ impl Database {
             table,
             collections,
             negative_count,
-            row_count,
             digest,
             ..
         } = self;
@@ -93,14 +92,12 @@ impl Database {
         let new = EntryRef::new(key, value, meta);
         *digest = digest.wrapping_add(entry_digest(&key_digest, (&new, note), collections));
         *negative_count += usize::from(meta.kind == kind::NEGATIVE);
-        *row_count += usize::from(kind::is_of_row(meta.kind));
         table.insert_over(hash, (key, Noted { value, note }), meta, |old, note| {
             *digest = digest.wrapping_sub(entry_digest(&key_digest, (&old, note), collections));
             if let Some(reference) = Reference::of(&old) {
                 collections.remove(reference);
             }
             *negative_count -= usize::from(old.kind == kind::NEGATIVE);
-            *row_count -= usize::from(kind::is_of_row(old.kind));
         });
     }
 
@@ -262,7 +259,6 @@ impl Database {
         self.digest = self.digest.wrapping_sub(removed);
         self.removed.note(hash, old.version);
         self.negative_count -= usize::from(old.kind == kind::NEGATIVE);
-        self.row_count -= usize::from(kind::is_of_row(old.kind));
         if let Some(reference) = Reference::of(&old) {
             self.collections.remove(reference);
         }
@@ -330,13 +326,18 @@ impl Database {
         self.table.clear();
         self.collections.clear();
         self.negative_count = 0;
-        self.row_count = 0;
+        self.has_had_rows = false;
         self.digest = 0;
     }
 
-    /// True if something is known of a row of an origin.
-    pub fn has_rows(&self) -> bool {
-        self.row_count > 0
+    /// An entry that tells of a row of an origin was put.
+    pub fn note_row(&mut self) {
+        self.has_had_rows = true;
+    }
+
+    /// False if nothing can be known of a row of an origin.
+    pub fn may_have_rows(&self) -> bool {
+        self.has_had_rows
     }
 
     /// Number of keys whose deadline is later than `now_ms` or that have none; negative rows are none.

@@ -155,12 +155,7 @@ fn hexpire<const IN_SECONDS: bool, const IS_FROM_NOW: bool>(
 ) -> Result<Option<Changed>, CommandError> {
     let expiring = Expiring::parse::<IN_SECONDS, IS_FROM_NOW>(slice.all)?;
     let renewal = Renewal::new(context, Some(expiring.time))?;
-    let is_first = !std::mem::replace(&mut slice.kept.begun, true);
-    if is_first {
-        context.looking(|context| context.find::<HashRef<'_>>(slice.all.peek()).map(|_| ()))?;
-        slice.rest = expiring.fields;
-        reply.array(slice.rest.len());
-    }
+    begin(context, slice, expiring.fields, reply)?;
     let done = change_fields(context, slice, |hash, slice, outcome| {
         let field = slice.rest.take();
         let found = hash.as_ref().get_with_deadline(field);
@@ -226,11 +221,7 @@ fn hpersist(
     reply: &mut ReplyWriter<'_>,
 ) -> Result<Option<Changed>, CommandError> {
     let renewal = Renewal::new(context, None)?;
-    if !std::mem::replace(&mut slice.kept.begun, true) {
-        context.looking(|context| context.find::<HashRef<'_>>(slice.all.peek()).map(|_| ()))?;
-        slice.rest = names_of(slice.all)?;
-        reply.array(slice.rest.len());
-    }
+    begin(context, slice, names_of(slice.all)?, reply)?;
     let done = change_fields(context, slice, |hash, slice, outcome| {
         let field = slice.rest.take();
         let found = hash.as_ref().get_with_deadline(field);
@@ -250,7 +241,24 @@ fn hpersist(
     }))
 }
 
-/// Tells the value of a field; false, and null is told, if there is none.
+/// In the first slice: takes these fields and begins a reply for each of them. What is refused is so before anything is
+/// told.
+fn begin<'a>(
+    context: &mut WriteContext<'_>,
+    slice: &mut Slice<'a>,
+    fields: Arguments<'a>,
+    reply: &mut ReplyWriter<'_>,
+) -> Result<(), CommandError> {
+    if std::mem::replace(&mut slice.kept.begun, true) {
+        return Ok(());
+    }
+    context.looking(|context| context.find::<HashRef<'_>>(slice.all.peek()).map(|_| ()))?;
+    slice.rest = fields;
+    reply.array(slice.rest.len());
+    Ok(())
+}
+
+/// Tells the value of a field, or null if there is none; how long it is.
 fn tell_value(hash: &Hash, field: &[u8], reply: &mut ReplyWriter<'_>) -> Option<usize> {
     let value = hash.as_ref().get(field);
     match value {
@@ -266,11 +274,7 @@ fn hgetdel(
     slice: &mut Slice<'_>,
     reply: &mut ReplyWriter<'_>,
 ) -> Result<Option<Changed>, CommandError> {
-    if !std::mem::replace(&mut slice.kept.begun, true) {
-        context.looking(|context| context.find::<HashRef<'_>>(slice.all.peek()).map(|_| ()))?;
-        slice.rest = names_of(slice.all)?;
-        reply.array(slice.rest.len());
-    }
+    begin(context, slice, names_of(slice.all)?, reply)?;
     let done = change_fields(context, slice, |hash, slice, outcome| {
         let field = slice.rest.take();
         let bytes = tell_value(hash, field, reply);
@@ -292,11 +296,7 @@ fn hgetex(
 ) -> Result<Option<Changed>, CommandError> {
     let getting = Getting::parse(slice.all)?;
     let renewal = Renewal::new(context, getting.time)?;
-    if !std::mem::replace(&mut slice.kept.begun, true) {
-        context.looking(|context| context.find::<HashRef<'_>>(slice.all.peek()).map(|_| ()))?;
-        slice.rest = getting.fields;
-        reply.array(slice.rest.len());
-    }
+    begin(context, slice, getting.fields, reply)?;
     let done = change_fields(context, slice, |hash, slice, outcome| {
         let field = slice.rest.take();
         let bytes = tell_value(hash, field, reply);

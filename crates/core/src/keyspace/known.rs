@@ -44,6 +44,7 @@ impl Keyspace {
         value: Option<&[u8]>,
         cache_deadline_ms: Option<u64>,
     ) {
+        self.database_mut(db).note_row();
         self.put(
             db,
             key,
@@ -72,9 +73,9 @@ impl Keyspace {
         self.forget_entries(db, &|entry| drop_it(entry.key));
     }
 
-    /// [`Keyspace::forget_where`] for rows alone; walks nothing where there are none.
+    /// [`Keyspace::forget_where`] for rows alone; walks nothing where there were never any.
     pub fn forget_rows_where(&mut self, db: u8, drop_it: &dyn Fn(&[u8]) -> bool) {
-        if self.database(db).is_some_and(Database::has_rows) {
+        if self.database(db).is_some_and(Database::may_have_rows) {
             self.forget_entries(db, &|entry| kind::is_of_row(entry.kind) && drop_it(entry.key));
         }
     }

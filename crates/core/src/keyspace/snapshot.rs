@@ -370,9 +370,16 @@ impl Keyspace {
                 corrupt("a version that was given out")?;
             }
             typed::judge(meta.kind, value)?;
-            self.put_entry(db, key, (value, meta));
+            self.put_restored(db, key, (value, meta));
         }
         Ok(())
+    }
+
+    fn put_restored(&mut self, db: u8, key: &[u8], (value, meta): (&[u8], Meta)) {
+        self.put_entry(db, key, (value, meta));
+        if kind::is_of_row(meta.kind) {
+            self.database_mut(db).note_row();
+        }
     }
 
     fn restore_apart(&mut self, header: Header, input: &mut &[u8]) -> Result<(), RestoreError> {
@@ -409,7 +416,7 @@ impl Keyspace {
                     corrupt("as many bytes as the string has")?;
                 }
                 if at == 0 {
-                    self.put_entry(db, key, (part, rebuilding.meta));
+                    self.put_restored(db, key, (part, rebuilding.meta));
                     self.database_mut(db).reserve(key, rebuilding.count as usize);
                 } else {
                     let database = self.database_mut(db);

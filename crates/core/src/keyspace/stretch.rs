@@ -48,20 +48,16 @@ struct Begun {
 impl Stretch {
     /// The command, decoded from `source`; `None` if it is another one.
     pub fn new(command: &Command<'_>, source: &Bytes) -> Option<Self> {
-        let (db, key, offset, value) = match *command {
-            Command::SetRange {
-                db,
-                key,
-                offset,
-                value,
-            } => (db, key, Some(offset as usize), value),
-            Command::Append { db, key, value } => (db, key, None, value),
-            _ => return None,
-        };
+        let Written {
+            db,
+            key,
+            offset,
+            value,
+        } = Written::of(command)?;
         Some(Self {
             db,
             key: source.slice_ref(key),
-            offset,
+            offset: offset.map(|offset| offset as usize),
             value: source.slice_ref(value),
             begun: None,
         })
@@ -138,6 +134,35 @@ impl Stretch {
     }
 }
 
+/// What a SETRANGE writes, or an APPEND, which has no offset.
+struct Written<'a> {
+    db: u8,
+    key: &'a [u8],
+    offset: Option<u64>,
+    value: &'a [u8],
+}
+
+impl<'a> Written<'a> {
+    fn of(command: &Command<'a>) -> Option<Self> {
+        let (db, key, offset, value) = match *command {
+            Command::SetRange {
+                db,
+                key,
+                offset,
+                value,
+            } => (db, key, Some(offset), value),
+            Command::Append { db, key, value } => (db, key, None, value),
+            _ => return None,
+        };
+        Some(Self {
+            db,
+            key,
+            offset,
+            value,
+        })
+    }
+}
+
 /// True for a SETRANGE that may write much, whatever is there when its turn comes.
 pub(super) fn may_stretch(command: &Command<'_>) -> bool {
     let Command::SetRange { offset, value, .. } = *command else {
@@ -172,25 +197,16 @@ impl Keyspace {
 
     /// True for a SETRANGE or APPEND that changes a string which may have to be copied first, and is not refused.
     pub(super) fn copies_first(&self, command: &Command<'_>) -> bool {
-        let (db, key, offset, value) = match *command {
-            Command::SetRange {
-                db,
-                key,
-                offset,
-                value,
-            } => (db, key, offset, value),
-            Command::Append { db, key, value } => (db, key, 0, value),
-            _ => return false,
+        let Some(written) = Written::of(command) else {
+            return false;
         };
-        if value.is_empty() || !self.may_share(db, key) {
+        if written.value.is_empty() || !self.may_share(written.db, written.key) {
             return false;
         }
-        let length = self.find(db, key).map_or(0, |entry| entry.value.len());
-        let start = match command {
-            Command::Append { .. } => length as u64,
-            _ => offset,
-        };
-        start.saturating_add(value.len() as u64) <= STRING_BYTES_MAX as u64
+        let old = self.find(written.db, written.key);
+        let length = old.map_or(0, |entry| entry.value.len());
+        let start = written.offset.unwrap_or(length as u64);
+        start.saturating_add(written.value.len() as u64) <= STRING_BYTES_MAX as u64
     }
 
     /// True for a SETRANGE that writes much, or an APPEND that writes more bytes than one slice has steps for, and

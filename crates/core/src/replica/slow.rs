@@ -2,8 +2,8 @@
 //!
 //! Reads are executed one after the other, a slice per turn; a walk in the middle of one key that takes long
 //! gives way to the others. While one that must see one state is under way
-//! nothing is applied: the log goes on, is written and acknowledged, and only what becomes of it waits. A
-//! walk does not hold apply up.
+//! nothing is applied: the log goes on, is written and acknowledged, and only what becomes of it waits. Such reads and
+//! entries take turns, so that neither waits for an end of the others. A walk does not hold apply up.
 //!
 //! Invariant: one that must see one state is not executed while an entry is partly applied, and no entry is
 //! begun while it is executed.
@@ -101,8 +101,7 @@ pub struct SlowReads {
     /// How many of each connection take long, and how many stand behind those.
     connections: BTreeMap<u32, [usize; 2]>,
     bytes: usize,
-    /// An entry was begun since the last one that must see one state began: they take turns with entries, so that
-    /// neither waits for an end of the others.
+    /// An entry was begun since the last one that must see one state began: it is the turn of such a read.
     is_next: bool,
 }
 

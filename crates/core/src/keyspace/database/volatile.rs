@@ -166,7 +166,6 @@ impl Database {
             table,
             collections,
             negative_count,
-            row_count,
             digest,
             number,
             removed: noted,
@@ -183,7 +182,6 @@ impl Database {
                 collections.remove(reference);
             }
             *negative_count -= usize::from(entry.kind == kind::NEGATIVE);
-            *row_count -= usize::from(kind::is_of_row(entry.kind));
             on_due(Due::Entry(entry));
             true
         })

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use repligo_proto::resp::Value;
 
 use super::Outcome;
-use super::server::Server;
+use super::server::{Requests, Server};
 use super::summary::Refusals;
 
 /// What was found besides entries.
@@ -133,6 +133,32 @@ pub fn parse_keyspace(info: &str) -> BTreeMap<u32, Counted> {
         Some((db, Counted { keys, volatile }))
     };
     info.lines().filter_map(parse).collect()
+}
+
+/// Deadlines of keys, in their order; `None` for a reply that tells none.
+///
+/// # Errors
+/// As [`Server::ask`], and where the server refuses the request.
+pub fn deadlines(server: &mut Server, db: u32, keys: &[Vec<u8>]) -> Outcome<Vec<Option<Deadline>>> {
+    let command = server.deadline_command();
+    // A server that tells the time that is left alone.
+    let estimate_ms = match server.has_deadlines() {
+        true => None,
+        false => Some(server.now_ms()?),
+    };
+    let replies = server.ask(Requests {
+        db,
+        count: keys.len(),
+        width: 1,
+        push: &|at, connection| connection.push(&[command.as_bytes(), &keys[at]]),
+    })?;
+    if let Some(text) = replies.iter().find_map(|reply| reply.value().as_error()) {
+        return Err(server.refused(command, text).into());
+    }
+    let told = replies.iter();
+    Ok(told
+        .map(|reply| Deadline::read(reply.value(), estimate_ms))
+        .collect())
 }
 
 #[cfg(test)]

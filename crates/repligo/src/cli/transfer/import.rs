@@ -136,7 +136,7 @@ fn import_file(
     server.connect()?;
     work.progress.label("checking: ");
     let checked = match is_rdb {
-        true => rdb::check(&file, options.choice.db, work),
+        true => rdb::check(&file, RdbInput::new(&file, 1, options.choice.db), work),
         false => Contents::check(&file)
             .map(|contents| rdb::Checked {
                 contents,

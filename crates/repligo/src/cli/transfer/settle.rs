@@ -6,7 +6,7 @@ use repligo_proto::resp::Value;
 
 use super::Outcome;
 use super::deadlines::settled;
-use super::facts::{Deadline, databases};
+use super::facts::{databases, deadlines};
 use super::server::{Requests, Server};
 use crate::cli::failure::Failure;
 
@@ -60,28 +60,11 @@ fn page(reply: &Value) -> Option<(String, Vec<Vec<u8>>)> {
 }
 
 fn settle_keys(server: &mut Server, db: u32, keys: &[Vec<u8>]) -> Outcome<()> {
-    let command = server.deadline_command();
-    // A server that tells the time that is left alone.
-    let now_ms = match server.has_deadlines() {
-        true => None,
-        false => Some(server.now_ms()?),
-    };
-    let replies = server.ask(Requests {
-        db,
-        count: keys.len(),
-        width: 1,
-        push: &|at, connection| connection.push(&[command.as_bytes(), &keys[at]]),
-    })?;
-    let mut due: Vec<(&[u8], String)> = Vec::new();
-    for (key, reply) in keys.iter().zip(&replies) {
-        if let Some(text) = reply.value().as_error() {
-            return Err(server.refused(command, text).into());
-        }
-        let deadline = Deadline::read(reply.value(), now_ms).and_then(Deadline::ms);
-        if let Some(at_ms) = deadline.and_then(settled) {
-            due.push((key, at_ms.to_string()));
-        }
-    }
+    let found = deadlines(server, db, keys)?;
+    let told = keys.iter().zip(found);
+    let due: Vec<(&[u8], String)> = told
+        .filter_map(|(key, deadline)| Some((&key[..], settled(deadline?.ms()?)?.to_string())))
+        .collect();
     let replies = server.ask(Requests {
         db,
         count: due.len(),

@@ -258,6 +258,11 @@ impl Following<'_> {
     }
 
     /// The snapshot, into a target that has no keys.
+    /// Requests follow, so that no field has ended yet.
+    fn input<'f>(&self, file: &'f File) -> RdbInput<&'f File> {
+        RdbInput::new(file, 1, self.options.choice.db).preamble()
+    }
+
     fn import(&mut self, place: Place, file: &File) -> Outcome<()> {
         self.work.progress.label("checking: ");
         let rdb::Checked {
@@ -265,7 +270,7 @@ impl Following<'_> {
             left,
             libraries,
             stream_db,
-        } = rdb::check(file, self.options.choice.db, self.work)?;
+        } = rdb::check(file, self.input(file), self.work)?;
         // What an earlier copy has left out is in this one, or is told of it.
         self.summary.note_left(left);
         super::import::judge_databases(self.target, contents.entries.keys())?;
@@ -286,7 +291,7 @@ impl Following<'_> {
         libraries::load(ends, &libraries, existing)?;
         // From the first key on, the target has to be emptied before everything begins anew.
         self.place = Some(place.clone());
-        let input = RdbInput::new(file, 1, self.options.choice.db).preamble();
+        let input = self.input(file);
         let mut begun = super::import::Place::default();
         self.summary.begin_anew();
         let ends = (&mut *self.target, &mut *self.summary, &mut begun);

@@ -4,14 +4,12 @@
 //! differs is read from the source again: only if it is still what it was, something is wrong. The sample holds keys of
 //! the snapshot and keys of requests; what the source has not, the target must not have either.
 
-use repligo_proto::resp::Value;
-
 use super::link::Reading;
 use super::{Following, Stretch, offset_of};
 use crate::cli::transfer::deadlines::{PutOff, now_ms, settled};
-use crate::cli::transfer::facts::{Deadline, databases, parse_keyspace};
+use crate::cli::transfer::facts::{Deadline, databases, deadlines, parse_keyspace};
 use crate::cli::transfer::format::Entry;
-use crate::cli::transfer::server::{Requests, Server};
+use crate::cli::transfer::server::Server;
 use crate::cli::transfer::source::Source;
 use crate::cli::transfer::summary::{Verification, shown};
 use crate::cli::transfer::verify::{Compare, SAMPLE_VALUE_BYTES};
@@ -203,27 +201,14 @@ impl Following<'_> {
 
 /// Those of the keys that a server has, or has not. One whose deadline was put off and has passed is none that it has.
 fn existing(server: &mut Server, (db, wanted): (u32, bool), keys: Vec<Vec<u8>>) -> Outcome<Vec<Vec<u8>>> {
-    let command = server.deadline_command();
-    let estimate_ms = match server.has_deadlines() {
-        true => None,
-        false => Some(server.now_ms()?),
-    };
-    let replies = server.ask(Requests {
-        db,
-        count: keys.len(),
-        width: 1,
-        push: &|at, connection| connection.push(&[command.as_bytes(), &keys[at]]),
-    })?;
-    if let Some(text) = replies.iter().find_map(|reply| reply.value().as_error()) {
-        return Err(server.refused(command, text).into());
-    }
+    let found = deadlines(server, db, &keys)?;
     let now_ms = now_ms();
-    let is_there = |value: &Value| match Deadline::read(value, estimate_ms) {
+    let is_there = |deadline: Option<Deadline>| match deadline {
         Some(Deadline::Gone) | None => false,
         Some(Deadline::Never) => true,
         Some(Deadline::At(ms)) => settled(ms).is_none_or(|ms| ms > now_ms),
     };
-    let both = keys.into_iter().zip(replies);
-    let chosen = both.filter(|(_, reply)| is_there(reply.value()) == wanted);
+    let both = keys.into_iter().zip(found);
+    let chosen = both.filter(|(_, deadline)| is_there(*deadline) == wanted);
     Ok(chosen.map(|(key, _)| key).collect())
 }

@@ -372,13 +372,12 @@ pub struct Checked {
     pub stream_db: u32,
 }
 
-/// Reads a whole file.
+/// Reads a whole file, of which this is the input that it will be imported by.
 ///
 /// # Errors
 /// It is cut, damaged or something else, or the end was asked for.
-pub fn check(file: &File, only: Option<u32>, work: &mut Work) -> Outcome<Checked> {
+pub fn check(file: &File, mut input: RdbInput<&File>, work: &mut Work) -> Outcome<Checked> {
     let length = file.metadata().map_or(0, |facts| facts.len()).max(1);
-    let mut input = RdbInput::new(file, 1, only);
     let mut contents = Contents::default();
     while let Some(batch) = input.next()? {
         *contents.entries.entry(batch.db).or_default() += batch.entries.len() as u64;
