@@ -53,6 +53,7 @@ impl Lane {
             passed,
             failed,
             skipped,
+            ..
         } = counts;
         println!(
             "{} lane: {passed} passed, {failed} failed, {skipped} skipped",

@@ -16,6 +16,7 @@ mod run;
 mod soak;
 mod steps;
 mod tidy;
+mod unsteady;
 mod upstream;
 
 use std::process::ExitCode;

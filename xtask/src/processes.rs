@@ -7,7 +7,8 @@
 use std::process::Command;
 
 use crate::install::python;
-use crate::run::{Counts, Failure, Outcome, root, run_counted};
+use crate::run::{Counts, Failure, Outcome, Report, root, run_reported};
+use crate::unsteady::second_try;
 
 /// Areas that run beside each other, in two lanes of about the same length. What uses the ports that documents
 /// name is in one lane.
@@ -34,30 +35,44 @@ const LANES: [&[&str]; 2] = [
     ],
 ];
 
-/// The two lanes, then the rest.
+/// The two lanes, then the rest, then a second try for what failed.
 pub fn test(counts: &mut Counts) -> Outcome {
     let rest = rest()?;
-    let outcomes = std::thread::scope(|scope| {
-        let lanes = LANES.map(|areas| scope.spawn(move || run_counted(&mut pytest(areas))));
-        lanes.map(|lane| lane.join().expect("a lane only runs a program"))
+    let mut reports: Vec<Report> = std::thread::scope(|scope| {
+        let lanes = LANES.map(|areas| scope.spawn(move || run_reported(&mut pytest(&folders(areas)))));
+        lanes
+            .map(|lane| lane.join().expect("a lane only runs a program"))
+            .into()
     });
-    let alone: Vec<&str> = rest.iter().map(String::as_str).collect();
-    let (counted, outcome) = run_counted(&mut pytest(&alone));
-    counts.add(counted);
-    for (counted, _) in &outcomes {
-        counts.add(*counted);
+    reports.push(run_reported(&mut pytest(&folders(&rest))));
+    let report = second_try(together(reports), pytest);
+    counts.add(report.counts);
+    report.outcome
+}
+
+/// Several reports as one.
+fn together(reports: Vec<Report>) -> Report {
+    let mut counts = Counts::default();
+    let (mut failed_names, mut messages) = (Vec::new(), Vec::new());
+    let unexplained = |report: &Report| report.outcome.is_err() && report.failed_names.is_empty();
+    let all_explained = !reports.iter().any(unexplained);
+    for report in reports {
+        counts.add(report.counts);
+        failed_names.extend(report.failed_names);
+        messages.extend(report.outcome.err().map(|failure| failure.message));
     }
-    let failed: Vec<String> = outcomes
-        .into_iter()
-        .map(|(_, outcome)| outcome)
-        .chain([outcome])
-        .filter_map(Outcome::err)
-        .map(|failure| failure.message)
-        .collect();
-    if failed.is_empty() {
+    if !all_explained {
+        failed_names.clear();
+    }
+    let outcome = if messages.is_empty() {
         Ok(())
     } else {
-        Err(Failure::new(failed.join("\n")))
+        Err(Failure::new(messages.join("\n")))
+    };
+    Report {
+        counts,
+        failed_names,
+        outcome,
     }
 }
 
@@ -88,10 +103,17 @@ fn rest() -> Outcome<Vec<String>> {
     Ok(areas)
 }
 
-fn pytest(areas: &[&str]) -> Command {
+/// The folders of areas.
+fn folders(areas: &[impl AsRef<str>]) -> Vec<String> {
+    let folder = |area: &_| format!("tests/{}", AsRef::<str>::as_ref(area));
+    areas.iter().map(folder).collect()
+}
+
+/// Runs folders, or single tests by their names.
+fn pytest(tests: &[String]) -> Command {
     let mut command = Command::new(python());
     command.args(["-m", "pytest", "-q", "-rfEs", "--tb=short", "--durations=15"]);
-    command.args(areas.iter().map(|area| format!("tests/{area}")));
+    command.args(tests);
     command.env("REPLIGO_BINARY", root().join("target/release/repligo"));
     command
 }

@@ -35,6 +35,20 @@ pub struct Counts {
     pub failed: u64,
     /// Skipped, each with a reason in the output.
     pub skipped: u64,
+    /// Passed at the second try, see `unsteady.rs`; among the passed ones too.
+    pub unsteady: u64,
+}
+
+/// What a run of tests came to.
+#[derive(Debug)]
+pub struct Report {
+    /// How many tests ended how.
+    pub counts: Counts,
+    /// Names of those that failed, as the program that ran them takes them; each once. None if more is wrong than
+    /// what they say: a program that ended in the middle of its tests, or did not compile.
+    pub failed_names: Vec<String>,
+    /// Whether all is well.
+    pub outcome: Outcome,
 }
 
 impl Counts {
@@ -43,6 +57,7 @@ impl Counts {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
+        self.unsteady += other.unsteady;
     }
 }
 
@@ -78,6 +93,12 @@ pub fn run(command: &mut Command) -> Outcome {
 
 /// Runs a test command from the root, lets its output through, and counts what it reports.
 pub fn run_counted(command: &mut Command) -> (Counts, Outcome) {
+    let report = run_reported(command);
+    (report.counts, report.outcome)
+}
+
+/// As [`run_counted`], with the names of what failed.
+pub fn run_reported(command: &mut Command) -> Report {
     command
         .current_dir(root())
         .stdin(Stdio::null())
@@ -86,10 +107,11 @@ pub fn run_counted(command: &mut Command) -> (Counts, Outcome) {
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            return (
-                Counts::default(),
-                Err(Failure::new(format!("cannot start `{line}`: {error}"))),
-            );
+            return Report {
+                counts: Counts::default(),
+                failed_names: Vec::new(),
+                outcome: Err(Failure::new(format!("cannot start `{line}`: {error}"))),
+            };
         }
     };
     let mut counts = Counts::default();
@@ -100,29 +122,45 @@ pub fn run_counted(command: &mut Command) -> (Counts, Outcome) {
         println!("{text}");
         failures.see(text);
     }
-    let outcome = match child.wait() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Failure::new(
-            failures.told(&format!("`{line}` failed ({status})")),
-        )),
-        Err(error) => Err(Failure::new(format!("cannot wait for `{line}`: {error}"))),
+    let told = failures.told(&format!("`{line}` failed"));
+    let (code, outcome) = match child.wait() {
+        Ok(status) if status.success() => (status.code(), Ok(())),
+        Ok(status) => (status.code(), Err(Failure::new(format!("{told} ({status})")))),
+        Err(error) => (
+            None,
+            Err(Failure::new(format!("cannot wait for `{line}`: {error}"))),
+        ),
     };
-    (counts, outcome)
+    Report {
+        counts,
+        failed_names: failures.all_names(code),
+        outcome,
+    }
 }
 
 /// Lines of a run that are said again behind its failure: whoever keeps the end of a long output alone still
 /// learns which tests failed, and how.
 const SAID_AGAIN: usize = 120;
+/// Exit codes of pytest and of cargo test when tests failed and nothing else is wrong.
+const TESTS_FAILED: [i32; 2] = [1, 101];
 
 /// What a test program said about its failures: the sections of pytest and of cargo test that tell them.
 #[derive(Default)]
 struct Failures {
     inside: bool,
     lines: std::collections::VecDeque<String>,
+    names: Vec<String>,
+    /// Programs of cargo test that began and have not told how their tests ended.
+    unfinished: i64,
 }
 
 impl Failures {
     fn see(&mut self, line: String) {
+        if line.starts_with("running ") && line.trim_end().ends_with(" tests") || line == "running 1 test" {
+            self.unfinished += 1;
+        } else if line.starts_with("test result:") {
+            self.unfinished -= 1;
+        }
         let heading = line.trim().trim_matches('=').trim();
         match heading {
             "FAILURES" | "ERRORS" | "short test summary info" | "failures:" => self.inside = true,
@@ -132,10 +170,22 @@ impl Failures {
             _ => {}
         }
         if self.inside {
+            let name = failed_name(&line).filter(|name| !self.names.iter().any(|known| known == name));
+            self.names.extend(name.map(str::to_owned));
             if self.lines.len() == SAID_AGAIN {
                 self.lines.pop_front();
             }
             self.lines.push_back(line);
+        }
+    }
+
+    /// The names, if they are all that is wrong with a run that ended with this code.
+    fn all_names(self, code: Option<i32>) -> Vec<String> {
+        let ended = code.is_some_and(|code| TESTS_FAILED.contains(&code));
+        if ended && self.unfinished == 0 {
+            self.names
+        } else {
+            Vec::new()
         }
     }
 
@@ -148,6 +198,20 @@ impl Failures {
         }
         text + message
     }
+}
+
+/// The test whose failure a line tells: `---- NAME stdout ----` of cargo test, `FAILED NAME - why` of pytest.
+fn failed_name(line: &str) -> Option<&str> {
+    let heading = line
+        .strip_prefix("---- ")
+        .and_then(|rest| rest.strip_suffix(" stdout ----"));
+    heading.or_else(|| {
+        let rest = line
+            .strip_prefix("FAILED ")
+            .or_else(|| line.strip_prefix("ERROR "))?;
+        let name = rest.split(" - ").next()?.trim();
+        name.contains("::").then_some(name)
+    })
 }
 
 /// What one line of output says about tests: the closing lines of cargo test, pytest, and the plain
@@ -176,6 +240,7 @@ fn counted(line: &str) -> Counts {
         passed: before(" passed"),
         failed: before(" failed"),
         skipped,
+        unsteady: 0,
     }
 }
 
@@ -200,6 +265,7 @@ mod tests {
             !told.contains("1 s\n") && told.ends_with("\n`pytest` failed"),
             "{told}"
         );
+        assert_eq!(failures.names, ["tests/a.py::test_a"]);
         for line in 0..SAID_AGAIN {
             failures.see(line.to_string());
         }
@@ -211,6 +277,43 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_ended_in_the_middle_leaves_no_names() {
+        let names = |lines: &[&str], code| {
+            let mut failures = Failures::default();
+            for line in lines {
+                failures.see((*line).to_owned());
+            }
+            failures.all_names(code)
+        };
+        let failed = [
+            "running 2 tests",
+            "failures:",
+            "---- a stdout ----",
+            "test result: FAILED. 1 passed; 1 failed",
+        ];
+        assert_eq!(names(&failed, Some(101)), ["a"]);
+        let aborted = [&failed[..], &["running 3 tests"]].concat();
+        assert!(names(&aborted, Some(101)).is_empty());
+        assert!(names(&failed, Some(2)).is_empty());
+        assert!(names(&failed, None).is_empty());
+    }
+
+    #[test]
+    fn failed_tests_are_known_by_name() {
+        assert_eq!(failed_name("---- a::b stdout ----"), Some("a::b"));
+        assert_eq!(
+            failed_name("FAILED tests/a.py::test_a[x y] - assert 1 == 2"),
+            Some("tests/a.py::test_a[x y]")
+        );
+        assert_eq!(
+            failed_name("ERROR tests/a.py::test_b - no port"),
+            Some("tests/a.py::test_b")
+        );
+        assert_eq!(failed_name("ERROR repligo: something that a node said"), None);
+        assert_eq!(failed_name("test a ... FAILED"), None);
+    }
+
+    #[test]
     fn closing_lines_are_counted() {
         let check = |line: &str, passed, failed, skipped| {
             assert_eq!(
@@ -218,7 +321,8 @@ mod tests {
                 Counts {
                     passed,
                     failed,
-                    skipped
+                    skipped,
+                    unsteady: 0
                 },
                 "{line}"
             );

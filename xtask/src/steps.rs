@@ -4,7 +4,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::install::install;
-use crate::run::{Counts, Failure, Outcome, root, run, run_counted};
+use crate::run::{Counts, Failure, Outcome, root, run, run_counted, run_reported};
+use crate::unsteady::second_try;
 use crate::{audit, instructions, processes, soak, tidy};
 
 /// Seeds that every run of the tests simulates; longer runs have a command of their own.
@@ -131,8 +132,12 @@ pub fn test(arguments: &[String]) -> Outcome {
 /// The closing line; a step that failed without a failed test counts as one.
 fn summary(counts: &Counts, at_least_failed: u64) {
     let failed = counts.failed.max(at_least_failed);
+    let unsteady = match counts.unsteady {
+        0 => String::new(),
+        count => format!(", {count} of the passed ones at the second try"),
+    };
     println!(
-        "{} passed, {failed} failed, {} skipped",
+        "{} passed, {failed} failed, {} skipped{unsteady}",
         counts.passed, counts.skipped
     );
 }
@@ -210,8 +215,16 @@ pub fn hostile(arguments: &[String]) -> Outcome {
     run(command.env("REPLIGO_TEST_HOSTILE_MESSAGES", count.to_string()))
 }
 
+/// Tests of every crate; those of the shell, some of which start processes, have a second try.
 fn unit(counts: &mut Counts) -> Outcome {
-    count(counts, &mut cargo(&["test", "--quiet", "--workspace"]))
+    let first = run_reported(&mut cargo(&["test", "--quiet", "--workspace", "--no-fail-fast"]));
+    let report = second_try(first, |names| {
+        let mut command = cargo(&["test", "--quiet", "--package", "repligo", "--", "--exact"]);
+        command.args(names);
+        command
+    });
+    counts.add(report.counts);
+    report.outcome
 }
 
 fn build() -> Outcome {
