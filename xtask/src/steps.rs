@@ -215,11 +215,11 @@ pub fn hostile(arguments: &[String]) -> Outcome {
     run(command.env("REPLIGO_TEST_HOSTILE_MESSAGES", count.to_string()))
 }
 
-/// Tests of every crate; those of the shell, some of which start processes, have a second try.
+/// Tests of every crate. The second try builds what the first one has built.
 fn unit(counts: &mut Counts) -> Outcome {
     let first = run_reported(&mut cargo(&["test", "--quiet", "--workspace", "--no-fail-fast"]));
     let report = second_try(first, |names| {
-        let mut command = cargo(&["test", "--quiet", "--package", "repligo", "--", "--exact"]);
+        let mut command = cargo(&["test", "--quiet", "--workspace", "--", "--exact"]);
         command.args(names);
         command
     });
