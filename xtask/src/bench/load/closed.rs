@@ -34,8 +34,20 @@ pub struct Load {
     pub value_bytes: usize,
     /// How long.
     pub seconds: f64,
+    /// Numbers that are each asked for once, instead of keys at random; the load ends after the last.
+    pub turns: Option<Turns>,
     /// Requests per second of all connections together; `None`: as fast as answers come. Needs pipeline 1.
     pub rate: Option<f64>,
+}
+
+/// Numbers that are dealt to the connections in turn, so that a connection knows what its own requests have
+/// done to a collection that no other connection touches.
+#[derive(Clone, Copy, Debug)]
+pub struct Turns {
+    /// The first; a multiple of the connections.
+    pub first: u64,
+    /// How many; a multiple of the connections times the pipeline.
+    pub count: u64,
 }
 
 /// One answered request.
@@ -80,6 +92,10 @@ pub fn run(port: u16, load: Load) -> Outcome<Sample> {
 /// A connection broke, or any reply was an error or wrong.
 pub fn run_until(port: u16, load: Load, stop: &Arc<AtomicBool>) -> Outcome<Vec<Answered>> {
     assert!(load.rate.is_none() || load.pipeline == 1);
+    if let Some(turns) = load.turns {
+        let round = load.connections * load.pipeline as u64;
+        assert!(turns.first.is_multiple_of(load.connections) && turns.count.is_multiple_of(round));
+    }
     let tally = Rc::new(RefCell::new(Tally::default()));
     let tasks = tokio::task::LocalSet::new();
     let finished = runtime()?.block_on(tasks.run_until(async {
@@ -131,6 +147,7 @@ struct Connection {
     number: u64,
     codec: Codec,
     chance: u64,
+    sent: u64,
     input: Vec<u8>,
     output: Vec<u8>,
 }
@@ -143,6 +160,7 @@ impl Connection {
             number,
             codec: Codec::new(load.kind, load.value_bytes),
             chance: (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            sent: 0,
             input: Vec::with_capacity(16 << 10),
             output: Vec::new(),
         }
@@ -160,7 +178,11 @@ impl Connection {
                         .await
                 }
             };
-            if sent.duration_since(start) >= length || stop.load(Ordering::Relaxed) {
+            let done = self
+                .load
+                .turns
+                .is_some_and(|turns| self.sent * self.load.connections >= turns.count);
+            if done || sent.duration_since(start) >= length || stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
             count += 1;
@@ -184,6 +206,10 @@ impl Connection {
     }
 
     fn next_key(&mut self) -> u64 {
+        self.sent += 1;
+        if let Some(turns) = self.load.turns {
+            return turns.first + (self.sent - 1) * self.load.connections + self.number;
+        }
         // xorshift64: quick and the same in every run.
         self.chance ^= self.chance << 13;
         self.chance ^= self.chance >> 7;

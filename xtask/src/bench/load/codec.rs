@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::collections::{self, Request};
 use super::grpc::Stream;
 
 /// What is asked, and of whom.
@@ -27,6 +28,8 @@ pub enum Kind {
     MemcachedSet(u32),
     /// Put of etcd's gRPC protocol.
     EtcdPut,
+    /// About a collection; the number is that of an element.
+    Collection(Request),
 }
 
 /// A key of the load.
@@ -91,9 +94,13 @@ impl Codec {
 
     /// Appends one request.
     pub fn encode(&mut self, number: u64, out: &mut Vec<u8>) {
-        let key = key(number);
         self.waiting.push_back(number);
+        if let Kind::Collection(request) = self.kind {
+            return collections::encode(request, number, self.value_bytes, out);
+        }
+        let key = key(number);
         match self.kind {
+            Kind::Collection(_) => unreachable!("encoded above"),
             Kind::Get | Kind::GetReadonly => words(out, &["GET", &key]),
             Kind::Set => words(out, &["SET", &key, &value(number, self.value_bytes)]),
             Kind::SetExpiring(seconds) => {
@@ -132,6 +139,7 @@ impl Codec {
             Kind::MemcachedGet => memcached_value(input, number, bytes)?,
             Kind::MemcachedSet(_) => exactly(input, b"STORED\r\n")?,
             Kind::EtcdPut => self.stream.decode(input)?,
+            Kind::Collection(request) => collections::decode(request, number, bytes, input)?,
         };
         if found.is_some() {
             self.waiting.pop_front();
@@ -140,7 +148,7 @@ impl Codec {
     }
 }
 
-fn words(out: &mut Vec<u8>, words: &[&str]) {
+pub(super) fn words(out: &mut Vec<u8>, words: &[&str]) {
     out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
     for word in words {
         out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
@@ -149,12 +157,12 @@ fn words(out: &mut Vec<u8>, words: &[&str]) {
     }
 }
 
-fn unexpected(input: &[u8]) -> String {
+pub(super) fn unexpected(input: &[u8]) -> String {
     let start = &input[..input.len().min(80)];
     format!("unexpected reply {:?}", String::from_utf8_lossy(start))
 }
 
-fn exactly(input: &[u8], expected: &[u8]) -> Result<Option<usize>, String> {
+pub(super) fn exactly(input: &[u8], expected: &[u8]) -> Result<Option<usize>, String> {
     if input.starts_with(expected) {
         Ok(Some(expected.len()))
     } else if expected.starts_with(input) {
@@ -165,7 +173,7 @@ fn exactly(input: &[u8], expected: &[u8]) -> Result<Option<usize>, String> {
 }
 
 /// The rest after a line of this start, when the line is there.
-fn line<'a>(input: &'a [u8], start: &[u8]) -> Result<Option<(&'a [u8], usize)>, String> {
+pub(super) fn line<'a>(input: &'a [u8], start: &[u8]) -> Result<Option<(&'a [u8], usize)>, String> {
     let Some(end) = input.windows(2).position(|two| two == b"\r\n") else {
         return Ok(None);
     };

@@ -3,9 +3,11 @@
 
 pub mod closed;
 pub mod codec;
+pub mod collections;
 pub mod fill;
 pub mod grpc;
 pub mod open;
+pub mod publish;
 pub mod redis_benchmark;
 pub mod target;
 

@@ -50,6 +50,7 @@ pub fn run(extent: Extent, row: &mut Row) -> Outcome {
                 keys: KEYS,
                 value_bytes: VALUE_BYTES,
                 seconds: extent.pick(2.0, 1.0),
+                turns: None,
                 rate: None,
             };
             closed::run(system.port, load)

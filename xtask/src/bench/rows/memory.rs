@@ -101,7 +101,7 @@ fn load(name: &str, expires: bool, keys: u64, value_bytes: usize) -> Outcome<Per
 }
 
 /// Resident bytes, reported bytes, keys.
-fn usage(name: &str, group: &Group) -> Outcome<(u64, Option<u64>, u64)> {
+pub(super) fn usage(name: &str, group: &Group) -> Outcome<(u64, Option<u64>, u64)> {
     // What a load leaves behind for a moment (buffers, an unfinished tick) is not the entries'.
     std::thread::sleep(std::time::Duration::from_millis(300));
     let resident = group.server().resident_bytes()?;

@@ -1,5 +1,7 @@
 //! The rows of the goals table: each starts its servers, measures, checks, and stops them.
 
+pub mod collection_memory;
+pub mod collections;
 pub mod failover;
 pub mod followers;
 pub mod memory;
@@ -46,7 +48,7 @@ pub struct Definition {
 }
 
 /// All rows, in the order in which they run.
-pub const ROWS: [Definition; 8] = [
+pub const ROWS: [Definition; 10] = [
     Definition {
         name: "get-set",
         title: "GET and SET on a single node",
@@ -67,6 +69,20 @@ pub const ROWS: [Definition; 8] = [
         seconds: 60.0,
         seconds_quick: 20.0,
         run: memory::run,
+    },
+    Definition {
+        name: "collections",
+        title: "Collections, scripts and messages on a single node",
+        seconds: 300.0,
+        seconds_quick: 60.0,
+        run: collections::run,
+    },
+    Definition {
+        name: "collection-memory",
+        title: "Memory per element of collections",
+        seconds: 60.0,
+        seconds_quick: 30.0,
+        run: collection_memory::run,
     },
     Definition {
         name: "quorum-os",

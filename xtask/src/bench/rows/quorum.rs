@@ -96,6 +96,7 @@ fn compare(extent: Extent, row: &mut Row, groups: &[(&'static str, &Group)]) -> 
                 keys: KEYS,
                 value_bytes: VALUE_BYTES,
                 seconds: extent.pick(3.0, 1.5),
+                turns: None,
                 rate: None,
             };
             closed::run(system.port, load)

@@ -99,6 +99,7 @@ fn load(extent: Extent, kind: Kind, pipeline: usize) -> Load {
         keys: keys(extent),
         value_bytes: VALUE_BYTES,
         seconds: extent.pick(2.0, 1.0),
+        turns: None,
         rate: None,
     }
 }

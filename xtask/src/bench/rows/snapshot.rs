@@ -136,6 +136,7 @@ fn once(name: &str, keys: u64) -> Outcome<Found> {
         keys,
         value_bytes: VALUE_BYTES,
         seconds: (BEFORE + 2 * PATIENCE).as_secs_f64(),
+        turns: None,
         rate: Some(RATE),
     };
     let stop = Arc::new(AtomicBool::new(false));
