@@ -1,5 +1,5 @@
-//! Counts the instructions that the release binary spends on a GET and on a SET at pipeline 16, and compares
-//! them with `tests/instruction-counts.tsv`.
+//! Counts the instructions that the release binary spends at pipeline 16 on a GET, on a SET, and on a request of
+//! each type of collection and a script, and compares them with `tests/instruction-counts.tsv`.
 //!
 //! Times depend on the machine, user-mode instructions hardly do. One node without durability runs under
 //! callgrind; one connection sends a fixed stream of requests, sixteen at a time, so everything is in it:
@@ -8,6 +8,8 @@
 //!
 //! A count that rises by more than a tenth fails. Recording a higher one needs a line in `docs/decisions.md`
 //! that names it: [`recorded`] checks that each count is covered by the decision beside it.
+
+mod requests;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,6 +20,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use self::requests::Request;
 use crate::run::{Counts, Failure, Outcome, root};
 
 const RECORD: &str = "tests/instruction-counts.tsv";
@@ -28,53 +31,14 @@ const HEADER: &str = "# Instructions per request at pipeline 16, by `cargo xtask
 const TOLERANCE_PERCENT: u64 = 10;
 /// Requests that one write of the client carries.
 const PIPELINE: u64 = 16;
-/// Requests counted; a multiple of the pipeline.
-const REQUESTS: u64 = 64_000;
-/// Keys that are set before, and warm-up of the counted requests: one round of each.
-const KEYS: u64 = 4_000;
-const VALUE: &str = "0123456789abcdef0123456789abcdef";
 /// How long each node runs from its first request on; doubled if the machine is too slow for that.
-const RUN_FOR: Duration = Duration::from_secs(8);
+const RUN_FOR: Duration = Duration::from_secs(9);
 const ATTEMPTS: u32 = 4;
+/// Nodes that run beside each other; they sleep for most of their time.
+const AT_ONCE: usize = 3;
 /// Until a node under callgrind serves.
 const START_WITHIN: Duration = Duration::from_secs(60);
 const REPLY_WITHIN: Duration = Duration::from_secs(60);
-
-/// What a node is asked after the warm-up.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Request {
-    Nothing,
-    Get,
-    Set,
-}
-
-impl Request {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Nothing => "nothing",
-            Self::Get => "GET",
-            Self::Set => "SET",
-        }
-    }
-
-    fn put(self, out: &mut String, number: u64) {
-        let key = format!("key:{:012}", number % KEYS);
-        let wrote = match self {
-            Self::Nothing => Ok(()),
-            Self::Get => write!(out, "*2\r\n$3\r\nGET\r\n$16\r\n{key}\r\n"),
-            Self::Set => write!(out, "*3\r\n$3\r\nSET\r\n$16\r\n{key}\r\n$32\r\n{VALUE}\r\n"),
-        };
-        wrote.expect("a string takes everything");
-    }
-
-    fn reply(self) -> String {
-        match self {
-            Self::Nothing => String::new(),
-            Self::Get => format!("$32\r\n{VALUE}\r\n"),
-            Self::Set => "+OK\r\n".to_owned(),
-        }
-    }
-}
 
 /// One line of the record.
 #[derive(Debug, PartialEq, Eq)]
@@ -148,7 +112,10 @@ fn record(decision: Option<u64>) -> Outcome {
     let mut text = HEADER.to_owned();
     for (name, count) in measured {
         let before = known.iter().find(|known| known.name == name);
-        let Some(number) = decision.or(before.map(|before| before.decision)) else {
+        // A decision that covers the count stays beside it.
+        let before = before.map(|before| before.decision);
+        let covers = |number: &u64| check_decision(&decisions, name, count, *number).is_ok();
+        let Some(number) = before.filter(covers).or(decision).or(before) else {
             return Err(Failure::new(format!(
                 "{name} costs {count} instructions: add an entry to docs/decisions.md that says \"{}\", then: cargo xtask instructions --record DECISION",
                 phrase(name, count)
@@ -231,20 +198,42 @@ fn read(path: &str) -> Outcome<String> {
     fs::read_to_string(root().join(path)).map_err(|error| Failure::new(format!("{path}: {error}")))
 }
 
-/// Instructions per GET and per SET.
-fn measure() -> Outcome<[(&'static str, u64); 2]> {
+/// Instructions per request of each kind that is counted.
+fn measure() -> Outcome<Vec<(&'static str, u64)>> {
     let mut run_for = RUN_FOR;
     for _ in 0..ATTEMPTS {
-        let runs = [Request::Nothing, Request::Get, Request::Set];
-        let runs = runs.map(|request| thread::spawn(move || run(request, run_for)));
-        let [nothing, get, set] = runs.map(|run| run.join().expect("a run does not panic"));
-        if let (Some(nothing), Some(get), Some(set)) = (nothing?, get?, set?) {
-            let per_request = |total: u64| total.saturating_sub(nothing).div_ceil(REQUESTS);
-            return Ok([("GET", per_request(get)), ("SET", per_request(set))]);
+        if let Some(found) = measure_within(run_for)? {
+            return Ok(found);
         }
         run_for *= 2;
     }
     Err(Failure::new("the machine is too busy to count instructions"))
+}
+
+/// `None` if a node took longer than it should run.
+fn measure_within(run_for: Duration) -> Outcome<Option<Vec<(&'static str, u64)>>> {
+    let all: Vec<Request> = [Request::Nothing].into_iter().chain(Request::COUNTED).collect();
+    let mut totals = Vec::new();
+    for some in all.chunks(AT_ONCE) {
+        let runs: Vec<_> = some
+            .iter()
+            .map(|request| {
+                let request = *request;
+                thread::spawn(move || run(request, run_for))
+            })
+            .collect();
+        for run in runs {
+            let Some(total) = run.join().expect("a run does not panic")? else {
+                return Ok(None);
+            };
+            totals.push(total);
+        }
+    }
+    let per_request = |(request, total): (&Request, &u64)| {
+        let count = total.saturating_sub(totals[0]).div_ceil(request.counted());
+        (request.name(), count)
+    };
+    Ok(Some(all.iter().zip(&totals).skip(1).map(per_request).collect()))
 }
 
 /// A node under callgrind, which ends with this value.
@@ -272,11 +261,10 @@ fn run(request: Request, run_for: Duration) -> Outcome<Option<u64>> {
     let (mut node, address) = start(&folder).map_err(|error| failed("valgrind", error))?;
     let mut stream = connect(&mut node, address).map_err(|error| failed("the node does not serve", error))?;
     let began = Instant::now();
-    drive(&mut stream, Request::Set, KEYS).map_err(|error| failed("filling", error))?;
-    drive(&mut stream, Request::Get, KEYS).map_err(|error| failed("warming up", error))?;
-    if request != Request::Nothing {
-        drive(&mut stream, request, REQUESTS).map_err(|error| failed("requests", error))?;
+    for (first, count) in Request::FIRST {
+        drive(&mut stream, first, count).map_err(|error| failed("filling", error))?;
     }
+    drive(&mut stream, request, request.counted()).map_err(|error| failed("requests", error))?;
     let Some(rest) = run_for.checked_sub(began.elapsed()) else {
         return Ok(None);
     };
@@ -349,11 +337,13 @@ fn connect(node: &mut Node, address: SocketAddr) -> std::io::Result<TcpStream> {
 
 /// Sends requests, sixteen at a time, and checks every reply.
 fn drive(stream: &mut TcpStream, request: Request, count: u64) -> std::io::Result<()> {
-    let expected = request.reply().repeat(PIPELINE as usize);
-    let mut replies = vec![0; expected.len()];
     for first in (0..count).step_by(PIPELINE as usize) {
-        let mut batch = String::new();
-        (first..first + PIPELINE).for_each(|number| request.put(&mut batch, number));
+        let (mut batch, mut expected) = (String::new(), String::new());
+        for number in first..first + PIPELINE {
+            request.put(&mut batch, number);
+            request.put_reply(&mut expected, number);
+        }
+        let mut replies = vec![0; expected.len()];
         stream.write_all(batch.as_bytes())?;
         stream.read_exact(&mut replies)?;
         if replies != expected.as_bytes() {

@@ -31,7 +31,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   chaos [--binary release|dev|FILE] [--seeds A..B] [--seconds N] [--kinds K,…] [--ledger FILE]  real faults on real processes
   soak [--minutes N|--seconds N] [--workers N]  three nodes at full load, 10 minutes unless told; a verdict as JSON
   bench [ARGUMENTS…]          the goals table against installed peers, into docs/benchmarks.md
-  instructions [--record [DECISION]]  instructions per GET and SET, against tests/instruction-counts.tsv
+  instructions [--record [DECISION]]  instructions per request, against tests/instruction-counts.tsv
   dist [--out DIR] [--binary FILE]  tarball, Debian package, bill of materials and checksums, into target/dist
   upstream --suite DIR [--unit NAME…]  Redis' own test suite, unpacked in DIR, against redis-server and one node
   asan                        tests of core and codec under the address sanitizer
