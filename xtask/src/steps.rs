@@ -58,6 +58,8 @@ const PLANTED_BUGS: [(&str, u64); 48] = [
     ("given-out-twice", 300),
     ("rights-judged-on-arrival", 300),
     ("snapshot-without-users", 300),
+    ("profile-forgotten-in-snapshot", 300),
+    ("readonly-below-floor", 300),
     ("field-deadline-lost-in-snapshot", 300),
     ("change-holds-nothing-back", 300),
     ("invalidation-before-apply", 300),

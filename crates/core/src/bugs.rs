@@ -80,6 +80,8 @@ pub enum Bug {
     RightsJudgedOnArrival,
     /// A snapshot leaves the users out.
     SnapshotWithoutUsers,
+    /// Whoever takes a snapshot in forgets at which level users read.
+    ProfileForgottenInSnapshot,
     /// A snapshot leaves out the deadlines of fields.
     FieldDeadlineLost,
     /// Copies of rows stay when another cluster has had their database.
@@ -88,7 +90,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 37] = [
+    pub const ALL: [(&'static str, Self); 38] = [
         ("ack-before-durability", Self::AckBeforeDurability),
         ("missing-noop", Self::MissingNoop),
         ("lease-without-quorum", Self::LeaseWithoutQuorum),
@@ -124,6 +126,7 @@ impl Bug {
         ("given-out-twice", Self::GivenOutTwice),
         ("rights-judged-on-arrival", Self::RightsJudgedOnArrival),
         ("snapshot-without-users", Self::SnapshotWithoutUsers),
+        ("profile-forgotten-in-snapshot", Self::ProfileForgottenInSnapshot),
         ("field-deadline-lost-in-snapshot", Self::FieldDeadlineLost),
         ("copies-outlive-claim", Self::CopiesOutliveClaim),
     ];

@@ -28,6 +28,7 @@ pub use crate::acl::Actor;
 use crate::acl::UserChange;
 use crate::command::{Command, LongOp};
 use crate::eviction::MemoryLimit;
+pub use crate::level::ReadLevel;
 use crate::membership::Membership;
 use crate::op::Transaction;
 use crate::pieces::Pieces;
@@ -68,16 +69,6 @@ pub enum Durability {
     Os,
     /// Synced before the acknowledgement, in groups.
     Fsync,
-}
-
-/// How fresh a read must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum ReadLevel {
-    /// Real-time order per key.
-    #[default]
-    Linearizable,
-    /// Some committed value of this replica, which only moves forward.
-    Eventual,
 }
 
 /// What a request asks for.

@@ -22,6 +22,7 @@ pub mod entry;
 pub mod eviction;
 pub mod forming;
 pub mod keyspace;
+pub mod level;
 pub mod limits;
 mod log;
 pub mod membership;

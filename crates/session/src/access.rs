@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use repligo_core::acl::{Actor, Denied, User, Users};
+use repligo_core::contract::ReadLevel;
 use repligo_proto::command::{CommandId, Spec, flag, resolve};
 use repligo_proto::resp::{ArgSlice, OwnedRequest};
 use repligo_proto::words;
@@ -22,6 +23,16 @@ pub struct Access {
     actor: Actor,
     /// The user may do everything.
     is_unrestricted: bool,
+    /// The level of reads that it asked for with its login.
+    level: Option<ReadLevel>,
+}
+
+impl Access {
+    /// The level of reads of a connection that has asked for this one since, or for none.
+    pub(crate) fn read_level(&self, asked: Option<ReadLevel>) -> ReadLevel {
+        let profile = self.user.as_ref().map(|user| user.profile()).unwrap_or_default();
+        profile.read_level(asked.or(self.level))
+    }
 }
 
 impl Session {
@@ -37,15 +48,22 @@ impl Session {
     }
 
     /// Makes it a connection of this user, which has shown that it may be. If it was shown what others ask, and this
-    /// user may not be, it is shown nothing more.
+    /// user may not be, it is shown nothing more. It reads as its user does unless it has said otherwise.
     pub fn log_in(&mut self, users: &Users, user: &Arc<User>) {
+        self.log_in_at(users, user, None);
+    }
+
+    /// The same; it asks for this level of reads instead of that of its user, until it logs in again.
+    pub fn log_in_at(&mut self, users: &Users, user: &Arc<User>, level: Option<ReadLevel>) {
         self.monitors = self.monitors && self.may_monitor(user);
         self.access = Access {
             actor: users.actor(user),
             is_unrestricted: user.is_unrestricted(),
             user: Some(Arc::clone(user)),
+            level,
         };
         self.set_authenticated(true);
+        self.update_level();
     }
 
     /// The users have changed. False if the connection is to end: its user is gone, and it may do nothing any more,
@@ -58,11 +76,12 @@ impl Session {
         let Some(user) = user.cloned() else {
             self.access = Access::default();
             self.set_authenticated(false);
+            self.update_level();
             return false;
         };
         let may_stay = self.may_listen(&user) && (!self.monitors || self.may_monitor(&user));
         if self.is_authenticated() {
-            self.log_in(users, &user);
+            self.log_in_at(users, &user, self.access.level);
         }
         may_stay
     }
@@ -175,6 +194,47 @@ mod tests {
         set(&mut users, &["on", "nopass", "~*", "+@all"]);
         assert!(!session.refresh(&users));
         assert!(!session.is_authenticated() && session.user().is_none());
+    }
+
+    #[test]
+    fn a_connection_reads_as_its_user_does_unless_it_has_asked_for_a_level() {
+        use ReadLevel::{Eventual, Linearizable};
+        let mut users = Users::default();
+        set(&mut users, &["on", "nopass", "~*", "+@all", "read=eventual"]);
+        let user = |users: &Users| users.get(b"u").expect("made above").clone();
+        let mut session = Session::new(1, 0, 0, 1 << 20);
+        session.log_in(&users, &user(&users));
+        assert_eq!(session.read_level(), Eventual);
+        // A change of the profile holds for whoever is connected and has said nothing.
+        set(&mut users, &["read=linearizable"]);
+        assert!(session.refresh(&users));
+        assert_eq!(session.read_level(), Linearizable);
+        session.ask_for_level(Eventual);
+        assert_eq!(session.read_level(), Eventual);
+        // A floor holds for those, too, and leaves what they have asked for to what comes behind it.
+        set(&mut users, &["read-floor=linearizable"]);
+        assert!(session.refresh(&users));
+        assert_eq!(session.read_level(), Linearizable);
+        set(&mut users, &["read-floor=eventual"]);
+        assert!(session.refresh(&users));
+        assert_eq!(session.read_level(), Eventual);
+        session.reset();
+        assert_eq!(session.read_level(), Linearizable);
+        // What is asked for with a login holds until the next one, and over changes of the user.
+        session.log_in_at(&users, &user(&users), Some(Eventual));
+        assert!(session.refresh(&users));
+        assert_eq!(session.read_level(), Eventual);
+        session.ask_for_level(Linearizable);
+        assert_eq!(session.read_level(), Linearizable);
+        session.reset();
+        set(&mut users, &["read=eventual"]);
+        session.log_in_at(&users, &user(&users), Some(Linearizable));
+        assert_eq!(session.read_level(), Linearizable);
+        session.log_in(&users, &user(&users));
+        assert_eq!(session.read_level(), Eventual);
+        apply(&mut users, &UserChange::Delete { names: vec![b"u"] });
+        assert!(!session.refresh(&users));
+        assert_eq!(session.read_level(), Linearizable);
     }
 
     #[test]

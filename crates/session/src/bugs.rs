@@ -20,13 +20,15 @@ pub enum Bug {
     ChangeHoldsNothingBack,
     /// Clients are told that a key has changed when the write is given in, and not when it is applied.
     InvalidationBeforeApply,
+    /// READONLY goes below the floor of its user.
+    ReadOnlyBelowFloor,
     /// A change that is told while a read of its key is unanswered is not told again behind the answer.
     ChangeToldOnce,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 9] = [
+    pub const ALL: [(&'static str, Self); 10] = [
         ("ride-behind-earlier-turn", Self::RideBehindEarlierTurn),
         ("read-overtakes-write", Self::ReadOvertakesWrite),
         ("sequence-not-continued", Self::SequenceNotContinued),
@@ -35,6 +37,7 @@ impl Bug {
         ("message-overtakes-reply", Self::MessageOvertakesReply),
         ("change-holds-nothing-back", Self::ChangeHoldsNothingBack),
         ("invalidation-before-apply", Self::InvalidationBeforeApply),
+        ("readonly-below-floor", Self::ReadOnlyBelowFloor),
         ("change-told-once", Self::ChangeToldOnce),
     ];
 }

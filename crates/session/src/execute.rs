@@ -1,6 +1,7 @@
 //! Executing one request: what is refused, queued in a block, given to the core, or answered here.
 
 use repligo_core::command::parse_i64;
+use repligo_core::contract::ReadLevel;
 use repligo_core::limits::DATABASES;
 use repligo_proto::command::{CommandId, Spec, Unresolved, flag};
 use repligo_proto::reply::ReplyWriter;
@@ -141,7 +142,10 @@ pub(crate) fn dispatch(
         Id::Ping | Id::Echo => ping(session, call, out),
         Id::Select => select(session, call.request, out),
         Id::ReadOnly | Id::ReadWrite => {
-            session.readonly = call.spec.id == Id::ReadOnly;
+            session.ask_for_level(match call.spec.id {
+                Id::ReadOnly => ReadLevel::Eventual,
+                _ => ReadLevel::Linearizable,
+            });
             session.reply(out).ok();
         }
         Id::ClientReply => change_silence(session, call.request.get(2), out),

@@ -89,8 +89,10 @@ pub struct Session {
     pub(crate) monitors: bool,
     /// As whom it is logged in.
     pub(crate) access: Access,
-    /// `READONLY` was said: reads may be answered by this node whatever its role.
-    pub readonly: bool,
+    /// The level of reads that it has asked for: READONLY and READWRITE.
+    asked_level: Option<ReadLevel>,
+    /// The level of its reads, which follows from that and from its user.
+    read_level: ReadLevel,
     /// `CLIENT NO-EVICT ON`.
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH ON`.
@@ -212,12 +214,13 @@ impl Session {
         self.database = 0;
         self.resp3 = false;
         self.name = Box::default();
-        self.readonly = false;
+        self.asked_level = None;
         self.no_evict = false;
         self.no_touch = false;
         self.monitors = false;
         self.silence = Silence::default();
         self.access = Access::default();
+        self.update_level();
     }
 
     /// Memory of its names.
@@ -254,10 +257,21 @@ impl Session {
     /// Level of this session's reads.
     #[inline]
     pub fn read_level(&self) -> ReadLevel {
-        if self.readonly {
-            ReadLevel::Eventual
-        } else {
-            ReadLevel::Linearizable
+        self.read_level
+    }
+
+    /// READONLY and READWRITE: it asks for this level from now on, whatever its user's connections start with.
+    pub(crate) fn ask_for_level(&mut self, level: ReadLevel) {
+        self.asked_level = Some(level);
+        self.update_level();
+    }
+
+    /// What it has asked for, or its user, has changed.
+    pub(crate) fn update_level(&mut self) {
+        self.read_level = self.access.read_level(self.asked_level);
+        #[cfg(feature = "bugs")]
+        if let (true, Some(asked)) = (self.has(Bug::ReadOnlyBelowFloor), self.asked_level) {
+            self.read_level = asked;
         }
     }
 

@@ -4,12 +4,13 @@
 //! them. All users are the number of changes, the number of the next user, the number of users and these; a user is
 //! its number, the change that narrowed it, its name, a byte of flags, password hashes, then selectors: a byte of
 //! flags, patterns of keys (a byte of what may be done, then the text), channels, rules on commands (a byte, then
-//! the name). Numbers are varints.
+//! the name). A flag says that a profile follows, a byte for each of its levels. Numbers are varints.
 
 use std::sync::Arc;
 
 use super::selector::Selector;
-use super::{PasswordHash, User, Users};
+use super::{PasswordHash, Profile, User, Users};
+use crate::bugs::Bug;
 use crate::keyspace::digest::{KeyDigest, content};
 use crate::limits::USERS_BYTES_MAX;
 use crate::packed::{Corrupt, corrupt, put_bytes, put_varint, take_array, take_bytes, take_u8, take_varint};
@@ -21,6 +22,7 @@ const DELETE: u8 = 1;
 const ENABLED: u8 = 1;
 const NO_PASSWORD: u8 = 2;
 const TOLD: u8 = 4;
+const PROFILE: u8 = 8;
 
 const ALL_KEYS: u8 = 1;
 const ALL_CHANNELS: u8 = 2;
@@ -149,12 +151,18 @@ impl User {
         put_bytes(out, &self.name);
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
         out.push(
-            flag(self.enabled, ENABLED) | flag(self.no_password, NO_PASSWORD) | flag(self.is_told, TOLD),
+            flag(self.enabled, ENABLED)
+                | flag(self.no_password, NO_PASSWORD)
+                | flag(self.is_told, TOLD)
+                | flag(!self.profile.is_default(), PROFILE),
         );
         put_varint(out, self.passwords.len() as u64);
         self.passwords.iter().for_each(|hash| out.extend_from_slice(hash));
         put_varint(out, self.selectors.len() as u64);
         self.selectors.iter().for_each(|selector| selector.encode(out));
+        if !self.profile.is_default() {
+            self.profile.encode(out);
+        }
     }
 
     /// Bytes that it takes, about.
@@ -169,11 +177,20 @@ impl User {
         user.narrowed_at = take_number(input)?;
         user.name = take_bytes(input)?.into();
         let flags = take_u8(input)?;
+        if flags & !(ENABLED | NO_PASSWORD | TOLD | PROFILE) != 0 {
+            return corrupt("flags of a user");
+        }
         user.enabled = flags & ENABLED != 0;
         user.no_password = flags & NO_PASSWORD != 0;
         user.is_told = flags & TOLD != 0;
         user.passwords = take_list(input, |input| take_array(input).map(|hash: PasswordHash| hash))?;
         user.selectors = take_list(input, Selector::decode)?;
+        if flags & PROFILE != 0 {
+            let profile = Profile::decode(input)?;
+            if !Bug::ProfileForgottenInSnapshot.is_in_force() {
+                user.profile = profile;
+            }
+        }
         match user.selectors.is_empty() {
             true => corrupt("a selector"),
             false => Ok(user),

@@ -13,12 +13,14 @@
 //! release does not have waits for the one that has.
 
 mod encoding;
+mod profile;
 mod rules;
 mod selector;
 mod user;
 mod users;
 
 pub use encoding::UserChange;
+pub use profile::Profile;
 pub use rules::{RuleError, digits_of, merge_selectors};
 pub use selector::{Denied, Selector};
 pub use user::User;

@@ -21,10 +21,20 @@ pub enum RuleError {
     NoSuchPassword,
     /// Not 64 hexadecimal digits.
     NotAHash,
+    /// No level of reads has this name.
+    UnknownReadLevel,
+    /// This release does not have this level of reads.
+    ReadLevelNotBuilt,
+    /// No level of writes has this name.
+    UnknownWriteLevel,
+    /// This release does not have this level of writes.
+    WriteLevelNotBuilt,
+    /// Connections would start at a level that is weaker than the floor.
+    BelowFloor,
 }
 
 impl RuleError {
-    /// The sentence of Redis.
+    /// The sentence of Redis, where it has such a rule.
     pub fn text(self) -> &'static str {
         match self {
             Self::Syntax => "Syntax error",
@@ -42,6 +52,17 @@ impl RuleError {
             Self::NotAHash => {
                 "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
             }
+            Self::UnknownReadLevel => "No such level of reads: take linearizable or eventual",
+            Self::ReadLevelNotBuilt => {
+                "This level of reads is not in this release: take linearizable, or eventual, which any node answers \
+                 by itself"
+            }
+            Self::UnknownWriteLevel => "No such level of writes: the only one is quorum",
+            Self::WriteLevelNotBuilt => "This level of writes is not in this release: the only one is quorum",
+            Self::BelowFloor => {
+                "Connections would start to read at a weaker level than the floor: raise read= first, or lower \
+                 read-floor= first"
+            }
         }
     }
 
@@ -49,7 +70,7 @@ impl RuleError {
     pub fn depends_on_state(self) -> bool {
         matches!(
             self,
-            Self::AfterAllKeys | Self::AfterAllChannels | Self::NoSuchPassword
+            Self::AfterAllKeys | Self::AfterAllChannels | Self::NoSuchPassword | Self::BelowFloor
         )
     }
 }

@@ -81,6 +81,16 @@ fn rules_are_shown_as_they_were_said() {
         "(~a +get) (%R~b) clearselectors (~c)",
         "off resetchannels -@all (~c resetchannels -@all)",
     );
+    check(
+        "~a Read=EVENTUAL on write=quorum (+get)",
+        "on read=eventual ~a resetchannels -@all (resetchannels -@all +get)",
+    );
+    check(
+        "read-floor=linearizable nopass",
+        "off nopass read-floor=linearizable resetchannels -@all",
+    );
+    check("read=eventual reset", "off resetchannels -@all");
+    check("read=eventual read=linearizable", "off resetchannels -@all");
 }
 
 #[test]
@@ -147,7 +157,18 @@ fn what_is_no_rule_changes_nothing_and_says_why() {
         assert_eq!(users.digest(), before, "{rules}");
     };
     for rules in [
-        "foo", "on +get|", "%~a", "%X~a", "%RR~a", "~a\x0bb", "&a\x0bb", "(foo)", "(on)", "((+get))",
+        "foo",
+        "on +get|",
+        "%~a",
+        "%X~a",
+        "%RR~a",
+        "~a\x0bb",
+        "&a\x0bb",
+        "write-floor=quorum",
+        "(read=eventual)",
+        "(foo)",
+        "(on)",
+        "((+get))",
     ] {
         check(&mut users, rules, RuleError::Syntax);
     }
@@ -169,6 +190,13 @@ fn what_is_no_rule_changes_nothing_and_says_why() {
     check(&mut users, "#abc", RuleError::NotAHash);
     check(&mut users, &HASH.to_uppercase(), RuleError::NotAHash);
     check(&mut users, &HASH.replace('#', "!"), RuleError::NoSuchPassword);
+    check(&mut users, "read=bounded:200ms", RuleError::ReadLevelNotBuilt);
+    check(&mut users, "write=async", RuleError::WriteLevelNotBuilt);
+    check(
+        &mut users,
+        "read=eventual read-floor=linearizable",
+        RuleError::BelowFloor,
+    );
     assert_eq!(
         set(&mut users, "u\x0bv", "on"),
         format!("-{}", repligo_proto::words::acl::INVALID_USER_NAME)
@@ -328,7 +356,7 @@ fn users_come_back_from_their_bytes() {
     set(
         &mut users,
         "u",
-        "on nopass ~a %R~b &c +@read -get +select|1 +client|id (~d +set) (+@all)",
+        "on nopass read=eventual ~a %R~b &c +@read -get +select|1 +client|id (~d +set) (+@all)",
     );
     set(&mut users, "v", "reset");
     delete(&mut users, &["v"]);
@@ -361,6 +389,40 @@ fn users_come_back_from_their_bytes() {
     let mut again = Vec::new();
     read.encode(&mut again);
     assert_eq!(again, bytes);
+}
+
+/// A directory or a peer may have users of the level before this one, which knew no profiles: bytes of a user without one
+/// are as they were.
+#[test]
+fn a_profile_adds_a_flag_and_two_bytes_and_without_one_nothing_has_changed() {
+    let with = |rules: &str| {
+        let mut users = Users::default();
+        assert_eq!(set(&mut users, "u", rules), "+OK");
+        let mut bytes = Vec::new();
+        users.encode(&mut bytes);
+        let text: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        (text.concat(), bytes)
+    };
+    let default = "01 02 02 00 00 07 64656661756c74 03 00 01 07 00 00 00";
+    let check = |rules: &str, user: &str| {
+        let expect = format!("{default} {user}").replace(' ', "");
+        assert_eq!(with(rules).0, expect, "{rules}");
+    };
+    check("on +get", "01 00 01 75 05 00 01 00 00 00 01 01 03 676574");
+    check(
+        "on +get read=eventual",
+        "01 00 01 75 0d 00 01 00 00 00 01 01 03 676574 01 01",
+    );
+    check(
+        "on +get read-floor=linearizable",
+        "01 00 01 75 0d 00 01 00 00 00 01 01 03 676574 00 00",
+    );
+    // A flag that this release does not know may stand for a right.
+    let (_, mut bytes) = with("on +get");
+    let flags = bytes.len() - 12;
+    assert_eq!(bytes[flags], 5, "{bytes:?}");
+    bytes[flags] |= 16;
+    assert!(Users::decode(&bytes).is_err());
 }
 
 #[test]
@@ -407,7 +469,7 @@ impl Chance {
 
     /// A rule as somebody could write it, in a part of the cases with an error in it.
     fn rule(&mut self) -> Vec<u8> {
-        const SEEDS: [&str; 36] = [
+        const SEEDS: [&str; 39] = [
             "on",
             "off",
             "nopass",
@@ -443,6 +505,9 @@ impl Chance {
             "(+get ~a)",
             "(%R~b +@read)",
             "()",
+            "read=eventual",
+            "read=linearizable",
+            "read-floor=linearizable",
             HASH,
         ];
         let mut rule = SEEDS[self.below(SEEDS.len())].as_bytes().to_vec();

@@ -4,7 +4,7 @@ use repligo_proto::command::{Spec, flag, pattern_of_keys};
 use repligo_proto::resp::ArgSlice;
 
 use super::rules::{digits_of, hash_of};
-use super::{DEFAULT_USER, Denied, PasswordHash, RuleError, Selector};
+use super::{DEFAULT_USER, Denied, PasswordHash, Profile, RuleError, Selector};
 
 /// A user; see [`super`].
 #[derive(Clone, Debug)]
@@ -21,6 +21,7 @@ pub struct User {
     pub(super) passwords: Vec<PasswordHash>,
     /// The first one has the rules that stand outside of parentheses.
     pub(super) selectors: Vec<Selector>,
+    pub(super) profile: Profile,
 }
 
 impl User {
@@ -35,6 +36,7 @@ impl User {
             is_told: false,
             passwords: Vec::new(),
             selectors: vec![Selector::of_everything()],
+            profile: Profile::default(),
         }
     }
 
@@ -49,6 +51,7 @@ impl User {
             is_told: true,
             passwords: Vec::new(),
             selectors: vec![Selector::default()],
+            profile: Profile::default(),
         }
     }
 
@@ -75,6 +78,11 @@ impl User {
     /// True if the log has said what its passwords are.
     pub fn is_told(&self) -> bool {
         self.is_told
+    }
+
+    /// At which level its connections read.
+    pub fn profile(&self) -> Profile {
+        self.profile
     }
 
     /// True if it may run every command on every key and channel.
@@ -113,7 +121,7 @@ impl User {
         } else if is("clearselectors") {
             self.selectors.truncate(1);
             narrows = true;
-        } else {
+        } else if !self.profile.apply(rule)? {
             match rule {
                 [b'#', digits @ ..] => self.add_password(hash_of(digits)?),
                 [b'!', digits @ ..] => self.remove_password(&hash_of(digits)?)?,
@@ -183,6 +191,10 @@ impl User {
         for hash in own.into_iter().chain(&self.passwords) {
             out.extend_from_slice(b" #");
             out.extend_from_slice(digits_of(hash).as_bytes());
+        }
+        if !self.profile.is_default() {
+            out.push(b' ');
+            out.extend_from_slice(self.profile.describe().as_bytes());
         }
         for (number, selector) in self.selectors.iter().enumerate() {
             out.extend_from_slice(if number == 0 { b" " } else { b" (" });

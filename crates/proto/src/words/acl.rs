@@ -29,6 +29,10 @@ pub const PASSWORDS_IN_LOG: &str =
 pub const TOO_MANY_LOGINS: &str =
     "ERR too many failed logins from this address; nothing was judged; try again in a second";
 
+/// A login that asks for a level of reads behind the name, as in `app+bounded`, which is not there.
+pub const LOGIN_LEVEL: &str = "ERR this level of reads is not in this release: log in as NAME+linearizable or \
+    NAME+eventual, or as NAME alone for the level of the user";
+
 /// The users were changed as often as they can be.
 pub const NO_MORE_CHANGES: &str = "ERR the users of this cluster cannot be changed any more";
 

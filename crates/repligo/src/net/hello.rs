@@ -283,7 +283,7 @@ mod tests {
         // Who the members of a formed cluster are is in its log.
         check(|hello, _| hello.voters.truncate(2), None);
         check(|hello, _| hello.origin_fingerprint = 1, Some("[[keyspace]]"));
-        check(|hello, _| hello.feature_level = 9, Some("release"));
+        check(|hello, _| hello.feature_level += 1, Some("release"));
         check(forming(|hello| hello.name = "n3".to_owned()), Some("--name"));
         check(|hello, _| hello.name = "n1".to_owned(), Some("--name"));
         check(|_, header| header.kind = Kind::CORE, Some("greeting"));

@@ -105,7 +105,8 @@ fn get_user(local: &Local<'_>, name: &[u8], out: &mut Vec<u8>) {
         Some(if user.is_enabled() { "on" } else { "off" }),
         (user.needs_no_password() && own.is_none()).then_some("nopass"),
     ];
-    reply.map(6);
+    let profile = user.profile();
+    reply.map(6 + usize::from(!profile.is_default()));
     reply.bulk_str("flags");
     reply.set(flags.iter().flatten().count());
     flags.iter().flatten().for_each(|flag| reply.bulk_str(flag));
@@ -124,6 +125,10 @@ fn get_user(local: &Local<'_>, name: &[u8], out: &mut Vec<u8>) {
     for selector in others {
         reply.map(3);
         put_selector(selector, &mut reply);
+    }
+    if !profile.is_default() {
+        reply.bulk_str("consistency");
+        reply.bulk_str(&profile.describe());
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use repligo_core::acl::{DEFAULT_USER, User, Users};
 use repligo_core::command::parse_i64;
-use repligo_core::contract::Unblock;
+use repligo_core::contract::{ReadLevel, Unblock};
 use repligo_core::limits::CLIENT_NAME_BYTES_MAX;
 use repligo_core::time::Now;
 use repligo_proto::command::{CommandId, with_subcommands};
@@ -194,7 +194,11 @@ pub(super) fn describe_one(line: &mut String, client: Client<'_>, arguments: usi
         _ if socket.endpoints.is_unix() => ("", "U"),
         _ => ("", ""),
     };
-    let flags = match [state, tracking_flags(session), end].concat() {
+    let reads = match session.read_level() {
+        ReadLevel::Eventual => "r",
+        ReadLevel::Linearizable => "",
+    };
+    let flags = match [state, tracking_flags(session), end, reads].concat() {
         flags if flags.is_empty() => "N".to_owned(),
         flags => flags,
     };

@@ -1,7 +1,8 @@
 //! The connection itself: HELLO, AUTH, RESET.
 
-use repligo_core::acl::DEFAULT_USER;
-use repligo_core::contract::Role;
+use repligo_core::acl::{DEFAULT_USER, Users};
+use repligo_core::contract::{ReadLevel, Role};
+use repligo_core::level::NoLevel;
 use repligo_core::limits::CLIENT_NAME_BYTES_MAX;
 use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
@@ -135,6 +136,8 @@ pub(super) fn auth(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u
 enum Outcome {
     In,
     Refused,
+    /// The password is right, and the level of reads behind the name is one that this release does not have.
+    NoSuchLevel,
     /// Too many logins of this address wait to be judged.
     Crowded,
     /// It is not its turn to be judged.
@@ -145,6 +148,7 @@ impl Outcome {
     fn error(self) -> &'static str {
         match self {
             Self::Crowded | Self::Later => words::acl::TOO_MANY_LOGINS,
+            Self::NoSuchLevel => words::acl::LOGIN_LEVEL,
             Self::In | Self::Refused => words::WRONG_PASSWORD,
         }
     }
@@ -169,22 +173,39 @@ fn log_in(local: &mut Local<'_>, request: ArgSlice<'_>, (name, password): (&[u8]
         }
         Turn::Refused => return Outcome::Crowded,
     }
-    if fits(local, name, password) {
-        if name != DEFAULT_USER {
+    let outcome = judge(local, name, password);
+    let user = local.session.user();
+    match outcome {
+        Outcome::In if user.is_some_and(|user| user.name() != DEFAULT_USER) => {
             local.audit(("login", "ok"), None, &[]);
         }
-        return Outcome::In;
+        Outcome::Refused => local.login_failed(request.get(0), name, request.total_bytes()),
+        _ => {}
     }
-    local.login_failed(request.get(0), name, request.total_bytes());
-    Outcome::Refused
+    outcome
+}
+
+/// A name to log in by as that of a user and the level of reads behind a plus sign, if both are in it: `app+eventual`.
+fn name_and_level<'a>(users: &Users, given: &'a [u8]) -> (&'a [u8], Option<Result<ReadLevel, NoLevel>>) {
+    let plus = given.iter().rposition(|byte| *byte == b'+');
+    let Some(at) = plus.filter(|_| users.get(given).is_none()) else {
+        return (given, None);
+    };
+    match ReadLevel::named(&given[at + 1..]) {
+        Err(NoLevel::Unknown) => (given, None),
+        level => (&given[..at], Some(level)),
+    }
 }
 
 /// Makes it a session of this user, if the password is right and the user may log in.
-fn fits(local: &mut Local<'_>, name: &[u8], password: &[u8]) -> bool {
+fn judge(local: &mut Local<'_>, given: &[u8], password: &[u8]) -> Outcome {
     // Whoever it is, and whether there is such a user, takes as long.
     let hash = password_hash(password);
     let users = local.node.users();
-    let Some(user) = users.get(name) else { return false };
+    let (name, level) = name_and_level(users, given);
+    let Some(user) = users.get(name) else {
+        return Outcome::Refused;
+    };
     let own = match name == DEFAULT_USER {
         true => own_password(user, local.node.parameters()),
         false => None,
@@ -193,10 +214,14 @@ fn fits(local: &mut Local<'_>, name: &[u8], password: &[u8]) -> bool {
         Some(secret) => equal_in_constant_time(secret, password),
         None => user.needs_no_password() | user.has_password(&hash),
     };
-    if fits && user.is_enabled() {
-        local.session.log_in(users, user);
+    match level.transpose() {
+        _ if !fits || !user.is_enabled() => Outcome::Refused,
+        Err(_) => Outcome::NoSuchLevel,
+        Ok(level) => {
+            local.session.log_in_at(users, user, level);
+            Outcome::In
+        }
     }
-    fits && user.is_enabled()
 }
 
 /// Compares without telling by its duration how much was right; the length may show.

@@ -3,7 +3,8 @@
 //!
 //! A change says all that counts of a user, so the latest one decides. Each carries a token that shows in the user
 //! as a replica describes it. What is refused may be: a node judges by the users that it has, which may be behind.
-//! But what stands in a connection's pipeline behind a change of its own is judged by that change.
+//! But what stands in a connection's pipeline behind a change of its own is judged by that change. A read at level
+//! eventual may be let through by users that are as old as what it reads.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ pub enum Kind {
 /// What somebody does by a user's rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
-    /// A linearizable read.
+    /// A read.
     Read,
     /// A write.
     Write,
@@ -85,6 +86,8 @@ pub struct Use {
     pub user: u32,
     /// Which right.
     pub right: Right,
+    /// A read that may be at level eventual.
+    pub may_be_old: bool,
     /// When its connection was told that it is logged in as the user.
     pub logged_in: u64,
     /// When it was asked for.
@@ -128,6 +131,14 @@ pub fn check(changes: &[Change], uses: &[Use]) -> Result<(), Violation> {
 
 /// Why something cannot have been let through, if it cannot.
 fn why_not_allowed(used: &Use, changes: &[(usize, Change)]) -> Option<String> {
+    let granted = |change: &Change| change.kind.grants(used.right) && change.invoked <= used.returned;
+    // Whoever has made a change and was told so at this node is judged by users which have it.
+    let own = used.behind.and_then(|own| changes.iter().find(|(number, _)| *number == own));
+    let is_current = own.is_some_and(|(_, own)| own.answer == Answer::Done);
+    if used.may_be_old && !is_current {
+        let is_granted = changes.iter().any(|(_, change)| granted(change));
+        return (!is_granted).then(|| format!("{used:?}, and nothing has ever granted that"));
+    }
     let is_before = |change: &Change| change.end() < used.invoked;
     let gone = |change: &Change| change.kind == Kind::Delete && change.invoked > used.logged_in;
     if let Some((_, change)) = changes
@@ -144,9 +155,9 @@ fn why_not_allowed(used: &Use, changes: &[(usize, Change)]) -> Option<String> {
         .filter(|(_, change)| is_before(change) && !change.kind.grants(used.right))
         .max_by_key(|(_, change)| change.invoked);
     let overruled_before = taken.map_or(0, |(_, change)| change.invoked);
-    let is_granted = changes.iter().any(|(_, change)| {
-        change.kind.grants(used.right) && change.invoked <= used.returned && change.end() >= overruled_before
-    });
+    let is_granted = changes
+        .iter()
+        .any(|(_, change)| granted(change) && change.end() >= overruled_before);
     (!is_granted).then(|| format!("{used:?}, and nothing grants that since {taken:?}"))
 }
 
@@ -243,6 +254,7 @@ mod tests {
         Use {
             user: 1,
             right: Right::Write,
+            may_be_old: false,
             logged_in: 5,
             invoked,
             returned: invoked + 10,
@@ -273,6 +285,29 @@ mod tests {
         assert_eq!(check(&granted_and_taken(Kind::ReadOnly), &[read]), Ok(()));
         assert!(check(&granted_and_taken(Kind::Nothing), &[read]).is_err());
         assert!(check(&[], &[read]).is_err(), "nobody has made such a user");
+    }
+
+    #[test]
+    fn an_eventual_read_may_be_let_through_by_old_users_but_not_behind_an_own_change() {
+        let changes = granted_and_taken(Kind::Nothing);
+        let read = Use {
+            right: Right::Read,
+            may_be_old: true,
+            ..write(500, true)
+        };
+        assert_eq!(check(&changes, &[read]), Ok(()));
+        let behind = Use {
+            behind: Some(1),
+            ..read
+        };
+        assert!(check(&changes, &[behind]).is_err());
+        // Of the future it knows nothing.
+        let early = Use {
+            invoked: 0,
+            returned: 0,
+            ..read
+        };
+        assert!(check(&changes, &[early]).is_err());
     }
 
     #[test]

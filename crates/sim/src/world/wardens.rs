@@ -3,6 +3,9 @@
 //! In a part of the seeds. A warden changes one user of its own and one that it shares with the other warden, logs in
 //! as it in the same pipeline, and uses its rights. Holders log in as those users at any node and use what they have.
 //! When all is well again, each warden shows at every node that its changes hold there.
+//!
+//! The users have consistency profiles: who is the first one reads at level linearizable whatever it asks for, the second
+//! one at level eventual, and the shared one is changed between both.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -85,6 +88,20 @@ fn password(token: Token) -> String {
 
 fn name(user: u32) -> String {
     format!("u{user}")
+}
+
+/// The user that can never read anything old.
+fn has_floor(user: u32) -> bool {
+    user == 0
+}
+
+/// The rule of a user's profile.
+fn profile(user: u32, random: &mut Random) -> &'static str {
+    match user {
+        _ if has_floor(user) => "read-floor=linearizable",
+        SHARED if random.chance(500) => "read=linearizable",
+        _ => "read=eventual",
+    }
 }
 
 /// All users as a replica has them, in words.
@@ -188,6 +205,9 @@ impl Wardens {
             Kind::Nothing => words.extend(["-@all", "+auth", "+acl", "+multi", "+exec"]),
             Kind::Delete => words = vec!["ACL", "DELUSER", &name],
         }
+        if kind != Kind::Delete {
+            words.push(profile(user, random));
+        }
         script.say(&words, Due::Change(number));
         if kind != Kind::Delete {
             script.say(&["AUTH", &name, &secret], Due::Login(user));
@@ -235,6 +255,9 @@ impl Script {
             invoked,
             behind,
         };
+        if random.chance(100) {
+            self.say(&["READONLY"], Due::Any);
+        }
         for _ in 0..random.between(1, 3) {
             match random.below(5) {
                 0 => {
@@ -366,6 +389,7 @@ impl World {
                 wardens.uses.push(Use {
                     user,
                     right,
+                    may_be_old: !has_floor(user) && right == Right::Read,
                     logged_in,
                     invoked,
                     returned: now,

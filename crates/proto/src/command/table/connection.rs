@@ -135,7 +135,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         extra_categories: CONNECTION,
         since: "3.0.0",
         complexity: "O(1)",
-        summary: "Take READONLY back: reads of this connection are linearizable again",
+        summary: "Take READONLY back, and what its user starts with: reads of this connection are linearizable",
         ..BASE
     },
 ];

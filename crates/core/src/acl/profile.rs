@@ -1,0 +1,214 @@
+//! The consistency profile of a user: at which level its connections read unless they say otherwise, and which level
+//! they cannot go below.
+//!
+//! The rules are ours: `read=LEVEL`, `read-floor=LEVEL` and `write=LEVEL`. None of Redis' rules begins so. A profile as
+//! every user starts with it is not shown and takes no bytes, so that such a user looks as it does in Redis.
+//!
+//! Invariant: the level that connections start with is never weaker than the floor.
+
+use super::RuleError;
+use crate::level::{NoLevel, ReadLevel, judge_write_level};
+use crate::packed::{Corrupt, corrupt, take_u8};
+
+/// The consistency profile of a user; see the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// What its connections start with.
+    read: ReadLevel,
+    /// What they never go below.
+    floor: ReadLevel,
+}
+
+impl Default for Profile {
+    /// As every user starts: linearizable unless the connection says otherwise, and it may.
+    fn default() -> Self {
+        Self {
+            read: ReadLevel::Linearizable,
+            floor: ReadLevel::Eventual,
+        }
+    }
+}
+
+impl Profile {
+    /// True while no rule has made anything else of it.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The level of reads of a connection that has asked for this level, or for none.
+    pub fn read_level(&self, asked: Option<ReadLevel>) -> ReadLevel {
+        asked.map_or(self.read, |asked| asked.and(self.floor))
+    }
+
+    /// Applies a rule; false if the rule is none of a profile.
+    ///
+    /// # Errors
+    /// Why it is refused; nothing has changed then.
+    pub(super) fn apply(&mut self, rule: &[u8]) -> Result<bool, RuleError> {
+        let of = |name: &str| {
+            let (head, level) = rule.split_at_checked(name.len())?;
+            head.eq_ignore_ascii_case(name.as_bytes()).then_some(level)
+        };
+        let changed = if let Some(word) = of("read=") {
+            let read = read_level(word)?;
+            Self { read, ..*self }
+        } else if let Some(word) = of("read-floor=") {
+            let floor = read_level(word)?;
+            Self { floor, ..*self }
+        } else if let Some(word) = of("write=") {
+            // There is one, so there is nothing to keep.
+            judge_write_level(word).map_err(|error| match error {
+                NoLevel::Unknown => RuleError::UnknownWriteLevel,
+                NoLevel::NotBuilt => RuleError::WriteLevelNotBuilt,
+            })?;
+            *self
+        } else {
+            return Ok(false);
+        };
+        match changed.is_sound() {
+            true => *self = changed,
+            false => return Err(RuleError::BelowFloor),
+        }
+        Ok(true)
+    }
+
+    fn is_sound(&self) -> bool {
+        self.read.and(self.floor) == self.read
+    }
+
+    /// The rules that make it of the one that every user starts with; empty if it is that one.
+    pub fn describe(&self) -> String {
+        let default = Self::default();
+        let rule = |name: &str, level: ReadLevel| format!("{name}={}", level.name());
+        let read = (self.read != default.read).then(|| rule("read", self.read));
+        let floor = (self.floor != default.floor).then(|| rule("read-floor", self.floor));
+        let rules: Vec<String> = read.into_iter().chain(floor).collect();
+        rules.join(" ")
+    }
+
+    /// Appends both levels, a byte each.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[number_of(self.read), number_of(self.floor)]);
+    }
+
+    /// Takes a profile off the front of `input` that is not the one that users start with.
+    pub(super) fn decode(input: &mut &[u8]) -> Result<Self, Corrupt> {
+        let profile = Self {
+            read: take_level(input)?,
+            floor: take_level(input)?,
+        };
+        match profile.is_sound() && !profile.is_default() {
+            true => Ok(profile),
+            false => corrupt("a profile that rules can make"),
+        }
+    }
+}
+
+fn read_level(word: &[u8]) -> Result<ReadLevel, RuleError> {
+    ReadLevel::named(word).map_err(|error| match error {
+        NoLevel::Unknown => RuleError::UnknownReadLevel,
+        NoLevel::NotBuilt => RuleError::ReadLevelNotBuilt,
+    })
+}
+
+fn number_of(level: ReadLevel) -> u8 {
+    match level {
+        ReadLevel::Linearizable => 0,
+        ReadLevel::Eventual => 1,
+    }
+}
+
+fn take_level(input: &mut &[u8]) -> Result<ReadLevel, Corrupt> {
+    match take_u8(input)? {
+        0 => Ok(ReadLevel::Linearizable),
+        1 => Ok(ReadLevel::Eventual),
+        _ => corrupt("a level of reads"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ReadLevel::{Eventual, Linearizable};
+
+    fn of(rules: &str) -> Profile {
+        let mut profile = Profile::default();
+        for rule in rules.split_whitespace() {
+            assert_eq!(profile.apply(rule.as_bytes()), Ok(true), "{rule}");
+        }
+        profile
+    }
+
+    #[test]
+    fn a_connection_reads_as_it_says_and_else_as_its_user_does_but_never_below_the_floor() {
+        let check = |rules: &str, silent, readonly, readwrite| {
+            let profile = of(rules);
+            assert_eq!(profile.read_level(None), silent, "{rules}");
+            assert_eq!(profile.read_level(Some(Eventual)), readonly, "{rules}");
+            assert_eq!(profile.read_level(Some(Linearizable)), readwrite, "{rules}");
+        };
+        check("", Linearizable, Eventual, Linearizable);
+        check("read=eventual", Eventual, Eventual, Linearizable);
+        check(
+            "read-floor=linearizable",
+            Linearizable,
+            Linearizable,
+            Linearizable,
+        );
+        check(
+            "read=eventual write=quorum READ=Linearizable",
+            Linearizable,
+            Eventual,
+            Linearizable,
+        );
+    }
+
+    #[test]
+    fn what_is_no_rule_of_a_profile_is_left_to_others_and_what_is_wrong_changes_nothing() {
+        let mut profile = of("read=eventual");
+        for rule in [
+            "read",
+            "reads=eventual",
+            "+get",
+            "",
+            "write-floor=quorum",
+            "re\u{e9}d=",
+        ] {
+            assert_eq!(profile.apply(rule.as_bytes()), Ok(false), "{rule}");
+        }
+        for (rule, why) in [
+            ("read=", RuleError::UnknownReadLevel),
+            ("read=quorum", RuleError::UnknownReadLevel),
+            ("read=bounded:200ms", RuleError::ReadLevelNotBuilt),
+            ("read-floor=session", RuleError::ReadLevelNotBuilt),
+            ("write=async", RuleError::WriteLevelNotBuilt),
+            ("write=eventual", RuleError::UnknownWriteLevel),
+            ("read-floor=linearizable", RuleError::BelowFloor),
+        ] {
+            assert_eq!(profile.apply(rule.as_bytes()), Err(why), "{rule}");
+            assert_eq!(profile, of("read=eventual"), "{rule}");
+        }
+        assert_eq!(
+            of("read-floor=linearizable").apply(b"read=eventual"),
+            Err(RuleError::BelowFloor)
+        );
+    }
+
+    #[test]
+    fn a_profile_is_shown_by_the_rules_that_make_it_and_comes_back_from_its_bytes() {
+        for rules in ["read=eventual", "read-floor=linearizable"] {
+            assert_eq!(of(rules).describe(), rules);
+            let mut bytes = Vec::new();
+            of(rules).encode(&mut bytes);
+            assert_eq!(Profile::decode(&mut &bytes[..]), Ok(of(rules)));
+        }
+        assert_eq!(
+            of("read=linearizable read-floor=eventual write=quorum").describe(),
+            ""
+        );
+        // The one that users start with, one below its floor, no level, and too short.
+        for bytes in [&[0, 1][..], &[1, 0], &[2, 1], &[0]] {
+            assert!(Profile::decode(&mut &bytes[..]).is_err(), "{bytes:?}");
+        }
+    }
+}
