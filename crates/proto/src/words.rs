@@ -182,6 +182,10 @@ pub const LONG_CLIENT_NAME: &str = "ERR Client names must be shorter than 1024 b
 pub const NO_SUCH_CLIENT: &str = "ERR No such client";
 /// CLIENT KILL ID with something that is no identifier.
 pub const CLIENT_ID_NOT_POSITIVE: &str = "ERR client-id should be greater than 0";
+/// CLIENT KILL MAXAGE with something that is no number.
+pub const MAX_AGE_NOT_AN_INTEGER: &str = "ERR maxage is not an integer or out of range";
+/// CLIENT KILL MAXAGE of no time.
+pub const MAX_AGE_NOT_POSITIVE: &str = "ERR maxage should be greater than 0";
 /// CLIENT UNBLOCK with a third word that is none.
 pub const UNBLOCK_REASON: &str = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR";
 /// To a client that CLIENT UNBLOCK has ended the waiting of.
@@ -435,9 +439,6 @@ fn quoted_part(bytes: &[u8], room: usize) -> &[u8] {
 /// A command that does not exist; quotes the start of the request. One that Redis has is told as such.
 pub fn unknown_command(request: ArgSlice<'_>) -> Vec<u8> {
     let name = request.try_get(0).unwrap_or_default();
-    if name.eq_ignore_ascii_case(b"swapdb") {
-        return values::NO_SWAP.as_bytes().to_vec();
-    }
     let mut text = b"ERR unknown command '".to_vec();
     text.extend_from_slice(quoted_part(name, QUOTED_BYTES_MAX));
     if is_known_elsewhere(None, name) {

@@ -29,7 +29,6 @@ fn requests_that_cannot_be_executed_are_answered_as_redis_does() {
         "ERR unknown command 'MIGRATE': Redis has it, this version of Repligo does not yet; COMMAND LIST and \
          docs/commands.md have what there is",
     );
-    check_unresolved(&["SwapDB", "0", "1"], values::NO_SWAP);
     check_unresolved(
         &["config", "REWRITE"],
         "ERR unknown subcommand 'REWRITE'. Redis has it, this version of Repligo does not yet. Try CONFIG HELP.",

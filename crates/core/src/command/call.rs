@@ -13,7 +13,7 @@ use repligo_proto::command::{CommandId, KeyUse, Spec, flag, numbered};
 use repligo_proto::resp::ArgSlice;
 
 use super::Arguments;
-use crate::keyspace::{copied_elsewhere, moved_elsewhere, says_no_writes};
+use crate::keyspace::{copied_elsewhere, exchanged, moved_elsewhere, says_no_writes};
 use crate::packed::{Corrupt, Sink, corrupt, put_varint, take_varint};
 
 /// A command of the table with its arguments.
@@ -116,6 +116,14 @@ impl<'a> Call<'a> {
         match self.spec.id {
             CommandId::Copy => copied_elsewhere(self.arguments),
             CommandId::Move => moved_elsewhere(self.arguments),
+            _ => None,
+        }
+    }
+
+    /// The databases that it exchanges.
+    pub(crate) fn exchanged(&self) -> Option<[u8; 2]> {
+        match self.spec.id {
+            CommandId::SwapDb => exchanged(self.arguments),
             _ => None,
         }
     }

@@ -18,7 +18,10 @@ pub(super) use volatile::{Due, is_alive};
 /// One of the sixteen.
 #[derive(Debug)]
 pub(super) struct Database {
+    /// Under which it was made; its place may be another one since.
     number: u8,
+    /// Version of the last exchange, 0 without one.
+    exchange_version: u64,
     table: Table,
     hash_seed: HashSeed,
     /// What entries of the table refer to.
@@ -42,6 +45,7 @@ impl Database {
         table.track(tracking);
         Box::new(Self {
             number,
+            exchange_version: 0,
             table,
             hash_seed,
             collections: Collections::default(),
@@ -51,6 +55,28 @@ impl Database {
             removed: Removed::default(),
             new_deadline_ms: None,
         })
+    }
+
+    /// The number under which it was made.
+    pub fn number(&self) -> u8 {
+        self.number
+    }
+
+    /// Version of the last exchange with another database, 0 without one.
+    #[inline]
+    pub fn exchange_version(&self) -> u64 {
+        self.exchange_version
+    }
+
+    /// It takes another place.
+    pub fn note_exchange(&mut self, version: u64) {
+        self.exchange_version = version;
+    }
+
+    /// Takes what a snapshot says of exchanges, while it is empty.
+    pub fn restore_exchange(&mut self, number: u8, version: u64) {
+        assert_eq!(self.table.len(), 0, "digests of entries depend on the number");
+        (self.number, self.exchange_version) = (number, version);
     }
 
     /// To look at. Changes go through the functions below.
@@ -307,7 +333,8 @@ impl Database {
             .get(hash, key)
             .filter(|entry| entry.kind != kind::NEGATIVE);
         let expired_version = expired.map_or(0, |entry| entry.version);
-        self.removed.latest(hash).max(expired_version)
+        let removed_version = self.removed.latest(hash).max(expired_version);
+        removed_version.max(self.exchange_version)
     }
 
     /// What was removed.

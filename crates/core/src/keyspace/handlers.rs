@@ -13,7 +13,7 @@ use repligo_proto::reply::ReplyWriter;
 use super::contexts::{Changed, ReadContext, WriteContext};
 use super::{
     bits, copy, dump, fields, geo, hash, hyperloglog, keys, list, script, set, sort, sorted_set, stream,
-    strings,
+    strings, swap,
 };
 use crate::command::{Arguments, CommandError};
 
@@ -170,6 +170,7 @@ const FAMILIES: &[&[Handler]] = &[
     geo::HANDLERS,
     stream::HANDLERS,
     script::HANDLERS,
+    swap::HANDLERS,
 ];
 
 /// The handler of each number.

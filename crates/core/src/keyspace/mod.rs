@@ -53,6 +53,7 @@ mod stream;
 mod stretch;
 mod strings;
 mod summary;
+mod swap;
 mod typed;
 mod waiting;
 mod walk;
@@ -81,6 +82,7 @@ pub(crate) use script::says_no_writes;
 pub use slices::{Task, steps_of};
 pub use snapshot::{Outline, RestoreError, outline};
 pub use summary::{DatabaseSummary, KeyspaceCounters};
+pub(crate) use swap::exchanged;
 pub use waiting::Supply;
 
 /// In a version: the key is absent. Versions of writes never come that far.
@@ -129,6 +131,8 @@ pub struct Keyspace {
     buffers: crate::table::Leaving,
     scratch: Vec<u8>,
     snapshot: snapshot::Progress,
+    /// Which database was in which place when the walk of a snapshot began.
+    walked_numbers: [u8; DATABASES],
     /// Set while somebody wants to be told of changes.
     observer: Option<Box<observer::Observer>>,
     scripts: script::ScriptCache,
@@ -177,6 +181,7 @@ impl Keyspace {
             buffers: crate::table::Leaving::default(),
             scratch: Vec::new(),
             snapshot: snapshot::Progress::default(),
+            walked_numbers: [0; DATABASES],
             observer: None,
             streams: VecDeque::new(),
             removed_chunks: VecDeque::new(),
@@ -216,9 +221,9 @@ impl Keyspace {
                     .database(db)
                     .and_then(|database| database.collections().volatile(&entry));
                 let gone = hash.map_or(0, |hash| hash.due_count(self.time_ms));
-                (entry.version ^ (gone << 40 & (PARTLY_EXPIRED - 1))) | PARTLY_EXPIRED
+                (self.seen_version(db, &entry) ^ (gone << 40 & (PARTLY_EXPIRED - 1))) | PARTLY_EXPIRED
             }
-            Some(entry) => entry.version,
+            Some(entry) => self.seen_version(db, &entry),
             None => {
                 ABSENT
                     | self
@@ -238,7 +243,7 @@ impl Keyspace {
     pub fn digest(&self) -> u128 {
         let digests = self.databases.iter().flatten().map(|database| database.digest());
         let scripts = self.scripts.digest().wrapping_add(self.libraries.digest());
-        digests.fold(scripts, u128::wrapping_add)
+        digests.fold(scripts.wrapping_add(self.exchanges_digest()), u128::wrapping_add)
     }
 
     /// Starts loading the part of the index that a lookup of the key will read, and returns the key's hash.

@@ -242,6 +242,8 @@ impl Keyspace {
         let wide = |item| match item {
             // It may be read by its other name.
             Item::Command(Command::Rename { db, from, .. }) => self.has_long_string(db, from),
+            // Nor is it known what is there.
+            Item::Command(Command::Call(call)) if call.exchanged().is_some() => true,
             Item::Command(command) if replies || command.is_write() => {
                 may_stretch(&command) || self.may_be_long(&command)
             }

@@ -19,6 +19,7 @@
 //! | 6 | what was removed from one database: database (one byte), then to the end of the chunk, per group of keys of which any was: number of groups of which none was before it, highest version |
 //! | 7 | scripts: how many ever came to be known, then to the end of the chunk, per script: its number, 1 if SCRIPT LOAD has brought it or 0, its text |
 //! | 8 | libraries of functions, to the end of the chunk: name, text, number of functions, then per function: name, flags (one byte), 1 if it has a description or 0, that |
+//! | 9 | databases that SWAPDB has exchanged, in front of what they hold, to the end of the chunk: place, number of the database there (one byte each), version of the last exchange |
 //!
 //! An element of a hash is field and value, of one whose fields have deadlines (kind 14) the deadline in ms plus one or 0
 //! without, field and value, those without first; one of a set is a member, one of a list is what it holds, one of a sorted
@@ -52,8 +53,9 @@ const PART: u8 = 5;
 const REMOVED: u8 = 6;
 const SCRIPTS: u8 = 7;
 const LIBRARIES: u8 = 8;
+const EXCHANGES: u8 = 9;
 /// The last kind.
-const LAST: u8 = LIBRARIES;
+const LAST: u8 = EXCHANGES;
 /// Bytes of a chunk of scripts.
 const SCRIPT_CHUNK_BYTES: usize = 256 << 10;
 
@@ -120,6 +122,12 @@ impl Keyspace {
         self.give_up_streams();
         let mut entry_count = 0;
         self.removed_chunks.clear();
+        self.walked_numbers = self.numbers();
+        let mut exchanges = front(EXCHANGES).to_vec();
+        self.encode_exchanges(&mut exchanges);
+        if exchanges.len() > front(EXCHANGES).len() {
+            self.removed_chunks.push_back(exchanges);
+        }
         let scripts = self.scripts.chunks(SCRIPT_CHUNK_BYTES).into_iter();
         let scripts = scripts.map(|chunk| [&front(SCRIPTS)[..], &chunk].concat());
         self.removed_chunks.extend(scripts);
@@ -227,7 +235,8 @@ impl Keyspace {
 
     fn give_up_streams(&mut self) {
         for stream in std::mem::take(&mut self.streams) {
-            if let Some(database) = &mut self.databases[usize::from(stream.db)] {
+            let place = self.place_of_walked(usize::from(stream.db));
+            if let Some(database) = &mut self.databases[place] {
                 database.discard(stream.content);
             }
         }
@@ -253,7 +262,8 @@ impl Keyspace {
         }
         if stream.next == stream.content.len()
             && let Some(stream) = self.streams.pop_front()
-            && let Some(database) = &mut self.databases[usize::from(stream.db)]
+            && let place = self.place_of_walked(usize::from(stream.db))
+            && let Some(database) = &mut self.databases[place]
         {
             database.discard(stream.content);
             self.is_releasing |= database.is_releasing();
@@ -264,7 +274,8 @@ impl Keyspace {
     /// they were the last.
     fn put_entries(&mut self, db: usize, out: &mut Vec<u8>, budget_bytes: usize) -> bool {
         // A database that was made after the walk began has no walk, and nothing to give out.
-        let Some(database) = self.databases[db]
+        let place = self.place_of_walked(db);
+        let Some(database) = self.databases[place]
             .as_mut()
             .filter(|database| database.table().snapshot_active())
         else {
@@ -336,6 +347,7 @@ impl Keyspace {
             }
             (SCRIPTS, Some(_)) => self.scripts.restore(input)?,
             (LIBRARIES, Some(_)) => self.libraries.restore(input)?,
+            (EXCHANGES, Some(header)) => self.restore_exchanges(input, header.version)?,
             (END, Some(header)) => {
                 let entry_count: usize = self
                     .databases

@@ -273,6 +273,13 @@ impl OriginMap {
         (policy.database == database && key.starts_with(policy.pattern.prefix())).then_some((index, policy))
     }
 
+    /// The first keyspace of a database.
+    pub(super) fn first_of(&self, database: u8) -> Option<(u16, &Policy)> {
+        let index = self.sorted.get(self.place_of(database, b"")).copied()?;
+        let policy = self.policy(index);
+        (policy.database == database).then_some((index, policy))
+    }
+
     /// How many prefixes are not above `key`.
     fn place_of(&self, database: u8, key: &[u8]) -> usize {
         self.sorted.partition_point(|index| {

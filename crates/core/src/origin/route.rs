@@ -16,6 +16,10 @@ use crate::op::{Item, Transaction};
 const SUPPORTED: &str =
     "use GET, SET without options, MGET, MSET, DEL, UNLINK, EXISTS, STRLEN, GETRANGE, TTL or TYPE";
 
+/// What to do instead of exchanging a database that has a mapped keyspace.
+const NOT_EXCHANGED: &str =
+    "its keys stand for rows and stay in their database; exchange databases without an origin";
+
 /// Which way a command goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route<'a> {
@@ -101,12 +105,17 @@ impl OriginMap {
         });
     }
 
-    fn first_candidate(&self, command: &Command<'_>) -> Option<(u16, &Policy)> {
+    /// The first keyspace that a command has to do with, without a look at the rest of its keys: that of a key, or of
+    /// a database that it exchanges.
+    pub fn first_candidate(&self, command: &Command<'_>) -> Option<(u16, &Policy)> {
         let database = command.db()?;
         let mut first = None;
         command.for_each_key(|key| first = first.or_else(|| self.candidate(database, key)));
         first.or_else(|| {
             let Command::Call(call) = command else { return None };
+            if let Some(exchanged) = call.exchanged() {
+                return exchanged.iter().find_map(|database| self.first_of(*database));
+            }
             let (database, key) = call.key_elsewhere()?;
             self.candidate(database, key)
         })
@@ -196,6 +205,7 @@ fn access(command: &Command<'_>) -> Access {
         }
         | Command::MSet { .. }
         | Command::Del { .. } => Access::Write,
+        Command::Call(call) if call.exchanged().is_some() => Access::Unsupported(NOT_EXCHANGED),
         Command::Set { .. } => Access::Unsupported("use SET without options"),
         Command::Ttl { .. } => Access::Unsupported("use TTL"),
         _ => Access::Unsupported(SUPPORTED),

@@ -228,3 +228,20 @@ fn blocks_that_hold_a_mapped_key_are_refused() {
     });
     assert_eq!(map().refuse_transaction(&other.transaction()), None);
 }
+
+#[test]
+fn a_database_with_a_mapped_keyspace_is_not_exchanged() {
+    for request in ["SWAPDB 0 1", "SWAPDB 5 0", "swapdb 0 15"] {
+        refused(request, "ERR SWAPDB is not supported in keyspace ");
+    }
+    plain("SWAPDB 1 2");
+    plain("SWAPDB 0 0");
+    let map = map();
+    for (words, is_refused) in [(["SWAPDB", "0", "1"], true), (["SWAPDB", "1", "2"], false)] {
+        let owned = OwnedRequest::new(words);
+        let spec = lookup(b"swapdb").expect("a command");
+        let mut block = TransactionBuffer::default();
+        block.push(&parse(spec, 9, owned.view()).expect("well-formed"));
+        assert_eq!(map.refuse_transaction(&block.transaction()).is_some(), is_refused);
+    }
+}

@@ -77,6 +77,7 @@ numbers! {
     DbSize = 22,
     FlushDb = 23,
     FlushAll = 24,
+    SwapDb = 482,
     Time = 25,
     Role = 26,
     Config = 27,

@@ -53,6 +53,10 @@ pub const MISSING_GROUP: &str = "ERR Missing GROUP option for XREADGROUP";
 pub const LAST_IN_GROUP: &str = "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the \
     history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return \
     an empty result set.";
+/// XREADGROUP of the last entry.
+pub const LAST_ENTRY_IN_GROUP: &str = "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the \
+    history of this consumer by specifying a proper ID, or use the > ID to get new messages. The + ID would just return \
+    an empty result set.";
 /// XREAD from `>` on.
 pub const NEW_WITHOUT_GROUP: &str =
     "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.";

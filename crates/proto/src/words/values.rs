@@ -1,8 +1,9 @@
 //! Sentences about whole values: copied, sorted, dumped, counted.
 
-/// SWAPDB, which is no command here.
-pub const NO_SWAP: &str = "ERR SWAPDB is not supported: every entry is bound to the number of its database; SELECT the \
-    other database instead, or take keys there with COPY ... DB or MOVE";
+/// SWAPDB of what is no number.
+pub const NO_FIRST_INDEX: &str = "ERR invalid first DB index";
+/// SWAPDB with what is no number.
+pub const NO_SECOND_INDEX: &str = "ERR invalid second DB index";
 /// COPY and MOVE of a key onto itself.
 pub const SAME_OBJECT: &str = "ERR source and destination objects are the same";
 /// SORT by what is no number.

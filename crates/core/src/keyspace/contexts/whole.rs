@@ -21,6 +21,11 @@ impl WriteContext<'_> {
         self.db
     }
 
+    /// Exchanges two databases, which are not the same one.
+    pub fn exchange(&mut self, one: u8, other: u8) {
+        self.keyspace.exchange(one, other);
+    }
+
     /// True if there is such a key in another database, of whatever type.
     pub fn exists_in(&self, db: u8, key: &[u8]) -> bool {
         self.keyspace.find(db, key).is_some()

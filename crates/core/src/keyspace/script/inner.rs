@@ -257,19 +257,14 @@ fn may_run(request: ArgSlice<'_>, rights: &ScriptRights) -> Vec<u8> {
 
 /// Refuses keys with an origin: what is cached of them differs from what is there, and their writes go by other ways.
 fn refuse_mapped(rights: &ScriptRights, spec: &Spec, command: &Command<'_>) -> Result<(), Vec<u8>> {
-    let (Some(origin), Some(db)) = (&rights.origin, command.db()) else {
-        return Ok(());
-    };
-    let mut refusal = None;
-    command.for_each_key(|key| {
-        if let Some((_, policy)) = origin.candidate(db, key) {
-            let name = &policy.name;
-            refusal.get_or_insert_with(|| {
-                origin_words::unsupported(spec.name, name, words::script::MAPPED_REMEDY)
-            });
+    let origin = rights.origin.as_ref();
+    match origin.and_then(|origin| origin.first_candidate(command)) {
+        None => Ok(()),
+        Some((_, policy)) => {
+            let text = origin_words::unsupported(spec.name, &policy.name, words::script::MAPPED_REMEDY);
+            Err(text.into_bytes())
         }
-    });
-    refusal.map_or(Ok(()), |text| Err(text.into_bytes()))
+    }
 }
 
 /// Puts the bulk strings of an array in order.

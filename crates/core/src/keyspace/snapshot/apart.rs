@@ -48,6 +48,7 @@ impl Apart {
 
 /// An entry on its way out, as it was when the walk began.
 pub(in crate::keyspace) struct Stream {
+    /// The place of its database when the walk began.
     pub db: u8,
     pub key: Box<[u8]>,
     pub meta: Meta,

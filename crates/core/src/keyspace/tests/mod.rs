@@ -15,6 +15,7 @@ mod shard_time;
 mod slices;
 mod sorted_sets;
 mod streams;
+mod swap;
 mod transactions;
 mod values;
 

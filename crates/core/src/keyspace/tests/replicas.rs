@@ -60,6 +60,7 @@ fn command() -> impl Strategy<Value = String> {
         sorted_set_step(),
         super::streams::step(key()),
         Just("FLUSHDB".to_owned()),
+        (0..4u8, 0..4u8).prop_map(|(one, other)| format!("SWAPDB {one} {other}")),
     ]
 }
 
@@ -274,7 +275,7 @@ fn contents(keyspace: &Keyspace) -> Vec<(usize, Vec<u8>, Vec<u8>, crate::table::
 /// The digest by its definition.
 fn recomputed(keyspace: &Keyspace) -> u128 {
     let of = |(db, key, value, meta): &(usize, Vec<u8>, Vec<u8>, crate::table::Meta)| {
-        let key_digest = KeyDigest::new(*db as u8, key);
+        let key_digest = KeyDigest::new(keyspace.numbers()[*db], key);
         if !kind::is_large(meta.kind) {
             return key_digest.entry(value, content(value), *meta);
         }
@@ -306,7 +307,11 @@ fn recomputed(keyspace: &Keyspace) -> u128 {
             .meta(8, *meta)
             .wrapping_add(key_digest.of_content(hash.digest()))
     };
-    contents(keyspace).iter().map(of).fold(0, u128::wrapping_add)
+    let exchanges = keyspace.exchanges_digest();
+    contents(keyspace)
+        .iter()
+        .map(of)
+        .fold(exchanges, u128::wrapping_add)
 }
 
 /// A hash from what `value_of` told of it.

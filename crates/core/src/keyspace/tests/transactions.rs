@@ -11,7 +11,7 @@ use crate::table::HashSeed;
 
 impl Fixture {
     /// EXEC of a script whose words `LOCAL` stand for commands that the session answers.
-    fn exec(&mut self, watched: &[(&str, u64)], script: &str) -> String {
+    pub(super) fn exec(&mut self, watched: &[(&str, u64)], script: &str) -> String {
         let mut buffer = TransactionBuffer::default();
         for (key, version) in watched {
             buffer.watch(Watched {
@@ -46,7 +46,7 @@ impl Fixture {
         super::render(&mut &out[..])
     }
 
-    fn version(&self, key: &str) -> u64 {
+    pub(super) fn version(&self, key: &str) -> u64 {
         self.keyspace.version_of(self.db, key.as_bytes())
     }
 }

@@ -85,6 +85,18 @@ pub(super) const COMMANDS: &[Spec] = &[
         ..BASE
     },
     Spec {
+        id: CommandId::SwapDb,
+        name: "swapdb",
+        arity: 3,
+        flags: WRITE | FAST,
+        extra_categories: KEYSPACE | DANGEROUS,
+        since: "4.0.0",
+        complexity: "O(1), however much the databases hold",
+        summary: "Exchange two databases",
+        arguments: &[value("index1", Integer), value("index2", Integer)],
+        ..BASE
+    },
+    Spec {
         id: CommandId::Time,
         name: "time",
         arity: 1,
