@@ -274,11 +274,14 @@ struct Selection {
     peer: Option<Vec<u8>>,
     local: Option<Vec<u8>>,
     client_type: Option<ClientType>,
+    /// Seconds since it came.
+    age_min: Option<u64>,
     skip_own: bool,
 }
 
 impl Selection {
-    fn selects(&self, client: Client<'_>) -> bool {
+    fn selects(&self, client: Client<'_>, now: Now) -> bool {
+        let age = now.mono_us.saturating_sub(client.session.connected_us) / 1_000_000;
         let same = |wanted: &Option<Vec<u8>>, has: &str| match wanted {
             None => true,
             Some(wanted) => has.as_bytes() == wanted.as_slice(),
@@ -291,6 +294,7 @@ impl Selection {
                 .user
                 .as_ref()
                 .is_none_or(|user| user == user_of(client.session))
+            && self.age_min.is_none_or(|least| age >= least)
             && same(&self.peer, &endpoints.peer())
             && same(&self.local, &endpoints.local())
     }
@@ -312,6 +316,11 @@ impl Selection {
                 b"TYPE" => {
                     let named = ClientType::named(value).ok_or_else(|| words::unknown_client_type(value))?;
                     selection.client_type = Some(named);
+                }
+                b"MAXAGE" => {
+                    let age = parse_i64(value).ok_or(words::MAX_AGE_NOT_AN_INTEGER.as_bytes())?;
+                    let age = u64::try_from(age).ok().filter(|age| *age > 0);
+                    selection.age_min = Some(age.ok_or(words::MAX_AGE_NOT_POSITIVE.as_bytes())?);
                 }
                 b"ADDR" => selection.peer = Some(value.to_vec()),
                 b"LADDR" => selection.local = Some(value.to_vec()),
@@ -373,8 +382,9 @@ pub(super) fn kill(local: &mut Local<'_>, request: ArgSlice<'_>, out: &mut Vec<u
             return Flow::Done;
         }
     };
-    let others = local.node.kill_others(&|client| selection.selects(client));
-    let own = !selection.skip_own && selection.selects(local.own());
+    let now = local.now();
+    let others = local.node.kill_others(&|client| selection.selects(client, now));
+    let own = !selection.skip_own && selection.selects(local.own(), now);
     let killed = others as i64 + i64::from(own);
     let mut reply = local.reply(out);
     match (old_form, killed) {

@@ -6,7 +6,7 @@ use repligo_proto::reply::ReplyWriter;
 use repligo_proto::words::stream as stream_words;
 
 use super::ids::strict_id;
-use super::reading::{Reading, tell_stream, tell_streams};
+use super::reading::{LAST, Reading, tell_stream, tell_streams};
 use super::{counting, find, tell_entry, tell_id};
 use crate::bugs::Bug;
 use crate::collection::{Consumer, Pending, Stream, StreamId};
@@ -44,6 +44,7 @@ fn judge(context: &ReadContext<'_>, reading: &Reading<'_>) -> Result<Vec<From>, 
         }
         from.push(match id {
             b"$" => return Err(CommandError::fixed(stream_words::LAST_IN_GROUP)),
+            LAST => return Err(CommandError::fixed(stream_words::LAST_ENTRY_IN_GROUP)),
             b">" => From::New,
             // Redis marks that new ones are asked for by the last id there is.
             id => match strict_id(id)?.next() {

@@ -11,6 +11,9 @@ use crate::command::{Arguments, CommandError};
 use crate::keyspace::contexts::ReadContext;
 use crate::keyspace::handlers::Slice;
 
+/// What XREAD says to be told the last entry.
+pub(super) const LAST: &[u8] = b"+";
+
 /// What XREAD or XREADGROUP says.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::keyspace) struct Reading<'a> {
@@ -114,6 +117,7 @@ pub(super) fn check_read_group(arguments: Arguments<'_>) -> Result<(), CommandEr
 /// How many entries are told of a stream.
 fn count_behind(stream: &Stream, reading: &Reading<'_>, from: &[u8]) -> u64 {
     let there = match reading.group {
+        None if from == LAST => u64::from(stream.len() > 0),
         None => {
             let id = strict_id(from).unwrap_or(StreamId::MAX);
             id.next()
@@ -183,6 +187,11 @@ fn plan(context: &ReadContext<'_>, reading: &Reading<'_>) -> Result<Vec<Served>,
         context.spend(1);
         let stream = find(context, key)?;
         let behind = match from {
+            // The last entry there is, however many there were behind it.
+            LAST => {
+                let last = stream.and_then(Stream::last);
+                last.and_then(|last| last.id.previous()).unwrap_or(StreamId::MAX)
+            }
             b"$" => StreamId::MAX,
             b">" => return Err(CommandError::fixed(stream_words::NEW_WITHOUT_GROUP)),
             from => strict_id(from)?,
@@ -205,8 +214,8 @@ fn plan(context: &ReadContext<'_>, reading: &Reading<'_>) -> Result<Vec<Served>,
     Ok(served)
 }
 
-/// `[COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]`: the entries behind the ids, of each stream
-/// that has any; a null array if none has. It does not wait.
+/// `[COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]`: the entries behind the ids, or the last one for
+/// `+`, of each stream that has any; a null array if none has. It does not wait.
 pub(super) fn xread(
     context: &ReadContext<'_>,
     slice: &mut Slice<'_>,

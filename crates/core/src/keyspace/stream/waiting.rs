@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use repligo_proto::words::stream as stream_words;
 
 use super::ids::strict_id;
-use super::reading::Reading;
+use super::reading::{LAST, Reading};
 use crate::collection::{Stream, StreamId};
 use crate::command::{Call, CommandError};
 use crate::keyspace::Keyspace;
@@ -126,7 +126,7 @@ pub(in crate::keyspace) fn narrowed(call: &Call<'_>, key: &[u8]) -> Vec<u8> {
     encode(call, &words(&reading, streams.collect(), false))
 }
 
-/// An XREAD that found nothing, with the last id of each stream in place of `$`: only later entries end its wait.
+/// An XREAD that found nothing, with the last id of each stream in place of `$` and `+`: only later entries end its wait.
 pub(in crate::keyspace) fn resolved(keyspace: &Keyspace, call: &Call<'_>) -> Vec<u8> {
     let Ok(reading) = reading(call) else {
         return encode_with(call, &call.arguments.iter().collect::<Vec<_>>());
@@ -138,7 +138,7 @@ pub(in crate::keyspace) fn resolved(keyspace: &Keyspace, call: &Call<'_>) -> Vec
         stream.map_or(StreamId::MIN, |stream| stream.marks().last)
     };
     let streams = reading.streams().map(|(key, id)| match id {
-        b"$" => (key, Cow::Owned(last(key).to_string().into_bytes())),
+        b"$" | LAST => (key, Cow::Owned(last(key).to_string().into_bytes())),
         id => (key, Cow::Borrowed(id)),
     });
     encode(call, &words(&reading, streams.collect(), true))
