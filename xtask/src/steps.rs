@@ -16,7 +16,7 @@ const BUG_SEEDS: u64 = 10_000;
 const SIMULATOR_FOUND: i32 = 1;
 /// What `crates/core/src/bugs.rs`, `crates/session/src/bugs.rs` and the origin's plan can plant, each with
 /// the seeds within which it must be found; but for `lease-kept-in-handover`, see `docs/simulation.md`.
-const PLANTED_BUGS: [(&str, u64); 48] = [
+const PLANTED_BUGS: [(&str, u64); 50] = [
     ("ack-before-durability", BUG_SEEDS),
     ("missing-noop", BUG_SEEDS),
     ("lease-without-quorum", BUG_SEEDS),

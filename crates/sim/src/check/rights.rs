@@ -133,7 +133,9 @@ pub fn check(changes: &[Change], uses: &[Use]) -> Result<(), Violation> {
 fn why_not_allowed(used: &Use, changes: &[(usize, Change)]) -> Option<String> {
     let granted = |change: &Change| change.kind.grants(used.right) && change.invoked <= used.returned;
     // Whoever has made a change and was told so at this node is judged by users which have it.
-    let own = used.behind.and_then(|own| changes.iter().find(|(number, _)| *number == own));
+    let own = used
+        .behind
+        .and_then(|own| changes.iter().find(|(number, _)| *number == own));
     let is_current = own.is_some_and(|(_, own)| own.answer == Answer::Done);
     if used.may_be_old && !is_current {
         let is_granted = changes.iter().any(|(_, change)| granted(change));

@@ -117,7 +117,7 @@ pub(super) fn check_read_group(arguments: Arguments<'_>) -> Result<(), CommandEr
 /// How many entries are told of a stream.
 fn count_behind(stream: &Stream, reading: &Reading<'_>, from: &[u8]) -> u64 {
     let there = match reading.group {
-        None if from == LAST => u64::from(stream.len() > 0),
+        None if from == LAST => u64::from(!stream.is_empty()),
         None => {
             let id = strict_id(from).unwrap_or(StreamId::MAX);
             id.next()
