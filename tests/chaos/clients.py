@@ -1,7 +1,8 @@
 """Clients that write unique values at level quorum and read them linearizably, and record a history.
 
 Registers are written by everybody; lists only grow. An operation is a line of the simulator's history format
-(`crates/sim/src/history.rs`). Each connection is a client of its own: what an earlier one was not told of may still
+(`crates/sim/src/history.rs`). `connect` makes a connection: in plain text, or as
+a user over TLS. Each connection is a client of its own: what an earlier one was not told of may still
 happen.
 """
 
@@ -74,9 +75,10 @@ def action_of(key, token):
 class Client(threading.Thread):
     """One client of one node. Its connection is made again when it breaks."""
 
-    def __init__(self, node, record, seed):
+    def __init__(self, node, record, seed, connect=None):
         super().__init__(name=f"client {seed} of {node.name}", daemon=True)
         self.node = node
+        self.connect = connect or (lambda: Connection(node.address, _ANSWER_SECONDS))
         self.record = record
         self.dice = random.Random(seed)
         self.number = next(record.client_numbers)
@@ -92,7 +94,7 @@ class Client(threading.Thread):
             while not self.record.stopping.is_set():
                 try:
                     if self.connection is None:
-                        self.connection = Connection(self.node.address, _ANSWER_SECONDS)
+                        self.connection = self.connect()
                     self.step()
                 except (Closed, OSError):
                     self.hang_up()

@@ -22,8 +22,10 @@ _BOOT = "REPLIGO_TEST_BOOT_ID"
 class Fleet:
     """Nodes by name, and what is being done to them now."""
 
-    def __init__(self, site, durability, clocks):
+    def __init__(self, site, durability, clocks, gate=None):
         self.site = site
+        # How clients come in over TLS, where they do.
+        self.gate = gate
         self.durability = durability
         self.clocks = clocks
         self.boots = dict.fromkeys(NAMES, 0)
@@ -42,15 +44,18 @@ class Fleet:
         self.nodes = {name: self._node(name, ports[name], line, secret) for name in NAMES}
 
     def _ports(self):
-        return (free_port(), free_port(), free_port()) if "network" in self.site.missing else (7001, 7002, 7003)
+        return [free_port() for _ in range(4)] if "network" in self.site.missing else (7001, 7002, 7003, 7004)
 
     def _node(self, name, ports, line, secret):
-        client, peer, admin = (f"{self.site.address(name)}:{port}" for port in ports)
+        client, peer, admin, tls = (f"{self.site.address(name)}:{port}" for port in ports)
         argv = [str(binary()), "serve", "--name", name, "--cluster", line, "--listen", client]
         argv += ["--peer-listen", peer, "--admin-listen", admin, "--durability", self.durability]
         argv += ["--data-dir", str(self.site.data(name)), "--cluster-secret-file", str(secret), "--insecure"]
+        argv += self.gate.flags(tls) if self.gate else []
         facts = {"name": name, "resp": client, "admin": admin, "peer": peer, "pid": 0, "argv": argv}
-        return Node(facts | {"data_dir": str(self.site.data(name))})
+        node = Node(facts | {"data_dir": str(self.site.data(name))})
+        node.tls = tls
+        return node
 
     def log(self, name):
         return self.site.folder / f"{name}.log"

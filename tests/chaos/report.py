@@ -22,6 +22,9 @@ def line(result):
         f"{counts.get('broken', 0)} stale, {false_outcomes(counts)} false outcomes, "
         f"longest gap {result['longest_gap_ms']} ms"
     )
+    if result.get("users"):
+        users = result["users"]
+        text += f"; users over TLS: {users['acknowledged']} changes acked, {users['uses']} uses, {users['refused']} refused"
     if result["skipped"]:
         text += "; skipped " + ", ".join(sorted(result["skipped"]))
     return text + ("; VIOLATED" if result["violations"] else "")

@@ -13,11 +13,13 @@ from support.nodes import binary
 from support.waiting import Late
 from support.wire import Connection
 
+from . import rights
 from .clients import AUDITORS_FROM, FIRST_LIST, REGISTERS, Client, Record, audit
 from .faults import KINDS, Faults
 from .fleet import Fleet, now_us
 from .schedule import draw
 from .site import NAMES, Site
+from .users import APP, PASSWORD, Gate, Users
 
 _CLIENTS_PER_NODE = 4
 # Keys that must still be there in the end, and keys that must be gone.
@@ -44,6 +46,8 @@ class Result:
     ended: list = field(default_factory=list)
     violations: list = field(default_factory=list)
     skipped: dict = field(default_factory=dict)
+    # What users did, where a run has them.
+    users: dict = field(default_factory=dict)
 
 
 def judge_program():
@@ -87,7 +91,9 @@ class Run:
             why = self.site.missing.get(KINDS[kind])
             if why:
                 self.result.skipped[kind] = why
-        self.fleet = Fleet(self.site, plan.durability, "clock" in plan.kinds and "clock" not in self.result.skipped)
+        clocks = "clock" in plan.kinds and "clock" not in self.result.skipped
+        self.fleet = Fleet(self.site, plan.durability, clocks, Gate(self.site) if plan.users else None)
+        self.users = None
         self.faults = Faults(self.fleet)
 
     def go(self):
@@ -108,27 +114,47 @@ class Run:
     def _go(self):
         self.fleet.launch()
         record = Record()
-        places = [name for name in NAMES for _ in range(_CLIENTS_PER_NODE)]
-        clients = [
-            Client(self.fleet.nodes[name], record, self.plan.seed * 1000 + number)
-            for number, name in enumerate(places)
-        ]
+        clients = self._clients(record)
         self._write_lives()
-        for client in clients:
-            client.start()
+        others = self.users.threads if self.users else []
+        for thread in [*clients, *others]:
+            thread.start()
         began = now_us()
         try:
             self._inflict(time.monotonic())
         finally:
             ended = now_us()
             record.stopping.set()
-            for client in clients:
-                client.join(60)
-        for client in clients:
-            assert not client.is_alive(), f"{client.name} hangs"
-            if client.failure is not None:
-                raise client.failure
+            for thread in [*clients, *others]:
+                thread.join(60)
+        for thread in [*clients, *others]:
+            assert not thread.is_alive(), f"{thread.name} hangs"
+            if thread.failure is not None:
+                raise thread.failure
         self._read_back(clients, began, ended)
+
+    def _clients(self, record):
+        places = [name for name in NAMES for _ in range(_CLIENTS_PER_NODE)]
+        if self.plan.users:
+            self.users = Users(self.fleet, record, self.plan.seed)
+        clients = []
+        for number, name in enumerate(places):
+            node, connect = self.fleet.nodes[name], None
+            # Some stay with plain text, as in a fleet that moves over.
+            if self.plan.users and number % _CLIENTS_PER_NODE:
+                def connect(node=node):
+                    return self.fleet.gate.enter(node, APP, PASSWORD)
+
+            clients.append(Client(node, record, self.plan.seed * 1000 + number, connect))
+        return clients
+
+    def _judge_users(self):
+        users = self.users
+        found = rights.judge(users.changes(), users.uses(), users.sequences(), users.at_rest())
+        self.result.users = users.counts()
+        if "NOPERM" in self.result.errors:
+            found.append(f"a user that keeps its rights was refused {self.result.errors['NOPERM']} times")
+        self.result.violations += found
 
     def _inflict(self, start):
         """Begins and ends faults as they fall due, then ends all that is left."""
@@ -189,6 +215,8 @@ class Run:
         for client in clients:
             for word, count in client.errors.items():
                 self.result.errors[word] = self.result.errors.get(word, 0) + count
+        if self.users is not None:
+            self._judge_users()
         times = sorted(moment for client in clients for moment in client.acknowledged_at)
         self.result.longest_gap_ms = longest_gap_us(times, began, ended) // 1000
         spans = [(fault.pop("began"), fault.pop("until") + _AFTER_US) for fault in self.result.faults]

@@ -13,6 +13,8 @@ _LENGTH_S = (0.4, 4.0)
 _APART_EVERY = 4
 _APART_S = (5.0, 6.0)
 _APART_LENGTH_S = (0.4, 3.0)
+# One run of so many has its clients come in over TLS as a user, and users change meanwhile.
+_USERS_EVERY = 2
 # So long before the end nothing begins any more.
 _LAST_S = 2.0
 
@@ -36,6 +38,7 @@ class Plan:
     durability: str
     kinds: tuple
     steps: tuple
+    users: bool = False
 
 
 def pairs(kinds):
@@ -62,4 +65,5 @@ def draw(seed, seconds, kinds):
             at += dice.uniform(*distances)
             if at >= seconds - _LAST_S:
                 break
-    return Plan(seed, durability, pair, tuple(steps))
+    users = random.Random(f"users {seed}").randrange(_USERS_EVERY) == 0
+    return Plan(seed, durability, pair, tuple(steps), users)

@@ -20,14 +20,16 @@ class Reply:
 
 
 class Connection:
-    """One connection to a RESP port; every wait is bounded."""
+    """One connection to a RESP port, over TLS with a context; every wait is bounded."""
 
-    def __init__(self, address, seconds=10.0):
+    def __init__(self, address, seconds=10.0, context=None):
         host, _, port = address.rpartition(":")
         self.address = address
         self.seconds = seconds
         self.socket = socket.create_connection((host, int(port)), timeout=seconds)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            self.socket = context.wrap_socket(self.socket, server_hostname=host)
         self.buffer = bytearray()
 
     def __enter__(self):
