@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import random
 import shutil
 import socket
 import ssl
@@ -40,6 +41,15 @@ def pki(tmp_path_factory):
     return folder
 
 
+def put_pair(folder, certificate, key):
+    """Takes the server's certificate and key of a folder, one file after the other, as tools do that renew them."""
+    for source, target in ((folder / "localhost.key", key), (folder / "localhost.crt", certificate)):
+        temporary = target.with_suffix(".new")
+        shutil.copy(source, temporary)
+        temporary.chmod(0o600)
+        temporary.rename(target)
+
+
 class Server:
     """A single node that listens in plain text and over TLS."""
 
@@ -58,12 +68,7 @@ class Server:
         self.process.wait_for("is ready", lambda: "repligo ready" in self.text(), 30)
 
     def put(self, folder):
-        """Takes certificate and key of a folder, one file after the other, as tools do that renew them."""
-        for source, target in ((folder / "localhost.key", self.key), (folder / "localhost.crt", self.certificate)):
-            temporary = target.with_suffix(".new")
-            shutil.copy(source, temporary)
-            temporary.chmod(0o600)
-            temporary.rename(target)
+        put_pair(folder, self.certificate, self.key)
 
     def text(self):
         return (self.folder / "log").read_text()
@@ -302,6 +307,37 @@ def test_what_is_refused_is_refused_with_its_reason(pki, tmp_path):
             assert answer[:1] in (b"", b"\x15") and b"PONG" not in answer
             wait_until("it says so", lambda: "speaks plain text on a TLS port" in server.text(), 10)
             assert served.get("k") == b"v"
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("inside", [True, False], ids=["inside", "instead"])
+def test_garbage_ends_its_connection_alone(pki, tmp_path, inside):
+    """Random bytes and mutated requests inside of TLS, and mutated hellos and records in place of it."""
+    chance = random.Random(12)
+    context = ssl.create_default_context(cafile=pki / "one/ca.crt")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname=HOST).do_handshake()
+    seed = b"*3\r\n$3\r\nSET\r\n$3\r\nbad\r\n$1\r\nv\r\n*1\r\n$4\r\nPING\r\n" if inside else outgoing.read()
+    with Server(tmp_path, pki) as server, server.client(pki / "one") as served:
+        assert served.set("k", "v")
+        for number in range(300):
+            garbage = bytearray(seed if number % 3 else chance.randbytes(chance.randrange(1, 3000)))
+            for _ in range(chance.randrange(1, 8)):
+                garbage[chance.randrange(len(garbage))] = chance.randrange(256)
+            with socket.create_connection((HOST, server.tls), timeout=10) as stream, contextlib.suppress(OSError):
+                if inside:
+                    stream = context.wrap_socket(stream, server_hostname=HOST)  # noqa: PLW2901
+                stream.sendall(garbage)
+                stream.settimeout(0.02)
+                stream.recv(65536)
+                stream.close()
+            if number % 20 == 0:
+                assert served.get("k") == b"v"
+        assert server.process.is_running() and "panicked" not in server.text()
+        with server.client(pki / "one") as another:
+            assert another.get("k") == b"v"
+        wait_until("they are gone", lambda: int(served.info("clients")["connected_clients"]) <= 2, 20)
 
 
 @pytest.mark.timeout(90)

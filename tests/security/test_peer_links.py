@@ -15,6 +15,7 @@ from bad_input import peers
 from support.nodes import Cluster, binary
 from support.pki import DAY, HOUR, Authority, node_context, wrap
 from support.processes import run_tool
+from support.redis_server import free_port
 from support.waiting import wait_until
 
 from .fleet import NAMES, Fleet, Proxy, new_secret, writes
@@ -372,6 +373,38 @@ def test_certificates_of_an_own_authority_take_the_place_of_a_secret(tmp_path):
         words = [binary(), "serve", "--data-dir", tmp_path / "data", "--cluster", line, *flags(name)]
         code, _, errors = run_tool(words, env={})
         assert code == 2 and part in errors.decode(), errors
+
+
+@pytest.mark.timeout(120)
+def test_the_authority_of_clients_is_none_for_nodes_and_the_other_way_round(tmp_path):
+    """What `--tls-client-ca` believes certifies no node, whatever its certificates say; and a node is no client."""
+    secret = new_secret(tmp_path / "secret")
+    nodes = Authority.of_secret(tmp_path / "nodes-pki", secret)
+    clients = Authority.fresh(tmp_path / "clients-pki", nodes.cluster)
+    server = clients.issue("localhost", uri="", usages="serverAuth")
+    tls = free_port()
+    flags = ["--cluster-secret-file", secret, "--tls-listen", f"127.0.0.1:{tls}"]
+    flags += ["--tls-cert", server[0], "--tls-key", server[1], "--tls-client-ca", clients.certificate]
+
+    def ping(pair):
+        """As a client, over TLS 1.3: what is wrong with its certificate is told behind the handshake."""
+        with contextlib.suppress(OSError), wrap(peers.connect(f"127.0.0.1:{tls}"), pair) as stream:
+            stream.sendall(b"PING\r\n")
+            return stream.recv(100)
+        return b""
+
+    known = {"n1": flags, "n2": ["--cluster-secret-file", secret]}
+    with Fleet(tmp_path / "nodes", known, names=("n1", "n2")) as fleet:
+        fleet.wait_until_ready()
+        before = fleet["n1"].text().count(OTHER_AUTHORITY)
+        assert frames_for(fleet.addresses["n1"], clients.issue("n2")) == b""
+        wait_until("said", lambda: fleet["n1"].text().count(OTHER_AUTHORITY) > before, 10)
+        assert frames_for(fleet.addresses["n1"], nodes.issue("n2")) != b"", "the right certificate is answered"
+        assert ping(clients.issue("app", uri="", usages="clientAuth")) == b"+PONG\r\n"
+        assert ping(nodes.issue("n2")) == b""
+        wait_until("said", lambda: fleet["n1"].text().count(OTHER_AUTHORITY) > before + 1, 10)
+        # A certificate of the right authority that calls itself a node is none that a client may show.
+        assert ping(clients.issue("n2")) == b""
 
 
 def test_the_link_is_tls_1_3_alone(guarded):

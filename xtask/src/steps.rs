@@ -231,6 +231,7 @@ fn unit(counts: &mut Counts) -> Outcome {
 
 fn build() -> Outcome {
     run(&mut cargo(&["build", "--release", "--package", "repligo"]))?;
+    run(&mut cargo(&["build", "--package", "repligo-client-drivers"]))?;
     run(&mut cargo(&[
         "build",
         "--release",
