@@ -6,6 +6,7 @@ pub mod codec;
 pub mod collections;
 pub mod fill;
 pub mod grpc;
+pub mod handshakes;
 pub mod open;
 pub mod publish;
 pub mod redis_benchmark;

@@ -48,7 +48,20 @@ impl Options {
 /// # Errors
 /// It failed, or printed what we do not understand.
 pub fn run(port: u16, options: Options) -> Outcome<Sample> {
+    run_command(options.build(&port.to_string()), options.requests)
+}
+
+/// The same over TLS; the authority in this file is believed.
+///
+/// # Errors
+/// As `run`.
+pub fn run_over_tls(port: u16, options: Options, authority: &str) -> Outcome<Sample> {
     let mut command = options.build(&port.to_string());
+    command.args(["--tls", "--cacert", authority]);
+    run_command(command, options.requests)
+}
+
+fn run_command(mut command: Command, requests: u64) -> Outcome<Sample> {
     let line = shown(&command);
     let output = command
         .stdin(Stdio::null())
@@ -59,7 +72,7 @@ pub fn run(port: u16, options: Options) -> Outcome<Sample> {
     if !output.status.success() || text.contains("rror from server") {
         return Err(failure());
     }
-    parse(&text, options.requests).ok_or_else(failure)
+    parse(&text, requests).ok_or_else(failure)
 }
 
 /// `"test","rps","avg_latency_ms","min…","p50…","p95…","p99…","max…"`, then a line of numbers.

@@ -8,6 +8,7 @@ pub mod memory;
 pub mod quorum;
 pub mod single;
 pub mod snapshot;
+pub mod tls;
 
 use super::load::{Sample, measure};
 use super::process::Server;
@@ -48,7 +49,7 @@ pub struct Definition {
 }
 
 /// All rows, in the order in which they run.
-pub const ROWS: [Definition; 10] = [
+pub const ROWS: [Definition; 12] = [
     Definition {
         name: "get-set",
         title: "GET and SET on a single node",
@@ -97,6 +98,20 @@ pub const ROWS: [Definition; 10] = [
         seconds: 105.0,
         seconds_quick: 20.0,
         run: quorum::fsync,
+    },
+    Definition {
+        name: "tls",
+        title: "TLS for clients on a single node",
+        seconds: 150.0,
+        seconds_quick: 40.0,
+        run: tls::clients,
+    },
+    Definition {
+        name: "tls-peers",
+        title: "Quorum SET with and without TLS between the nodes",
+        seconds: 50.0,
+        seconds_quick: 12.0,
+        run: tls::peers,
     },
     Definition {
         name: "snapshot",

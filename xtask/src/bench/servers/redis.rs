@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use super::{Group, fresh_folder};
+use super::{Group, Pki, fresh_folder};
 use crate::bench::process::{Server, free_port};
 use crate::bench::resp::{Client, answers};
 use crate::install::tools;
@@ -58,6 +58,33 @@ pub fn single() -> Outcome<Group> {
         ports: vec![port],
         entry: 0,
     })
+}
+
+/// One server without replicas or persistence, and the port on which it speaks TLS.
+///
+/// # Errors
+/// It does not come up.
+pub fn single_with_tls(pki: &Pki) -> Outcome<(Group, u16)> {
+    let (port, tls) = (free_port(), free_port());
+    let mut argv = vec![binary()];
+    let mut option = |words: &[&str]| argv.extend(words.iter().map(|word| (*word).to_owned()));
+    option(&["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", ""]);
+    option(&["--appendonly", "no", "--tls-port", &tls.to_string()]);
+    option(&[
+        "--tls-cert-file",
+        &pki.certificate(),
+        "--tls-key-file",
+        &pki.key(),
+    ]);
+    option(&["--tls-ca-cert-file", &pki.authority(), "--tls-auth-clients", "no"]);
+    let mut server = Server::start("redis", &fresh_folder("redis"), &argv)?;
+    server.wait_until("PONG", 20, || answers(port))?;
+    let group = Group {
+        servers: vec![server],
+        ports: vec![port],
+        entry: 0,
+    };
+    Ok((group, tls))
 }
 
 /// A primary (`entry`) with two replicas that follow it.

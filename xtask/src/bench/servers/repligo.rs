@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Group, fresh_folder};
+use super::{Group, Pki, fresh_folder};
 use crate::bench::process::{Server, free_port};
 use crate::bench::resp::{Client, Reply};
 use crate::run::{Failure, Outcome, root};
@@ -21,7 +21,24 @@ pub fn binary() -> String {
 /// # Errors
 /// It does not come up.
 pub fn single(durability: &str) -> Outcome<Group> {
-    start(&["n1".to_owned()], durability)
+    start(&["n1".to_owned()], durability, &[])
+}
+
+/// One node without a cluster or persistence, and the port on which it speaks TLS.
+///
+/// # Errors
+/// It does not come up.
+pub fn single_with_tls(pki: &Pki) -> Outcome<(Group, u16)> {
+    let tls = free_port();
+    let more = [
+        "--tls-listen".to_owned(),
+        format!("127.0.0.1:{tls}"),
+        "--tls-cert".to_owned(),
+        pki.certificate(),
+        "--tls-key".to_owned(),
+        pki.key(),
+    ];
+    Ok((start(&["n1".to_owned()], "none", &more)?, tls))
 }
 
 /// Three nodes; `entry` is the leader.
@@ -29,11 +46,22 @@ pub fn single(durability: &str) -> Outcome<Group> {
 /// # Errors
 /// They do not form a cluster.
 pub fn cluster(durability: &str) -> Outcome<Group> {
-    let names: Vec<String> = (1..=3).map(|number| format!("n{number}")).collect();
-    start(&names, durability)
+    start(&names(), durability, &[])
 }
 
-fn start(names: &[String], durability: &str) -> Outcome<Group> {
+/// Three nodes whose links are plain text; `entry` is the leader.
+///
+/// # Errors
+/// They do not form a cluster.
+pub fn cluster_without_tls(durability: &str) -> Outcome<Group> {
+    start(&names(), durability, &["--insecure-peers".to_owned()])
+}
+
+fn names() -> Vec<String> {
+    (1..=3).map(|number| format!("n{number}")).collect()
+}
+
+fn start(names: &[String], durability: &str, more: &[String]) -> Outcome<Group> {
     let peers: Vec<u16> = names.iter().map(|_| free_port()).collect();
     let line: Vec<String> = names
         .iter()
@@ -55,8 +83,11 @@ fn start(names: &[String], durability: &str) -> Outcome<Group> {
         option("durability", durability.to_owned());
         if names.len() > 1 {
             option("cluster", line.join(","));
-            option("cluster-secret-file", secret.clone());
+            if !more.iter().any(|flag| flag == "--insecure-peers") {
+                option("cluster-secret-file", secret.clone());
+            }
         }
+        argv.extend_from_slice(more);
         servers.push(Server::start(&format!("repligo {name}"), &folder, &argv)?);
         ports.push(port);
     }
