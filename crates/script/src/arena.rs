@@ -29,6 +29,7 @@ const KEPT_BYTES: usize = 1 << 20;
 struct Books {
     end: u32,
     used: u64,
+    asked: u64,
     free: [u32; CLASSES],
 }
 
@@ -41,7 +42,7 @@ pub struct Arena {
     end: Cell<u32>,
     used: Cell<u64>,
     free: [Cell<u32>; CLASSES],
-    /// Bytes that were ever asked for since the image: what a script pays for.
+    /// Bytes that were ever asked for since the machine was new: what a script pays for.
     asked: Cell<u64>,
     /// Above it nothing is given to a script.
     limit: Cell<u64>,
@@ -110,7 +111,7 @@ impl Arena {
         self.used.get()
     }
 
-    /// Bytes that were asked for since the image.
+    /// Bytes that were asked for since the machine was new.
     pub fn asked(&self) -> u64 {
         self.asked.get()
     }
@@ -190,6 +191,7 @@ impl Arena {
             books: Books {
                 end,
                 used: self.used.get(),
+                asked: self.asked.get(),
                 free: std::array::from_fn(|class| self.free[class].get()),
             },
         }
@@ -214,7 +216,19 @@ impl Arena {
         for (free, was) in self.free.iter().zip(image.books.free) {
             free.set(was);
         }
-        self.asked.set(0);
+        self.asked.set(image.books.asked);
+    }
+}
+
+impl Image {
+    /// Bytes that were asked for until it was taken.
+    pub fn asked(&self) -> u64 {
+        self.books.asked
+    }
+
+    /// Bytes that it takes.
+    pub fn held_bytes(&self) -> usize {
+        self.bytes.len() + size_of::<Self>()
     }
 }
 

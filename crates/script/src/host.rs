@@ -109,12 +109,12 @@ impl Host {
         }
     }
 
-    /// A script begins, which may cost so many instructions.
-    pub fn begin(&self, budget: u64) {
+    /// A script begins, which may cost so many instructions; it pays for memory that is asked for beyond `asked`.
+    pub fn begin(&self, budget: u64, asked: u64) {
         self.budget.set(i64::try_from(budget).unwrap_or(i64::MAX));
         self.slice.set(0);
         self.spent.set(0);
-        self.asked_before.set(self.arena.asked());
+        self.asked_before.set(asked);
         self.is_resp3.set(false);
         self.is_loading.set(false);
         self.registered.take();

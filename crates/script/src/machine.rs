@@ -1,5 +1,6 @@
 //! A machine: one script at a time, on a stack of its own, slice by slice.
 
+mod compiled;
 mod given;
 
 use std::cell::{RefCell, RefMut};
@@ -17,6 +18,7 @@ use crate::host::{Host, Pause};
 use crate::lua::{Kind, Lua};
 use crate::trampoline::{NO_MEMORY, enter};
 use crate::{random, reply, sandbox};
+use compiled::CompiledTexts;
 use given::Plan;
 pub use given::{CallKind, FUNCTION_FLAGS, FunctionCall, Limits, Progress, Registered, Script};
 
@@ -40,7 +42,9 @@ pub struct Machine {
     running: Option<Running>,
     stack: Option<DefaultStack>,
     lua: Lua,
+    /// The machine when it was new.
     image: Image,
+    compiled: CompiledTexts,
     host: Box<Host>,
     /// The script's name in error texts.
     name: Vec<u8>,
@@ -90,6 +94,7 @@ impl Machine {
             stack: None,
             lua,
             image,
+            compiled: CompiledTexts::default(),
             host,
             name: Vec::new(),
             plan: Plan::Script,
@@ -105,13 +110,13 @@ impl Machine {
         self.prepare(Plan::Script, script.sha1, limits);
         self.is_resp3 = script.is_resp3;
         self.host.random.set(random::seeded(script.seed));
-        self.check_room(script.body, &[script.keys, script.arguments])?;
+        self.compile(script.body)?;
+        self.check_room(&[script.keys, script.arguments])?;
         for (name, words) in [("KEYS", script.keys), ("ARGV", script.arguments)] {
             self.push_words(words);
             sandbox::set_global(&self.lua, name);
         }
-        self.lua.push_function(handle_error);
-        self.compile(script.body)
+        Ok(())
     }
 
     /// Begins to load a library of this name, to learn what it registers: see [`Machine::registered`]. Its body has no
@@ -122,8 +127,6 @@ impl Machine {
     pub fn begin_library(&mut self, name: &[u8], body: &[u8], limits: Limits) -> Result<(), Vec<u8>> {
         self.prepare(Plan::Load, name, limits);
         self.is_resp3 = false;
-        self.check_room(body, &[])?;
-        self.lua.push_function(handle_error);
         self.compile(body)
     }
 
@@ -135,11 +138,13 @@ impl Machine {
         self.prepare(Plan::Call(call.name.to_ascii_lowercase()), call.name, limits);
         self.is_resp3 = call.is_resp3;
         self.host.random.set(random::seeded(call.seed));
-        self.check_room(call.body, &[call.keys, call.arguments])?;
-        self.push_words(call.keys);
-        self.push_words(call.arguments);
-        self.lua.push_function(handle_error);
-        self.compile(call.body)
+        self.compile(call.body)?;
+        self.check_room(&[call.keys, call.arguments])?;
+        for (words, place) in [(call.keys, 1), (call.arguments, 2)] {
+            self.push_words(words);
+            self.lua.insert(place);
+        }
+        Ok(())
     }
 
     /// What the library has registered that was loaded last; it is taken.
@@ -160,15 +165,14 @@ impl Machine {
         self.give_up();
         self.plan = plan;
         self.name = name.to_vec();
-        self.host.arena.restore(&self.image);
         self.host.arena.set_limit(limits.memory_bytes);
-        self.host.begin(limits.instructions);
+        self.host.begin(limits.instructions, self.image.asked());
     }
 
-    fn check_room(&self, body: &[u8], given: &[&[&[u8]]]) -> Result<(), Vec<u8>> {
+    fn check_room(&self, given: &[&[&[u8]]]) -> Result<(), Vec<u8>> {
         let words = given.iter().flat_map(|words| words.iter());
-        let given_bytes: usize = words.map(|word| word.len() + ARGUMENT_BYTES).sum();
-        match self.host.arena.has_room_for(given_bytes + body.len()) {
+        let bytes = words.map(|word| word.len() + ARGUMENT_BYTES).sum();
+        match self.host.arena.has_room_for(bytes) {
             true => Ok(()),
             false => Err(self.ended(NO_MEMORY)),
         }
@@ -182,18 +186,30 @@ impl Machine {
         }
     }
 
-    fn compile(&self, body: &[u8]) -> Result<(), Vec<u8>> {
+    /// Leaves the handler of errors and the function of this text on Lua's stack, and nothing below them.
+    fn compile(&mut self, text: &[u8]) -> Result<(), Vec<u8>> {
         let (prefix, source): (&[u8], _) = match self.plan {
             Plan::Script => (b"ERR Error compiling script (new function): ", c"@user_script"),
             Plan::Load | Plan::Call(_) => (b"ERR Error compiling function: ", c"@user_function"),
         };
-        if body.first() == Some(&0x1b) {
+        let is_library = self.plan != Plan::Script;
+        if let Some(image) = self.compiled.find(is_library, text) {
+            self.host.arena.restore(image);
+            return Ok(());
+        }
+        self.host.arena.restore(&self.image);
+        if text.first() == Some(&0x1b) {
             return Err([prefix, b"compiled code is not loaded"].concat());
         }
+        if !self.host.arena.has_room_for(text.len()) {
+            return Err(self.ended(NO_MEMORY));
+        }
+        self.lua.push_function(handle_error);
         self.host.arena.set_patient(false);
-        let is_loaded = self.lua.load(body, source);
+        let is_loaded = self.lua.load(text, source);
         self.host.arena.set_patient(true);
         if is_loaded {
+            self.compiled.keep(is_library, text, self.host.arena.image());
             return Ok(());
         }
         Err([prefix, self.lua.bytes(-1).unwrap_or_default()].concat())

@@ -603,3 +603,20 @@ fn a_function_is_given_keys_and_arguments_and_nothing_of_earlier_calls() {
         "*2|$2|k1|$2|a1|"
     );
 }
+
+#[test]
+fn a_text_that_was_compiled_before_does_the_same_at_the_same_cost() {
+    let text = b"local t, u = {}, {} t[u] = 1 t[t] = 2 local s = '' for k, v in pairs(t) do s = s .. tostring(k) .. v end \
+        return {s, ARGV[1], redis.call('x', KEYS[2]), collectgarbage('count')}";
+    let expect = run_on(&mut Machine::default(), text, (1 << 40, false));
+    let mut machine = Machine::default();
+    for round in 0..200 {
+        assert_eq!(run_on(&mut machine, text, (1 << 40, false)), expect, "{round}");
+        let other = format!("local l = {{}} for i = 1, {round} do l[i] = KEYS[1] .. i end return #l");
+        let count = format!(":{round}|");
+        assert_eq!(run_on(&mut machine, other.as_bytes(), (1 << 40, false)).0, count);
+        // More than a machine keeps: the text has to be compiled again.
+        let long = format!("--{}\nreturn {round}", "x".repeat(round * 5000));
+        assert_eq!(run_on(&mut machine, long.as_bytes(), (1 << 40, false)).0, count);
+    }
+}

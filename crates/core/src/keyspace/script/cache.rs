@@ -19,6 +19,10 @@ pub type Sha1 = [u8; 40];
 /// In place of a database in digests.
 const DIGEST_PLACE: u8 = u8::MAX;
 
+/// Texts whose names are remembered, and the longest of them.
+const NAMED_MAX: usize = 16;
+const NAMED_BYTES_MAX: usize = 16 << 10;
+
 /// A known script.
 #[derive(Clone, Debug)]
 struct Known {
@@ -52,9 +56,27 @@ pub struct ScriptCache {
     /// Scripts that ever came to be known.
     count: u64,
     digest: u128,
+    /// Texts whose names were asked for last, the latest at the end.
+    named: Vec<(Bytes, Sha1)>,
 }
 
 impl ScriptCache {
+    /// The name of a text. Clients send few different ones, and SHA-1 costs more than to compare with these.
+    pub fn name_of(&mut self, text: &[u8]) -> Sha1 {
+        if let Some(at) = self.named.iter().rposition(|(known, _)| known == text) {
+            self.named[at..].rotate_left(1);
+            return self.named[self.named.len() - 1].1;
+        }
+        let sha1 = sha1_hex(text);
+        if text.len() <= NAMED_BYTES_MAX {
+            if self.named.len() == NAMED_MAX {
+                self.named.remove(0);
+            }
+            self.named.push((Bytes::copy_from_slice(text), sha1));
+        }
+        sha1
+    }
+
     /// The text of this name, whatever the case of its digits.
     pub fn get(&self, name: &[u8]) -> Option<&Bytes> {
         let mut sha1: Sha1 = name.try_into().ok()?;
@@ -79,7 +101,7 @@ impl ScriptCache {
 
     /// Comes to know a script; its name. One that takes more than all may is not kept.
     pub fn add(&mut self, text: &[u8], is_loaded: bool) -> Sha1 {
-        let sha1 = sha1_hex(text);
+        let sha1 = self.name_of(text);
         let known = match self.scripts.get(&sha1) {
             Some(known) if known.is_loaded || !is_loaded => return sha1,
             Some(known) => Known {

@@ -294,7 +294,7 @@ impl ScriptTask {
     }
 
     /// What is to be run: by its text, or by its name.
-    fn asked(&self, keyspace: &Keyspace) -> Result<Asked, CommandError> {
+    fn asked(&self, keyspace: &mut Keyspace) -> Result<Asked, CommandError> {
         let first = self.arguments().iter().next().unwrap_or_default();
         let is_by_name = matches!(self.name, "evalsha" | "evalsha_ro");
         let text = match is_by_name {
@@ -307,7 +307,7 @@ impl ScriptTask {
                 sha1.make_ascii_lowercase();
                 sha1
             }
-            _ => repligo_script::sha1_hex(&text),
+            _ => keyspace.scripts.name_of(&text),
         };
         if text.len() > SCRIPT_TEXT_BYTES_MAX {
             return Err(CommandError::composed(words::script::text_too_long(
