@@ -1,7 +1,9 @@
 """Whether its database answers can be seen at every node: status, pages, INFO, metrics and the log."""
 
+import contextlib
 import json
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
@@ -121,3 +123,22 @@ def test_copies_go_when_another_cluster_gets_the_database_and_rows_are_loaded_an
         assert connection.ask("GET", "item:nothing") == b"some"
         wait_until("it is written", lambda: connection.call("SET", "item:b", "new").raw == b"+OK\r\n", 30)
     assert database.rows("items")[b"item:b"] == b"new"
+
+
+@pytest.mark.timeout(120)
+def test_a_write_that_meets_a_locked_database_is_told_so_when_the_origin_is_known_to_be_down(tmp_path):
+    """With the times that a user has who sets none: that the origin is down shows when the five seconds are over."""
+    with mapped_cluster(tmp_path) as (cluster, database):
+        leader = cluster.leader()
+        for node in (leader, cluster.followers(leader)[0]):
+            with node.connect(60) as connection, contextlib.closing(database.open()) as other:
+                assert connection.ask("SET", "item:a", "before") == b"OK"
+                other.execute("BEGIN IMMEDIATE")
+                begin = time.monotonic()
+                reply = connection.call("SET", "item:a", "during").raw
+                waited = time.monotonic() - begin
+                assert reply.startswith(b"-UNKNOWN the origin of keyspace items did not decide"), (waited, reply)
+                assert b"database is locked" in reply
+                assert waited < 9, "a client that waits ten seconds for a reply has it"
+                other.execute("ROLLBACK")
+                wait_until("it is written", lambda c=connection: c.call("SET", "item:a", "after").raw == b"+OK\r\n", 30)

@@ -116,11 +116,16 @@ impl Keyspace {
         numbers
     }
 
+    /// Where the database of this number is now.
+    pub(super) fn place_of(&self, number: u8) -> u8 {
+        let numbers = self.numbers();
+        let place = numbers.iter().position(|known| *known == number);
+        place.expect("every number is in one place") as u8
+    }
+
     /// Where the database is now that was in this place when the snapshot's walk began.
     pub(super) fn place_of_walked(&self, place: usize) -> usize {
-        let number = self.walked_numbers[place];
-        let now = self.numbers();
-        (now.iter().position(|&other| other == number)).expect("exchanges lose no number")
+        usize::from(self.place_of(self.walked_numbers[place]))
     }
 
     /// Appends what a snapshot says of exchanges; nothing without any.

@@ -46,6 +46,8 @@ enum Course {
 #[derive(Debug)]
 pub(super) struct Walk<P> {
     db: u8,
+    /// The number of the database that is walked, which stays the same when it goes to another place.
+    number: Option<u8>,
     course: Course,
     is_over: bool,
     /// `None` for everything.
@@ -87,6 +89,7 @@ impl<P: AsRef<[u8]>> Walk<P> {
         };
         Some(Self {
             db,
+            number: None,
             course,
             is_over: false,
             // As in Redis this is everything before anything is compared, the empty key too.
@@ -186,6 +189,10 @@ impl<P: AsRef<[u8]>> Walk<P> {
 
     fn visit_bucket(&mut self, keyspace: &Keyspace, work: &mut usize) {
         *work -= WORK_PER_STEP;
+        let is_it = |number| keyspace.database(self.db).is_some_and(|it| it.number() == number);
+        if let Some(number) = self.number.filter(|number| !is_it(*number)) {
+            self.db = keyspace.place_of(number);
+        }
         let Some(database) = keyspace.database(self.db) else {
             if let Course::Scan { cursor, .. } = &mut self.course {
                 *cursor = 0;
@@ -193,6 +200,7 @@ impl<P: AsRef<[u8]>> Walk<P> {
             self.is_over = true;
             return;
         };
+        self.number = Some(database.number());
         let (mut seen, db) = (0, self.db);
         let mut course = self.course;
         let mut on_entry = |entry: EntryRef<'_>| {

@@ -345,9 +345,18 @@ impl Replica {
         let deadlines = [self.keyspace.next_deadline(), self.lanes.next_deadline_ms()];
         let earliest = deadlines.into_iter().flatten().min();
         let due = earliest.filter(|&deadline| deadline <= self.clock.estimate_ms(now));
-        if due.is_some_and(|deadline| deadline > self.stamped_ms) {
+        let is_new = due.is_some_and(|deadline| deadline > self.stamped_ms);
+        if is_new || self.has_overdue_writes() {
             self.propose_time();
         }
+    }
+
+    /// True when a write to an origin waits longer than it may, and no entry is on its way that would answer it: an
+    /// origin that is found to be down shortens the wait, so that a deadline can come to lie before the last entry.
+    fn has_overdue_writes(&self) -> bool {
+        let is_idle = self.applied == self.consensus.log().last_index();
+        let is_over = |deadline_ms| deadline_ms <= self.keyspace.time_ms();
+        is_idle && self.lanes.next_deadline_ms().is_some_and(is_over)
     }
 
     /// Every entry removes a bounded number of expired keys. While some are left, there is always one on

@@ -83,6 +83,8 @@ pub struct Links {
     /// What may be logged about links.
     pub log: LinkLog,
     dialler: Option<mpsc::UnboundedSender<PeerId>>,
+    /// This node is a member without a vote.
+    is_learner: bool,
 }
 
 impl Links {
@@ -98,6 +100,7 @@ impl Links {
                 .map(|(peer, name, address)| Link::new(peer, name, address))
                 .collect(),
             dialler: None,
+            is_learner: false,
             hello,
             identity,
             own_address,
@@ -373,6 +376,7 @@ impl Links {
             peer_address: self.own_address.clone(),
             client_address: client_address.to_owned(),
             connected: true,
+            is_learner: self.is_learner,
             role: status.role,
             term: status.term,
             leader: status.leader,

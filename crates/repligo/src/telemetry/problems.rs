@@ -31,13 +31,18 @@ pub fn is_heard(node: &PeerStatus) -> bool {
     node.connected && node.lag_ms <= SILENT_MS
 }
 
-/// As many nodes are heard as an election and a write need.
+/// As many voters are heard as an election and a write need.
 pub fn has_majority(nodes: &[PeerStatus]) -> bool {
-    nodes.iter().filter(|node| is_heard(node)).count() >= majority_of(nodes)
+    let heard = voters(nodes).filter(|node| is_heard(node));
+    heard.count() >= majority_of(nodes)
 }
 
 fn majority_of(nodes: &[PeerStatus]) -> usize {
-    nodes.len() / 2 + 1
+    voters(nodes).count() / 2 + 1
+}
+
+fn voters(nodes: &[PeerStatus]) -> impl Iterator<Item = &PeerStatus> {
+    nodes.iter().filter(|node| !node.is_learner)
 }
 
 /// Everything that is wrong, what stops the service first.
@@ -141,16 +146,16 @@ fn service(status: &NodeStatus) -> Option<Problem> {
 
 fn no_majority(status: &NodeStatus) -> Problem {
     let nodes = &status.nodes;
-    let missing: Vec<&PeerStatus> = nodes.iter().filter(|node| !is_heard(node)).collect();
+    let missing: Vec<&PeerStatus> = voters(nodes).filter(|node| !is_heard(node)).collect();
     let names: Vec<String> = missing.iter().map(|node| node.name.clone()).collect();
-    let heard = nodes.len() - missing.len();
+    let count = voters(nodes).count();
+    let heard = count - missing.len();
     let needed = majority_of(nodes) - heard;
     let mut ages: Vec<u64> = missing.iter().map(|node| silent_ms(status, node)).collect();
     ages.sort_unstable();
     Problem {
         what: format!(
-            "no majority: {heard} of {} nodes can be reached, {} missing; no read and no write is answered",
-            nodes.len(),
+            "no majority: {heard} of {count} nodes can be reached, {} missing; no read and no write is answered",
             are(&names)
         ),
         since_ms: ages.get(needed - 1).copied(),
@@ -267,6 +272,25 @@ mod tests {
 
     fn whats(status: &NodeStatus) -> Vec<String> {
         of(status).into_iter().map(|problem| problem.what).collect()
+    }
+
+    #[test]
+    fn a_node_without_a_vote_is_in_no_majority() {
+        // n3 is being replaced: two of three voters are there, and the new one comes and goes.
+        let mut status = status(4);
+        status.nodes[2].connected = false;
+        status.nodes[3].is_learner = true;
+        for connected in [true, false] {
+            status.nodes[3].connected = connected;
+            assert!(has_majority(&status.nodes));
+        }
+        status.nodes[1].connected = false;
+        status.nodes[3].connected = true;
+        let whats = whats(&status);
+        assert!(
+            whats[0].starts_with("no majority: 1 of 3 nodes can be reached, n2 and n3 are missing"),
+            "{whats:?}"
+        );
     }
 
     #[test]

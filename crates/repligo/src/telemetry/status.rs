@@ -54,6 +54,8 @@ pub struct PeerStatus {
     pub client_address: String,
     /// This node itself, or a link to it is open.
     pub connected: bool,
+    /// It is a member without a vote, so it counts for no majority.
+    pub is_learner: bool,
     /// Role as it last reported (its own for this node).
     pub role: Role,
     /// Term as it last reported.

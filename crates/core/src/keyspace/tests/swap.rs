@@ -8,6 +8,7 @@ use repligo_proto::reply::ReplyWriter;
 use repligo_proto::resp::OwnedRequest;
 
 use super::replicas::{chunks_of, restored, seeded};
+use super::slices::encoded;
 use super::{Fixture, START_MS, check, render};
 use crate::command::{Command, parse};
 use crate::keyspace::{Keyspace, RestoreError, ScriptRights};
@@ -216,4 +217,38 @@ fn a_script_exchanges_no_mapped_database_and_writes_no_mapped_key_of_another_one
                   redis.call('SELECT', 6) return redis.call('GET', 'row:1')";
     assert_eq!(beside_an_origin(&mut fixture, script), "\"plain\"");
     assert_eq!(fixture.run("GET other ; EXISTS row:1 row:2"), "\"1\" ; 0");
+}
+
+#[test]
+fn a_walk_that_has_begun_stays_with_its_database_wherever_that_goes() {
+    let mut fixture = Fixture::new();
+    for number in 0..500 {
+        fixture.run(&format!("SET here:{number} x"));
+        in_database(&mut fixture, 1, &format!("SET there:{number} x"));
+    }
+    for script in ["KEYS *", "SCAN 0 COUNT 4000"] {
+        let source = encoded(script);
+        let command = Command::decode(&mut &source[..]).expect("just encoded");
+        let mut task = Keyspace::begin(&command, &source);
+        let (mut reply, mut exchanges) = (Vec::new(), 0);
+        loop {
+            let mut writer = ReplyWriter::new(&mut reply, false);
+            if fixture
+                .keyspace
+                .advance(&mut task, &mut 50, &mut writer, &mut |_, _| ())
+            {
+                break;
+            }
+            fixture.run("SWAPDB 0 1");
+            exchanges += 1;
+        }
+        assert!(exchanges > 5, "the walk took its time");
+        let text = String::from_utf8(reply).expect("keys are text");
+        let count = |name: &str| text.matches(name).count();
+        assert_eq!((count("here:"), count("there:")), (500, 0), "{script}");
+        // Back to where they were.
+        if exchanges % 2 == 1 {
+            fixture.run("SWAPDB 0 1");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use repligo_core::contract::{Identity, PeerId};
 use repligo_core::limits::{MEMBERS_MAX, NUMBER_MAX};
-use repligo_core::membership::Membership;
+use repligo_core::membership::{MemberRole, Membership};
 use tokio::sync::mpsc;
 
 use super::{Link, Links};
@@ -69,6 +69,12 @@ impl Links {
     /// membership says.
     pub fn adopt(&mut self, membership: &Membership, line: &[(String, String)]) {
         let own = self.identity.peer;
+        let is_learner = |peer| {
+            membership
+                .get(peer)
+                .is_some_and(|member| member.role == MemberRole::Learner)
+        };
+        self.is_learner = is_learner(own);
         for (peer, member) in membership.iter().filter(|(peer, _)| *peer != own) {
             let given = line.iter().find(|(name, _)| *name == member.name);
             let address = given.map_or(&member.address, |(_, address)| address).clone();
@@ -90,6 +96,7 @@ impl Links {
         }
         for link in &mut self.links {
             link.is_member = membership.get(link.peer).is_some();
+            link.report.is_learner = is_learner(link.peer);
         }
         self.links.retain(|link| link.is_member || link.is_attached());
     }
@@ -107,8 +114,15 @@ impl Links {
             .links
             .iter()
             .find(|link| link.peer == peer && link.is_member)?;
+        // A node that came back without its data has the address of the member that it replaces. To greet that one
+        // there would end the good stream to its successor.
+        let is_succeeded = self
+            .links
+            .iter()
+            .any(|other| other.peer > peer && other.address == link.address && other.is_attached())
+            || link.address == self.own_address;
         let waited = self.ticks.saturating_sub(link.lost_tick) >= DIAL_ANYWAY_TICKS;
-        let due = !link.is_attached() && (peer > self.identity.peer || waited);
+        let due = !link.is_attached() && !is_succeeded && (peer > self.identity.peer || waited);
         Some((link.address.clone(), due && !link.address.is_empty()))
     }
 
