@@ -84,13 +84,17 @@ pub enum Bug {
     ProfileForgottenInSnapshot,
     /// A snapshot leaves out the deadlines of fields.
     FieldDeadlineLost,
+    /// A confirmation counts from when its answer came, not from when it was asked for.
+    ProbeTimeAtAnswer,
+    /// Bounded reads are served before the confirmed index is applied.
+    BoundedWithoutApply,
     /// Copies of rows stay when another cluster has had their database.
     CopiesOutliveClaim,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 38] = [
+    pub const ALL: [(&'static str, Self); 40] = [
         ("ack-before-durability", Self::AckBeforeDurability),
         ("missing-noop", Self::MissingNoop),
         ("lease-without-quorum", Self::LeaseWithoutQuorum),
@@ -128,6 +132,8 @@ impl Bug {
         ("snapshot-without-users", Self::SnapshotWithoutUsers),
         ("profile-forgotten-in-snapshot", Self::ProfileForgottenInSnapshot),
         ("field-deadline-lost-in-snapshot", Self::FieldDeadlineLost),
+        ("probe-time-at-answer", Self::ProbeTimeAtAnswer),
+        ("bounded-without-apply", Self::BoundedWithoutApply),
         ("copies-outlive-claim", Self::CopiesOutliveClaim),
     ];
 

@@ -1,4 +1,12 @@
 //! How fresh a read must be: the levels, and their names.
+//!
+//! A level is named by a word, `bounded` with a duration behind it: `bounded:200ms`. A bound is at most what eventual reads
+//! may lag behind at most, so that a bounded read is never weaker than an eventual one, and the levels of this release are
+//! in one order.
+
+use std::fmt;
+
+use crate::limits;
 
 /// How fresh a read must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -8,6 +16,14 @@ pub enum ReadLevel {
     Linearizable,
     /// Some committed value of this replica, which only moves forward.
     Eventual,
+    /// Every write that was acknowledged so long before the read, or longer.
+    Bounded(Bound),
+}
+
+/// What a bounded read may lag behind: whole milliseconds, from [`Bound::MIN`] to [`Bound::MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bound {
+    ms: u32,
 }
 
 /// Why a word is no level that can be asked for.
@@ -17,12 +33,57 @@ pub enum NoLevel {
     Unknown,
     /// A level of this name is designed, and this release does not have it.
     NotBuilt,
+    /// It is `bounded`, and what follows is no bound.
+    NoBound,
 }
 
-/// The part of a level's name in front of its argument, as in `bounded:200ms`.
-fn kind_of(word: &[u8]) -> &[u8] {
-    let end = word.iter().position(|byte| *byte == b':');
-    &word[..end.unwrap_or(word.len())]
+impl Bound {
+    /// The least, below which any read has to ask the leader anyway.
+    pub const MIN: Self = Self { ms: 1 };
+    /// The most: no eventual read may be older.
+    pub const MAX: Self = Self {
+        ms: (limits::STALENESS_US_MAX / 1000) as u32,
+    };
+    /// That of `bounded` alone.
+    pub const DEFAULT: Self = Self { ms: 1_000 };
+
+    /// A bound of so many milliseconds, if there is one.
+    pub fn of_ms(ms: u64) -> Option<Self> {
+        let ms = u32::try_from(ms).ok()?;
+        (Self::MIN.ms..=Self::MAX.ms).contains(&ms).then_some(Self { ms })
+    }
+
+    /// In milliseconds.
+    pub fn ms(self) -> u64 {
+        u64::from(self.ms)
+    }
+
+    /// In microseconds.
+    pub fn us(self) -> u64 {
+        self.ms() * 1000
+    }
+
+    /// Decimal digits with the unit `ms` or `s` behind them, case-insensitive.
+    fn named(word: &[u8]) -> Option<Self> {
+        let digits = word.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (number, unit) = word.split_at(digits);
+        let factor = match unit {
+            _ if is_one_of(unit, &["ms"]) => 1,
+            _ if is_one_of(unit, &["s"]) => 1000,
+            _ => return None,
+        };
+        let number: u64 = std::str::from_utf8(number).ok()?.parse().ok()?;
+        Self::of_ms(number.checked_mul(factor)?)
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.ms {
+            ms if ms % 1000 == 0 => write!(formatter, "{}s", ms / 1000),
+            ms => write!(formatter, "{ms}ms"),
+        }
+    }
 }
 
 fn is_one_of(word: &[u8], names: &[&str]) -> bool {
@@ -32,39 +93,52 @@ fn is_one_of(word: &[u8], names: &[&str]) -> bool {
 }
 
 impl ReadLevel {
-    /// All levels with their names.
-    const NAMES: [(&'static str, Self); 2] =
-        [("linearizable", Self::Linearizable), ("eventual", Self::Eventual)];
-
     /// The level of this name, case-insensitive.
     ///
     /// # Errors
     /// There is none.
     pub fn named(word: &[u8]) -> Result<Self, NoLevel> {
-        let known = Self::NAMES
-            .iter()
-            .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
-        match known {
-            Some((_, level)) => Ok(*level),
-            None if is_one_of(kind_of(word), &["bounded", "session", "origin"]) => Err(NoLevel::NotBuilt),
-            None => Err(NoLevel::Unknown),
+        let end = word.iter().position(|byte| *byte == b':');
+        let kind = &word[..end.unwrap_or(word.len())];
+        let argument = end.map(|end| &word[end + 1..]);
+        match argument {
+            None if is_one_of(kind, &["linearizable"]) => Ok(Self::Linearizable),
+            None if is_one_of(kind, &["eventual"]) => Ok(Self::Eventual),
+            None if is_one_of(kind, &["bounded"]) => Ok(Self::Bounded(Bound::DEFAULT)),
+            Some(bound) if is_one_of(kind, &["bounded"]) => {
+                Bound::named(bound).map(Self::Bounded).ok_or(NoLevel::NoBound)
+            }
+            _ if is_one_of(kind, &["session", "origin"]) => Err(NoLevel::NotBuilt),
+            _ => Err(NoLevel::Unknown),
         }
     }
 
-    /// Its name.
-    pub fn name(self) -> &'static str {
+    /// How old an answer may be at most, in milliseconds: the order of the levels, the strongest first.
+    fn age_ms_max(self) -> u32 {
         match self {
-            Self::Linearizable => "linearizable",
-            Self::Eventual => "eventual",
+            Self::Linearizable => 0,
+            Self::Bounded(bound) => bound.ms,
+            Self::Eventual => u32::MAX,
         }
     }
 
     /// The weakest level that gives what both give.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Eventual, Self::Eventual) => Self::Eventual,
-            _ => Self::Linearizable,
+        match self.age_ms_max() <= other.age_ms_max() {
+            true => self,
+            false => other,
+        }
+    }
+}
+
+impl fmt::Display for ReadLevel {
+    /// Its name, as [`ReadLevel::named`] takes it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Linearizable => formatter.write_str("linearizable"),
+            Self::Eventual => formatter.write_str("eventual"),
+            Self::Bounded(bound) => write!(formatter, "bounded:{bound}"),
         }
     }
 }
@@ -85,23 +159,39 @@ pub fn judge_write_level(word: &[u8]) -> Result<(), NoLevel> {
 mod tests {
     use super::*;
 
+    fn bounded(ms: u64) -> ReadLevel {
+        ReadLevel::Bounded(Bound::of_ms(ms).expect("a bound"))
+    }
+
     #[test]
     fn levels_are_known_by_their_names() {
-        for (name, level) in ReadLevel::NAMES {
-            assert_eq!(
-                (level.name(), ReadLevel::named(name.as_bytes())),
-                (name, Ok(level))
-            );
-            assert_eq!(ReadLevel::named(name.to_uppercase().as_bytes()), Ok(level));
+        for (name, level) in [
+            ("linearizable", ReadLevel::Linearizable),
+            ("eventual", ReadLevel::Eventual),
+            ("bounded:1ms", bounded(1)),
+            ("bounded:1500ms", bounded(1_500)),
+            ("bounded:10s", bounded(10_000)),
+        ] {
+            assert_eq!(level.to_string(), name);
+            for word in [name.to_owned(), name.to_uppercase()] {
+                assert_eq!(ReadLevel::named(word.as_bytes()), Ok(level), "{word}");
+            }
         }
-        for word in ["bounded", "bounded:200ms", "Session", "origin"] {
+        for (word, ms) in [
+            ("bounded", 1_000),
+            ("bounded:2000ms", 2_000),
+            ("bounded:0010ms", 10),
+        ] {
+            assert_eq!(ReadLevel::named(word.as_bytes()), Ok(bounded(ms)), "{word}");
+        }
+        for word in ["Session", "origin", "session:1"] {
             assert_eq!(
                 ReadLevel::named(word.as_bytes()),
                 Err(NoLevel::NotBuilt),
                 "{word}"
             );
         }
-        for word in ["", "eventual:1", "even", "quorum", ":bounded"] {
+        for word in ["", "eventual:1", "even", "quorum", ":bounded", "linearizable:"] {
             assert_eq!(ReadLevel::named(word.as_bytes()), Err(NoLevel::Unknown), "{word}");
         }
         assert_eq!(judge_write_level(b"QUORUM"), Ok(()));
@@ -111,15 +201,39 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_has_a_unit_and_is_neither_nothing_nor_more_than_eventual_reads_may_lag() {
+        for bound in [
+            "",
+            "0ms",
+            "0s",
+            "10001ms",
+            "11s",
+            "200",
+            "ms",
+            "s",
+            "200us",
+            "1m",
+            "1.5s",
+            "-1s",
+            "+1s",
+            "1 s",
+            "1s:",
+            "99999999999999999999s",
+            "18446744073709552s",
+        ] {
+            let word = format!("bounded:{bound}");
+            assert_eq!(ReadLevel::named(word.as_bytes()), Err(NoLevel::NoBound), "{word}");
+        }
+    }
+
+    #[test]
     fn two_levels_together_are_no_weaker_than_either() {
         use ReadLevel::{Eventual, Linearizable};
-        assert_eq!(Eventual.and(Eventual), Eventual);
-        for (one, other) in [
-            (Eventual, Linearizable),
-            (Linearizable, Eventual),
-            (Linearizable, Linearizable),
-        ] {
-            assert_eq!(one.and(other), Linearizable);
+        let from_strongest = [Linearizable, bounded(1), bounded(200), bounded(10_000), Eventual];
+        for (place, one) in from_strongest.into_iter().enumerate() {
+            for (other_place, other) in from_strongest.into_iter().enumerate() {
+                assert_eq!(one.and(other), from_strongest[place.min(other_place)]);
+            }
         }
     }
 }

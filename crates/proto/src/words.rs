@@ -11,6 +11,7 @@ pub mod acl;
 pub mod bits;
 pub mod fields;
 pub mod geo;
+pub mod level;
 pub mod pubsub;
 pub mod script;
 pub mod stream;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use repligo_core::acl::{Actor, Denied, User, Users};
+use repligo_core::acl::{Actor, Denied, Profile, User, Users};
 use repligo_core::contract::ReadLevel;
 use repligo_proto::command::{CommandId, Spec, flag, resolve};
 use repligo_proto::resp::{ArgSlice, OwnedRequest};
@@ -30,8 +30,16 @@ pub struct Access {
 impl Access {
     /// The level of reads of a connection that has asked for this one since, or for none.
     pub(crate) fn read_level(&self, asked: Option<ReadLevel>) -> ReadLevel {
-        let profile = self.user.as_ref().map(|user| user.profile()).unwrap_or_default();
-        profile.read_level(asked.or(self.level))
+        self.profile().read_level(asked.or(self.level))
+    }
+
+    /// What its reads never go below.
+    pub(crate) fn read_floor(&self) -> ReadLevel {
+        self.profile().floor()
+    }
+
+    fn profile(&self) -> Profile {
+        self.user.as_ref().map(|user| user.profile()).unwrap_or_default()
     }
 }
 

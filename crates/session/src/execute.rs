@@ -9,7 +9,9 @@ use repligo_proto::resp::ArgSlice;
 use repligo_proto::words;
 
 use crate::window::Resolved;
-use crate::{Flow, Host, Session, blocking, data, long, pubsub, scrutiny, tracking, transaction, users};
+use crate::{
+    Flow, Host, Session, blocking, consistency, data, long, pubsub, scrutiny, tracking, transaction, users,
+};
 
 /// A request with its row in the command table.
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +150,7 @@ pub(crate) fn dispatch(
             });
             session.reply(out).ok();
         }
+        Id::RepligoConsistency => consistency::execute(session, call, out),
         Id::ClientReply => change_silence(session, call.request.get(2), out),
         Id::Quit => {
             session.reply(out).ok();

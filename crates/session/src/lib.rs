@@ -15,6 +15,7 @@ mod access;
 mod block;
 mod blocking;
 pub mod bugs;
+mod consistency;
 mod data;
 mod execute;
 pub mod host;

@@ -89,7 +89,7 @@ pub struct Session {
     pub(crate) monitors: bool,
     /// As whom it is logged in.
     pub(crate) access: Access,
-    /// The level of reads that it has asked for: READONLY and READWRITE.
+    /// The level of reads that it has asked for: READONLY, READWRITE and REPLIGO.CONSISTENCY.
     asked_level: Option<ReadLevel>,
     /// The level of its reads, which follows from that and from its user.
     read_level: ReadLevel,
@@ -260,7 +260,7 @@ impl Session {
         self.read_level
     }
 
-    /// READONLY and READWRITE: it asks for this level from now on, whatever its user's connections start with.
+    /// READONLY, READWRITE and REPLIGO.CONSISTENCY: it asks for this level from now on, whatever its user's connections start with.
     pub(crate) fn ask_for_level(&mut self, level: ReadLevel) {
         self.asked_level = Some(level);
         self.update_level();

@@ -7,8 +7,8 @@
 //! Invariant: the level that connections start with is never weaker than the floor.
 
 use super::RuleError;
-use crate::level::{NoLevel, ReadLevel, judge_write_level};
-use crate::packed::{Corrupt, corrupt, take_u8};
+use crate::level::{Bound, NoLevel, ReadLevel, judge_write_level};
+use crate::packed::{Corrupt, corrupt, put_varint, take_u8, take_varint};
 
 /// The consistency profile of a user; see the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,11 @@ impl Profile {
         *self == Self::default()
     }
 
+    /// What its connections never go below.
+    pub fn floor(&self) -> ReadLevel {
+        self.floor
+    }
+
     /// The level of reads of a connection that has asked for this level, or for none.
     pub fn read_level(&self, asked: Option<ReadLevel>) -> ReadLevel {
         asked.map_or(self.read, |asked| asked.and(self.floor))
@@ -58,7 +63,7 @@ impl Profile {
         } else if let Some(word) = of("write=") {
             // There is one, so there is nothing to keep.
             judge_write_level(word).map_err(|error| match error {
-                NoLevel::Unknown => RuleError::UnknownWriteLevel,
+                NoLevel::Unknown | NoLevel::NoBound => RuleError::UnknownWriteLevel,
                 NoLevel::NotBuilt => RuleError::WriteLevelNotBuilt,
             })?;
             *self
@@ -79,16 +84,17 @@ impl Profile {
     /// The rules that make it of the one that every user starts with; empty if it is that one.
     pub fn describe(&self) -> String {
         let default = Self::default();
-        let rule = |name: &str, level: ReadLevel| format!("{name}={}", level.name());
+        let rule = |name: &str, level: ReadLevel| format!("{name}={level}");
         let read = (self.read != default.read).then(|| rule("read", self.read));
         let floor = (self.floor != default.floor).then(|| rule("read-floor", self.floor));
         let rules: Vec<String> = read.into_iter().chain(floor).collect();
         rules.join(" ")
     }
 
-    /// Appends both levels, a byte each.
+    /// Appends both levels: a number each, and a bound behind that of bounded reads.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&[number_of(self.read), number_of(self.floor)]);
+        put_level(out, self.read);
+        put_level(out, self.floor);
     }
 
     /// Takes a profile off the front of `input` that is not the one that users start with.
@@ -108,13 +114,18 @@ fn read_level(word: &[u8]) -> Result<ReadLevel, RuleError> {
     ReadLevel::named(word).map_err(|error| match error {
         NoLevel::Unknown => RuleError::UnknownReadLevel,
         NoLevel::NotBuilt => RuleError::ReadLevelNotBuilt,
+        NoLevel::NoBound => RuleError::NoBound,
     })
 }
 
-fn number_of(level: ReadLevel) -> u8 {
+fn put_level(out: &mut Vec<u8>, level: ReadLevel) {
     match level {
-        ReadLevel::Linearizable => 0,
-        ReadLevel::Eventual => 1,
+        ReadLevel::Linearizable => out.push(0),
+        ReadLevel::Eventual => out.push(1),
+        ReadLevel::Bounded(bound) => {
+            out.push(2);
+            put_varint(out, bound.ms());
+        }
     }
 }
 
@@ -122,6 +133,10 @@ fn take_level(input: &mut &[u8]) -> Result<ReadLevel, Corrupt> {
     match take_u8(input)? {
         0 => Ok(ReadLevel::Linearizable),
         1 => Ok(ReadLevel::Eventual),
+        2 => match Bound::of_ms(take_varint(input)?) {
+            Some(bound) => Ok(ReadLevel::Bounded(bound)),
+            None => corrupt("a bound of reads"),
+        },
         _ => corrupt("a level of reads"),
     }
 }
@@ -161,6 +176,13 @@ mod tests {
             Eventual,
             Linearizable,
         );
+        let bounded = |ms| ReadLevel::Bounded(Bound::of_ms(ms).expect("a bound"));
+        check("read=bounded", bounded(1_000), Eventual, Linearizable);
+        // READONLY asks for less than the floor, and gets the floor.
+        let rules = "read=bounded:200ms read-floor=bounded:1s";
+        check(rules, bounded(200), bounded(1_000), Linearizable);
+        assert_eq!(of(rules).read_level(Some(bounded(5_000))), bounded(1_000));
+        assert_eq!(of(rules).read_level(Some(bounded(5))), bounded(5));
     }
 
     #[test]
@@ -179,7 +201,9 @@ mod tests {
         for (rule, why) in [
             ("read=", RuleError::UnknownReadLevel),
             ("read=quorum", RuleError::UnknownReadLevel),
-            ("read=bounded:200ms", RuleError::ReadLevelNotBuilt),
+            ("read=bounded:0ms", RuleError::NoBound),
+            ("read-floor=bounded:1", RuleError::NoBound),
+            ("read-floor=bounded:1s", RuleError::BelowFloor),
             ("read-floor=session", RuleError::ReadLevelNotBuilt),
             ("write=async", RuleError::WriteLevelNotBuilt),
             ("write=eventual", RuleError::UnknownWriteLevel),
@@ -196,7 +220,12 @@ mod tests {
 
     #[test]
     fn a_profile_is_shown_by_the_rules_that_make_it_and_comes_back_from_its_bytes() {
-        for rules in ["read=eventual", "read-floor=linearizable"] {
+        for rules in [
+            "read=eventual",
+            "read-floor=linearizable",
+            "read=bounded:200ms",
+            "read=bounded:1ms read-floor=bounded:10s",
+        ] {
             assert_eq!(of(rules).describe(), rules);
             let mut bytes = Vec::new();
             of(rules).encode(&mut bytes);
@@ -206,8 +235,19 @@ mod tests {
             of("read=linearizable read-floor=eventual write=quorum").describe(),
             ""
         );
-        // The one that users start with, one below its floor, no level, and too short.
-        for bytes in [&[0, 1][..], &[1, 0], &[2, 1], &[0]] {
+        // The one that users start with, those below their floors, no level, no bounds, and those too short.
+        let wrong = [
+            &[0, 1][..],
+            &[1, 0],
+            &[2, 7, 2, 6],
+            &[3, 1],
+            &[2, 0, 1],
+            &[2, 0x91, 0x4e, 1],
+            &[0],
+            &[2],
+            &[2, 7],
+        ];
+        for bytes in wrong {
             assert!(Profile::decode(&mut &bytes[..]).is_err(), "{bytes:?}");
         }
     }

@@ -1,6 +1,6 @@
 //! The words of ACL SETUSER, one rule each.
 
-use repligo_proto::words::acl as words;
+use repligo_proto::words::{acl as words, level};
 
 use super::PasswordHash;
 
@@ -25,6 +25,8 @@ pub enum RuleError {
     UnknownReadLevel,
     /// This release does not have this level of reads.
     ReadLevelNotBuilt,
+    /// What follows `bounded:` is no bound.
+    NoBound,
     /// No level of writes has this name.
     UnknownWriteLevel,
     /// This release does not have this level of writes.
@@ -52,13 +54,11 @@ impl RuleError {
             Self::NotAHash => {
                 "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
             }
-            Self::UnknownReadLevel => "No such level of reads: take linearizable or eventual",
-            Self::ReadLevelNotBuilt => {
-                "This level of reads is not in this release: take linearizable, or eventual, which any node answers \
-                 by itself"
-            }
-            Self::UnknownWriteLevel => "No such level of writes: the only one is quorum",
-            Self::WriteLevelNotBuilt => "This level of writes is not in this release: the only one is quorum",
+            Self::UnknownReadLevel => level::UNKNOWN_READ_LEVEL,
+            Self::ReadLevelNotBuilt => level::READ_LEVEL_NOT_BUILT,
+            Self::NoBound => level::NO_BOUND,
+            Self::UnknownWriteLevel => level::UNKNOWN_WRITE_LEVEL,
+            Self::WriteLevelNotBuilt => level::WRITE_LEVEL_NOT_BUILT,
             Self::BelowFloor => {
                 "Connections would start to read at a weaker level than the floor: raise read= first, or lower \
                  read-floor= first"

@@ -1,5 +1,7 @@
 //! Executing reads whose turn has come: under the lease, after a confirmed index, or at apply.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use repligo_proto::words;
 
@@ -8,9 +10,11 @@ use super::outbox::{RidingRead, Waiter};
 use super::reads::WaitingRead;
 use super::slow::{SlowRead, connection_of};
 use super::{Replica, answer, fail};
+use crate::bugs::Bug;
 use crate::command::Command;
-use crate::contract::{Outputs, PeerId, Ticket};
+use crate::contract::{Outputs, PeerId, ReadLevel, Ticket};
 use crate::keyspace::{Keyspace, ReadClock, ReadOutcome, steps_of};
+use crate::level::Bound;
 use crate::limits;
 use crate::message::Message;
 use crate::op::Op;
@@ -161,6 +165,7 @@ impl Replica {
         };
         if let Some(asked_us) = self.reads.answered(context, index) {
             self.leader_clock.heard(asked_us, time_ms);
+            self.note_fresh(now, asked_us, index);
             if from == self.consensus.leader() {
                 self.clock.heard(now, asked_us, time_ms);
             }
@@ -182,6 +187,53 @@ impl Replica {
         let age_us = now.mono_us.saturating_sub(self.leader_heard_us);
         let is_single = self.membership.is_alone();
         (!is_single && age_us > limits::STALENESS_US_MAX).then_some(age_us / 1000)
+    }
+
+    /// Whatever was committed when this was asked is at or below the index.
+    pub(super) fn note_fresh(&mut self, now: Now, asked_us: u64, index: u64) {
+        let asked_us = match self.has(Bug::ProbeTimeAtAnswer) {
+            true => now.mono_us,
+            false => asked_us,
+        };
+        self.freshness.confirmed(asked_us, index, self.applied);
+    }
+
+    /// The index up to which bounded reads see.
+    fn seen(&self) -> u64 {
+        match self.has(Bug::BoundedWithoutApply) {
+            true => u64::MAX,
+            false => self.applied,
+        }
+    }
+
+    /// True if the applied state may answer bounded reads by itself.
+    pub(super) fn is_fresh(&self, now: Now, bound: Bound) -> bool {
+        self.confirmed && self.freshness.is_within(bound, now.mono_us, self.seen())
+    }
+
+    /// The clock by which a bounded read is answered at once: by the lease as a linearizable one, or else from a state
+    /// that is fresh enough.
+    pub(super) fn bounded_clock(&self, now: Now, bound: Bound) -> Option<ReadClock> {
+        if self.current(now) {
+            return Some(ReadClock::at(self.clock.estimate_ms(now)));
+        }
+        (self.is_whole() && self.is_fresh(now, bound)).then(|| ReadClock {
+            now_ms: self.keyspace.time_ms(),
+            leader_ms: self.leader_time_ms(now),
+        })
+    }
+
+    /// The error of a read for which no leader has answered in time.
+    pub(super) fn read_overdue(&self, now: Now, level: ReadLevel) -> Cow<'static, str> {
+        match level {
+            _ if self.disk_is_full() => words::DISK_FULL_READ.into(),
+            ReadLevel::Bounded(_) => {
+                let as_of_us = self.freshness.as_of_us(self.applied);
+                let age_ms = as_of_us.map(|as_of_us| now.mono_us.saturating_sub(as_of_us) / 1000);
+                words::level::out_of_bounds(&level.to_string(), age_ms).into()
+            }
+            ReadLevel::Linearizable | ReadLevel::Eventual => words::NO_LEADER_IN_TIME.into(),
+        }
     }
 
     fn answer_read(

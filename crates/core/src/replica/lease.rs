@@ -160,15 +160,18 @@ impl Lease {
         }
     }
 
-    /// A quorum confirmed the round; earlier rounds are confirmed with it.
-    pub fn confirmed(&mut self, context: u64) {
+    /// A quorum confirmed the round; earlier rounds are confirmed with it. Returns when the latest of them was sent.
+    pub fn confirmed(&mut self, context: u64) -> Option<u64> {
+        let mut sent_us = None;
         while let Some(round) = self.rounds.front().copied() {
             if round.context > context {
                 break;
             }
             self.rounds.pop_front();
             self.extend(round.sent_us);
+            sent_us = Some(round.sent_us);
         }
+        sent_us
     }
 }
 

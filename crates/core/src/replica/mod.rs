@@ -2,7 +2,7 @@
 //!
 //! `step` is the only way in for anything that changes it; `read` is the fast path for what the level
 //! allows to be answered at once. The parts, each with its own invariants: `reply` (answers to tickets), `outbox` (this node's writes
-//! until they are applied), `inbound` (what followers forwarded), `requests` (how they come in and give up), `reads` (reads until they may be answered), `lease` (who may answer them),
+//! until they are applied), `inbound` (what followers forwarded), `requests` (how they come in and give up), `reads` (reads until they may be answered), `lease` (who may answer them), `freshness` (how old the state can be),
 //! `pump` (what leaves at the end of a step), `apply` (entries to state and replies), `snapshots`,
 //! `memory` (the limit, and who goes when it is reached), `transfers` (snapshots to and from peers), `loads` and `origin` (what waits for the origin), `slow` (reads over several turns), `settle`
 //! (consensus and roles after every input), `clock` (the stamp of the next entry), `agreement` (whose wall clock
@@ -20,6 +20,7 @@ mod clock;
 mod departed;
 mod execute;
 mod flight;
+mod freshness;
 mod handover;
 mod inbound;
 mod invariants;
@@ -58,6 +59,7 @@ use self::blocked::Blocked;
 use self::clock::{LeaderClock, ShardClock};
 use self::departed::Departed;
 use self::flight::Flight;
+use self::freshness::Freshness;
 use self::inbound::Inbound;
 use self::lease::Lease;
 use self::loads::OriginWaits;
@@ -164,6 +166,7 @@ pub struct Replica {
     /// Commit index of which followers have been thought.
     commit_seen: u64,
     lease: Lease,
+    freshness: Freshness,
     reads: Reads,
     snapshots: Snapshots,
     lanes: Lanes,
@@ -247,6 +250,7 @@ impl Replica {
             flight: Flight::default(),
             commit_seen: 0,
             lease: Lease::new(single_voter),
+            freshness: Freshness::default(),
             reads: Reads::default(),
             snapshots: Snapshots::default(),
             lanes: Lanes::new(settings.origin.clone()),
@@ -380,7 +384,11 @@ impl Replica {
                     leader_ms: self.leader_time_ms(now),
                 }
             }
-            _ => return Served::NotYet,
+            ReadLevel::Bounded(bound) => match self.bounded_clock(now, bound) {
+                Some(clock) => clock,
+                None => return Served::NotYet,
+            },
+            ReadLevel::Linearizable | ReadLevel::Eventual => return Served::NotYet,
         };
         if !self.settings.origin.is_empty() && self.needs_origin(command) {
             return Served::NotYet;

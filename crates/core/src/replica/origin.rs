@@ -12,7 +12,7 @@ use super::reads::WaitingRead;
 use super::{Replica, answer, fail};
 use crate::codec::Malformed;
 use crate::command::Command;
-use crate::contract::{Event, Outputs, PeerId, Send, Ticket};
+use crate::contract::{Event, Outputs, PeerId, ReadLevel, Send, Ticket};
 use crate::keyspace::Known;
 use crate::limits;
 use crate::message::Message;
@@ -352,6 +352,7 @@ impl Replica {
                     ticket: Some(ticket),
                     resp3,
                     command,
+                    level: ReadLevel::Linearizable,
                     since_us,
                     part: Part::Common,
                     actor,

@@ -11,7 +11,7 @@ use super::serving::for_each_written;
 use super::waiters::Offers;
 use crate::acl::Actor;
 use crate::codec::put_bytes;
-use crate::contract::{Outputs, PeerId, Role, Send};
+use crate::contract::{Outputs, PeerId, ReadLevel, Role, Send};
 use crate::entry::{Batch, EntryBuilder, SYSTEM_NODE, next_op};
 use crate::limits;
 use crate::message::Message;
@@ -431,6 +431,7 @@ impl Replica {
             ticket: None,
             resp3: false,
             command: Vec::new(),
+            level: ReadLevel::Linearizable,
             since_us: now.mono_us,
             part: Part::Common,
             actor: Actor::default(),

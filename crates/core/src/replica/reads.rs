@@ -10,7 +10,8 @@
 use std::collections::VecDeque;
 
 use crate::acl::Actor;
-use crate::contract::{PeerId, Ticket};
+use crate::contract::{PeerId, ReadLevel, Ticket};
+use crate::level::Bound;
 use crate::limits;
 use crate::shares::{Held, Part};
 
@@ -23,6 +24,8 @@ pub struct WaitingRead {
     pub resp3: bool,
     /// The encoded command.
     pub command: Vec<u8>,
+    /// How fresh it must be.
+    pub level: ReadLevel,
     /// When its hold began.
     pub since_us: u64,
     /// What it counts against.
@@ -66,6 +69,18 @@ impl Reads {
     pub fn push(&mut self, read: WaitingRead) {
         self.held.add(read.part, read.held_bytes());
         self.fresh.push(read);
+    }
+
+    /// A bounded read arrived for which the state is too old. A question that is on its way will do if it was sent no
+    /// longer ago than the bound allows.
+    pub fn push_bounded(&mut self, read: WaitingRead, bound: Bound, now_us: u64) {
+        match self.asked.back_mut() {
+            Some((_, asked_us, reads)) if now_us.saturating_sub(*asked_us) <= bound.us() => {
+                self.held.add(read.part, read.held_bytes());
+                reads.push(read);
+            }
+            _ => self.push(read),
+        }
     }
 
     /// What all of them hold.
@@ -260,6 +275,7 @@ mod tests {
             ticket: Some(ticket),
             resp3: false,
             command: Vec::new(),
+            level: ReadLevel::Linearizable,
             since_us: ticket,
             part: Part::Common,
             actor: Actor::default(),
@@ -282,6 +298,24 @@ mod tests {
         assert_eq!(reads.len(), 1);
         reads.ask_again();
         assert!(reads.has_fresh());
+    }
+
+    #[test]
+    fn a_bounded_read_waits_with_a_question_that_was_sent_lately_enough() {
+        let bound = Bound::of_ms(1).expect("a bound");
+        let mut reads = Reads::default();
+        reads.push_bounded(read(1), bound, 500);
+        assert!(reads.has_fresh(), "nothing was asked");
+        reads.asked(10, 500);
+        reads.push_bounded(read(2), bound, 1_500);
+        assert!(!reads.has_fresh());
+        reads.push_bounded(read(3), bound, 1_501);
+        assert!(reads.has_fresh());
+        reads.answered(10, 7);
+        reads.sort_out(7);
+        let due: Vec<u64> = std::iter::from_fn(|| reads.take_due().map(|read| read.since_us)).collect();
+        assert_eq!((due, reads.len()), (vec![1, 2], 1));
+        assert_eq!(reads.held().total(), limits::REQUEST_OVERHEAD_BYTES);
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Replica {
         match self.held().room_for(request.demand) {
             Some(part) if !is_full => {
                 let before = self.outbox.held().common;
-                self.take_in(since, request, part, outputs);
+                self.take_in((now, since), request, part, outputs);
                 if part == Part::Reserved {
                     self.outbox.reserve(self.outbox.held().common - before);
                 }
@@ -103,24 +103,46 @@ impl Replica {
             });
         }
         let is_late = self.leaderless_us.is_some() && is_over(now, since);
-        (is_late && self.needs_a_leader(request)).then(|| words::NO_LEADER_IN_TIME.into())
+        (is_late && self.needs_a_leader(now, request)).then(|| match request.body {
+            Body::Command(command) if !command.is_write() => {
+                self.read_overdue(now, request.level).into_owned().into()
+            }
+            _ => words::NO_LEADER_IN_TIME.into(),
+        })
     }
 
-    fn needs_a_leader(&self, request: &Request<'_>) -> bool {
+    fn needs_a_leader(&self, now: Now, request: &Request<'_>) -> bool {
         match request.body {
             Body::Command(command) if Keyspace::waits(command) => false,
-            Body::Command(command) => command.is_write() || !self.reads_alone(request.level),
+            Body::Command(command) => command.is_write() || !self.reads_alone(now, request.level),
             Body::Long(..) | Body::Transaction { .. } | Body::Users(_) => true,
         }
     }
 
     /// At this level only the middle of an entry and many keys make a read wait.
-    fn reads_alone(&self, level: ReadLevel) -> bool {
-        level == ReadLevel::Eventual && self.confirmed && self.settings.origin.is_empty()
+    fn reads_alone(&self, now: Now, level: ReadLevel) -> bool {
+        let is_fresh = match level {
+            ReadLevel::Linearizable => false,
+            ReadLevel::Eventual => self.confirmed,
+            ReadLevel::Bounded(bound) => self.is_fresh(now, bound),
+        };
+        is_fresh && self.settings.origin.is_empty()
+    }
+
+    /// Takes a read in that is neither answered at once nor rides.
+    fn take_read_in(&mut self, now: Now, read: WaitingRead) {
+        if self.reads_alone(now, read.level) {
+            let index = self.applied + u64::from(self.applying.is_some());
+            return self.reads.push_ready(index, read);
+        }
+        match read.level {
+            ReadLevel::Bounded(bound) => self.reads.push_bounded(read, bound, now.mono_us),
+            ReadLevel::Linearizable | ReadLevel::Eventual => self.reads.push(read),
+        }
     }
 
     /// Takes a request in whose hold began at `since`.
-    fn take_in(&mut self, since: Now, request: Request<'_>, part: Part, outputs: &mut Outputs) {
+    fn take_in(&mut self, (now, since): (Now, Now), request: Request<'_>, part: Part, outputs: &mut Outputs) {
         let (ticket, resp3) = (request.ticket, request.resp3);
         match request.body {
             Body::Command(command) if !command.is_write() => {
@@ -138,16 +160,12 @@ impl Replica {
                         ticket: Some(ticket),
                         resp3,
                         command: encoded,
+                        level: request.level,
                         since_us: since.mono_us,
                         part,
                         actor: request.actor,
                     };
-                    if self.reads_alone(request.level) {
-                        let index = self.applied + u64::from(self.applying.is_some());
-                        self.reads.push_ready(index, read);
-                    } else {
-                        self.reads.push(read);
-                    }
+                    self.take_read_in(now, read);
                 }
             }
             Body::Command(command) if command.may_grow() && self.has_no_room_for(grown_bytes(command)) => {
@@ -291,7 +309,7 @@ impl Replica {
         }
         for read in self.reads.take_overdue(since_us) {
             match read.ticket {
-                Some(ticket) => fail(outputs, ticket, read.resp3, self.read_overdue()),
+                Some(ticket) => fail(outputs, ticket, read.resp3, &self.read_overdue(now, read.level)),
                 None => self.confirming = false,
             }
         }

@@ -64,7 +64,9 @@ impl Replica {
         }
         outputs.persists.append(&mut driven.persists);
         for (context, index) in driven.reads.drain(..) {
-            self.lease.confirmed(context);
+            if let Some(sent_us) = self.lease.confirmed(context) {
+                self.note_fresh(now, sent_us, index);
+            }
             if self.has(Bug::LeaseFromConfirmation) {
                 self.lease.extend(now.mono_us);
             }

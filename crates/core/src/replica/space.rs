@@ -63,12 +63,9 @@ impl Replica {
         self.impeded = self.leaderless_us.is_some() || self.refuses_writes();
     }
 
-    /// What a read is told that nobody could answer in time.
-    pub(super) fn read_overdue(&self) -> &'static str {
-        match self.space.full {
-            true => words::DISK_FULL_READ,
-            false => words::NO_LEADER_IN_TIME,
-        }
+    /// No room for the log on this node's disk.
+    pub(super) fn disk_is_full(&self) -> bool {
+        self.space.full
     }
 
     pub(super) fn on_disk_full(&mut self, now: Now, full: bool, outputs: &mut Outputs) {

@@ -174,6 +174,7 @@ numbers! {
     RepligoInvalidate = 111,
     RepligoCluster = 1000,
     RepligoBackup = 1023,
+    RepligoConsistency = 112,
     // Users
     AclSetUser = 1001,
     AclGetUser = 1002,

@@ -138,6 +138,8 @@ enum Outcome {
     Refused,
     /// The password is right, and the level of reads behind the name is one that this release does not have.
     NoSuchLevel,
+    /// The password is right, and what follows `bounded:` behind the name is no bound.
+    NoSuchBound,
     /// Too many logins of this address wait to be judged.
     Crowded,
     /// It is not its turn to be judged.
@@ -149,6 +151,7 @@ impl Outcome {
         match self {
             Self::Crowded | Self::Later => words::acl::TOO_MANY_LOGINS,
             Self::NoSuchLevel => words::acl::LOGIN_LEVEL,
+            Self::NoSuchBound => words::acl::LOGIN_BOUND,
             Self::In | Self::Refused => words::WRONG_PASSWORD,
         }
     }
@@ -216,7 +219,8 @@ fn judge(local: &mut Local<'_>, given: &[u8], password: &[u8]) -> Outcome {
     };
     match level.transpose() {
         _ if !fits || !user.is_enabled() => Outcome::Refused,
-        Err(_) => Outcome::NoSuchLevel,
+        Err(NoLevel::NoBound) => Outcome::NoSuchBound,
+        Err(NoLevel::NotBuilt | NoLevel::Unknown) => Outcome::NoSuchLevel,
         Ok(level) => {
             local.session.log_in_at(users, user, level);
             Outcome::In

@@ -6,6 +6,7 @@ use std::fmt;
 use crate::history::{Action, Operation, Outcome};
 
 pub mod append;
+pub mod bounded;
 pub mod cache;
 pub mod caches;
 pub mod elements;

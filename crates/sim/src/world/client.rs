@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use repligo_core::contract::PeerId;
-use repligo_proto::resp::{Value, decode_reply};
+use repligo_proto::resp::{OwnedRequest, Value, decode_reply};
 
 use super::pipelines::Own;
 use super::queue::Micros;
@@ -32,7 +32,7 @@ pub enum Kind {
     /// Reads linearizably and quickly, at one node. Never held up by a write, it is there to see what a
     /// deposed leader answers.
     Reader,
-    /// Reads at level eventual.
+    /// Reads at level eventual, or bounded.
     Watcher,
     /// Pushes jobs into lists.
     Pusher,
@@ -159,7 +159,11 @@ impl World {
             client.serial += 1;
             client.connected = true;
             if client.kind == Kind::Watcher {
-                batch.push((Ask::ReadOnly, Expected::Accepted));
+                let level = self.context.plan.bound_ms.map(|ms| format!("bounded:{ms}ms"));
+                let ask = level.map_or(Ask::ReadOnly, |level| {
+                    Ask::Command(OwnedRequest::new(["REPLIGO.CONSISTENCY", "READ", &level]))
+                });
+                batch.push((ask, Expected::Accepted));
             }
         }
         if let Some(own) = client.own.take().filter(Own::is_ready) {
@@ -312,6 +316,7 @@ impl World {
 
     fn after_reply(&mut self, id: u32) {
         let think_max = self.context.plan.think_us_max;
+        let bound = self.context.plan.bound_us();
         let client = &mut self.clients[id as usize];
         if !client.open.is_empty() {
             return;
@@ -321,6 +326,11 @@ impl World {
             1
         } else if client.kind == Kind::Reader {
             client.random.between(1, READER_THINKS_US)
+        } else if let (Kind::Watcher, Some(bound)) = (client.kind, bound) {
+            // Again while the state may count as fresh, now and then after it.
+            client
+                .random
+                .between(1, think_max.min(2 * bound.max(READER_THINKS_US / 10)))
         } else {
             client.random.between(1, think_max)
         };

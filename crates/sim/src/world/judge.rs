@@ -16,7 +16,7 @@ use super::queue::Micros;
 use super::workload::Expected;
 use super::{Event, Phase, World};
 use crate::check::loss::{self, Final};
-use crate::check::{Judged, Violation, cache, check_key, forward, jobs};
+use crate::check::{Judged, Violation, bounded, cache, check_key, forward, jobs};
 use crate::history::{Action, Operation, Outcome};
 
 /// How long clients go on after the heal.
@@ -292,6 +292,9 @@ impl World {
         }
         self.workload.elements.check()?;
         forward::check(&self.workload.eventual, &self.workload.history)?;
+        if let Some(bound_us) = self.context.plan.bound_us() {
+            bounded::check(&self.workload.eventual, &self.workload.history, bound_us)?;
+        }
         let jobs = &self.workload.jobs;
         jobs::check(&jobs.history, &jobs.left, self.well_from())?;
         let finals = self.finals();

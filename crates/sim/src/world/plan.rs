@@ -121,6 +121,8 @@ pub struct Plan {
     pub readers: usize,
     /// Clients with READONLY connections.
     pub watchers: usize,
+    /// Those read at level bounded instead, with so many milliseconds.
+    pub bound_ms: Option<u64>,
     /// Mapped keys are in use.
     pub origin: bool,
     /// Enabled faults.
@@ -211,7 +213,8 @@ impl Plan {
             log_bytes_max: *random.pick(&[2 << 10, 16 << 10, 64 << 10, 64 << 20]),
             clients: random.between(2, 8) as usize,
             readers: *random.pick(&[0, 3, 5]),
-            watchers: random.below(3) as usize,
+            watchers: watchers(seed, random.below(3) as usize),
+            bound_ms: bound_ms(seed),
             origin: random.chance(500),
             faults,
             fault_every_us: *random.pick(&[150_000, 400_000, 1_000_000]),
@@ -240,6 +243,13 @@ impl Plan {
         self.nodes + SPARES
     }
 
+    /// The bound of bounded reads in the time of the world, whatever the clocks of the nodes do.
+    pub fn bound_us(&self) -> Option<Micros> {
+        // A clock that runs slow by so much, and readings that are cut to whole microseconds.
+        let slowest_ppm = 1_000_000 - self.drift_ppm_max;
+        self.bound_ms.map(|ms| ms * 1_000 * 1_000_000 / slowest_ppm + 2)
+    }
+
     /// True if a fault is enabled.
     pub fn has(&self, fault: Fault) -> bool {
         self.faults.contains(&fault)
@@ -255,6 +265,17 @@ fn wrong_clocks(seed: u64, nodes: usize) -> Option<Vec<u64>> {
     let count = random.below(nodes.div_ceil(2) as u64);
     let first = random.below(nodes as u64);
     Some((0..count).map(|step| 1 + (first + step) % nodes as u64).collect())
+}
+
+/// In one seed of three the replicas are read at level bounded. Chance of its own, so that other runs are what they were.
+fn bound_ms(seed: u64) -> Option<u64> {
+    let mut random = Random::new(seed ^ 0xB0_04DE_D2EA);
+    random.chance(333).then(|| *random.pick(&[1, 5, 20, 100, 1_000]))
+}
+
+/// Some more of them there, since what a node knows of its age is shared by those that read at it.
+fn watchers(seed: u64, drawn: usize) -> usize {
+    drawn + bound_ms(seed).map_or(0, |_| 3)
 }
 
 /// Chance of its own, so that other runs are what they were.

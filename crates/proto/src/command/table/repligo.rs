@@ -30,6 +30,17 @@ pub(super) const COMMANDS: &[Spec] = &[
         ..BASE
     },
     Spec {
+        id: CommandId::RepligoConsistency,
+        name: "repligo.consistency",
+        arity: -1,
+        flags: LOADING | STALE | FAST,
+        extra_categories: CONNECTION | category::REPLIGO,
+        since: "0.1.0",
+        complexity: "O(1)",
+        summary: "Tell at which level this connection reads (nothing, or GET), or choose it: READ bounded:200ms",
+        ..BASE
+    },
+    Spec {
         id: CommandId::RepligoInvalidate,
         name: "repligo.invalidate",
         arity: -2,
