@@ -51,6 +51,7 @@ mod tenant;
 pub mod trace;
 mod trackers;
 mod wardens;
+mod watchers;
 pub mod workload;
 
 use arrival::Arrival;

@@ -204,6 +204,11 @@ impl Plan {
         faults.extend(full_disks(seed).then_some(Fault::DiskFull));
         faults.extend(seemingly_gone(seed).then_some(Fault::SeeminglyGone));
         faults.extend(replaces(seed).then_some(Fault::Replace));
+        let slow = [Fault::SlowNetwork, Fault::SlowDisk].into_iter();
+        let slow: Vec<Fault> = slow
+            .filter(|slow| bound_ms(seed).is_some() && !faults.contains(slow))
+            .collect();
+        faults.extend(slow);
         faults.extend(tenant(seed).then_some(Fault::Tenant));
         let nodes = *random.pick(&[3, 3, 3, 4, 5]);
         Self {
@@ -270,7 +275,7 @@ fn wrong_clocks(seed: u64, nodes: usize) -> Option<Vec<u64>> {
 /// In one seed of three the replicas are read at level bounded. Chance of its own, so that other runs are what they were.
 fn bound_ms(seed: u64) -> Option<u64> {
     let mut random = Random::new(seed ^ 0xB0_04DE_D2EA);
-    random.chance(333).then(|| *random.pick(&[1, 5, 20, 100, 1_000]))
+    random.chance(333).then(|| *random.pick(&[1, 5, 20, 100, 500]))
 }
 
 /// Some more of them there, since what a node knows of its age is shared by those that read at it.

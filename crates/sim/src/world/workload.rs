@@ -94,6 +94,8 @@ pub struct Workload {
     classes: Vec<Class>,
     /// Keys without a deadline may be evicted, too.
     pub(super) evicts_all: bool,
+    /// Watchers read at level bounded.
+    pub(super) is_bounded: bool,
     /// Writes may be refused for want of memory.
     pub(super) limited: bool,
     pub(super) pipeline_max: u64,
@@ -120,6 +122,7 @@ impl Workload {
             next_token: 1,
             classes: classes(plan),
             evicts_all: plan.memory.policy.takes_all_keys(),
+            is_bounded: plan.bound_ms.is_some(),
             limited: plan.memory.bytes_max > 0,
             pipeline_max: plan.pipeline_max,
             used: BTreeMap::new(),
@@ -188,10 +191,7 @@ impl Workload {
         random: &mut Random,
     ) {
         let Thinker {
-            client,
-            kind,
-            node,
-            now,
+            client, kind, now, ..
         } = *thinker;
         if matches!(kind, Kind::Pusher | Kind::Worker) {
             return self.use_jobs(thinker, random);
@@ -202,19 +202,7 @@ impl Workload {
             return self.read(client, key, now);
         }
         if kind == Kind::Watcher {
-            let class = if random.chance(700) {
-                Class::Counter
-            } else {
-                Class::Register
-            };
-            let key = self.choose_key(class, random);
-            let expected = Expected::Eventual {
-                node,
-                key,
-                invoked: now,
-            };
-            self.ask(request(&["GET", &name(key, "")]), expected);
-            return;
+            return self.watch(thinker, random);
         }
         if let Some((key, expected)) = watched.take() {
             self.compare_and_set(client, key, expected, now);
@@ -363,6 +351,10 @@ impl Workload {
         if random.chance(300) {
             return self.read(client, key, now);
         }
+        self.increment(client, key, now);
+    }
+
+    pub(super) fn increment(&mut self, client: u32, key: u32, now: Micros) {
         let operation = self.record(client, key, Action::Increment, now);
         self.ask(request(&["INCR", &name(key, "")]), Expected::Operation(operation));
     }
