@@ -33,13 +33,21 @@ const CONFIRMATIONS_MAX: usize = 64;
 impl Freshness {
     /// Whatever was committed at `asked_us`, by this node's monotonic clock, is at or below `index`.
     pub fn confirmed(&mut self, asked_us: u64, index: u64, applied: u64) {
-        let is_known = |known: &Confirmation| known.asked_us >= asked_us && known.index <= index;
-        if self.confirmations.iter().any(is_known) {
+        // What was overtaken by the answer to a later question tells nothing of now.
+        if self
+            .confirmations
+            .back()
+            .is_some_and(|latest| latest.asked_us >= asked_us)
+        {
             return;
         }
-        // An answer that was overtaken by that to a later question cannot have a higher index.
-        self.confirmations
-            .retain(|known| known.asked_us < asked_us && known.index < index);
+        while self
+            .confirmations
+            .back()
+            .is_some_and(|known| known.index >= index)
+        {
+            self.confirmations.pop_back();
+        }
         while self.confirmations.len() >= 2 && self.confirmations[1].index <= applied {
             self.confirmations.pop_front();
         }
@@ -96,7 +104,7 @@ mod tests {
             freshness.confirmed(late.0, late.1, 0);
             assert_eq!(freshness.as_of_us(9), Some(as_of_us), "{late:?}");
         }
-        // A lower index that was confirmed earlier counts until the later one is applied.
+        // Nor does it count by itself.
         let mut freshness = of(&[(300, 7)]);
         freshness.confirmed(100, 5, 0);
         assert_eq!((freshness.as_of_us(6), freshness.as_of_us(7)), (None, Some(300)));

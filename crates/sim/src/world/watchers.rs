@@ -14,7 +14,8 @@ impl Workload {
             false => Class::Register,
         };
         let key = self.choose_key(class, random);
-        if self.is_bounded && class == Class::Counter && random.chance(300) {
+        let may_count = class == Class::Counter && self.is_in_use(class);
+        if self.is_bounded && may_count && random.chance(300) {
             return self.increment(thinker.client, key, thinker.now);
         }
         let expected = Expected::Eventual {
