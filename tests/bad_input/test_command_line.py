@@ -38,7 +38,11 @@ def run(*words, **variables):
         (["dev", "--port", "7001"], ["--base-port"]),
         (["dev", "--nodes", "9"], ["1..=7"]),
         (["demo", "--second", "3"], ["--second", "--seconds"]),
-        (["config", "check", "/nowhere/r.toml"], ["/nowhere/r.toml"]),
+        (["config", "check", "/nowhere/r.toml"], ["/nowhere/r.toml", "give the path of a readable TOML file"]),
+        (["dev", "--nodes", "2", "--base-port", "65530"], ["choose 55534 or a lower one"]),
+        (["import", "--from", "h:1", "--follow", "--replace"], ["--replace", "leave --replace away"]),
+        (["import", "--from", "h:1", "--follow", "--match", "x*"], ["--match", "--db N"]),
+        (["status", "--addr", "127.0.0.1"], ["no port", "HOST:PORT"]),
         (["status", "--port", "7001"], ["--addr HOST:PORT"]),
         (["status", "--addr", "127.0.0.1:1"], ["start the node", "--addr HOST:PORT"]),
         (["start"], ["`repligo serve`", "`repligo dev`"]),
@@ -170,16 +174,65 @@ def test_a_port_in_use_is_not_laid_to_whoever_has_that_port_at_another_address(t
     assert code == 1 and owner and not before and not after, said
 
 
-def test_a_cluster_of_dev_beside_the_reader_is_found(tmp_path):
+def test_a_cluster_of_dev_beside_the_reader_is_found_if_it_runs(tmp_path):
     """Whoever types `status` next to the folder of a cluster means that cluster."""
-    node = {"name": "n1", "pid": 1, "resp": "127.0.0.1:7001", "peer": "x", "admin": "x", "data_dir": "/", "argv": []}
-    (tmp_path / "cluster").mkdir()
-    (tmp_path / "cluster/cluster.json").write_text(json.dumps({"nodes": [node]}))
-    told = run_tool(["sh", "-c", f'cd "{tmp_path}" && "{binary()}" status'], seconds=15)
+    with socket.create_server(("127.0.0.1", 0)) as alive:
+        addresses = {"a-dead": "127.0.0.1:1", "cluster": "%s:%d" % alive.getsockname()}
+        for name, address in addresses.items():
+            node = {"name": "n1", "pid": 1, "resp": address, "peer": "x", "admin": "x", "data_dir": "/", "argv": []}
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "cluster.json").write_text(json.dumps({"nodes": [node]}))
+        told = run_tool(["sh", "-c", f'cd "{tmp_path}" && "{binary()}" status'], seconds=15)
     said = told[2].decode()
     # Somebody may have the usual port on this machine.
     if "Connection refused" in said:
-        assert "repligo status --addr 127.0.0.1:7001" in said and "cluster/cluster.json" in said, said
+        assert f"repligo status --addr {addresses['cluster']}" in said and "cluster/cluster.json" in said, said
+        assert "a-dead" not in said, said
+
+
+@pytest.mark.parametrize(
+    ("answer", "part"), [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "admin port"), (b"\x15\x03\x03\x00\x02\x02\x32", "--tls")]
+)
+def test_a_port_of_another_kind_is_told_as_that(answer, part):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        process = subprocess.Popen(
+            [binary(), "status", "--addr", "%s:%d" % server.getsockname()], stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        try:
+            server.settimeout(15)
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(answer)
+                said = process.communicate(timeout=15)[1].decode()
+        finally:
+            process.kill()
+    assert process.returncode == 2 and part in said, said
+
+
+def test_a_table_that_is_not_there_is_told_with_the_line_that_names_it(tmp_path):
+    with sqlite3.connect(tmp_path / "app.db") as connection:
+        connection.execute("CREATE TABLE users(id INTEGER PRIMARY KEY, body)")
+        connection.execute("CREATE TABLE orders(id INTEGER PRIMARY KEY)")
+    connection.close()
+    file = tmp_path / "r.toml"
+    file.write_text(
+        '[origin.main]\nurl = "sqlite:app.db"\n[[keyspace]]\nname = "users"\npattern = "user:{id:int}"\norigin = "main"\n'
+        'mode = "write-through"\ntable = "usres"\nvalue = "raw"\nvalue_column = "body"\n'
+    )
+    code, said = run("config", "check", file)
+    assert code == 2 and "did you mean `users`?" in said and "orders, users" in said, said
+    assert "r.toml:8" in said, said
+
+
+def test_a_demo_refuses_the_database_of_another_cluster_at_its_start(tmp_path):
+    with sqlite3.connect(tmp_path / "app.db") as connection:
+        connection.execute("CREATE TABLE repligo_lane(cluster TEXT)")
+        connection.execute("INSERT INTO repligo_lane VALUES('abcd')")
+    connection.close()
+    code, said = run("demo", "--headless", "--seconds", "4", "--origin", f"sqlite:{tmp_path / 'app.db'}")
+    assert code == 2 and "belongs to cluster abcd" in said and "\n  do: " in said, said
+    assert "starting" not in said and "verdict" not in said, said
 
 
 def test_dev_starts_no_fewer_nodes_than_its_folder_has(tmp_path):

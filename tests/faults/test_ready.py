@@ -6,12 +6,13 @@ import urllib.error
 import urllib.request
 
 from support.nodes import Cluster
+from support.waiting import wait_until
 
 
-def is_ready(node):
-    """The status code of `/readyz`, whatever it is."""
+def is_ready(node, page="readyz"):
+    """The status code of `/readyz` or another page, whatever it is."""
     try:
-        with urllib.request.urlopen(f"http://{node.admin}/readyz", timeout=5) as reply:
+        with urllib.request.urlopen(f"http://{node.admin}/{page}", timeout=5) as reply:
             return reply.status
     except urllib.error.HTTPError as error:
         return error.code
@@ -44,3 +45,24 @@ def test_nodes_stay_ready_while_a_leader_is_elected_and_answer_what_they_held(tm
         print(f"held for {took:.1f} s, asked {[len(codes) for codes in told.values()]} times")
         assert all(len(codes) > 2 for codes in told.values()), told
         assert {code for codes in told.values() for code in codes} == {200}, told
+
+
+def test_the_page_of_eventual_reads_says_what_eventual_reads_get(tmp_path):
+    with Cluster(tmp_path) as cluster:
+        leader = cluster.leader()
+        last, dead = cluster.followers(leader)
+        with last.connect(20) as connection:
+            connection.ask("SET", "key", "value")
+            connection.ask("READONLY")
+            page = lambda: is_ready(last, "healthz?level=eventual")  # noqa: E731
+            assert (connection.ask("GET", "key"), page()) == (b"value", 200)
+            leader.kill()
+            dead.kill()
+            assert page() == 200, "the state is fresh enough for some seconds"
+            wait_until("eventual reads are refused", lambda: is_refused(connection), 30)
+            wait_until("the page says so", lambda: page() == 503, 3)
+
+
+def is_refused(connection):
+    connection.send(b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n")
+    return connection.read().raw.startswith(b"-STALE")

@@ -25,6 +25,8 @@ pub struct Status {
     pub followers: Vec<(PeerId, u64, u64)>,
     /// Milliseconds since this replica last heard of its leader (0 on the leader).
     pub lag_ms: u64,
+    /// So many milliseconds it has not heard of a leader, where eventual reads are refused for that (STALE).
+    pub too_stale_ms: Option<u64>,
     /// The disk has finished nothing for so long that this node does not lead: milliseconds, 0 if it is well.
     pub disk_stalled_ms: u64,
     /// The disk has no room: this node takes no writes.

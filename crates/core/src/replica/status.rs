@@ -31,6 +31,7 @@ impl Replica {
             } else {
                 age_ms(heard(leader))
             },
+            too_stale_ms: self.too_stale_ms(now),
             disk_stalled_ms: self.disk_stalled_ms(),
             disk_full: self.space.is_full(),
             quorum_full: self.quorum_is_full(),

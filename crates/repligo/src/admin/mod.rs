@@ -225,8 +225,13 @@ fn not_serving(status: &NodeStatus) -> Option<String> {
     }
 }
 
-/// Eventual reads need no leader now, only a state that a leader confirmed since the start.
+/// Eventual reads need no leader now, only a state that a leader confirmed since the start and that is not too old.
 fn not_eventual(status: &NodeStatus) -> Option<String> {
+    if let Some(age_ms) = status.replica.too_stale_ms {
+        return Some(format!(
+            "no leader was heard of for {age_ms} ms, so eventual reads are refused with STALE"
+        ));
+    }
     if status.phase == Phase::Running && status.replica.applied_index > 0 {
         None
     } else {
@@ -336,5 +341,7 @@ mod tests {
         status.replica.applied_index = 5;
         assert_eq!(not_eventual(&status), None);
         assert!(not_serving(&status).is_some());
+        status.replica.too_stale_ms = Some(10_001);
+        check(not_eventual(&status), Some("10001 ms"));
     }
 }

@@ -123,7 +123,8 @@ fn dev() -> Command {
         .about("Start a cluster of node processes on this machine and stay in the foreground")
         .after_help(
             "Writes DIR/cluster.json when every node is ready, logs to DIR/n1.log and so on. \
-             SIGTERM or ^C stops all nodes. A node that dies is not restarted.",
+             SIGTERM or ^C stops all nodes. A node that dies is not restarted. A folder that holds a cluster goes on with it \
+             and its data; with a higher --nodes, the others are added to it.",
         )
         .arg(
             Arg::new("nodes")
@@ -179,7 +180,7 @@ fn demo() -> Command {
         .arg(Arg::new("stay").long("stay").action(ArgAction::SetTrue).help("Leave the cluster running after the verdict until ^C, and say what to try"))
         .arg(Arg::new("dir").long("dir").value_name("DIR").help("Keep data, logs and history.jsonl here (default: a temporary folder)"))
         .arg(Arg::new("overwrite").long("overwrite").action(ArgAction::SetTrue).help("Empty DIR first, which holds an earlier demo"))
-        .arg(Arg::new("origin").long("origin").value_name("URL").help("Database of the write-through keyspace, sqlite:PATH (default: in the folder)"))
+        .arg(Arg::new("origin").long("origin").value_name("URL").help("Database of the write-through keyspace, sqlite:PATH, which keeps a table repligo_demo (default: in the folder)"))
 }
 
 /// The workload of the demo, as a process of its own, so that the counters of what was acknowledged

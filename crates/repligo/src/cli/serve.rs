@@ -102,8 +102,13 @@ pub(super) fn origin_configs(settings: &NodeSettings) -> Vec<OriginConfig> {
     let keyspaces = |origin: &str| {
         let sections = settings.origins.keyspaces.iter();
         let mine = sections.filter(|keyspace| keyspace.origin == origin);
-        mine.map(|keyspace| (keyspace.name.clone(), at(keyspace.line)))
-            .collect()
+        mine.map(|keyspace| {
+            (
+                keyspace.name.clone(),
+                [at(keyspace.line), at(keyspace.table_line)],
+            )
+        })
+        .collect()
     };
     let origins = settings.origins.origins.iter();
     origins

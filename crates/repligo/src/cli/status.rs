@@ -1,6 +1,7 @@
 //! `repligo status`: one screen about a cluster, as one node sees it.
 
 use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,13 +13,15 @@ use serde_json::json;
 
 use super::dev::layout::{CLUSTER_FILE, ClusterFile};
 use super::login;
-use super::wire::{Connection, WireError};
+use super::wire::{Connection, HTTP, TLS, WireError};
 use crate::telemetry::problems::SILENT_MS;
 use crate::telemetry::report::{Health, NodeReport, Report};
 
 /// Exit code when the node cannot serve or cannot be reached.
 const UNAVAILABLE: u8 = 2;
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// For a node of this machine that may be meant.
+const ALIVE_WITHIN: Duration = Duration::from_millis(200);
 
 /// `repligo status [--json] [--addr H:P]`.
 pub fn run(matches: &ArgMatches) -> ExitCode {
@@ -78,7 +81,8 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// Clusters of `repligo dev` whose folder lies in the working directory: the file, and a node's address.
+/// Clusters of `repligo dev` whose folder lies in the working directory and that run: the file, and the address of a node
+/// that answers.
 fn clusters_here() -> Vec<(PathBuf, String)> {
     let folders = std::fs::read_dir(".").into_iter().flatten().flatten();
     let mut found: Vec<(PathBuf, String)> = folders
@@ -86,15 +90,31 @@ fn clusters_here() -> Vec<(PathBuf, String)> {
             let file = PathBuf::from(folder.file_name()).join(CLUSTER_FILE);
             let text = std::fs::read(&file).ok()?;
             let cluster: ClusterFile = serde_json::from_slice(&text).ok()?;
-            Some((file, cluster.nodes.into_iter().next()?.resp))
+            let node = cluster.nodes.into_iter().find(|node| is_alive(&node.resp))?;
+            Some((file, node.resp))
         })
         .collect();
     found.sort();
     found
 }
 
+/// Whether somebody takes connections there.
+fn is_alive(address: &str) -> bool {
+    let address = address.parse::<SocketAddr>();
+    address.is_ok_and(|address| TcpStream::connect_timeout(&address, ALIVE_WITHIN).is_ok())
+}
+
 /// What is wrong with an address that was asked, and what to do; `here` are clusters that may be meant instead.
 pub(super) fn explain(address: &str, error: &WireError, here: &[(PathBuf, String)]) -> String {
+    let has_port = |address: &str| {
+        let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        matches!(port, Some(Ok(1..)))
+    };
+    if !has_port(address) {
+        return format!(
+            "the address has no port\n  where: --addr {address}\n  do: write HOST:PORT, for example 127.0.0.1:6379"
+        );
+    }
     if !here.is_empty() {
         let shown: Vec<String> = here
             .iter()
@@ -112,7 +132,20 @@ pub(super) fn explain(address: &str, error: &WireError, here: &[(PathBuf, String
 pub(super) fn remedy(error: &WireError) -> &'static str {
     match error {
         WireError::Connect { .. } => "start the node, or give its RESP address with --addr HOST:PORT",
-        WireError::Refused(text) if text.starts_with("NOAUTH") || text.starts_with("WRONGPASS") => {
+        WireError::Refused(text) if text.starts_with("WRONGPASS") => {
+            "the password that was given is not the right one: correct --password-file FILE, --password or \
+             REPLIGO_REQUIREPASS, or give the --user to whom it belongs"
+        }
+        WireError::Refused(text) if text.contains("without any password configured") => {
+            "give no password: the node has none (look at --password-file, --password and REPLIGO_REQUIREPASS)"
+        }
+        WireError::Protocol(text) if text == HTTP => {
+            "that is an admin port or another program: give the RESP port, which is 1000 below the admin port by default"
+        }
+        WireError::Protocol(text) if text == TLS => {
+            "the port speaks TLS: give --tls (and --ca FILE), or the plain RESP port"
+        }
+        WireError::Refused(text) if text.starts_with("NOAUTH") => {
             "give the password with --password-file FILE, or in REPLIGO_REQUIREPASS"
         }
         WireError::Refused(_) | WireError::Protocol(_) => {
@@ -299,6 +332,19 @@ mod tests {
     fn errors_say_what_to_do() {
         let refused = WireError::Refused("NOAUTH Authentication required.".into());
         assert!(explain("h:1", &refused, &[]).contains("--password-file"));
+        for (error, part) in [
+            (
+                WireError::Refused("WRONGPASS invalid".into()),
+                "not the right one",
+            ),
+            (WireError::Protocol(HTTP.into()), "1000 below"),
+            (WireError::Protocol(TLS.into()), "--tls"),
+        ] {
+            let text = explain("h:1", &error, &[]);
+            assert!(text.contains(part), "no `{part}` in\n{text}");
+            let text = explain("127.0.0.1", &error, &[]);
+            assert!(text.contains("no port") && text.contains("HOST:PORT"), "{text}");
+        }
         let connect = WireError::Connect {
             address: "h:1".into(),
             source: std::io::Error::other("refused"),

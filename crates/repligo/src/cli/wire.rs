@@ -33,6 +33,21 @@ pub enum WireError {
     Refused(String),
 }
 
+/// Said of an answer in HTTP.
+pub const HTTP: &str = "it is HTTP";
+/// Said of an answer in TLS.
+pub const TLS: &str = "it is TLS";
+
+/// Which other protocol an answer is in, where its first bytes say so.
+fn foreign(answer: &[u8]) -> Option<&'static str> {
+    match answer {
+        [b'H', b'T', b'T', b'P', b'/', ..] => Some(HTTP),
+        // An alert or a handshake, of a version from 3.0 on.
+        [0x15 | 0x16, 3, ..] => Some(TLS),
+        _ => None,
+    }
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -117,8 +132,11 @@ impl Connection {
     pub fn receive(&mut self) -> Result<Value, WireError> {
         let deadline = Instant::now() + self.timeout;
         loop {
-            let decoded = self.decoder.decode(&self.buffer[self.consumed..]);
-            match decoded.map_err(|error| WireError::Protocol(error.to_string()))? {
+            let rest = &self.buffer[self.consumed..];
+            let decoded = self.decoder.decode(rest);
+            match decoded
+                .map_err(|error| WireError::Protocol(foreign(rest).map_or(error.to_string(), Into::into)))?
+            {
                 Some((Value::Push(_), length)) => self.consumed += length,
                 Some((value, length)) => {
                     self.consumed += length;

@@ -75,7 +75,7 @@ pub fn read(path: &Path) -> Result<ConfigFile, Problems> {
         Problem::new(
             path.display(),
             format!("the configuration file cannot be read: {error}"),
-            "give the path of a readable TOML file with --config",
+            "give the path of a readable TOML file; a node takes it with --config",
         )
     })?;
     parse(path, &text)

@@ -36,6 +36,8 @@ pub struct OriginSection {
 pub struct KeyspaceSection {
     /// Line of the section, for messages.
     pub line: usize,
+    /// Line of its `table`, for messages.
+    pub table_line: usize,
     /// Its name in errors and metrics.
     pub name: String,
     /// Key pattern with placeholders.
@@ -347,6 +349,10 @@ impl Settler<'_> {
         };
         Some(KeyspaceSection {
             line: section.line,
+            table_line: section
+                .scalars
+                .get("table")
+                .map_or(section.line, |(_, line)| *line),
             db: self.number(section, "db", (0, 0, 15)) as u8,
             lanes: self.number(section, "lanes", (u64::from(LANES), 1, u64::from(LANES_MAX))) as u16,
             cache_ttl: self.duration(section, "cache_ttl", None),

@@ -1,14 +1,28 @@
 //! The members as the directory knows them: kept in `meta` while the node runs, so that the next start finds the
 //! others and knows what it was.
 
+use std::path::Path;
 use std::sync::PoisonError;
 
 use repligo_core::membership::Membership;
 
 use super::error::DiskError;
 use super::handle::{DiskHandle, Job, Shared};
-use super::meta::Meta;
+use super::meta::{self, Forming, Meta};
 use super::space::write_meta;
+use super::storage::Directory;
+
+/// Whether the node of a directory is a member of a cluster, as far as the directory knows; a running node is not
+/// disturbed. One whose `meta` cannot be read may be.
+pub fn is_member(dir: &Path) -> bool {
+    match meta::read(&Directory::new(dir.to_path_buf())) {
+        Ok(None) => false,
+        Ok(Some(meta)) => {
+            matches!(meta.forming, Forming::Formed { .. }) && meta.membership.get(meta.peer).is_some()
+        }
+        Err(_) => true,
+    }
+}
 
 impl Shared {
     pub(super) fn meta(&self) -> Meta {

@@ -45,6 +45,7 @@ pub use backup::{BackupFacts, BackupFlaw, BackupReader, OpenSnapshot, SnapshotSo
 pub use error::DiskError;
 pub use handle::{DiskDone, DiskHandle};
 pub use lock::{DirectoryLock, LOCK_FILE, PID_FILE};
+pub use members::is_member;
 pub use meta::{FORMAT, Forming, META_FILE, Meta, NAME_BYTES_MAX};
 pub use metrics::DiskMetrics;
 pub use open::{Admission, BOOT_ID_VARIABLE, Disk, OpenOptions, Recovered, SEGMENT_BYTES};

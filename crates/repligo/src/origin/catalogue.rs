@@ -14,6 +14,7 @@ use super::connection::connect_to_look;
 use super::failure::message;
 use super::reach::{self, Readers};
 use super::statements::{Statements, quoted};
+use crate::config::suggest;
 
 #[derive(Debug)]
 struct Column {
@@ -25,15 +26,36 @@ struct Column {
     generated: bool,
 }
 
+/// One thing that does not fit.
+pub struct Misfit<'a> {
+    /// The keyspace, where it is about one.
+    pub keyspace: Option<&'a str>,
+    /// It is about the table that the keyspace names, not about a column.
+    pub is_table: bool,
+    /// What is wrong and what to do.
+    pub text: String,
+}
+
+impl Misfit<'_> {
+    /// It is about the database.
+    pub fn of_origin(text: String) -> Self {
+        Misfit {
+            keyspace: None,
+            is_table: false,
+            text,
+        }
+    }
+}
+
 /// Opens the file once and checks every keyspace of `origin` against it: what to tell the operator before
 /// a node starts, with the keyspace where it is about one. Empty when all is well.
-pub fn check<'a>(path: &Path, map: &'a OriginMap, origin: u16) -> Vec<(Option<&'a str>, String)> {
+pub fn check<'a>(path: &Path, map: &'a OriginMap, origin: u16) -> Vec<Misfit<'a>> {
     if !path.exists() {
         let text = format!(
             "{} does not exist; create the database and its tables first, for instance with sqlite3",
             path.display()
         );
-        return vec![(None, text)];
+        return vec![Misfit::of_origin(text)];
     }
     let mine = |policy: &&Policy| policy.origin == origin;
     let writes = map
@@ -43,13 +65,13 @@ pub fn check<'a>(path: &Path, map: &'a OriginMap, origin: u16) -> Vec<(Option<&'
         .any(|policy| policy.mode == Mode::WriteThrough);
     let denied = denied(path, writes);
     if !denied.is_empty() {
-        return denied.into_iter().map(|text| (None, text)).collect();
+        return denied.into_iter().map(Misfit::of_origin).collect();
     }
     let connection = match connect_to_look(path) {
         Ok(connection) => connection,
         Err(error) => {
             let text = format!("{} cannot be opened: {}", path.display(), message(&error));
-            return vec![(None, text)];
+            return vec![Misfit::of_origin(text)];
         }
     };
     let mut findings = Vec::new();
@@ -63,7 +85,14 @@ pub fn check<'a>(path: &Path, map: &'a OriginMap, origin: u16) -> Vec<(Option<&'
             Ok(Err(found)) => found,
             Err(error) => vec![message(&error)],
         };
-        findings.extend(found.into_iter().map(|text| (Some(policy.name.as_str()), text)));
+        // Where there is no table to write to, nothing else was looked at.
+        let kind = kind_of(&connection, policy).ok().flatten();
+        let is_table = kind.is_none_or(|kind| kind == "view" && policy.mode == Mode::WriteThrough);
+        findings.extend(found.into_iter().map(|text| Misfit {
+            keyspace: Some(policy.name.as_str()),
+            is_table,
+            text,
+        }));
     }
     findings
 }
@@ -115,20 +144,11 @@ pub fn inspect(
     readers: &mut Option<Readers>,
 ) -> rusqlite::Result<Result<Statements, Vec<String>>> {
     let policy = map.policy(keyspace);
-    let kind: Option<String> = connection
-        .prepare_cached(
-            "SELECT type FROM sqlite_schema WHERE name=?1 COLLATE NOCASE AND type IN ('table','view')",
-        )?
-        .query_row([&policy.table], |row| row.get(0))
-        .optional()?;
+    let kind = kind_of(connection, policy)?;
     let writes = policy.mode == Mode::WriteThrough;
     match kind.as_deref() {
         None => {
-            return Ok(Err(vec![format!(
-                "table {0} does not exist; create it, for instance: {1}",
-                policy.table,
-                suggestion(policy)
-            )]));
+            return Ok(Err(vec![missing_table(connection, policy)?]));
         }
         Some("view") if writes => {
             let text = "is a view; map a table, or use mode = \"read-through\"";
@@ -168,6 +188,38 @@ pub fn inspect(
     } else {
         Err(findings)
     })
+}
+
+/// `table`, `view`, or nothing by that name.
+fn kind_of(connection: &Connection, policy: &Policy) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached(
+            "SELECT type FROM sqlite_schema WHERE name=?1 COLLATE NOCASE AND type IN ('table','view')",
+        )?
+        .query_row([&policy.table], |row| row.get(0))
+        .optional()
+}
+
+/// A table that is not there: the one that may be meant, the ones that there are, and how it would be made.
+fn missing_table(connection: &Connection, policy: &Policy) -> rusqlite::Result<String> {
+    let tables: Vec<String> = connection
+        .prepare_cached(
+            "SELECT name FROM sqlite_schema WHERE type IN ('table','view') AND name NOT LIKE 'sqlite!_%' ESCAPE '!' \
+             AND name NOT LIKE 'repligo!_%' ESCAPE '!' ORDER BY name LIMIT 20",
+        )?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let near = suggest::nearest(&policy.table, tables.iter().map(String::as_str));
+    let near = near.map_or(String::new(), |near| format!("did you mean `{near}`? "));
+    let there = match tables.as_slice() {
+        [] => String::new(),
+        _ => format!("{near}The database has: {}. Or ", tables.join(", ")),
+    };
+    Ok(format!(
+        "table {} does not exist; {there}create it, for instance: {}",
+        policy.table,
+        suggestion(policy)
+    ))
 }
 
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use repligo_core::origin::{OriginEvent, OriginMap, OriginRequest};
 
-pub use owner::{Owned, owned};
+pub use owner::{Owned, clusters, owned};
 pub use worker::Drivers;
 
 /// One `[origin.NAME]` of the configuration, its path resolved.
@@ -43,8 +43,8 @@ pub struct OriginConfig {
 pub struct Places {
     /// The origin itself.
     pub origin: String,
-    /// Its keyspaces, by name.
-    pub keyspaces: BTreeMap<String, String>,
+    /// Its keyspaces, by name: the section, and the line of its table.
+    pub keyspaces: BTreeMap<String, [String; 2]>,
 }
 
 /// What does not fit between a mapping and its database.
@@ -123,10 +123,12 @@ pub fn check(map: &OriginMap, configs: &[OriginConfig]) -> Vec<Finding> {
     for (origin, config) in (0u16..).zip(configs) {
         let found = match sqlite_path(&config.url) {
             Ok(path) => catalogue::check(&path, map, origin),
-            Err(error) => vec![(None, error)],
+            Err(error) => vec![catalogue::Misfit::of_origin(error)],
         };
-        findings.extend(found.into_iter().map(|(keyspace, text)| {
+        findings.extend(found.into_iter().map(|misfit| {
+            let (keyspace, text) = (misfit.keyspace, misfit.text);
             let own = keyspace.and_then(|name| config.places.keyspaces.get(name));
+            let own = own.map(|places| &places[usize::from(misfit.is_table)]);
             let place = own.unwrap_or(&config.places.origin).clone();
             let named = keyspace.map_or(String::new(), |name| format!("keyspace {name}: "));
             Finding::new(place, &format!("origin {}: {named}{text}", config.name))

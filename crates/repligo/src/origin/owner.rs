@@ -31,7 +31,8 @@ pub fn owned(configs: &[OriginConfig]) -> Vec<Owned> {
     configs.iter().filter_map(owned).collect()
 }
 
-fn clusters(path: &Path) -> rusqlite::Result<Vec<String>> {
+/// Ids of the clusters that have written to a database; none if it is new.
+pub fn clusters(path: &Path) -> rusqlite::Result<Vec<String>> {
     let connection = connect_to_look(path)?;
     let mut statement = connection.prepare("SELECT DISTINCT cluster FROM repligo_lane ORDER BY cluster")?;
     let rows = statement.query_map([], |row| row.get(0))?;

@@ -80,6 +80,12 @@ fn say(settings: &Settings, text: &str) {
     }
 }
 
+fn say_left(settings: &Settings) {
+    if let Some(text) = screen::left(settings) {
+        say(settings, text);
+    }
+}
+
 /// One server. Returns whether the answer is yes.
 fn measure(settings: &Settings, stop: &StopFlag) -> Result<bool, BenchError> {
     let mut progress = Progress::new();
@@ -99,6 +105,7 @@ fn measure(settings: &Settings, stop: &StopFlag) -> Result<bool, BenchError> {
     } else {
         super::print(screen::run(settings, &bench.server, &report));
     }
+    say_left(settings);
     Ok(report.is_good())
 }
 
@@ -127,6 +134,7 @@ fn compare(settings: &Settings, stop: &StopFlag) -> Result<bool, BenchError> {
     } else {
         super::print(compare::table(&sides));
     }
+    say_left(settings);
     Ok(sides.iter().all(|side| side.runs.iter().all(Report::is_good)))
 }
 

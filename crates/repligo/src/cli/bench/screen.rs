@@ -72,6 +72,15 @@ pub fn loaded(loaded: &Loaded) -> String {
     line
 }
 
+/// What stays on the servers; `None` where nothing was written.
+pub fn left(settings: &Settings) -> Option<&'static str> {
+    let wrote = settings.load || settings.workload != Workload::Get;
+    wrote.then_some(
+        "the keys bench:… that were written stay, for another run; to remove them: redis-cli --scan --pattern 'bench:*' | \
+         xargs redis-cli UNLINK",
+    )
+}
+
 /// Microseconds, or milliseconds where they are many.
 pub fn time(microseconds: Option<f64>) -> String {
     match microseconds {

@@ -39,6 +39,7 @@ impl DemoDatabase {
         let url = url::resolve(given, &base)
             .map_err(|(what, remedy)| format!("{what}\n  where: --origin {given}\n  do: {remedy}"))?;
         let path = PathBuf::from(url.trim_start_matches("sqlite:"));
+        judge_owner(&path, given)?;
         let failed = |error: rusqlite::Error| {
             format!(
                 "the database cannot be used: {error}\n  where: {}\n  do: give another --origin",
@@ -72,6 +73,15 @@ impl DemoDatabase {
         )
     }
 
+    /// What is left in a database that was given, in words.
+    pub fn left_behind(&self) -> String {
+        format!(
+            "{} keeps the table {TABLE} and the tables repligo_lane and repligo_reject: drop them when they are not \
+             wanted",
+            self.path.display()
+        )
+    }
+
     /// All rows of this run.
     ///
     /// # Errors
@@ -94,6 +104,21 @@ impl DemoDatabase {
     }
 }
 
+/// The nodes of this run are a new cluster, and refuse a database that another one has written to.
+fn judge_owner(path: &Path, given: &str) -> Result<(), String> {
+    // A database that is not there yet, or has no lanes, belongs to nobody.
+    let clusters = crate::origin::clusters(path).unwrap_or_default();
+    let Some(cluster) = clusters.first() else {
+        return Ok(());
+    };
+    Err(format!(
+        "the database belongs to cluster {cluster}, and two clusters must not write one database\n  where: --origin \
+         {given}\n  do: give another file; if that cluster is gone for good, as that of an earlier demo is: sqlite3 {} \
+         \"DELETE FROM repligo_lane\"",
+        path.display()
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +139,34 @@ mod tests {
         let second = DemoDatabase::prepare(None, &folder).expect("same database");
         assert!(second.first_row > first.first_row + 5);
         assert!(second.rows().expect("readable").is_empty());
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+
+    #[test]
+    fn a_database_of_another_cluster_is_refused() {
+        let folder = std::env::temp_dir().join(format!("repligo-demo-foreign-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("folder");
+        let path = folder.join("app.db");
+        let connection = Connection::open(&path).expect("open");
+        connection
+            .execute_batch(
+                "CREATE TABLE repligo_lane(cluster TEXT); INSERT INTO repligo_lane VALUES ('abcd');",
+            )
+            .expect("lanes");
+        let url = format!("sqlite:{}", path.display());
+        let text = DemoDatabase::prepare(Some(&url), &folder).expect_err("another cluster's");
+        assert!(
+            text.contains("cluster abcd") && text.contains("do: give another file"),
+            "{text}"
+        );
+        let made: i64 = connection
+            .query_row(
+                "SELECT count(*) FROM sqlite_schema WHERE name = ?1",
+                [TABLE],
+                |row| row.get(0),
+            )
+            .expect("readable");
+        assert_eq!(made, 0, "nothing was made in it");
         let _ = std::fs::remove_dir_all(&folder);
     }
 

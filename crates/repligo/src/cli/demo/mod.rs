@@ -58,6 +58,7 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         Ok(database) => database,
         Err(text) => return super::fail(super::WRONG_USAGE, text),
     };
+    let is_given = matches.contains_id("origin");
     let mut demo = Demo {
         stop,
         length,
@@ -69,6 +70,9 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     let ended = match ran {
         Ok(Some((verdict, cluster))) => {
             conclude(&verdict, &mut folder);
+            if is_given {
+                eprintln!("repligo demo: {}", database.left_behind());
+            }
             let stay = matches.get_flag("stay").then_some(&demo.stop);
             end(cluster, &verdict, stay)
         }

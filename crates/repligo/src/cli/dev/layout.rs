@@ -293,9 +293,9 @@ fn addresses(options: &LayoutOptions) -> Result<Vec<[SocketAddr; 3]>, String> {
             match (port, peer) {
                 (Some(port), Some(peer)) => Ok([port, peer, port + ADMIN_PORT_OFFSET].map(on_loopback)),
                 _ => Err(format!(
-                    "the peer ports would be above 65535\n  where: --base-port {}\n  do: choose one below {}",
+                    "the peer ports would be above 65535\n  where: --base-port {}\n  do: choose {} or a lower one",
                     options.base_port,
-                    65_535 - PEER_PORT_OFFSET - options.nodes
+                    65_536 - u32::from(PEER_PORT_OFFSET) - u32::from(options.nodes)
                 )),
             }
         })
@@ -434,7 +434,11 @@ mod tests {
             let text = Layout::plan(&options).expect_err("refused");
             assert!(text.contains(part), "no `{part}` in\n{text}");
         };
-        check(|options| options.base_port = 60_000, "above 65535");
+        check(
+            |options| options.base_port = 60_000,
+            "choose 55533 or a lower one",
+        );
+        Layout::plan(&options(55_533)).expect("the bound that is told is allowed");
         check(
             |options| options.durability = Some("none".into()),
             "refused in a cluster",

@@ -54,6 +54,9 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     if let Err(text) = used::check(&layout.dir, options.nodes) {
         return super::fail(super::WRONG_USAGE, text);
     }
+    if let Some(text) = used::growth(&layout.dir, options.nodes) {
+        eprintln!("repligo dev: {text}");
+    }
     let _lock = match layout.prepare() {
         Ok(lock) => lock,
         Err(text) => return super::fail(super::FAILED, text),

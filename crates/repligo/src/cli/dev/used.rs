@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::disk::META_FILE;
+use crate::disk::{META_FILE, is_member};
 
 /// Refuses to start fewer nodes than the folder has: the others would be missing in their cluster. Refuses the data
 /// directory of a node, whose data the new cluster would not have.
@@ -18,14 +18,44 @@ pub fn check(dir: &Path, nodes: u16) -> Result<(), String> {
             dir.display()
         ));
     }
-    let is_there = |number: &u16| dir.join(format!("n{number}")).join(META_FILE).exists();
-    let there = (1u16..).take_while(is_there).count();
+    let there = members(dir);
     if there <= usize::from(nodes) {
         return Ok(());
     }
     Err(format!(
         "the folder holds a cluster of {there} nodes, and {nodes} are to be started\n  where: {}\n  do: give --nodes \
          {there} to start it again with its data, or another --dir for a new one",
+        dir.display()
+    ))
+}
+
+/// How many nodes the cluster of a folder has. A directory behind the last member is of a node that was to be added and
+/// was not.
+fn members(dir: &Path) -> usize {
+    let folders = || (1u16..).map(|number| dir.join(format!("n{number}")));
+    let there = folders()
+        .take_while(|folder| folder.join(META_FILE).exists())
+        .count();
+    let last = folders()
+        .take(there)
+        .enumerate()
+        .filter(|(_, folder)| is_member(folder))
+        .last();
+    // Where none is, the cluster has not formed yet, and those that are there have promised to.
+    last.map_or(there, |(position, _)| position + 1)
+}
+
+/// What is to be said before a cluster is started with more nodes than it has.
+pub fn growth(dir: &Path, nodes: u16) -> Option<String> {
+    let (there, nodes) = (members(dir), usize::from(nodes));
+    if there == 0 || there >= nodes {
+        return None;
+    }
+    let added: Vec<String> = (there + 1..=nodes).map(|number| format!("n{number}")).collect();
+    Some(format!(
+        "this folder holds a cluster of {there} nodes; {} {} added to it: {}",
+        added.join(", "),
+        if added.len() == 1 { "is" } else { "are" },
         dir.display()
     ))
 }
@@ -44,6 +74,9 @@ mod tests {
         }
         assert_eq!(check(&dir, 3), Ok(()));
         assert_eq!(check(&dir, 5), Ok(()), "two more ask to join");
+        assert_eq!(growth(&dir, 3), None);
+        let text = growth(&dir, 5).expect("two more");
+        assert!(text.contains("a cluster of 3 nodes; n4, n5 are added"), "{text}");
         let text = check(&dir, 1).expect_err("two would be missing");
         assert!(
             text.contains("a cluster of 3 nodes") && text.contains("--nodes 3"),

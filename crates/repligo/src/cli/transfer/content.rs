@@ -62,6 +62,11 @@ impl Kind {
         Some(row.0)
     }
 
+    /// The name that TYPE gives it.
+    pub fn name(self) -> &'static str {
+        self.row().1
+    }
+
     /// The collection that is added to by this request, which says nothing else.
     pub fn written_by(request: &[u8]) -> Option<Kind> {
         let row = ROWS.iter().find(|row| row.4.as_bytes() == request)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::facts::Found;
 use super::file::{FileInput, FileOutput, STANDARD};
+use super::libraries;
 use super::options::{Export, Verify};
 use super::server::Server;
 use super::source::Source;
@@ -40,7 +41,9 @@ pub fn run(options: &Export, mut work: Work) -> Summary {
 
 fn export(options: &Export, server: &mut Server, work: &mut Work, summary: &mut Summary) -> Outcome<()> {
     server.connect()?;
-    let mut output = FileOutput::create(&options.output, options.overwrite)?;
+    let libraries = libraries::read(server, summary)?;
+    let mut output = FileOutput::create(&options.output, options.overwrite, &libraries)?;
+    summary.libraries.exported = Some(libraries.len() as u64);
     let mut sample = Sample::default();
     let mut counts = BTreeMap::new();
     let mut source = Source::new(server, options.choice.clone(), work.pace.chunk())?;
@@ -104,5 +107,6 @@ fn note(summary: &mut Summary, found: Found, counts: &BTreeMap<u32, u64>) {
         found.other_types,
         [found.vanished, found.changed, found.duplicates, found.rescans],
     );
-    summary.refusals = found.refusals;
+    summary.rows = found.rows;
+    summary.refusals.join(found.refusals);
 }

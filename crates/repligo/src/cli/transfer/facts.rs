@@ -14,6 +14,8 @@ use super::summary::Refusals;
 pub struct Found {
     /// Keys per type other than strings.
     pub other_types: BTreeMap<String, u64>,
+    /// Cached rows by their keyspace: they belong to its database.
+    pub rows: BTreeMap<String, u64>,
     /// Keys that were gone before their value was read.
     pub vanished: u64,
     /// Keys that were written while they were read, and were read again.

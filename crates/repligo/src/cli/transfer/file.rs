@@ -29,17 +29,17 @@ struct Place {
 }
 
 impl FileOutput {
-    /// Opens it under the name `PATH.partial`, or begins on standard output.
+    /// Opens it under the name `PATH.partial`, or begins on standard output, with these libraries of functions.
     ///
     /// # Errors
     /// The file exists, or cannot be written, or another export writes it.
-    pub fn create(path: &str, overwrite: bool) -> Result<FileOutput, Failure> {
+    pub fn create(path: &str, overwrite: bool, libraries: &[Vec<u8>]) -> Result<FileOutput, Failure> {
         let created_ms = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_millis() as u64);
         if path == STANDARD {
             let out: Box<dyn Write> = Box::new(BufWriter::new(std::io::stdout()));
-            let writer = Writer::new(out, created_ms).map_err(|error| unwritable(path, &error))?;
+            let writer = Writer::new(out, created_ms, libraries).map_err(|error| unwritable(path, &error))?;
             return Ok(FileOutput {
                 writer: Some(writer),
                 place: None,
@@ -78,7 +78,7 @@ impl FileOutput {
             file,
         };
         let output = FileOutput {
-            writer: Some(Writer::new(out, created_ms).map_err(failed)?),
+            writer: Some(Writer::new(out, created_ms, libraries).map_err(failed)?),
             place: Some(place),
         };
         Ok(output)
@@ -182,6 +182,8 @@ pub struct Contents {
     pub entries: BTreeMap<u32, u64>,
     /// Its length.
     pub bytes: u64,
+    /// Codes of its libraries of functions; of an RDB file they are told elsewhere.
+    pub libraries: Vec<Vec<u8>>,
 }
 
 impl Contents {
@@ -191,7 +193,10 @@ impl Contents {
     /// It is cut, damaged or something else.
     pub fn check(input: impl Read) -> Result<Contents, Failure> {
         let mut reader = Reader::new(input);
-        let mut contents = Contents::default();
+        let mut contents = Contents {
+            libraries: reader.libraries()?.to_vec(),
+            ..Contents::default()
+        };
         while let Some(batch) = reader.next()? {
             *contents.entries.entry(batch.db).or_default() += batch.entries.len() as u64;
         }
@@ -215,6 +220,16 @@ impl<R: Read> FileInput<R> {
             first_block,
             db,
         }
+    }
+}
+
+impl<R: Read> FileInput<R> {
+    /// Codes of the libraries of functions, which stand in front of the first block.
+    ///
+    /// # Errors
+    /// The start is cut, damaged or something else.
+    pub fn libraries(&mut self) -> Result<Vec<Vec<u8>>, Failure> {
+        self.reader.libraries().map(<[Vec<u8>]>::to_vec)
     }
 }
 

@@ -106,7 +106,12 @@ fn import(
         }
         From::File(path) if path == STANDARD => {
             server.connect()?;
-            let input = FileInput::new(std::io::stdin(), options.first_block, options.choice.db);
+            let mut input = FileInput::new(std::io::stdin(), options.first_block, options.choice.db);
+            libraries::load(
+                (&mut *server, &mut *summary),
+                &input.libraries()?,
+                options.existing,
+            )?;
             let (sample, kept) = transfer(options, work, input, (server, summary, place))?;
             compare(
                 options,
@@ -138,7 +143,8 @@ fn import_file(
     let checked = match is_rdb {
         true => rdb::check(&file, RdbInput::new(&file, 1, options.choice.db), work),
         false => Contents::check(&file)
-            .map(|contents| rdb::Checked {
+            .map(|mut contents| rdb::Checked {
+                libraries: std::mem::take(&mut contents.libraries),
                 contents,
                 ..rdb::Checked::default()
             })
@@ -230,6 +236,8 @@ fn copy(
     let mut server = self::server(options, side, work);
     server.connect()?;
     judge_different(&server, target)?;
+    let libraries = libraries::read(&mut server, summary)?;
+    libraries::load((&mut *target, &mut *summary), &libraries, options.existing)?;
     let mut source = Source::new(&mut server, options.choice.clone(), work.pace.chunk())?;
     work.total = Some(source.found.total());
     let result = transfer(options, work, &mut source, (&mut *target, &mut *summary, place));
@@ -242,6 +250,7 @@ fn copy(
         found.other_types,
         [found.vanished, found.changed, found.duplicates, found.rescans],
     );
+    summary.rows = found.rows;
     summary.refusals.join(found.refusals);
     summary.reconnects += server.reconnects;
     let (sample, kept) = result?;
@@ -289,6 +298,8 @@ pub(super) fn transfer(
         summary.entries += written.entries;
     }
     summary.refusals.join(target.refusals);
+    // Where the way to go on is told with the reason, no other one is.
+    place.is_begun &= !target.is_told;
     outcome?;
     let written = target.written;
     let kept = target.kept;

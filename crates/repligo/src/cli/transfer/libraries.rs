@@ -1,4 +1,4 @@
-//! Libraries of functions that a file holds beside its keys.
+//! Libraries of functions that a file or a server holds beside its keys.
 //!
 //! They belong to no database, so they are loaded whatever database was asked for. A name that the target has is treated
 //! as a key that it has.
@@ -12,6 +12,8 @@ use super::summary::Summary;
 use super::target::Existing;
 use super::{Halt, Outcome};
 use crate::cli::failure::Failure;
+
+const LIST: [&str; 3] = ["FUNCTION", "LIST", "WITHCODE"];
 
 /// The name that a library gives itself in its first line, whose words are those of a request in a line; empty if that
 /// is none, which the target will say.
@@ -32,27 +34,57 @@ fn name_of(code: &[u8]) -> Vec<u8> {
 
 /// Codes of the libraries that the target has, by their names.
 fn loaded(server: &mut Server) -> Outcome<BTreeMap<Vec<u8>, Vec<u8>>> {
-    let listed = server.ask_one(0, &["FUNCTION", "LIST", "WITHCODE"]);
+    let listed = server.ask_one(0, &LIST);
     let listed = listed.map_err(|halt| match halt {
         Halt::Failed(failure) => Halt::Failed(Failure::new(
             format!(
-                "{}; the file has libraries of functions, and nothing was imported",
+                "{}; there are libraries of functions to load, and nothing was imported",
                 failure.what
             ),
             failure.remedy,
         )),
         Halt::Interrupted => Halt::Interrupted,
     })?;
+    Ok(listed_codes(&listed))
+}
+
+/// Codes of all libraries that a source has, in the order of their names. What cannot be read is noted as not
+/// transferred; a server that knows no functions has none.
+///
+/// # Errors
+/// As [`Server::ask`].
+pub(super) fn read(server: &mut Server, summary: &mut Summary) -> Outcome<Vec<Vec<u8>>> {
+    let replies = server.ask(Requests {
+        db: 0,
+        count: 1,
+        width: 1,
+        push: &|_, connection| connection.push(&LIST),
+    })?;
+    match replies[0].value().as_error() {
+        None => Ok(listed_codes(replies[0].value()).into_values().collect()),
+        Some(text) if text.to_ascii_lowercase().starts_with("err unknown command") => Ok(Vec::new()),
+        Some(text) => {
+            summary.refusals.note(format!(
+                "libraries of functions: {text}; give a user that may run FUNCTION LIST, or load them with `redis-cli -x \
+                 FUNCTION LOAD REPLACE < LIBRARY`"
+            ));
+            Ok(Vec::new())
+        }
+    }
+}
+
+/// Codes by names, from the reply to FUNCTION LIST WITHCODE.
+fn listed_codes(listed: &Value) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let libraries = listed.as_array().unwrap_or_default();
     let told = |library: &Value, what: &[u8]| {
         let mut pairs = library.as_array()?.chunks_exact(2);
         let pair = pairs.find(|pair| pair[0].as_bytes() == Some(what))?;
         pair[1].as_bytes().map(<[u8]>::to_vec)
     };
-    Ok(libraries
+    libraries
         .iter()
         .filter_map(|library| Some((told(library, b"library_name")?, told(library, b"library_code")?)))
-        .collect())
+        .collect()
 }
 
 /// Loads them, before any key is written: functions may be called as soon as there are keys. One that the target has with

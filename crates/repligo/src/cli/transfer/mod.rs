@@ -19,6 +19,7 @@ mod libraries;
 pub mod options;
 mod pace;
 mod rdb;
+mod rows;
 mod server;
 mod settle;
 mod source;

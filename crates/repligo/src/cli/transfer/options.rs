@@ -146,7 +146,8 @@ pub fn export_command() -> Command {
         .about("Write what a Redis, Valkey or Repligo server holds into a file")
         .after_help(format!(
             "The file is a stream of ordinary requests with checksums (docs/export-format.md); `redis-cli --pipe` takes it \
-             too. Deadlines are points in time. Keys of modules are counted and named, not written. The server \
+             too. Deadlines are points in time. Libraries of functions are written too. Keys of modules are counted and named, not \
+             written, and so are rows of keyspaces of Repligo, which are in their database. The server \
              may be in use: each key is written as it was at some moment.\n\n{EXIT_CODES}"
         ))
         .arg(addresses("addr", "RESP address; several nodes of a cluster are tried in turn").default_value("127.0.0.1:6379"))
@@ -164,7 +165,8 @@ pub fn import_command() -> Command {
         .after_help(format!(
             "FILE is an export, or an RDB file of Redis or Valkey (versions 7 to 12 of its format): it is read to its end \
              before anything is written. With --from, keys are copied directly from \
-             another server, whose password is in --from-password-file or REPLIGO_FROM_PASSWORD.\n\n{EXIT_CODES}"
+             another server, whose password is in --from-password-file or REPLIGO_FROM_PASSWORD. Libraries of functions are \
+             taken too, whatever keys are chosen; but for rows of keyspaces of Repligo, which are in their database.\n\n{EXIT_CODES}"
         ))
         .arg(Arg::new("file").value_name("FILE").help("File of an export, `-` for standard input; or an RDB file"))
         .arg(addresses("from", "Copy from this server instead of a file"))
@@ -173,8 +175,8 @@ pub fn import_command() -> Command {
         .arg(value("from-user", "NAME", "User of the source").requires("from"))
         .arg(value("from-password-file", "FILE", "File with the password of the source").requires("from"))
         .arg(value("match", "PATTERN", "Only keys that match, as in SCAN").requires("from"))
-        .arg(switch("follow", "Take everything from the server as a replica of it (PSYNC), and follow it until ^C")
-            .requires("from").conflicts_with_all(["existing", "match"]))
+        .arg(switch("follow", "Take everything from a Redis or Valkey as a replica of it (PSYNC), and follow it until ^C; not from a Repligo, which has no PSYNC")
+            .requires("from"))
         .arg(switch("until-caught-up", "With --follow: end when the target has all that the source had a moment ago").requires("follow"))
         .arg(value("spool", "FOLDER", "With --follow: where the snapshot is kept meanwhile [default: the folder for temporary files]").requires("follow"))
         .arg(switch("fail-existing", "End when the target has a key already (this is the default)"))
@@ -252,6 +254,27 @@ fn judge_verify(common: &Common, file: Option<&str>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What is followed becomes what the source is, in an empty target: there is nothing to choose.
+fn judge_follow(matches: &ArgMatches) -> Result<(), Failure> {
+    if !matches.get_flag("follow") {
+        return Ok(());
+    }
+    let existing = ["replace", "skip-existing", "fail-existing"];
+    if let Some(name) = existing.into_iter().find(|name| matches.get_flag(name)) {
+        return Err(Failure::new(
+            format!("--{name}: has no meaning with --follow, which takes only a target without keys"),
+            format!("leave --{name} away; a target that has keys is emptied with FLUSHALL first"),
+        ));
+    }
+    if matches.contains_id("match") {
+        return Err(Failure::new(
+            "--match: has no meaning with --follow, which takes everything",
+            "leave --match away, or copy without --follow; --db N follows one database",
+        ));
+    }
+    Ok(())
+}
+
 impl Export {
     /// Judges what clap has parsed.
     ///
@@ -297,6 +320,7 @@ impl Import {
             Some(file) => From::File(file),
             None => From::Server(side(matches, "from")?),
         };
+        judge_follow(matches)?;
         let follow = matches.get_flag("follow").then(|| Follow {
             until_caught_up: matches.get_flag("until-caught-up"),
             folder: matches
@@ -361,6 +385,14 @@ mod tests {
         check(&["a", "--replace", "--skip-existing"], &["cannot be used with"]);
         check(&["a", "--match", "x*"], &["--from"]);
         check(&["--from", "h:1", "--from-block", "2"], &["cannot be used with"]);
+        check(
+            &["--from", "h:1", "--follow", "--replace"],
+            &["--replace", "--follow", "leave --replace away"],
+        );
+        check(
+            &["--from", "h:1", "--follow", "--match", "x*"],
+            &["--match", "--db N"],
+        );
         check(&["--from", "nowhere"], &["--from nowhere", "HOST:PORT"]);
         check(&["a", "--to", "h:0"], &["h:0", "HOST:PORT"]);
         check(&["-", "--verify", "full"], &["--verify full", "--verify sample"]);

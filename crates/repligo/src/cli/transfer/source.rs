@@ -13,6 +13,7 @@ use repligo_proto::resp::Value;
 use super::content::{Content, Kind};
 use super::facts::{Counted, Deadline, Found, Seen, databases};
 use super::format::{Batch, Entry};
+use super::rows::keyspace_of;
 use super::server::{Reply, Requests, Server};
 use super::{Input, Outcome};
 use crate::cli::failure::Failure;
@@ -208,6 +209,10 @@ impl<'a> Source<'a> {
         let mut others = Vec::new();
         for (key, reply) in keys.into_iter().zip(replies) {
             let error = reply.values.iter().find_map(Value::as_error);
+            if let Some(keyspace) = reply.values[0].as_error().and_then(keyspace_of) {
+                *self.found.rows.entry(keyspace.to_string()).or_default() += 1;
+                continue;
+            }
             let deadline = Deadline::read(&reply.values[0], now_ms);
             if let Some(deadline) = deadline
                 && error.is_some_and(|text| text.starts_with("WRONGTYPE"))

@@ -46,11 +46,16 @@ impl Refusals {
         if is_final {
             return Err(explain(text).into());
         }
+        self.note(format!("{}: {text}", shown(key)));
+        Ok(())
+    }
+
+    /// Counts one that no other follows.
+    pub fn note(&mut self, text: String) {
         self.count += 1;
         if self.examples.len() < EXAMPLES {
-            self.examples.push(format!("{}: {text}", shown(key)));
+            self.examples.push(text);
         }
-        Ok(())
     }
 
     /// Adds those of the other side.
@@ -83,6 +88,9 @@ pub struct Database {
 /// Libraries of functions.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Libraries {
+    /// Export: those that were written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exported: Option<u64>,
     /// Those that were loaded into the target.
     pub loaded: u64,
     /// Those whose names the target had, and kept as they were.
@@ -147,6 +155,8 @@ pub struct Summary {
     pub libraries: Libraries,
     /// Keys of types that cannot be transferred yet.
     pub other_types: BTreeMap<String, u64>,
+    /// Cached rows by their keyspace, which belong to its database.
+    pub rows: BTreeMap<String, u64>,
     /// What of a file is no key, or a part of one, and cannot be transferred.
     pub left_out: BTreeMap<&'static str, u64>,
     /// Keys of a file in databases that were not asked for.
@@ -249,6 +259,7 @@ impl Summary {
             lines.push(line);
         }
         for (number, text) in [
+            (self.libraries.exported.unwrap_or(0), "exported"),
             (self.libraries.loaded, "loaded"),
             (self.libraries.existing, "was there already and stayed"),
         ] {
@@ -287,6 +298,12 @@ impl Summary {
             lines.push(format!(
                 "  NOT transferred: {} of type {name}, which cannot be transferred yet",
                 count(*number, "key", "keys")
+            ));
+        }
+        for (keyspace, number) in &self.rows {
+            lines.push(format!(
+                "  {} of keyspace {keyspace} left out: rows are in its database, copy that",
+                count(*number, "cached row", "cached rows")
             ));
         }
         let left_out = self.left_out.iter();

@@ -7,9 +7,10 @@ use repligo_proto::resp::Value;
 use super::content::{Content, Kind};
 use super::facts::{Deadline, Seen};
 use super::format::Entry;
+use super::rows::{self, keyspace_of};
 use super::server::{Requests, Server};
 use super::staging::{Staged, Staging};
-use super::summary::Refusals;
+use super::summary::{Refusals, shown};
 use super::{Outcome, Output};
 use crate::cli::failure::Failure;
 
@@ -59,6 +60,8 @@ pub struct Target<'a> {
     pub written: BTreeMap<u32, Written>,
     /// What the target did not take.
     pub refusals: Refusals,
+    /// The error says how to go on.
+    pub is_told: bool,
     /// Keys that stayed as they were or were refused, per database.
     pub kept: BTreeMap<u32, Seen>,
 }
@@ -72,6 +75,7 @@ impl<'a> Target<'a> {
             staging: Staging::new(),
             written: BTreeMap::new(),
             refusals: Refusals::default(),
+            is_told: false,
             kept: BTreeMap::new(),
         }
     }
@@ -91,13 +95,15 @@ impl<'a> Target<'a> {
 
     fn keep(&mut self, db: u32, entry: &Entry) -> Outcome<()> {
         if self.existing == Existing::Fail {
+            self.is_told = true;
             return Err(Failure::new(
                 format!(
                     "{}: database {db} has the key {} already",
                     self.server.name(),
                     entry.key.escape_ascii()
                 ),
-                "choose what happens to such keys: --skip-existing or --replace",
+                "run the same command again with --skip-existing, which leaves such keys as they are, with those that \
+                 this run has written, or with --replace, which overwrites them",
             )
             .into());
         }
@@ -112,6 +118,7 @@ impl<'a> Target<'a> {
         match fate {
             Fate::Exists => return self.keep(db, entry),
             Fate::Expired => written.expired += 1,
+            Fate::Refused(text) if keyspace_of(&text).is_some() => self.refuse_row(db, entry, &text)?,
             Fate::Refused(text) => {
                 let command = entry.content.kind.write();
                 self.refusals
@@ -129,6 +136,21 @@ impl<'a> Target<'a> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// A key of a keyspace that does not take this entry in this way.
+    fn refuse_row(&mut self, db: u32, entry: &Entry, text: &str) -> Outcome<()> {
+        let (why, remedy) = rows::refused(entry, self.existing, text);
+        if self.existing == Existing::Fail {
+            self.is_told = true;
+            let key = shown(&entry.key);
+            let what = format!("{}: database {db}: {key}: {why}", self.server.name());
+            return Err(Failure::new(what, remedy).into());
+        }
+        self.refusals
+            .note(format!("{}: {why}; {remedy}", shown(&entry.key)));
+        self.kept.entry(db).or_default().insert(&entry.key);
         Ok(())
     }
 

@@ -8,8 +8,10 @@ use repligo_proto::resp::Value;
 use super::content::Content;
 use super::facts::{Deadline, Seen};
 use super::format::Entry;
+use super::rows;
 use super::server::{Requests, Server};
 use super::summary::{Verification, shown};
+use super::target::Existing;
 use super::{Outcome, Output};
 use crate::cli::failure::Failure;
 
@@ -116,6 +118,7 @@ impl Compare<'_> {
         for (entry, reply) in entries.iter().zip(replies) {
             self.result.compared += 1;
             let deadline = Deadline::read(&reply.values[1], estimate);
+            let is_row = reply.values[1].as_error().and_then(rows::keyspace_of).is_some();
             // The clock that we know may be a little behind the server's.
             let has_expired = entry.deadline_ms.is_some_and(|ms| ms <= now_ms + ESTIMATE_MS);
             let what = match Content::from_reply(entry.content.kind, &reply.values[0]) {
@@ -127,7 +130,10 @@ impl Compare<'_> {
                     self.result.missing += 1;
                     "is not there".to_string()
                 }
-                Some(content) if !content.is_same(&entry.content) => {
+                Some(content)
+                    if !content.is_same(&entry.content)
+                        && !(is_row && rows::are_same(&content, &entry.content)) =>
+                {
                     self.result.different += 1;
                     "has another value".to_string()
                 }
@@ -178,7 +184,7 @@ impl Output for Compare<'_> {
     }
 }
 
-/// Takes entries and checks that no key is there yet.
+/// Takes entries and checks that no key is there yet, and that none is a row, which can only be overwritten.
 pub struct Absent<'a> {
     /// Who must not have them.
     pub server: &'a mut Server,
@@ -186,13 +192,25 @@ pub struct Absent<'a> {
 
 impl Output for Absent<'_> {
     fn take(&mut self, db: u32, entries: &[Entry]) -> Outcome<()> {
+        let command = self.server.deadline_command();
         let replies = self.server.ask(Requests {
             db,
             count: entries.len(),
-            width: 1,
-            push: &|at, connection| connection.push(&[b"EXISTS".as_slice(), &entries[at].key]),
+            width: 2,
+            push: &|at, connection| {
+                connection.push(&[b"EXISTS".as_slice(), &entries[at].key]);
+                connection.push(&[command.as_bytes(), &entries[at].key]);
+            },
         })?;
         for (entry, reply) in entries.iter().zip(replies) {
+            let error = reply.values[1].as_error();
+            if let Some(text) = error.filter(|text| rows::keyspace_of(text).is_some()) {
+                let (why, remedy) = rows::refused(entry, Existing::Fail, text);
+                let key = shown(&entry.key);
+                let name = self.server.name();
+                let what = format!("{name}: database {db}: {key}: {why}; nothing was imported");
+                return Err(Failure::new(what, remedy).into());
+            }
             match reply.value() {
                 Value::Integer(0) => {}
                 Value::Error(text) => return Err(self.server.refused("EXISTS", text).into()),

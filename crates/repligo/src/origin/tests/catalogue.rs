@@ -42,7 +42,7 @@ fn tables_that_fit() {
 fn tables_that_do_not_fit() {
     finds(
         "CREATE TABLE x(y)",
-        "origin main: keyspace mapped: table t does not exist; create it, for instance: CREATE TABLE \"t\" (\"id\" INTEGER NOT NULL, \"body\", PRIMARY KEY (\"id\"))",
+        "origin main: keyspace mapped: table t does not exist; did you mean `x`? The database has: x. Or create it, for instance: CREATE TABLE \"t\" (\"id\" INTEGER NOT NULL, \"body\", PRIMARY KEY (\"id\"))",
     );
     finds("CREATE VIEW t AS SELECT 1 AS id, 2 AS body", "is a view");
     finds(

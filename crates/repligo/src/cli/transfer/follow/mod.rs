@@ -250,6 +250,13 @@ impl Following<'_> {
         if !is_final && since.elapsed() < self.options.common.patience {
             return Ok(());
         }
+        if text.contains("unknown command") {
+            return Err(Failure::new(
+                format!("{}: it has no PSYNC, so it cannot be followed: {text}", self.address()),
+                "a Repligo is copied without --follow, while nobody writes to it; a Redis or Valkey must allow PSYNC",
+            )
+            .into());
+        }
         Err(Failure::new(
             format!("{}: PSYNC: {text}", self.address()),
             "the source must be a Redis or Valkey whose user may run PSYNC and REPLCONF",

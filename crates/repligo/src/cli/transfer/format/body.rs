@@ -47,6 +47,31 @@ pub(super) fn entries_of(body: &[u8], db: u32, version: u32) -> Option<Vec<Entry
     Some(parser.entries)
 }
 
+/// The codes of the libraries of functions in a body; `None` if it holds anything else.
+pub(super) fn libraries_of(body: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut decoder = RequestDecoder::new(Limits {
+        request_bytes_max: BLOCK_BYTES_MAX as usize + WORDS_MAX * ARGUMENT_OVERHEAD_BYTES,
+        ..Limits::default()
+    });
+    let mut args = Args::new();
+    let mut libraries = Vec::new();
+    let mut rest = body;
+    while !rest.is_empty() {
+        // Inline requests have no place here.
+        if rest[0] != b'*' {
+            return None;
+        }
+        let taken = decoder.decode(rest, &mut args).ok()??;
+        let words: Vec<&[u8]> = args.view(rest).iter().collect();
+        let [b"FUNCTION", b"LOAD", b"REPLACE", code] = words.as_slice() else {
+            return None;
+        };
+        libraries.push(code.to_vec());
+        rest = &rest[taken..];
+    }
+    Some(libraries)
+}
+
 #[derive(Default)]
 struct Parser {
     has_collections: bool,

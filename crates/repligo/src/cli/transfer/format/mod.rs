@@ -15,7 +15,9 @@ pub use writer::Writer;
 
 /// First word of a file.
 pub const MAGIC: &str = "repligo-export";
-/// What this program writes.
+/// What this program writes where there are libraries of functions.
+pub const LIBRARIES_VERSION: u32 = 4;
+/// Holds no libraries: what this program writes where there are none, so that earlier releases read it.
 pub const VERSION: u32 = 3;
 /// Holds no streams; it is read, too.
 pub const COLLECTIONS_VERSION: u32 = 2;

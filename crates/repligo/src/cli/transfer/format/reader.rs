@@ -4,9 +4,10 @@ use std::io::{BufReader, Read};
 
 use repligo_proto::resp::{ARGUMENT_OVERHEAD_BYTES, Args, Limits, RequestDecoder};
 
-use super::body::entries_of;
+use super::body::{entries_of, libraries_of};
 use super::{
-    BLOCK_BYTES_MAX, Batch, COLLECTIONS_VERSION, LINE_BYTES_MAX, MAGIC, STRINGS_VERSION, VERSION, checksum,
+    BLOCK_BYTES_MAX, Batch, COLLECTIONS_VERSION, LIBRARIES_VERSION, LINE_BYTES_MAX, MAGIC, STRINGS_VERSION,
+    VERSION, checksum,
 };
 use crate::cli::failure::Failure;
 
@@ -21,6 +22,8 @@ pub struct Reader<R: Read> {
     entries: u64,
     /// Of the file; 0 before its first line was read.
     version: u32,
+    /// Codes of the libraries of functions.
+    libraries: Vec<Vec<u8>>,
     is_ended: bool,
 }
 
@@ -39,6 +42,7 @@ impl<R: Read> Reader<R> {
             blocks: 0,
             entries: 0,
             version: 0,
+            libraries: Vec::new(),
             is_ended: false,
         }
     }
@@ -46,6 +50,51 @@ impl<R: Read> Reader<R> {
     /// Bytes read so far.
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Reads what stands in front of the first block, where that was not done yet, and gives the codes of the libraries
+    /// of functions.
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    pub fn libraries(&mut self) -> Result<&[Vec<u8>], Failure> {
+        if self.version == 0 {
+            let version = self.header()?;
+            if version == LIBRARIES_VERSION {
+                self.libraries = self.read_libraries()?;
+            }
+            self.version = version;
+        }
+        Ok(&self.libraries)
+    }
+
+    fn read_libraries(&mut self) -> Result<Vec<Vec<u8>>, Failure> {
+        let start = self.position;
+        let (text, crc) = self.line(start)?;
+        let (Some(count), Some(bytes)) = (field(&text, "libraries"), field(&text, "bytes")) else {
+            return Err(self.damaged(start, "the libraries of functions are missing"));
+        };
+        if bytes > BLOCK_BYTES_MAX || count == 0 {
+            return Err(self.damaged(start, "libraries of functions cannot have that size"));
+        }
+        let body = self.body(start, bytes)?;
+        if checksum(&text, &body) != crc {
+            return Err(self.damaged(start, "the checksum does not fit: bytes were changed"));
+        }
+        libraries_of(&body)
+            .filter(|libraries| libraries.len() as u64 == count)
+            .ok_or_else(|| self.damaged(start, "the block holds something else than it says"))
+    }
+
+    fn body(&mut self, start: u64, bytes: u64) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        let read = self.input.by_ref().take(bytes).read_to_end(&mut body);
+        let count = read.map_err(|error| self.unreadable(&error))? as u64;
+        self.position += count;
+        if count < bytes {
+            return Err(self.damaged(start, "the file ends within a block: it was cut"));
+        }
+        Ok(body)
     }
 
     /// The next block, or `None` behind the last one.
@@ -56,9 +105,7 @@ impl<R: Read> Reader<R> {
         if self.is_ended {
             return Ok(None);
         }
-        if self.version == 0 {
-            self.version = self.header()?;
-        }
+        self.libraries()?;
         let start = self.position;
         let (text, crc) = self.line(start)?;
         let line = self.parse(&text, start)?;
@@ -68,13 +115,7 @@ impl<R: Read> Reader<R> {
             }
             return self.end(start);
         };
-        let mut body = Vec::new();
-        let read = self.input.by_ref().take(bytes).read_to_end(&mut body);
-        let count = read.map_err(|error| self.unreadable(&error))? as u64;
-        self.position += count;
-        if count < bytes {
-            return Err(self.damaged(start, "the file ends within a block: it was cut"));
-        }
+        let body = self.body(start, bytes)?;
         if checksum(&text, &body) != crc {
             return Err(self.damaged(start, "the checksum does not fit: bytes were changed"));
         }
@@ -117,10 +158,12 @@ impl<R: Read> Reader<R> {
         let Some(version) = field(rest, "version") else {
             return Err(foreign("its first line has no version"));
         };
-        let mut known = [STRINGS_VERSION, COLLECTIONS_VERSION, VERSION].into_iter();
+        let mut known = [STRINGS_VERSION, COLLECTIONS_VERSION, VERSION, LIBRARIES_VERSION].into_iter();
         let Some(version) = known.find(|known| u64::from(*known) == version) else {
             return Err(Failure::new(
-                format!("the export has version {version}, and this program reads versions up to {VERSION}"),
+                format!(
+                    "the export has version {version}, and this program reads versions up to {LIBRARIES_VERSION}"
+                ),
                 "import it with the release of repligo that wrote it, or a newer one",
             ));
         };

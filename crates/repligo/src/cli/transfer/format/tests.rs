@@ -13,7 +13,11 @@ fn entry(key: &[u8], value: &[u8], deadline_ms: Option<u64>) -> Entry {
 }
 
 fn write(entries: &[(u32, Entry)]) -> Vec<u8> {
-    let mut writer = Writer::new(Vec::new(), 1_700_000_000_000).expect("memory");
+    write_with(&[], entries)
+}
+
+fn write_with(libraries: &[Vec<u8>], entries: &[(u32, Entry)]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new(), 1_700_000_000_000, libraries).expect("memory");
     for (db, entry) in entries {
         writer.add(*db, entry).expect("memory");
     }
@@ -80,6 +84,29 @@ fn what_is_written_is_read() {
             .all(|batch| batch.entries.iter().map(Entry::bytes).sum::<usize>() <= BLOCK_BYTES + 404)
     );
     assert_eq!(flat(batches), many);
+}
+
+#[test]
+fn libraries_of_functions_stand_in_front_and_no_changed_byte_of_them_goes_unnoticed() {
+    let libraries = [b"#!lua name=l\nreturn 1".to_vec(), b"#!lua name=\0\r\n".to_vec()];
+    let bytes = write_with(&libraries, &few());
+    let mut reader = Reader::new(bytes.as_slice());
+    assert_eq!(reader.libraries().expect("whole"), libraries);
+    assert_eq!(reader.libraries().expect("read once"), libraries);
+    assert_eq!(flat(read(&bytes).expect("whole")), few());
+    assert_eq!(read(&write_with(&libraries, &[])).expect("whole"), []);
+    let is_without = |bytes: &[u8]| Reader::new(bytes).libraries().map(<[Vec<u8>]>::len).ok() == Some(0);
+    assert!(is_without(&write(&few())), "a file without libraries has none");
+    let end = bytes
+        .windows(6)
+        .position(|six| six == b"block=")
+        .expect("a block");
+    for at in 0..end {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        assert!(read(&changed).is_err(), "byte {at}");
+        assert!(read(&bytes[..at]).is_err(), "cut at {at}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use repligo_proto::resp::encode_request;
 
-use super::{BLOCK_BYTES, BLOCK_ENTRIES, Entry, MAGIC, VERSION, line};
+use super::{BLOCK_BYTES, BLOCK_ENTRIES, Entry, LIBRARIES_VERSION, MAGIC, VERSION, line};
 use crate::cli::transfer::content::{Kind, write_piece};
 
 /// Collects entries into blocks. What was not finished is no export: a reader refuses it.
@@ -19,11 +19,11 @@ pub struct Writer<W: Write> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Writes the header.
+    /// Writes the header, and the libraries of functions where there are any.
     ///
     /// # Errors
     /// The output cannot be written.
-    pub fn new(out: W, created_ms: u64) -> std::io::Result<Writer<W>> {
+    pub fn new(out: W, created_ms: u64, libraries: &[Vec<u8>]) -> std::io::Result<Writer<W>> {
         let mut writer = Writer {
             out,
             body: Vec::new(),
@@ -33,9 +33,27 @@ impl<W: Write> Writer<W> {
             entries: 0,
             bytes: 0,
         };
-        let header = line(&format!("{MAGIC} version={VERSION} created-ms={created_ms}"), &[]);
+        let version = if libraries.is_empty() {
+            VERSION
+        } else {
+            LIBRARIES_VERSION
+        };
+        let header = line(&format!("{MAGIC} version={version} created-ms={created_ms}"), &[]);
         writer.put(&header)?;
+        if !libraries.is_empty() {
+            writer.put_libraries(libraries)?;
+        }
         Ok(writer)
+    }
+
+    fn put_libraries(&mut self, libraries: &[Vec<u8>]) -> std::io::Result<()> {
+        let mut body = Vec::new();
+        for code in libraries {
+            encode_request(&mut body, &[b"FUNCTION".as_slice(), b"LOAD", b"REPLACE", code]);
+        }
+        let text = format!("libraries={} bytes={}", libraries.len(), body.len());
+        self.put(&line(&text, &body))?;
+        self.put(&body)
     }
 
     /// Adds an entry.
