@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 8] = [
     &["session"],
     &["telemetry", "config", "disk"],
     &["origin", "tls"],
-    &["private"],
+    &["private", "suggest"],
 ];
 
 /// Collects imports between modules of the shell, file by file.

@@ -11,6 +11,7 @@ pub mod node;
 pub mod origin;
 pub mod private;
 pub mod session;
+pub mod suggest;
 pub mod telemetry;
 pub mod tls;
 pub mod worker;

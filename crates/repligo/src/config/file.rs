@@ -13,7 +13,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{Origin, Problem, Problems};
 use super::keys::{self, Key};
-use super::{redis, suggest};
+use super::redis;
+use crate::suggest;
 
 /// A file that was read and whose keys are all known.
 #[derive(Clone, Debug, Default)]

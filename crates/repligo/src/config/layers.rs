@@ -9,8 +9,9 @@ use std::path::Path;
 use super::error::{Origin, Problem, Problems};
 use super::file::{self, ConfigFile};
 use super::keys::{self, KEYS, Key};
+use super::redis;
 use super::value::{self, Value};
-use super::{redis, suggest};
+use crate::suggest;
 
 /// What the outside says, before it is understood.
 #[derive(Clone, Debug, Default)]

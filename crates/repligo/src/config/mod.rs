@@ -16,7 +16,6 @@ pub mod redis;
 pub mod refusals;
 mod secret;
 pub mod show;
-pub mod suggest;
 mod tls;
 pub mod units;
 mod unix_socket;

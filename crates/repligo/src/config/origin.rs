@@ -12,9 +12,9 @@ use repligo_core::origin::{KeyspaceConfig, LANES, LANES_MAX, Mode, OriginMap, Va
 
 use super::error::{Origin, Problem, Problems};
 use super::file::{ConfigFile, Section};
-use super::suggest;
 use super::units::parse_duration;
 use super::url;
+use crate::suggest;
 
 /// One database.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -156,7 +156,7 @@ fn parse_choice(text: &str, words: &[&str]) -> Result<Value, BadValue> {
     }
     Err(BadValue::new(
         format!("`{text}` is not one of {}", words.join(", ")),
-        super::suggest::remedy(text, words.iter().copied(), "write one of these words"),
+        crate::suggest::remedy(text, words.iter().copied(), "write one of these words"),
     ))
 }
 

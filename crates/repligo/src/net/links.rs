@@ -465,25 +465,6 @@ fn may_open(own: FormingState, theirs: FormingState) -> bool {
     matches!((own, theirs), (FormingState::Formed(a), FormingState::Formed(b)) if a == b)
 }
 
-impl Link {
-    /// Whether there is a stream, open or not.
-    pub fn is_attached(&self) -> bool {
-        self.epoch != 0
-    }
-
-    fn describe(&self, now: Now) -> PeerStatus {
-        let age_ms = now.mono_us.saturating_sub(self.heard_us) / 1000;
-        let connected = self.epoch != 0;
-        PeerStatus {
-            connected,
-            healthy: connected && self.report.healthy && age_ms <= REPORT_FRESH_MS,
-            lag_ms: if self.heard_us == 0 { 0 } else { age_ms },
-            queued_bytes: self.socket.as_ref().map_or(0, |socket| socket.out.len() as u64),
-            ..self.report.clone()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use super::connection::connect_to_look;
 use super::failure::message;
 use super::reach::{self, Readers};
 use super::statements::{Statements, quoted};
-use crate::config::suggest;
+use crate::suggest;
 
 #[derive(Debug)]
 struct Column {

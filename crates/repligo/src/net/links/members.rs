@@ -4,9 +4,10 @@
 use repligo_core::contract::{Identity, PeerId};
 use repligo_core::limits::{MEMBERS_MAX, NUMBER_MAX};
 use repligo_core::membership::{MemberRole, Membership};
+use repligo_core::time::Now;
 use tokio::sync::mpsc;
 
-use super::{Link, Links};
+use super::{Link, Links, REPORT_FRESH_MS};
 use crate::telemetry::PeerStatus;
 
 /// A node with a lower number is dialled too when it has not come for so many ticks: it may not know the address.
@@ -15,6 +16,23 @@ const DIAL_ANYWAY_TICKS: u64 = 80;
 const STRANGERS_MAX: usize = 4;
 
 impl Link {
+    /// Whether there is a stream, open or not.
+    pub fn is_attached(&self) -> bool {
+        self.epoch != 0
+    }
+
+    pub(super) fn describe(&self, now: Now) -> PeerStatus {
+        let age_ms = now.mono_us.saturating_sub(self.heard_us) / 1000;
+        let connected = self.epoch != 0;
+        PeerStatus {
+            connected,
+            healthy: connected && self.report.healthy && age_ms <= REPORT_FRESH_MS,
+            lag_ms: if self.heard_us == 0 { 0 } else { age_ms },
+            queued_bytes: self.socket.as_ref().map_or(0, |socket| socket.out.len() as u64),
+            ..self.report.clone()
+        }
+    }
+
     pub(super) fn new(peer: PeerId, name: String, address: String) -> Self {
         Self {
             peer,
