@@ -24,11 +24,24 @@ pub enum Bug {
     ReadOnlyBelowFloor,
     /// A change that is told while a read of its key is unanswered is not told again behind the answer.
     ChangeToldOnce,
+    /// What arrives from an I/O thread is executed before what has arrived earlier and was kept.
+    ArrivalOvertakesInbox,
+    /// What an I/O thread reports of a connection counts for whoever has its slot now.
+    AddressWithoutClient,
+    /// A batch that was carried out goes back unemptied, and is handed over again.
+    BatchHandedOverTwice,
+    /// A socket changes its thread while bytes were read that the session has not taken.
+    MovesWithUntaken,
+}
+
+#[cfg(feature = "bugs")]
+thread_local! {
+    static IN_FORCE: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 10] = [
+    pub const ALL: [(&'static str, Self); 14] = [
         ("ride-behind-earlier-turn", Self::RideBehindEarlierTurn),
         ("read-overtakes-write", Self::ReadOvertakesWrite),
         ("sequence-not-continued", Self::SequenceNotContinued),
@@ -39,5 +52,21 @@ impl Bug {
         ("invalidation-before-apply", Self::InvalidationBeforeApply),
         ("readonly-below-floor", Self::ReadOnlyBelowFloor),
         ("change-told-once", Self::ChangeToldOnce),
+        ("arrival-overtakes-inbox", Self::ArrivalOvertakesInbox),
+        ("address-without-client", Self::AddressWithoutClient),
+        ("batch-handed-over-twice", Self::BatchHandedOverTwice),
+        ("moves-with-untaken", Self::MovesWithUntaken),
     ];
+
+    /// Puts a bug in force, or none, for all that this thread does: for places that know of no session.
+    #[cfg(feature = "bugs")]
+    pub fn set_in_force(bug: Option<Self>) {
+        IN_FORCE.set(bug);
+    }
+
+    /// True if this thread has it in force.
+    #[cfg(feature = "bugs")]
+    pub fn is_in_force(self) -> bool {
+        IN_FORCE.get() == Some(self)
+    }
 }

@@ -3,7 +3,7 @@
 //! What a request means to its connection before it goes to the core, and in which order it may go there:
 //! decoding ahead ([`window`]), what may overtake what ([`order`]), the order of replies ([`replies`]), MULTI and
 //! WATCH, read levels, silenced replies, publish and subscribe ([`subscriptions`]). Commands that the node answers of itself (INFO, CLIENT, CONFIG, …) are
-//! its host's. Nothing here reads a clock, opens a socket or knows a thread, so that whoever is a [`host::Host`] can
+//! its host's. A session's socket may be on another thread ([`exchange`]). Nothing here reads a clock, opens a socket or knows a thread, so that whoever is a [`host::Host`] can
 //! drive it: the shell and the simulator both do.
 //!
 //! Invariants: each request gets one reply, or none where the client asked for none; a request that must wait
@@ -17,6 +17,7 @@ mod blocking;
 pub mod bugs;
 mod consistency;
 mod data;
+pub mod exchange;
 mod execute;
 pub mod host;
 mod input;

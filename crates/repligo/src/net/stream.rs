@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use repligo_session::exchange::Socket;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -159,6 +160,48 @@ impl ClientStream {
             Self::Tls(_) => true,
             Self::Remote(stream) => stream.is_tls(),
         }
+    }
+}
+
+impl Socket for ClientStream {
+    type Unbound = Unbound;
+
+    fn bind(socket: Unbound) -> io::Result<Self> {
+        socket.bind()
+    }
+
+    fn unbind(self) -> io::Result<Unbound> {
+        ClientStream::unbind(self)
+    }
+
+    #[inline]
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        let result = ClientStream::poll_read(self, cx, &mut buffer);
+        result.map_ok(|()| buffer.filled().len())
+    }
+
+    #[inline]
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ClientStream::poll_read_ready(self, cx)
+    }
+
+    #[inline]
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        ClientStream::try_write(self, bytes)
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ClientStream::poll_write_ready(self, cx)
+    }
+
+    #[inline]
+    fn has_unsent(&self) -> bool {
+        ClientStream::has_unsent(self)
+    }
+
+    fn send_unsent(&mut self) -> io::Result<bool> {
+        ClientStream::send_unsent(self)
     }
 }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::Thread;
-use crate::net::io::batch::{Batch, Report};
+use crate::net::io::Reports;
 use crate::net::io::line::SharedLine;
 
 /// The batch that is being taken, and from whom the next one is.
@@ -12,7 +12,7 @@ use crate::net::io::line::SharedLine;
 struct Arrivals {
     /// Those of the worker, from the first look on.
     lines: Vec<SharedLine>,
-    batch: Batch<Report>,
+    batch: Reports,
     next: usize,
 }
 

@@ -8,9 +8,12 @@ use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::thread::JoinHandle;
 
-use super::batch::{Address, Batch, Entry, Order, Report};
+use repligo_session::exchange::Lane;
+use repligo_session::exchange::batch::{Address, Entry, Order};
+
 use super::ring::{Consumer, Passed, Producer, ring};
 use super::thread::{self, Ends};
+use super::{Orders, Reports};
 use crate::net::stream::Unbound;
 use crate::telemetry::Shared;
 
@@ -57,9 +60,9 @@ impl Exchange {
 
 /// See the module.
 pub struct Line {
-    orders: Producer<Batch<Order>>,
-    reports: Consumer<Batch<Report>>,
-    out: Batch<Order>,
+    orders: Producer<Orders>,
+    reports: Consumer<Reports>,
+    out: Orders,
     exchange: Arc<Exchange>,
     thread: Option<JoinHandle<()>>,
     /// The turn hands over what is ordered now.
@@ -99,7 +102,7 @@ impl Line {
         Ok(Self {
             orders,
             reports,
-            out: Batch::default(),
+            out: Orders::default(),
             exchange,
             thread: Some(thread),
             is_flushing: false,
@@ -160,7 +163,7 @@ impl Line {
     }
 
     /// Takes the next batch of reports in exchange for an empty one; false if none has come.
-    pub fn take(&mut self, batch: &mut Batch<Report>) -> bool {
+    pub fn take(&mut self, batch: &mut Reports) -> bool {
         let passed = self.reports.pop(batch);
         if passed == Passed::Wakes {
             self.exchange.wake_thread();
@@ -182,21 +185,10 @@ impl Line {
         std::mem::take(&mut self.crowded)
     }
 
-    /// Whether bytes can be ordered to be written.
-    pub fn has_room(&mut self) -> bool {
-        self.out.has_room() || self.orders.has_room()
-    }
-
     /// Gives a socket away.
     pub(super) fn adopt(&mut self, entry: Entry<Order>, socket: Unbound) {
         self.connections += 1;
         self.out.push_socket(entry, socket);
-        self.ordered();
-    }
-
-    /// Orders something that is no bytes.
-    pub(super) fn order(&mut self, entry: Entry<Order>) {
-        self.out.push(entry);
         self.ordered();
     }
 
@@ -205,8 +197,20 @@ impl Line {
         self.connections -= 1;
     }
 
-    /// Orders bytes to be written, as many as there is room for; the slot is called if there is none.
-    pub(super) fn write(&mut self, address: Address, credit: u32, bytes: &[u8]) -> usize {
+    fn ordered(&mut self) {
+        if !self.is_flushing && self.out.len() == 1 {
+            self.wake_host();
+        }
+    }
+}
+
+impl Lane for Line {
+    fn order(&mut self, entry: Entry<Order>) {
+        self.out.push(entry);
+        self.ordered();
+    }
+
+    fn write(&mut self, address: Address, credit: u32, bytes: &[u8]) -> usize {
         if !self.out.has_room() && !self.hand_over() {
             self.crowded.push(address.slot);
             return 0;
@@ -223,10 +227,8 @@ impl Line {
         count
     }
 
-    fn ordered(&mut self) {
-        if !self.is_flushing && self.out.len() == 1 {
-            self.wake_host();
-        }
+    fn has_room(&mut self) -> bool {
+        self.out.has_room() || self.orders.has_room()
     }
 }
 

@@ -12,12 +12,14 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 
+use repligo_session::exchange::batch::Address;
+use repligo_session::exchange::seats::{Seats, Waits};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
-use super::batch::{Address, Batch, Entry, Order, Report};
 use super::line::Exchange;
 use super::ring::{Consumer, Passed, Producer};
-use super::seat::{Seat, Waits};
+use super::{Orders, Reports};
+use crate::net::stream::ClientStream;
 use crate::telemetry::Shared;
 use crate::telemetry::clock::{boottime_ns, thread_cpu_ns};
 use crate::telemetry::stalls::Busy;
@@ -28,9 +30,9 @@ const CPU_EVERY_NS: u64 = 10_000_000;
 /// What an I/O thread is given.
 pub struct Ends {
     /// From the host.
-    pub orders: Consumer<Batch<Order>>,
+    pub orders: Consumer<Orders>,
     /// To the host.
-    pub reports: Producer<Batch<Report>>,
+    pub reports: Producer<Reports>,
     /// Beside the rings.
     pub exchange: Arc<Exchange>,
     /// Where its figures are.
@@ -42,14 +44,9 @@ pub struct Ends {
 /// Everything that the thread owns.
 struct IoThread {
     ends: Ends,
-    /// By slot.
-    seats: Vec<Option<Box<Seat>>>,
-    /// What is to be reported.
-    out: Batch<Report>,
+    seats: Seats<ClientStream>,
     /// Of the task that hands it over.
     waker: Option<Waker>,
-    /// Slots that found no room in the batch.
-    paused: Vec<u32>,
     busy: Busy,
     /// When the present turn began, 0 between turns.
     began_ns: u64,
@@ -84,10 +81,8 @@ pub fn start(ends: Ends) -> io::Result<JoinHandle<()>> {
 fn run(runtime: &LocalRuntime, ends: Ends) {
     let thread = Rc::new(RefCell::new(IoThread {
         ends,
-        seats: Vec::new(),
-        out: Batch::default(),
+        seats: Seats::default(),
         waker: None,
-        paused: Vec::new(),
         busy: Busy::default(),
         began_ns: 0,
         cpu_read_ns: 0,
@@ -95,7 +90,7 @@ fn run(runtime: &LocalRuntime, ends: Ends) {
     runtime.block_on(async move {
         let exchanging = tokio::task::spawn_local(Exchanging {
             thread,
-            orders: Batch::default(),
+            orders: Orders::default(),
         });
         let _ = exchanging.await;
     });
@@ -137,108 +132,9 @@ impl IoThread {
 
     /// Hands the reports over, unless the ring is full.
     fn hand_over(&mut self) {
-        if !self.out.is_empty() {
-            let passed = self.ends.reports.push(&mut self.out);
+        if !self.seats.out.is_empty() {
+            let passed = self.ends.reports.push(&mut self.seats.out);
             self.ends.exchange.wake_host(passed);
-        }
-    }
-
-    fn seat(&mut self, address: Address) -> Option<&mut Box<Seat>> {
-        let seat = self.seats.get_mut(address.slot as usize)?.as_mut()?;
-        (seat.address == address).then_some(seat)
-    }
-
-    fn take(&mut self, address: Address) -> Option<Box<Seat>> {
-        self.seat(address)?;
-        self.seats[address.slot as usize].take()
-    }
-
-    fn put_back(&mut self, seat: Box<Seat>) {
-        let slot = seat.address.slot as usize;
-        self.seats[slot] = Some(seat);
-    }
-
-    fn report(&mut self, address: Address, what: Report) {
-        let credit = 0;
-        self.out.push(Entry {
-            address,
-            credit,
-            what,
-        });
-    }
-
-    /// Carries out one order; true if there is a seat to be driven by a task now.
-    fn carry_out(
-        &mut self,
-        entry: Entry<Order>,
-        orders: &mut Batch<Order>,
-        bytes: std::ops::Range<usize>,
-    ) -> bool {
-        let address = entry.address;
-        if entry.what == Order::Adopt {
-            return self.adopt(address, orders);
-        }
-        let out = &mut self.out;
-        let seat = self.seats.get_mut(address.slot as usize).and_then(Option::as_mut);
-        // It may have ended before the order came.
-        let Some(seat) = seat.filter(|seat| seat.address == address) else {
-            return false;
-        };
-        seat.grant(entry.credit);
-        match entry.what {
-            Order::Adopt | Order::Grant => {}
-            Order::Bytes(_) => seat.send(orders.bytes(bytes), out),
-            Order::Close => seat.close(),
-            Order::Drop => {
-                seat.wake();
-                self.seats[address.slot as usize] = None;
-            }
-            Order::Return => self.hand_back(address),
-        }
-        false
-    }
-
-    fn adopt(&mut self, address: Address, orders: &mut Batch<Order>) -> bool {
-        let socket = orders.take_socket();
-        let Some(Ok(seat)) = socket.map(|socket| Seat::new(address, socket)) else {
-            self.report(address, Report::Broken);
-            return false;
-        };
-        let slot = address.slot as usize;
-        if self.seats.len() <= slot {
-            self.seats.resize_with(slot + 1, || None);
-        }
-        self.seats[slot] = Some(Box::new(seat));
-        true
-    }
-
-    fn hand_back(&mut self, address: Address) {
-        let Some(seat) = self.take(address) else { return };
-        if !seat.is_quiet() {
-            self.put_back(seat);
-            return self.report(address, Report::Kept);
-        }
-        match seat.unbind() {
-            Ok(socket) => self.out.push_socket(
-                Entry {
-                    address,
-                    credit: 0,
-                    what: Report::Returned,
-                },
-                socket,
-            ),
-            Err(_) => self.report(address, Report::Broken),
-        }
-    }
-
-    /// Lets those go on who found no room, if there is some now.
-    fn call_paused(&mut self) {
-        if self.out.has_room() {
-            for slot in std::mem::take(&mut self.paused) {
-                if let Some(Some(seat)) = self.seats.get(slot as usize) {
-                    seat.wake();
-                }
-            }
         }
     }
 }
@@ -247,7 +143,7 @@ impl IoThread {
 struct Exchanging {
     thread: Rc<RefCell<IoThread>>,
     /// Empty between two polls.
-    orders: Batch<Order>,
+    orders: Orders,
 }
 
 impl Future for Exchanging {
@@ -268,7 +164,7 @@ impl Future for Exchanging {
             }
             thread.begin_turn();
             while let Some((entry, bytes)) = this.orders.advance() {
-                if thread.carry_out(entry, &mut this.orders, bytes) {
+                if thread.seats.carry_out(entry, &mut this.orders, bytes) {
                     tokio::task::spawn_local(SeatTask {
                         thread: this.thread.clone(),
                         address: entry.address,
@@ -277,7 +173,7 @@ impl Future for Exchanging {
             }
             this.orders.clear();
             thread.hand_over();
-            thread.call_paused();
+            thread.seats.call_paused();
             thread.end_turn();
             if !thread.ends.orders.is_empty() {
                 cx.waker().wake_by_ref();
@@ -285,14 +181,14 @@ impl Future for Exchanging {
             }
         }
         thread.hand_over();
-        thread.call_paused();
+        thread.seats.call_paused();
         thread.end_turn();
         // With orders carried out, the host may let go.
         if thread.ends.exchange.is_over() && thread.ends.orders.is_empty() {
             thread.seats.clear();
             return Poll::Ready(());
         }
-        let is_stuck = thread.out.is_empty() || thread.ends.reports.sleeps();
+        let is_stuck = thread.seats.out.is_empty() || thread.ends.reports.sleeps();
         if !is_stuck || !thread.ends.orders.sleeps() {
             cx.waker().wake_by_ref();
         }
@@ -311,26 +207,17 @@ impl Future for SeatTask {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let thread = &mut *self.thread.borrow_mut();
-        let Some(mut seat) = thread.take(self.address) else {
-            return Poll::Ready(());
-        };
-        if !thread.out.has_room() {
+        if !thread.seats.out.has_room() {
             thread.hand_over();
         }
-        let before = thread.out.len();
-        let waits = seat.poll(cx, &mut thread.out);
-        if thread.out.len() > before {
+        let before = thread.seats.out.len();
+        let waits = thread.seats.poll(self.address, cx);
+        if thread.seats.out.len() > before || waits == Waits::ForRoom {
             thread.request_turn();
         }
         match waits {
-            Waits::NoMore => return Poll::Ready(()),
-            Waits::ForRoom => {
-                thread.paused.push(self.address.slot);
-                thread.request_turn();
-            }
-            Waits::Longer => {}
+            Waits::NoMore => Poll::Ready(()),
+            Waits::ForRoom | Waits::Longer => Poll::Pending,
         }
-        thread.put_back(seat);
-        Poll::Pending
     }
 }

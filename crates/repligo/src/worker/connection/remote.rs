@@ -2,8 +2,10 @@
 //!
 //! Invariant: a socket changes its thread only while nothing is unanswered, unsent or read and not executed.
 
+use repligo_session::exchange::batch::{Address, Entry, Report};
+
 use super::Connection;
-use crate::net::io::batch::{Address, Batch, Entry, Report};
+use crate::net::io::Reports;
 use crate::net::io::line::SharedLine;
 use crate::net::io::remote::RemoteStream;
 use crate::net::options;
@@ -81,7 +83,7 @@ impl Connection {
         is_open
             && is_free
             && !session.is_block_ready()
-            && has_read_all.is_some_and(|remote| remote.inbox_bytes() == 0)
+            && has_read_all.is_some_and(RemoteStream::takes_at_once)
     }
 
     /// There is something to read for its task, at once or after the turn.
@@ -95,26 +97,13 @@ impl Connection {
 
     fn note(&mut self, entry: Entry<Report>) {
         let Some(remote) = self.remote_mut() else { return };
-        remote.written(entry.credit as usize);
+        remote.note(entry);
         match entry.what {
             Report::Bytes(_) | Report::Returned => {}
-            Report::Sent(unwritten) => {
-                remote.set_unwritten(unwritten as usize);
-                self.io.has_sent |= entry.credit > 0;
-            }
-            Report::Ended => {
-                remote.end();
-                self.reads_on();
-            }
+            Report::Sent(_) => self.io.has_sent |= entry.credit > 0,
+            Report::Ended => self.reads_on(),
             Report::Broken => self.kill(),
-            Report::Closed => {
-                remote.let_go();
-                self.wake();
-            }
-            Report::Kept => {
-                remote.stay();
-                self.wake();
-            }
+            Report::Closed | Report::Kept => self.wake(),
         }
         if self.io.write_blocked {
             self.wake();
@@ -127,14 +116,14 @@ impl Worker {
     /// gathered in a buffer that is full.
     pub(in crate::worker) fn take_io_report(
         &mut self,
-        batch: &mut Batch<Report>,
+        batch: &mut Reports,
         gathering: &mut Gathering,
     ) -> bool {
         let Some(entry) = batch.peek() else { return true };
         let address = entry.address;
         let connection = self.connections.get_mut(address.slot);
         // The slot may have a new tenant.
-        let connection = connection.filter(|connection| connection.session.id == address.client);
+        let connection = connection.filter(|connection| address.is_of(connection.session.id));
         let Some(connection) = connection else {
             batch.advance();
             if entry.what == Report::Returned {
@@ -169,18 +158,19 @@ impl Worker {
             batch.advance();
         }
         if entry.what == Report::Returned {
-            connection.come_back(batch);
+            connection.come_back(entry, batch);
+        } else {
+            connection.note(entry);
         }
-        connection.note(entry);
         true
     }
 }
 
 impl Connection {
-    fn come_back(&mut self, batch: &mut Batch<Report>) {
+    fn come_back(&mut self, entry: Entry<Report>, batch: &mut Reports) {
         let bound = batch.take_socket().map(Unbound::bind);
         if let Some(remote) = self.remote_mut() {
-            remote.let_go();
+            remote.note(entry);
         }
         match bound {
             Some(Ok(stream)) => {

@@ -6,18 +6,19 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::net::stream::Unbound;
+#[cfg(feature = "bugs")]
+use crate::bugs::Bug;
 
 /// Bytes of the buffer of one batch.
-const BATCH_BYTES: usize = 256 << 10;
+const BATCH_BYTES: usize = if cfg!(feature = "bugs") { 1 << 10 } else { 256 << 10 };
 /// Pieces in one batch at most: each is a system call for whoever sends them on.
-const PIECES_MAX: usize = 512;
+const PIECES_MAX: usize = if cfg!(feature = "bugs") { 6 } else { 512 };
 /// With less room than this a batch takes no further piece.
-const ROOM_BYTES_MIN: usize = 16 << 10;
+const ROOM_BYTES_MIN: usize = if cfg!(feature = "bugs") { 64 } else { 16 << 10 };
 /// Bytes of one connection that the I/O thread may have read and the session not taken.
-pub const INPUT_WINDOW: usize = 64 << 10;
+pub const INPUT_WINDOW: usize = if cfg!(feature = "bugs") { 200 } else { 64 << 10 };
 /// Bytes of one connection that the session may have sent and the I/O thread not written.
-pub const OUTPUT_WINDOW: usize = 256 << 10;
+pub const OUTPUT_WINDOW: usize = if cfg!(feature = "bugs") { 400 } else { 256 << 10 };
 
 const _: () = assert!(ROOM_BYTES_MIN <= INPUT_WINDOW && INPUT_WINDOW <= BATCH_BYTES / 2);
 
@@ -90,6 +91,18 @@ pub struct Address {
     pub slot: u32,
 }
 
+impl Address {
+    /// Whether the present tenant of the slot, this client, is meant.
+    #[inline]
+    pub fn is_of(self, client: u64) -> bool {
+        #[cfg(feature = "bugs")]
+        if Bug::AddressWithoutClient.is_in_force() {
+            return true;
+        }
+        self.client == client
+    }
+}
+
 /// One piece or event.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<K> {
@@ -103,18 +116,18 @@ pub struct Entry<K> {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Batch<K> {
+pub struct Batch<K, U> {
     /// Empty until it is first used, then as long as ever.
     buffer: Vec<u8>,
     used: usize,
     pieces: usize,
     entries: Vec<Entry<K>>,
-    sockets: VecDeque<Unbound>,
+    sockets: VecDeque<U>,
     /// Entries that were looked at, and the bytes that belong to them.
     seen: (usize, usize),
 }
 
-impl<K> Default for Batch<K> {
+impl<K, U> Default for Batch<K, U> {
     fn default() -> Self {
         Self {
             buffer: Vec::new(),
@@ -127,7 +140,7 @@ impl<K> Default for Batch<K> {
     }
 }
 
-impl<K: Copy + Piece> Batch<K> {
+impl<K: Copy + Piece, U> Batch<K, U> {
     /// Entries that it holds.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -162,7 +175,7 @@ impl<K: Copy + Piece> Batch<K> {
     }
 
     /// Adds an event that brings a socket with it.
-    pub fn push_socket(&mut self, entry: Entry<K>, socket: Unbound) {
+    pub fn push_socket(&mut self, entry: Entry<K>, socket: U) {
         self.entries.push(entry);
         self.sockets.push_back(socket);
     }
@@ -186,17 +199,21 @@ impl<K: Copy + Piece> Batch<K> {
     }
 
     /// The socket of an event.
-    pub fn take_socket(&mut self) -> Option<Unbound> {
+    pub fn take_socket(&mut self) -> Option<U> {
         self.sockets.pop_front()
     }
 
     /// Makes it an empty one, which keeps its memory.
     pub fn clear(&mut self) {
+        self.seen = (0, 0);
+        #[cfg(feature = "bugs")]
+        if Bug::BatchHandedOverTwice.is_in_force() {
+            return;
+        }
         self.used = 0;
         self.pieces = 0;
         self.entries.clear();
         self.sockets.clear();
-        self.seen = (0, 0);
     }
 }
 
@@ -206,7 +223,7 @@ mod tests {
 
     #[test]
     fn pieces_come_out_as_they_went_in_and_events_keep_their_place() {
-        let mut batch = Batch::default();
+        let mut batch = Batch::<_, ()>::default();
         let entry = |slot, what| Entry {
             address: Address { client: 7, slot },
             credit: slot,
@@ -236,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_full_by_its_bytes_and_by_its_pieces() {
-        let mut batch = Batch::default();
+        let mut batch = Batch::<_, ()>::default();
         let address = Address { client: 1, slot: 1 };
         let mut add = |bytes: usize| {
             let bytes = batch.room(bytes).len() as u32;
@@ -247,8 +264,8 @@ mod tests {
             });
             batch.has_room()
         };
-        assert!((1..).take_while(|_| add(INPUT_WINDOW)).count() < 4);
-        let mut batch = Batch::default();
+        assert!((1..).take_while(|_| add(INPUT_WINDOW)).count() <= BATCH_BYTES / INPUT_WINDOW);
+        let mut batch = Batch::<_, ()>::default();
         let mut pieces = 0;
         while batch.has_room() {
             batch.room(1)[0] = 1;

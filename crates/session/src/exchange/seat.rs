@@ -5,19 +5,20 @@
 use std::io;
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::ReadBuf;
-
+use super::Socket;
 use super::batch::{Address, Batch, Entry, INPUT_WINDOW, OUTPUT_WINDOW, Report};
-use crate::net::stream::{ClientStream, Unbound};
+#[cfg(feature = "bugs")]
+use crate::bugs::Bug;
 
 /// A buffer of unwritten bytes that is kept once it is empty.
 const KEPT_BYTES_MAX: usize = 16 << 10;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Seat {
+pub struct Seat<S> {
+    /// Whose it is.
     pub address: Address,
-    stream: ClientStream,
+    stream: S,
     /// Bytes to be written, from `out_start`.
     out: Vec<u8>,
     out_start: usize,
@@ -45,15 +46,15 @@ pub enum Waits {
     NoMore,
 }
 
-impl Seat {
+impl<S: Socket> Seat<S> {
     /// Takes over a socket.
     ///
     /// # Errors
     /// The system does not let it be waited for.
-    pub fn new(address: Address, socket: Unbound) -> io::Result<Self> {
+    pub fn new(address: Address, socket: S::Unbound) -> io::Result<Self> {
         Ok(Self {
             address,
-            stream: socket.bind()?,
+            stream: S::bind(socket)?,
             out: Vec::new(),
             out_start: 0,
             untaken: 0,
@@ -83,7 +84,7 @@ impl Seat {
     }
 
     /// Writes bytes, or keeps them for when the system takes them.
-    pub fn send(&mut self, bytes: &[u8], reports: &mut Batch<Report>) {
+    pub fn send(&mut self, bytes: &[u8], reports: &mut Batch<Report, S::Unbound>) {
         if self.is_broken {
             return;
         }
@@ -113,6 +114,10 @@ impl Seat {
 
     /// Whether the socket can be handed back.
     pub fn is_quiet(&self) -> bool {
+        #[cfg(feature = "bugs")]
+        if Bug::MovesWithUntaken.is_in_force() {
+            return !self.is_over && !self.is_closing;
+        }
         let writes = self.unsent() > 0 || self.stream.has_unsent();
         !writes && self.untaken == 0 && !self.is_over && !self.is_closing
     }
@@ -121,7 +126,7 @@ impl Seat {
     ///
     /// # Errors
     /// The system refuses; it is closed then.
-    pub fn unbind(self) -> io::Result<Unbound> {
+    pub fn unbind(self) -> io::Result<S::Unbound> {
         self.wake();
         self.stream.unbind()
     }
@@ -139,7 +144,7 @@ impl Seat {
     }
 
     /// Tells the host what was written, if it may wait for that.
-    fn tell_sent(&mut self, reports: &mut Batch<Report>) {
+    fn tell_sent(&mut self, reports: &mut Batch<Report, S::Unbound>) {
         let unsent = self.unsent();
         let changes = unsent > 0 && (!self.is_stuck || self.written > 0) || unsent == 0 && self.is_stuck;
         if changes || self.written >= OUTPUT_WINDOW / 2 {
@@ -149,7 +154,7 @@ impl Seat {
         }
     }
 
-    fn break_off(&mut self, reports: &mut Batch<Report>) {
+    fn break_off(&mut self, reports: &mut Batch<Report, S::Unbound>) {
         self.is_over = true;
         self.is_broken = true;
         self.out = Vec::new();
@@ -160,7 +165,7 @@ impl Seat {
     }
 
     /// Writes and reads as far as the socket and the windows allow.
-    pub fn poll(&mut self, cx: &mut Context<'_>, reports: &mut Batch<Report>) -> Waits {
+    pub fn poll(&mut self, cx: &mut Context<'_>, reports: &mut Batch<Report, S::Unbound>) -> Waits {
         match &mut self.waker {
             Some(waker) => waker.clone_from(cx.waker()),
             None => self.waker = Some(cx.waker().clone()),
@@ -185,13 +190,11 @@ impl Seat {
         Waits::Longer
     }
 
-    fn read(&mut self, cx: &mut Context<'_>, (reports, most): (&mut Batch<Report>, usize)) {
-        let mut buffer = ReadBuf::new(reports.room(most));
-        let result = self.stream.poll_read(cx, &mut buffer);
-        let count = buffer.filled().len();
+    fn read(&mut self, cx: &mut Context<'_>, (reports, most): (&mut Batch<Report, S::Unbound>, usize)) {
+        let result = self.stream.poll_read(cx, reports.room(most));
         let what = match result {
             Poll::Pending => return,
-            Poll::Ready(Ok(())) if count > 0 => {
+            Poll::Ready(Ok(count)) if count > 0 => {
                 self.untaken += count;
                 // Only asks to be woken, unless the socket is known to have more: others come first.
                 if self.stream.poll_read_ready(cx).is_ready() && count < most {
@@ -209,7 +212,7 @@ impl Seat {
     }
 
     /// Writes what waits; true when nothing is left.
-    fn flush(&mut self, cx: &mut Context<'_>, reports: &mut Batch<Report>) -> bool {
+    fn flush(&mut self, cx: &mut Context<'_>, reports: &mut Batch<Report, S::Unbound>) -> bool {
         if self.unsent() == 0 && !self.stream.has_unsent() {
             return true;
         }
