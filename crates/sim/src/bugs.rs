@@ -35,6 +35,8 @@ pub fn names() -> Vec<&'static str> {
 pub fn set(name: Option<&str>) {
     let known = |(known, _): &&(&str, Bug)| Some(*known) == name;
     Bug::set_in_force(Bug::ALL.iter().find(known).map(|(_, bug)| *bug));
+    let of_session = SessionBug::ALL.iter().find(|(known, _)| Some(*known) == name);
+    SessionBug::set_in_force(of_session.map(|(_, bug)| *bug));
     PLANTED.set(name.map(str::to_owned));
 }
 

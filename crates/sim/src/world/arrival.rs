@@ -6,6 +6,7 @@ use repligo_core::origin::OriginEvent;
 
 use super::disk::Done;
 use super::network::Frame;
+use super::process::Reported;
 
 /// Something that has arrived at a process.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub enum Arrival {
     },
     /// A client closed its connection.
     Closed((u32, u64)),
+    /// An I/O thread reports of a connection.
+    Io(Reported),
 }
 
 impl Arrival {
@@ -67,6 +70,7 @@ impl Arrival {
             Self::Requests { .. } => 6,
             Self::Closed(_) => 7,
             Self::Refused { .. } => 8,
+            Self::Io(_) => 9,
         }
     }
 }

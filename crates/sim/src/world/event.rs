@@ -31,6 +31,15 @@ pub enum Event {
         /// Its life; the event is stale in another one.
         life: u32,
     },
+    /// An I/O thread of a process has a turn.
+    IoThread {
+        /// Node.
+        node: PeerId,
+        /// Its life; the event is stale in another one.
+        life: u32,
+        /// Which of its threads.
+        thread: usize,
+    },
     /// A frame may have arrived.
     Deliver {
         /// Sender.

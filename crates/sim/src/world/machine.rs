@@ -147,9 +147,26 @@ impl World {
 
     pub(super) fn arrive(&mut self, node: PeerId, arrival: Arrival) {
         let now = self.context.queue.now();
-        if let Some(process) = &mut self.machine(node).process {
-            process.arrive(arrival);
+        if let Some(process) = &mut self.machines[node as usize - 1].process
+            && process.arrive(arrival, &mut self.context)
+        {
             self.wake(node, now);
+        }
+    }
+
+    pub(super) fn on_io_thread(&mut self, node: PeerId, life: u32, thread: usize) {
+        let now = self.context.queue.now();
+        let machine = &mut self.machines[node as usize - 1];
+        let Some(process) = machine.process.as_mut().filter(|process| process.life() == life) else {
+            return;
+        };
+        if machine.paused_until > now {
+            // All of a process stops.
+            let event = Event::IoThread { node, life, thread };
+            return self.context.queue.at(machine.paused_until, event);
+        }
+        if let Some(delay) = process.run_thread(thread, &mut self.context) {
+            self.wake(node, now + delay);
         }
     }
 

@@ -32,6 +32,7 @@ mod judge;
 mod keys;
 mod lasting;
 mod leases;
+mod lines;
 mod machine;
 mod members;
 mod messengers;
@@ -408,6 +409,7 @@ impl World {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Run { node, life } => self.on_run(node, life),
+            Event::IoThread { node, life, thread } => self.on_io_thread(node, life, thread),
             Event::Deliver { from, to, stream } => self.on_deliver(from, to, stream),
             Event::StreamUp { at, peer, stream } => self.on_stream_up(at, peer, stream),
             Event::StreamDown { at, peer, stream } => self.on_stream_down(at, peer, stream),

@@ -28,6 +28,9 @@ use super::session::{Connection, Tools};
 
 mod effects;
 mod serving;
+mod sockets;
+
+pub use sockets::Reported;
 
 /// Something that the process has decided to do.
 #[derive(Debug)]
@@ -99,6 +102,7 @@ pub struct Process {
     /// Changes of the users that all connections have seen.
     users_seen: u32,
     turn: u64,
+    io: sockets::IoThreads,
     /// The wake-up that counts; others are stale.
     pub wake_at: Option<Micros>,
 }
@@ -108,7 +112,9 @@ impl Process {
     pub fn new(starter: super::Starter, now: Now, state: FormingState) -> Self {
         let voters = starter.membership.voters();
         let core = Core::Forming(Forming::new(starter.me, &voters, state, starter.drawn_id));
+        let seed = starter.seed ^ u64::from(starter.life);
         let mut process = Self {
+            io: sockets::IoThreads::of_node(seed, starter.life),
             me: starter.me,
             life: starter.life,
             core,
@@ -183,11 +189,6 @@ impl Process {
         self.next_tick_mono_us
     }
 
-    /// Takes note of something that the kernel has received for it.
-    pub fn arrive(&mut self, arrival: Arrival) {
-        self.inbox.push_back(arrival);
-    }
-
     /// Does one action. False when there is nothing to do before the next arrival or tick.
     pub fn act(&mut self, disk: &mut Disk, context: &mut Context, clock: &super::clock::Clock) -> bool {
         let hold_effects = !context.plan.effects_per_step && self.stage == Stage::Step;
@@ -199,9 +200,10 @@ impl Process {
             Stage::Idle => {
                 let due = clock.read(context.queue.now()).mono_us >= self.next_tick_mono_us;
                 let goes_on = !self.waiting.is_empty() || self.replica().is_some_and(Replica::has_work);
-                if self.inbox.is_empty() && !due && !goes_on {
+                if self.inbox.is_empty() && !due && !goes_on && !self.io.has_business() {
                     return false;
                 }
+                self.begin_turn();
                 let count = self.inbox.len().min(64);
                 self.batch.extend(self.inbox.drain(..count));
                 self.stage = Stage::Read;
@@ -224,6 +226,7 @@ impl Process {
                     self.step(Input::Turn, context);
                     self.call_waiting(context);
                     self.deliver();
+                    self.hand_over(context);
                     self.stage = Stage::Idle;
                     self.observe(context);
                 }
@@ -365,6 +368,7 @@ impl Process {
                 bytes,
             } => self.take_requests(id, (opens, &bytes), context),
             Arrival::Closed(id) => self.close(id, context),
+            Arrival::Io(reported) => self.take_report(reported, context),
         }
     }
 

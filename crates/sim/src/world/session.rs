@@ -15,6 +15,7 @@ use repligo_core::time::Now;
 use repligo_proto::command::CommandId;
 use repligo_proto::resp::OwnedRequest;
 use repligo_proto::words;
+use repligo_session::exchange::remote::RemoteEnd;
 use repligo_session::replies::BufferPool;
 use repligo_session::subscriptions::Subscriptions;
 use repligo_session::table::HasSession;
@@ -68,6 +69,15 @@ fn encode(request: &OwnedRequest, out: &mut Vec<u8>) {
     out.extend_from_slice(&repligo_proto::resp::request(&words));
 }
 
+/// A connection's end of what it shares with an I/O thread.
+#[derive(Debug)]
+pub struct Remote {
+    /// It.
+    pub end: RemoteEnd,
+    /// The thread.
+    pub line: usize,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -76,7 +86,11 @@ pub struct Connection {
     /// What its requests mean.
     pub session: Session,
     /// Bytes that were read and not executed.
-    input: Vec<u8>,
+    pub input: Vec<u8>,
+    /// Its socket is on an I/O thread.
+    pub remote: Option<Remote>,
+    /// Bytes that it has sent.
+    pub sent: u64,
     /// When the latest answer reaches the client; the next one comes after it.
     pub last_reply_at: Micros,
 }
@@ -96,8 +110,22 @@ impl Connection {
             id,
             session,
             input: Vec::new(),
+            remote: None,
+            sent: 0,
             last_reply_at: 0,
         }
+    }
+
+    /// Whether bytes that come now are executed at once.
+    pub fn is_free(&self) -> bool {
+        let session = &self.session;
+        !session.closing && !session.is_stalled() && !session.is_block_ready() && self.input.is_empty()
+    }
+
+    /// Nothing is unanswered, unsent, or read and not executed.
+    pub fn is_quiet(&self) -> bool {
+        let replies = &self.session.replies;
+        self.is_free() && replies.waiting() == 0 && replies.pending_bytes() == 0
     }
 
     /// Takes in what the client sent.
@@ -133,6 +161,7 @@ impl Connection {
             bytes.extend_from_slice(sendable);
             self.session.replies.consume(count, pool);
         }
+        self.sent += bytes.len() as u64;
         (!bytes.is_empty()).then(|| Bytes::from(bytes))
     }
 }

@@ -41,8 +41,9 @@ impl Process {
             }
             Effect::Close { connection: id } => {
                 let slot = self.slots.get(&id).copied();
+                let left = self.left(id).map_or(0, |(at, _)| at);
                 if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
-                    let at = connection.last_reply_at.max(context.queue.now()) + 1;
+                    let at = connection.last_reply_at.max(left).max(context.queue.now()) + 1;
                     let event = super::super::Event::Disconnected { connection: id };
                     context.queue.at(at, event);
                     self.close(id, context);

@@ -95,7 +95,12 @@ impl Process {
     pub(super) fn settle(&mut self, context: &mut Context) {
         while let Some(slot) = self.due.pop_front() {
             let before = self.tickets.len();
-            self.host(slot, |connection, host, tools| connection.go_on(host, tools));
+            loop {
+                self.host(slot, |connection, host, tools| connection.go_on(host, tools));
+                if !self.read_on(slot) {
+                    break;
+                }
+            }
             context.steps += self.tickets.len().saturating_sub(before) as u64;
             self.hand_out(slot);
             self.take_outputs(context);
@@ -103,18 +108,22 @@ impl Process {
     }
 
     fn hand_out(&mut self, slot: u32) {
+        let may_close = self.send_remotely(slot);
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
         let id = connection.id;
-        if let Some(bytes) = connection.take_output(&mut self.pool) {
+        if connection.remote.is_none()
+            && let Some(bytes) = connection.take_output(&mut self.pool)
+        {
             self.effects.push_back(Effect::Reply {
                 connection: id,
                 bytes,
             });
         }
         let session = &connection.session;
-        if session.closing && (session.replies.waiting() == 0 || session.blocked().is_some()) {
+        let is_over = may_close && session.replies.waiting() == 0;
+        if session.closing && (is_over || session.blocked().is_some()) {
             self.effects.push_back(Effect::Close { connection: id });
         }
     }
@@ -200,7 +209,9 @@ impl Process {
         let connection = slot.and_then(|slot| self.connections.get(slot));
         self.is_between_turns()
             && connection.is_some_and(|connection| {
-                connection.last_reply_at < now && connection.session.replies.pending_bytes() == 0
+                let (last_reply_at, left) = self.left(id).unwrap_or((connection.last_reply_at, connection.sent));
+                let has_sent = connection.session.replies.pending_bytes() == 0 && left == connection.sent;
+                last_reply_at < now && has_sent
             })
     }
 
@@ -214,6 +225,8 @@ impl Process {
         let Some(mut connection) = slot.and_then(|slot| self.connections.take(slot)) else {
             return;
         };
+        let remote = connection.remote.take();
+        self.abandon(id, remote);
         connection.session.leave(&mut self.subscriptions);
         if let Core::Running(replica) = &mut self.core
             && connection.session.waits_for_room()
