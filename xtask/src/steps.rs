@@ -16,7 +16,7 @@ const BUG_SEEDS: u64 = 10_000;
 const SIMULATOR_FOUND: i32 = 1;
 /// What `crates/core/src/bugs.rs`, `crates/session/src/bugs.rs` and the origin's plan can plant, each with
 /// the seeds within which it must be found; but for `lease-kept-in-handover`, see `docs/simulation.md`.
-const PLANTED_BUGS: [(&str, u64); 52] = [
+const PLANTED_BUGS: [(&str, u64); 56] = [
     ("ack-before-durability", BUG_SEEDS),
     ("missing-noop", BUG_SEEDS),
     ("lease-without-quorum", BUG_SEEDS),
@@ -69,6 +69,10 @@ const PLANTED_BUGS: [(&str, u64); 52] = [
     ("copies-outlive-claim", 300),
     ("probe-time-at-answer", 300),
     ("bounded-without-apply", 300),
+    ("arrival-overtakes-inbox", 300),
+    ("address-without-client", 300),
+    ("batch-handed-over-twice", 300),
+    ("moves-with-untaken", 300),
 ];
 
 /// One step of `test`: a name for `--only`, and what it runs.

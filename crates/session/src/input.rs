@@ -79,6 +79,19 @@ impl Session {
         }
     }
 
+    /// Whether bytes that come now are executed at once, unless others stand before them.
+    #[inline]
+    pub fn takes_input(&self) -> bool {
+        !self.killed && !self.closing && !self.is_stalled() && !self.is_block_ready()
+    }
+
+    /// Nothing is unanswered or unsent, and nothing holds the next request back: as far as the session goes, its
+    /// socket may change its thread.
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        self.takes_input() && self.replies.waiting() == 0 && self.replies.pending_bytes() == 0
+    }
+
     /// True while it waits for room in the node's queue.
     pub fn waits_for_room(&self) -> bool {
         self.stall == Stall::Room

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use repligo_core::contract::PeerId;
-use repligo_proto::resp::{OwnedRequest, Value, decode_reply};
+use repligo_proto::resp::{OwnedRequest, Value};
 
+use super::incoming::Incoming;
 use super::pipelines::Own;
 use super::queue::Micros;
 use super::session::Ask;
@@ -58,6 +59,7 @@ pub struct Client {
     serial: u64,
     /// When the last bytes that it sent arrive.
     sent_until: Micros,
+    incoming: Incoming,
     open: VecDeque<Expected>,
     /// What it will send next, before it thinks of something new.
     pub(super) script: VecDeque<(Ask, Expected)>,
@@ -79,6 +81,7 @@ impl Client {
             connected: false,
             serial: 0,
             sent_until: 0,
+            incoming: Incoming::default(),
             open: VecDeque::new(),
             script: VecDeque::new(),
             watched: None,
@@ -249,27 +252,28 @@ impl World {
     }
 
     pub(super) fn on_reply(&mut self, connection: (u32, u64), bytes: &Bytes) {
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let Some(node) = self.client_of(connection).map(|client| client.node) else {
-                return;
-            };
-            match decode_reply(rest) {
-                Ok(Some((value, consumed))) => {
-                    rest = &rest[consumed..];
-                    self.on_value(connection.0, &value);
-                }
-                other => {
-                    self.context.fail(Violation {
-                        check: "replies are whole",
-                        subject: format!("client {} at node {node}", connection.0),
-                        explanation: format!("{other:?} from {:?}", bytes.escape_ascii().to_string()),
-                    });
-                    return;
-                }
-            }
+        if let Some(client) = self.client_of(connection) {
+            client.incoming.receive(connection.1, bytes);
         }
-        self.after_reply(connection.0);
+        while let Some(client) = self.client_of(connection) {
+            let node = client.node;
+            let explanation = match client.incoming.take() {
+                Ok(Some(value)) => {
+                    self.on_value(connection.0, &value);
+                    continue;
+                }
+                Ok(None) if client.open.is_empty() && !client.incoming.rest().is_empty() => {
+                    format!("{:?} is left", client.incoming.rest().escape_ascii().to_string())
+                }
+                Ok(None) => return self.after_reply(connection.0),
+                Err(explanation) => explanation,
+            };
+            return self.context.fail(Violation {
+                check: "replies are whole",
+                subject: format!("client {} at node {node}", connection.0),
+                explanation,
+            });
+        }
     }
 
     fn on_value(&mut self, id: u32, value: &Value) {

@@ -7,8 +7,9 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use repligo_core::contract::PeerId;
-use repligo_proto::resp::{Value, decode_reply, request};
+use repligo_proto::resp::{Value, request};
 
+use super::incoming::Incoming;
 use super::queue::Micros;
 use super::{Event, Phase, World};
 use crate::check::Violation;
@@ -38,6 +39,7 @@ struct Messenger {
     node: PeerId,
     serial: u64,
     is_connected: bool,
+    incoming: Incoming,
     due: VecDeque<Due>,
     sent_until: Micros,
 }
@@ -61,6 +63,7 @@ impl Messengers {
             node: 0,
             serial: 0,
             is_connected: false,
+            incoming: Incoming::default(),
             due: VecDeque::new(),
             sent_until: 0,
         };
@@ -171,17 +174,14 @@ impl World {
     }
 
     pub(super) fn on_messenger_reply(&mut self, connection: Connection, bytes: &Bytes) {
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            if self.messengers.of(connection).is_none() {
-                return;
-            }
-            let judged = match decode_reply(rest) {
-                Ok(Some((value, consumed))) => {
-                    rest = &rest[consumed..];
-                    self.judge_messenger(connection, &value)
-                }
-                other => Err(format!("{other:?} from {:?}", bytes.escape_ascii().to_string())),
+        if let Some(messenger) = self.messengers.of(connection) {
+            messenger.incoming.receive(connection.1, bytes);
+        }
+        while let Some(messenger) = self.messengers.of(connection) {
+            let judged = match messenger.incoming.take() {
+                Ok(Some(value)) => self.judge_messenger(connection, &value),
+                Ok(None) => return,
+                Err(explanation) => Err(explanation),
             };
             if let Err(explanation) = judged {
                 self.context.fail(Violation {

@@ -27,6 +27,7 @@ mod elements;
 mod event;
 mod faults;
 mod handover;
+mod incoming;
 mod jobs;
 mod judge;
 mod keys;

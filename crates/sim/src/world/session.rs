@@ -118,14 +118,12 @@ impl Connection {
 
     /// Whether bytes that come now are executed at once.
     pub fn is_free(&self) -> bool {
-        let session = &self.session;
-        !session.closing && !session.is_stalled() && !session.is_block_ready() && self.input.is_empty()
+        self.session.takes_input() && self.input.is_empty()
     }
 
     /// Nothing is unanswered, unsent, or read and not executed.
     pub fn is_quiet(&self) -> bool {
-        let replies = &self.session.replies;
-        self.is_free() && replies.waiting() == 0 && replies.pending_bytes() == 0
+        self.session.is_quiet() && self.input.is_empty()
     }
 
     /// Takes in what the client sent.
@@ -139,7 +137,10 @@ impl Connection {
         if self.session.is_block_ready() {
             self.session.run_block(host);
         }
-        while !self.input.is_empty() && !self.session.closing && self.session.may_go_on(host) {
+        while !self.session.closing && self.session.may_go_on(host) {
+            if self.input.is_empty() {
+                return;
+            }
             let consumed = match self.id.0 % 2 {
                 0 => self.session.receive_kept(host, &mut tools.window, &self.input),
                 _ => self.session.receive(host, &mut tools.window, &self.input),

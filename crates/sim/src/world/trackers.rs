@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use repligo_core::contract::PeerId;
 use repligo_core::keyspace::Known;
-use repligo_proto::resp::{Value, decode_reply, request};
+use repligo_proto::resp::{Value, request};
 
+use super::incoming::Incoming;
 use super::queue::Micros;
 use super::{Event, Phase, World};
 use crate::check::Violation;
@@ -46,6 +47,7 @@ struct Tracker {
     serial: u64,
     written: u64,
     is_connected: bool,
+    incoming: Incoming,
     due: VecDeque<Due>,
     sent_until: Micros,
     cached: Cached,
@@ -70,6 +72,7 @@ impl Trackers {
             serial: 0,
             written: 0,
             is_connected: false,
+            incoming: Incoming::default(),
             due: VecDeque::new(),
             sent_until: 0,
             cached: Cached::new(),
@@ -185,17 +188,14 @@ impl World {
     }
 
     pub(super) fn on_tracker_reply(&mut self, connection: Connection, bytes: &Bytes) {
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let Some(tracker) = self.trackers.of(connection) else {
-                return;
-            };
-            let taken = match decode_reply(rest) {
-                Ok(Some((value, consumed))) => {
-                    rest = &rest[consumed..];
-                    tracker.take(&value)
-                }
-                other => Err(format!("{other:?} from {}", bytes.escape_ascii())),
+        if let Some(tracker) = self.trackers.of(connection) {
+            tracker.incoming.receive(connection.1, bytes);
+        }
+        while let Some(tracker) = self.trackers.of(connection) {
+            let taken = match tracker.incoming.take() {
+                Ok(Some(value)) => tracker.take(&value),
+                Ok(None) => return,
+                Err(explanation) => Err(explanation),
             };
             if let Err(explanation) = taken {
                 self.context.fail(Violation {

@@ -12,9 +12,10 @@ use std::collections::{BTreeSet, VecDeque};
 use bytes::Bytes;
 use repligo_core::acl::{PasswordHash, Users, digits_of};
 use repligo_core::contract::PeerId;
-use repligo_proto::resp::{Value, decode_reply, request};
+use repligo_proto::resp::{Value, request};
 use repligo_proto::words;
 
+use super::incoming::Incoming;
 use super::queue::Micros;
 use super::{Event, Phase, World};
 use crate::check::Violation;
@@ -59,6 +60,7 @@ struct Guest {
     is_connected: bool,
     /// As whom it is logged in, and since when; `None` for the default user.
     user: Option<(u32, Micros)>,
+    incoming: Incoming,
     due: VecDeque<Due>,
     sent_until: Micros,
 }
@@ -131,6 +133,7 @@ impl Wardens {
             serial: 0,
             is_connected: false,
             user: None,
+            incoming: Incoming::default(),
             due: VecDeque::new(),
             sent_until: 0,
         };
@@ -343,21 +346,21 @@ impl World {
     }
 
     pub(super) fn on_guest_reply(&mut self, connection: Connection, bytes: &Bytes) {
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            if self.wardens.of(connection).is_none() {
-                return;
+        if let Some(guest) = self.wardens.of(connection) {
+            guest.incoming.receive(connection.1, bytes);
+        }
+        while let Some(guest) = self.wardens.of(connection) {
+            match guest.incoming.take() {
+                Ok(Some(value)) => self.take_guest_reply(connection, &value),
+                Ok(None) => return,
+                Err(explanation) => {
+                    return self.context.fail(Violation {
+                        check: "replies to changes of users",
+                        subject: format!("client {} on its connection {}", connection.0, connection.1),
+                        explanation,
+                    });
+                }
             }
-            let Ok(Some((value, consumed))) = decode_reply(rest) else {
-                self.context.fail(Violation {
-                    check: "replies to changes of users",
-                    subject: format!("client {} on its connection {}", connection.0, connection.1),
-                    explanation: format!("no reply in {}", bytes.escape_ascii()),
-                });
-                return;
-            };
-            rest = &rest[consumed..];
-            self.take_guest_reply(connection, &value);
         }
     }
 

@@ -139,7 +139,11 @@ impl RemoteStream {
 
 impl AsRawFd for RemoteStream {
     fn as_raw_fd(&self) -> RawFd {
-        if self.end.has_socket() { self.descriptor } else { -1 }
+        if self.end.has_socket() {
+            self.descriptor
+        } else {
+            -1
+        }
     }
 }
 

@@ -26,11 +26,9 @@ impl Connection {
 
     /// Nothing is unanswered, unsent, or read and not executed.
     fn is_quiet(&self) -> bool {
-        let (session, io) = (&self.session, &self.io);
-        let is_open = !session.killed && !session.closing && !session.is_stalled();
-        let is_answered = session.replies.waiting() == 0 && session.replies.pending_bytes() == 0;
+        let io = &self.io;
         let is_executed = !io.gathered && !io.has_more && io.input.is_empty() && io.standing.is_none();
-        is_open && is_answered && is_executed && !io.write_blocked && !session.is_block_ready()
+        self.session.is_quiet() && is_executed && !io.write_blocked
     }
 
     /// Gives its socket to an I/O thread if it is here and the moment is a quiet one; whether it did.
@@ -76,14 +74,10 @@ impl Connection {
 
     /// Whether bytes that come now are executed in the next turn, without a look of its task.
     fn executes_at_once(&self) -> bool {
-        let (session, io) = (&self.session, &self.io);
-        let is_open = !session.killed && !session.closing && !session.is_stalled();
+        let io = &self.io;
         let is_free = !io.gathered && io.input.is_empty() && io.standing.is_none();
         let has_read_all = io.stream.as_ref().and_then(|stream| stream.remote());
-        is_open
-            && is_free
-            && !session.is_block_ready()
-            && has_read_all.is_some_and(RemoteStream::takes_at_once)
+        self.session.takes_input() && is_free && has_read_all.is_some_and(RemoteStream::takes_at_once)
     }
 
     /// There is something to read for its task, at once or after the turn.

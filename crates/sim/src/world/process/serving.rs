@@ -209,7 +209,9 @@ impl Process {
         let connection = slot.and_then(|slot| self.connections.get(slot));
         self.is_between_turns()
             && connection.is_some_and(|connection| {
-                let (last_reply_at, left) = self.left(id).unwrap_or((connection.last_reply_at, connection.sent));
+                let (last_reply_at, left) = self
+                    .left(id)
+                    .unwrap_or((connection.last_reply_at, connection.sent));
                 let has_sent = connection.session.replies.pending_bytes() == 0 && left == connection.sent;
                 last_reply_at < now && has_sent
             })

@@ -69,7 +69,9 @@ impl IoThreads {
     /// What arrives for a socket on an I/O thread stands in the socket; given back if that is not so.
     fn arrive(&self, arrival: Arrival) -> Option<Arrival> {
         let (id, bytes) = match &arrival {
-            Arrival::Requests { connection, bytes, .. } => (*connection, Some(bytes)),
+            Arrival::Requests {
+                connection, bytes, ..
+            } => (*connection, Some(bytes)),
             Arrival::Closed(connection) => (*connection, None),
             _ => return Some(arrival),
         };
@@ -190,7 +192,10 @@ impl Process {
         self.io.places.insert(id, Place { line, pipe });
         // What nobody has read stands in the socket.
         let inbox = std::mem::take(&mut self.inbox);
-        self.inbox = inbox.into_iter().filter_map(|arrival| self.io.arrive(arrival)).collect();
+        self.inbox = inbox
+            .into_iter()
+            .filter_map(|arrival| self.io.arrive(arrival))
+            .collect();
     }
 
     /// Takes what an I/O thread reports of a connection.
@@ -200,7 +205,9 @@ impl Process {
         let connection = connection.filter(|own| entry.address.is_of(own.session.id));
         let Some(connection) = connection else { return };
         let (slot, id, is_free) = (entry.address.slot, connection.id, connection.is_free());
-        let Some(remote) = &mut connection.remote else { return };
+        let Some(remote) = &mut connection.remote else {
+            return;
+        };
         if let Report::Bytes(count) = entry.what {
             if is_free && remote.end.takes_at_once() {
                 remote.end.took(count as usize, &mut self.io.lines[line]);
@@ -222,7 +229,9 @@ impl Process {
     }
 
     fn come_back(&mut self, (id, slot): ((u32, u64), u32), socket: Option<VirtualSocket>) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
         connection.remote = None;
         self.io.places.remove(&id);
         let Some(VirtualSocket(pipe)) = socket else {
@@ -246,8 +255,12 @@ impl Process {
 
     /// Reads on what has come and was kept; whether there was something.
     pub(super) fn read_on(&mut self, slot: u32) -> bool {
-        let Some(connection) = self.connections.get_mut(slot) else { return false };
-        let Some(remote) = &mut connection.remote else { return false };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return false;
+        };
+        let Some(remote) = &mut connection.remote else {
+            return false;
+        };
         let session = &mut connection.session;
         if session.closing || session.is_block_ready() {
             return false;
@@ -260,7 +273,10 @@ impl Process {
         }
         let input = &mut connection.input;
         let line = &mut self.io.lines[remote.line];
-        match remote.end.read(usize::MAX, line, |bytes| input.extend_from_slice(bytes)) {
+        match remote
+            .end
+            .read(usize::MAX, line, |bytes| input.extend_from_slice(bytes))
+        {
             None => false,
             Some(0) => {
                 session.closing = true;
@@ -272,8 +288,12 @@ impl Process {
 
     /// Sends what a connection on an I/O thread may send; true if its socket can be closed.
     pub(super) fn send_remotely(&mut self, slot: u32) -> bool {
-        let Some(connection) = self.connections.get_mut(slot) else { return false };
-        let Some(remote) = &mut connection.remote else { return true };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return false;
+        };
+        let Some(remote) = &mut connection.remote else {
+            return true;
+        };
         let line = &mut self.io.lines[remote.line];
         let session = &mut connection.session;
         while !session.replies.sendable().is_empty() {
