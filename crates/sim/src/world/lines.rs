@@ -248,9 +248,12 @@ impl Line {
         self.reports.pop(batch)
     }
 
-    /// One turn of the I/O thread: a batch of orders, and whatever the sockets are ready for.
-    pub fn run(&mut self) {
+    /// One turn of the I/O thread: a batch of orders, and whatever the sockets are ready for, which may come first.
+    pub fn run(&mut self, sockets_first: bool) {
         let thread = &mut self.thread;
+        if sockets_first {
+            thread.poll_tasks(&mut self.reports);
+        }
         if self.orders.pop(&mut thread.orders) {
             thread.carry_out();
             thread.hand_over(&mut self.reports);

@@ -366,7 +366,7 @@ impl Process {
                 connection: id,
                 opens,
                 bytes,
-            } => self.take_requests(id, (opens, &bytes), context),
+            } => self.take_requests(id, (opens, bytes), context),
             Arrival::Closed(id) => self.close(id, context),
             Arrival::Io(reported) => self.take_report(reported, context),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use repligo_core::contract::{Input, Ticket, Unblock};
 use repligo_session::Session;
 use repligo_session::replies::BufferPool;
@@ -241,16 +242,18 @@ impl Process {
         }
     }
 
-    pub(super) fn take_requests(&mut self, id: (u32, u64), sent: (bool, &[u8]), context: &mut Context) {
+    pub(super) fn take_requests(&mut self, id: (u32, u64), sent: (bool, Bytes), context: &mut Context) {
         let (opens, bytes) = sent;
-        let slot = match self.slots.get(&id) {
-            Some(&slot) => slot,
-            None if opens => self.open(id),
-            // What was sent to a process that is gone.
-            None => return,
+        let Some(&slot) = self.slots.get(&id) else {
+            // Else it was sent to a process that is gone.
+            if opens {
+                let slot = self.open(id);
+                self.place((id, slot), bytes);
+            }
+            return;
         };
         if let Some(connection) = self.connections.get_mut(slot) {
-            connection.read(bytes);
+            connection.read(&bytes);
         }
         self.due.push_back(slot);
         self.settle(context);

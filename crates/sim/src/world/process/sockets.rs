@@ -12,7 +12,7 @@ use super::super::lines::{Line, Pipe, Reports, VirtualSocket, leave};
 use super::super::queue::Micros;
 use super::super::session::Remote;
 use super::super::{Context, Event};
-use super::{Arrival, Process};
+use super::{Arrival, Effect, Process};
 use crate::random::Random;
 
 /// Time from something for a thread to its turn, microseconds; long ones are rare.
@@ -20,8 +20,14 @@ const AWAKE_US: (Micros, Micros) = (1, 2_000);
 /// In a thousand turns of a thread so many come late, and how late, microseconds.
 const PAUSED_PERMILLE: u64 = 3;
 const PAUSED_US: (Micros, Micros) = (2_000, 300_000);
+/// When a thread is late, the host disconnects one of its clients so often, of a thousand, while there are faults.
+const KILLS_PERMILLE: u64 = 100;
 /// In a thousand turns of the host so many begin with a move of a socket.
 const MOVES_PERMILLE: u64 = 150;
+/// Of a thousand connections so many begin on an I/O thread.
+const BEGINS_REMOTE_PERMILLE: u64 = 300;
+/// Of a thousand looks at what was kept so many come a turn later.
+const READS_LATE_PERMILLE: u64 = 200;
 
 /// A socket that is on an I/O thread.
 #[derive(Debug)]
@@ -122,6 +128,16 @@ impl Process {
             let (low, high) = if is_late { PAUSED_US } else { AWAKE_US };
             let delay = io.random.skewed(low, high);
             context.queue.after(delay, Event::IoThread { node, life, thread });
+            // What the thread reads until it hears of that is of nobody, or of whoever has the slot then.
+            let has_faults = context.queue.now() < context.plan.faults_us;
+            if is_late && has_faults && io.random.chance(KILLS_PERMILLE) {
+                let own = io.places.iter().filter(|(_, place)| place.line == thread);
+                let (idle, busy): (Vec<_>, Vec<_>) =
+                    own.partition(|(_, place)| place.pipe.borrow().input.is_empty());
+                if let Some((id, _)) = busy.first().or(idle.first()) {
+                    self.effects.push_back(Effect::Close { connection: **id });
+                }
+            }
         }
     }
 
@@ -130,7 +146,8 @@ impl Process {
         context.trace.number(self.me << 16 | thread as u64);
         let line = &mut self.io.lines[thread];
         line.is_scheduled = false;
-        line.run();
+        let sockets_first = self.io.random.chance(500);
+        line.run(sockets_first);
         let has_business = line.has_business();
         for (id, place) in self.io.places.iter().filter(|(_, place)| place.line == thread) {
             if let Some(bytes) = leave(&place.pipe) {
@@ -191,11 +208,23 @@ impl Process {
         connection.remote = Some(Remote { end, line });
         self.io.places.insert(id, Place { line, pipe });
         // What nobody has read stands in the socket.
-        let inbox = std::mem::take(&mut self.inbox);
-        self.inbox = inbox
-            .into_iter()
-            .filter_map(|arrival| self.io.arrive(arrival))
-            .collect();
+        for unread in [&mut self.batch, &mut self.inbox] {
+            let arrivals = std::mem::take(unread).into_iter();
+            *unread = arrivals.filter_map(|arrival| self.io.arrive(arrival)).collect();
+        }
+    }
+
+    /// Places a connection that has just come, and what has come with it, which is read next.
+    pub(super) fn place(&mut self, (id, slot): ((u32, u64), u32), bytes: Bytes) {
+        self.batch.push_front(Arrival::Requests {
+            connection: id,
+            opens: false,
+            bytes,
+        });
+        if !self.io.lines.is_empty() && self.io.random.chance(BEGINS_REMOTE_PERMILLE) {
+            let line = self.io.random.below(self.io.lines.len() as u64) as usize;
+            self.move_socket(id, slot, line);
+        }
     }
 
     /// Takes what an I/O thread reports of a connection.
@@ -269,6 +298,11 @@ impl Process {
             // A client that waits for a key and hangs up waits no more.
             let is_over = remote.end.is_readable() && remote.end.inbox_bytes() == 0;
             session.closing |= is_over && session.blocked().is_some();
+            return false;
+        }
+        if remote.end.is_readable() && self.io.random.chance(READS_LATE_PERMILLE) {
+            // Its task runs after the next turn.
+            self.waiting.push(slot);
             return false;
         }
         let input = &mut connection.input;
