@@ -28,6 +28,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   audit [--advisories FILE]   Cargo.lock against known vulnerabilities, and the crate count
   fix                         formatting and generated documents; the only command that writes
   sim ARGUMENTS…              the simulator, such as: sim --seed 7, sim --seeds 0..2000, sim --bug NAME --seeds 0..10000
+  bugs                        every planted bug must be found by the simulator; `test` leaves out the slow ones
   chaos [--binary release|dev|FILE] [--seeds A..B] [--seconds N] [--kinds K,…] [--ledger FILE]  real faults on real processes
   soak [--minutes N|--seconds N] [--workers N]  three nodes at full load, 10 minutes unless told; a verdict as JSON
   bench [ARGUMENTS…]          the goals table against installed peers, into docs/benchmarks.md
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Some("hostile") => steps::hostile(rest),
         Some("fix") => steps::fix(),
         Some("sim") => steps::sim(rest),
+        Some("bugs") => steps::bugs(),
         Some("chaos") => chaos::command(rest),
         Some("soak") => soak::soak(rest),
         Some("bench") => bench::bench(rest),
