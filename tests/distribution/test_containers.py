@@ -58,8 +58,8 @@ def test_what_the_build_copies_is_what_cargo_needs():
     )
     assert code == 0, errors.decode()
     for package in json.loads(output)["packages"]:
-        folder = package["manifest_path"].removeprefix(f"{ROOT}/").split("/")[0]
-        assert folder in kept, f"{package['name']} lies in {folder}"
+        folder = package["manifest_path"].removeprefix(f"{ROOT}/").removesuffix("/Cargo.toml")
+        assert any(f"{folder}/".startswith(f"{name}/") for name in kept), f"{package['name']} lies in {folder}"
 
 
 @needs_namespaces

@@ -1,6 +1,5 @@
 """A node becomes a member of a running cluster by one command, and where it may not it says why and what to do."""
 
-import os
 import urllib.error
 import urllib.request
 
@@ -83,23 +82,3 @@ def test_where_it_may_not_join_it_says_why(fleet):
 def test_a_line_that_cannot_join_is_refused(words, told):
     code, out, error = run_tool([binary(), "serve", *words])
     assert code == 2 and told in (out + error).decode() and "do: " in error.decode(), error
-
-
-@pytest.mark.timeout(240)
-def test_a_node_without_its_data_gets_a_snapshot_that_takes_longer_than_a_greeting(fleet):
-    """Its former number is a member at the same address until it is replaced: nobody is to greet that one there."""
-    fleet.launch("n1", "n2", "n3")
-    fleet.await_serving("n1")
-    client = fleet.client("n1")
-    # Often enough that the log begins behind the first writes, so that only a snapshot helps.
-    for _ in range(5):
-        for begin in range(0, 400, 20):
-            client.mset({f"large:{number}": os.urandom(250_000) for number in range(begin, begin + 20)})
-    fleet.kill("n3")
-    fleet.wipe("n3")
-    fleet.restart("n3")
-    fleet.await_voters("n1", ["n1", "n2", "n3"])
-    fleet.await_serving("n3")
-    assert fleet.client("n3").strlen("large:399") == 250_000
-    log = (fleet.directory / "n1.log").read_text()
-    assert log.count("answers at the address of another node") <= 3

@@ -163,3 +163,57 @@ impl Links {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use repligo_core::forming::FormingState;
+
+    use super::super::Hello;
+    use super::*;
+
+    fn links_of_1() -> Links {
+        let hello = Hello {
+            feature_level: 1,
+            name: "n1".to_owned(),
+            client_address: String::new(),
+            voters: Vec::new(),
+            origin_fingerprint: 0,
+            forming: FormingState::Formed(7),
+        };
+        let identity = Identity {
+            cluster_id: 7,
+            generation: 1,
+            peer: 1,
+            incarnation: 1,
+        };
+        let at = |peer, port: u16| (peer, "n3".to_owned(), format!("h:{port}"));
+        Links::new(
+            hello,
+            identity,
+            "h:1".to_owned(),
+            [at(3, 3), at(5, 3)].into_iter(),
+        )
+    }
+
+    #[test]
+    fn a_member_is_not_dialled_where_its_successor_has_answered() {
+        let mut links = links_of_1();
+        assert!(links.to_dial(3).is_some_and(|(_, due)| due));
+        // The node came back without its data, and is on its way to replace what it was.
+        links.link(5).expect("it is known").epoch = 1;
+        assert!(links.to_dial(3).is_some_and(|(_, due)| !due));
+        links.link(5).expect("it is known").epoch = 0;
+        links.link(3).expect("it is known").epoch = 1;
+        assert!(
+            links.to_dial(5).is_some_and(|(_, due)| due),
+            "the successor is dialled"
+        );
+    }
+
+    #[test]
+    fn a_node_does_not_dial_itself_under_its_former_number() {
+        let mut links = links_of_1();
+        links.link(3).expect("it is known").address = "h:1".to_owned();
+        assert!(links.to_dial(3).is_some_and(|(_, due)| !due));
+    }
+}
