@@ -67,7 +67,7 @@ const PLANTED_BUGS: [(&str, u64); 56] = [
     ("commit-shown-in-wait", 300),
     ("vote-before-durability", 300),
     ("copies-outlive-claim", 300),
-    ("probe-time-at-answer", 300),
+    ("probe-time-at-answer", BUG_SEEDS),
     ("bounded-without-apply", 300),
     ("arrival-overtakes-inbox", 300),
     ("address-without-client", 300),
@@ -76,7 +76,7 @@ const PLANTED_BUGS: [(&str, u64); 56] = [
 ];
 
 /// Those that take a good part of a minute each: `cargo xtask bugs` looks for them too, `test` does not.
-const SLOW_BUGS: [&str; 8] = [
+const SLOW_BUGS: [&str; 9] = [
     "read-between-slices",
     "flush-without-compare-and-set",
     "writes-into-long-read",
@@ -85,6 +85,7 @@ const SLOW_BUGS: [&str; 8] = [
     "stalled-disk-leads",
     "readonly-below-floor",
     "copies-outlive-claim",
+    "probe-time-at-answer",
 ];
 
 /// One step of `test`: a name for `--only`, and what it runs.
