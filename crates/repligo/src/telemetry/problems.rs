@@ -288,7 +288,7 @@ mod tests {
         status.nodes[3].connected = true;
         let whats = whats(&status);
         assert!(
-            whats[0].starts_with("no majority: 1 of 3 nodes can be reached, n2 and n3 are missing"),
+            whats[0].starts_with("no majority: 1 of 3 nodes can be reached, n2, n3 are missing"),
             "{whats:?}"
         );
     }

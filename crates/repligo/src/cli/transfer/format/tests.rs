@@ -382,8 +382,8 @@ fn other_files_and_other_versions_are_told_apart() {
     );
     check(&[b'*'; 5000], "no export of repligo");
     check(
-        &super::line("repligo-export version=4 created-ms=1", &[]),
-        "version 4",
+        &super::line("repligo-export version=5 created-ms=1", &[]),
+        "version 5",
     );
     check(&super::line("repligo-export created-ms=1", &[]), "no version");
 }
