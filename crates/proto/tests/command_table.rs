@@ -8,7 +8,7 @@ use repligo_proto::resp::{OwnedRequest, Value, decode_reply};
 const RECORDED: &str = include_str!("redis-7.0.15-commands.txt");
 
 /// Rows of ours that Redis 7.0 does not have.
-const OURS: [&str; 19] = [
+const OURS: [&str; 20] = [
     "client|no-touch",
     "client|setinfo",
     "hexpire",
@@ -26,6 +26,7 @@ const OURS: [&str; 19] = [
     "msetex",
     "repligo.backup",
     "repligo.cluster",
+    "repligo.consistency",
     "repligo.invalidate",
     "repligo.status",
 ];
