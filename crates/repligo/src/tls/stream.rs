@@ -224,21 +224,17 @@ impl TlsStream {
             if buffer.filled().len() > before || self.is_over {
                 return Poll::Ready(Ok(()));
             }
-            ready!(self.tcp.poll_read_ready(cx))?;
-            let result = SCRATCH.with_borrow_mut(|scratch| match self.tcp.try_read(scratch) {
-                Ok(0) => {
-                    self.is_over = true;
-                    Ok(())
-                }
-                Ok(count) => {
-                    let mut rest = &scratch[..count];
-                    let result = self.decrypt(&mut rest, buffer);
-                    self.unread.extend_from_slice(rest);
-                    result
-                }
-                Err(error) if is_transient(&error) => Ok(()),
-                Err(error) => Err(error),
+            let result = SCRATCH.with_borrow_mut(|scratch| {
+                // Asked in this way the socket is known to be empty after a short read, and is not asked again.
+                let mut encrypted = ReadBuf::new(scratch);
+                ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut encrypted))?;
+                let mut rest = encrypted.filled();
+                self.is_over |= rest.is_empty();
+                let result = self.decrypt(&mut rest, buffer);
+                self.unread.extend_from_slice(rest);
+                Poll::Ready(result)
             });
+            let result = ready!(result);
             // Answers of the protocol itself: alerts, new keys.
             let sent = self.send();
             result.and(sent)?;
@@ -330,7 +326,11 @@ impl io::Write for Unbuffered<'_> {
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(slices)
+        match slices {
+            // Nearly always: to send one piece is the cheaper call of the system.
+            [one] => self.0.try_write(one),
+            _ => self.0.try_write_vectored(slices),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
