@@ -16,6 +16,7 @@ const HOW_TO_READ: &str = "\
 - **CPU per operation decides**: user plus system time of the server processes (`/proc/PID/stat`; of all three nodes where
   there are three), divided by the operations. Clients and up to nine server processes share the cores of this machine,
   so throughput and latency say how well they shared; goals about them are marked as informative.
+- Repligo runs with `--workers 1`, one thread as Redis has, but for the row about workers.
 - Missed goals stand here as missed. Absolute times are nowhere asserted: another machine has others.
 - Latencies come from the load generator. In closed loops they say little about overload; the rows about snapshots and
   faults use an open loop, in which a request counts from when it was due.

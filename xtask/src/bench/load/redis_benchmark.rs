@@ -51,6 +51,17 @@ pub fn run(port: u16, options: Options) -> Outcome<Sample> {
     run_command(options.build(&port.to_string()), options.requests)
 }
 
+/// The same through a socket file.
+///
+/// # Errors
+/// As `run`.
+pub fn run_through(socket: &str, options: Options) -> Outcome<Sample> {
+    // Where a socket file is given, the port counts for nothing.
+    let mut command = options.build("0");
+    command.args(["-s", socket]);
+    run_command(command, options.requests)
+}
+
 /// The same over TLS; the authority in this file is believed.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ pub mod memory;
 pub mod quorum;
 pub mod single;
 pub mod snapshot;
+pub mod threads;
 pub mod tls;
 
 use super::load::{Sample, measure};
@@ -49,7 +50,7 @@ pub struct Definition {
 }
 
 /// All rows, in the order in which they run.
-pub const ROWS: [Definition; 12] = [
+pub const ROWS: [Definition; 13] = [
     Definition {
         name: "get-set",
         title: "GET and SET on a single node",
@@ -98,6 +99,13 @@ pub const ROWS: [Definition; 12] = [
         seconds: 105.0,
         seconds_quick: 20.0,
         run: quorum::fsync,
+    },
+    Definition {
+        name: "threads",
+        title: "Workers, the executing thread, and a Unix domain socket",
+        seconds: 240.0,
+        seconds_quick: 60.0,
+        run: threads::run,
     },
     Definition {
         name: "tls",

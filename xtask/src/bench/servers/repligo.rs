@@ -41,6 +41,21 @@ pub fn single_with_tls(pki: &Pki) -> Outcome<(Group, u16)> {
     Ok((start(&["n1".to_owned()], "none", &more)?, tls))
 }
 
+/// One node without a cluster or persistence that begins with all its I/O threads in use, and its socket file.
+///
+/// # Errors
+/// It does not come up.
+pub fn single_with_workers(count: u32) -> Outcome<(Group, String)> {
+    let folder = fresh_folder("repligo-socket");
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| Failure::new(format!("{}: {error}", folder.display())))?;
+    let socket = folder.join("s").to_string_lossy().into_owned();
+    let mut more = vec!["--workers".to_owned(), count.to_string()];
+    more.extend(["--workers-busy-percent".to_owned(), "0".to_owned()]);
+    more.extend(["--unix-socket".to_owned(), socket.clone()]);
+    Ok((start(&["n1".to_owned()], "none", &more)?, socket))
+}
+
 /// Three nodes; `entry` is the leader.
 ///
 /// # Errors
@@ -86,6 +101,9 @@ fn start(names: &[String], durability: &str, more: &[String]) -> Outcome<Group> 
             if !more.iter().any(|flag| flag == "--insecure-peers") {
                 option("cluster-secret-file", secret.clone());
             }
+        }
+        if !more.iter().any(|flag| flag == "--workers") {
+            option("workers", "1".to_owned());
         }
         argv.extend_from_slice(more);
         servers.push(Server::start(&format!("repligo {name}"), &folder, &argv)?);
