@@ -11,6 +11,7 @@ use crate::config::{self, NodeSettings};
 use crate::net::options::ListenError;
 use crate::node::{self, NodeConfig, NodeError, Ready};
 use crate::origin::{OriginConfig, Places};
+use crate::telemetry::process;
 use crate::tls::watched::Watched;
 
 /// `repligo serve …`.
@@ -28,6 +29,11 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         tracing::warn!("{warning}");
     }
     warn_about(&settings);
+    if !settings.core_dumps
+        && let Err(error) = process::forbid_core_dumps()
+    {
+        tracing::warn!(%error, "core dumps cannot be turned off: a crash may leave data and secrets in a file");
+    }
     let config = match node_config(settings) {
         Ok(config) => config,
         Err(text) => return super::fail(super::WRONG_USAGE, text),

@@ -364,14 +364,14 @@ pub static KEYS: &[Key] = &[
         "FILE",
         "Logins and changes of users, configuration and members, one JSON object per line, appended",
     )),
-    with_default(
+    with_derived(
         key(
             "workers",
             Kind::Count { min: 1, max: 32 },
             "N",
             "Threads: one executes requests, the others read and write for it and do TLS",
         ),
-        "1",
+        "the cores, 8 at most",
     ),
     with_default(
         key(
@@ -433,6 +433,15 @@ pub static KEYS: &[Key] = &[
             Kind::Switch,
             "",
             "Allow listening beyond this machine without authentication (the network is trusted)",
+        ),
+        "false",
+    ),
+    with_default(
+        key(
+            "core-dumps",
+            Kind::Switch,
+            "",
+            "Let the system keep the memory of a crashed node in a file: all data and every secret",
         ),
         "false",
     ),

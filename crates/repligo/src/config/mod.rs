@@ -21,6 +21,7 @@ pub mod units;
 mod unix_socket;
 pub mod url;
 pub mod value;
+mod workers;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ use crate::tls::keys::PeerSource;
 
 pub use clients::{ClientLimits, ClientMemory};
 pub use unix_socket::{PATH_BYTES_MAX, UnixSocket};
+pub use workers::default_workers;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +98,8 @@ pub struct NodeSettings {
     pub workers: usize,
     /// Load of the executing thread, percent of a core, from which on connections move to others.
     pub workers_busy_percent: u64,
+    /// True if a crash may leave the memory in a file.
+    pub core_dumps: bool,
     /// Where audit lines go.
     pub audit_log: Option<PathBuf>,
     /// Form of log lines.

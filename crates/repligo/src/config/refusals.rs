@@ -13,7 +13,7 @@ use super::cluster::Member;
 use super::error::{Origin, Problem, Problems};
 use super::layers::{Layered, Setting};
 use super::value::Value;
-use super::{LogFormat, NodeSettings, clients, join, origin, peers, secret, tls};
+use super::{LogFormat, NodeSettings, clients, join, origin, peers, secret, tls, workers};
 use super::{PATH_BYTES_MAX, UnixSocket};
 
 /// Distance of the peer port from the RESP port where it is not given.
@@ -67,8 +67,9 @@ pub fn settle(layered: &Layered) -> Result<NodeSettings, Problems> {
         },
         maxclients: number(layered, "maxclients") as usize,
         clients: clients::settle(layered),
-        workers: number(layered, "workers") as usize,
+        workers: workers::settle(layered),
         workers_busy_percent: number(layered, "workers-busy-percent"),
+        core_dumps: switch(layered, "core-dumps"),
         audit_log: path(layered, "audit-log"),
         log_format: match text(layered, "log-format").as_deref() {
             Some("json") => LogFormat::Json,

@@ -99,6 +99,22 @@ pub fn raise_open_files(wanted: u64) -> u64 {
     limit.rlim_cur
 }
 
+/// Lets no crash of this process leave its memory in a file; nothing but root can take that back.
+///
+/// # Errors
+/// The system refuses.
+pub fn forbid_core_dumps() -> std::io::Result<()> {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `none` is valid and lives through the call.
+    match unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
 /// Bytes that nobody can guess, from the operating system's random source.
 pub fn random<const BYTES: usize>() -> [u8; BYTES] {
     let mut bytes = [0_u8; BYTES];

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::cores;
 use super::secrets::{self, PASSWORD_FILE, take_password};
 use crate::cli::process::{AdminToken, NodeSpec};
 use crate::cli::{args, holder, ports};
@@ -109,6 +110,7 @@ impl Layout {
         }
         common.extend(from_environment(&options.extra, options.durability.is_some()));
         common.extend(options.extra.iter().cloned());
+        common.extend(cores::flags(options.nodes.into(), &common));
         let secret = secrets::cluster_secret(&dir, &common).filter(|_| options.nodes > 1);
         if let Some(file) = &secret {
             common.extend(["--cluster-secret-file".to_string(), file.display().to_string()]);

@@ -4,6 +4,7 @@
 //! restarting nodes is the business of whoever reads `cluster.json`. At the end it stops all nodes, also
 //! those that others have restarted.
 
+mod cores;
 pub mod layout;
 mod secrets;
 mod used;
