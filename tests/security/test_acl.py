@@ -238,3 +238,31 @@ def test_a_password_of_the_log_takes_the_place_of_requirepass(tmp_path):
             assert connection.call("AUTH", "told").raw == OK
             refused = connection.call("CONFIG", "SET", "requirepass", "third").raw
             assert b"the passwords of the default user are in the log" in refused
+
+
+@pytest.mark.timeout(120)
+def test_a_password_is_rotated_as_in_redis(tmp_path):
+    """The password of the nodes is kept beside the one that is added, until it is removed; on every node, and for ever."""
+
+    def logs_in(node, password):
+        with node.connect() as connection:
+            return connection.call("AUTH", password).raw == OK
+
+    def hold(cluster, works, fails):
+        for node in cluster.nodes:
+            wait_until(f"{node} takes them", lambda n=node: all(logs_in(n, word) for word in works), 20, pause=0.5)
+            wait_until(f"{node} refuses", lambda n=node: not any(logs_in(n, word) for word in fails), 20, pause=0.5)
+
+    with Cluster(tmp_path / "rotated", extra=("--requirepass", "pw1"), password="pw1") as cluster:
+        with cluster.leader().connect() as admin:
+            assert admin.call("ACL", "SETUSER", "default", ">pw2").raw == OK
+            hold(cluster, ["pw1", "pw2"], [])
+            for node in cluster.nodes:
+                node.password = "pw2"
+            assert admin.call("ACL", "SETUSER", "default", "<pw1").raw == OK
+        hold(cluster, ["pw2"], ["pw1"])
+        with cluster.nodes[0].connect() as connection:
+            (line,) = connection.ask("ACL", "LIST")
+        assert line.count(b"#") == 1 and hashlib.sha256(b"pw2").hexdigest().encode() in line, line
+        logs = [path.read_text() for path in (tmp_path / "rotated/dev").glob("*.log")]
+        assert any("requirepass of this node is not asked of anybody" in log for log in logs), cluster.logs()

@@ -59,6 +59,11 @@ pub trait Host: Telemetry {
     /// SHA-256 of a password.
     fn hash(&self, password: &[u8]) -> PasswordHash;
 
+    /// SHA-256 of the password that this node asks of the default user of itself, because the log has none.
+    fn own_password(&self) -> Option<PasswordHash> {
+        None
+    }
+
     /// Number of the turn in which requests leave that are submitted now.
     fn turn(&self) -> u64;
 

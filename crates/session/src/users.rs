@@ -1,9 +1,9 @@
 //! ACL SETUSER and DELUSER: changes of the users, on their way into the log.
 //!
-//! Invariant: a password leaves here as its hash; nothing else of the connection is executed until the change is
-//! answered, so that all that follows is judged by it.
+//! Invariants: a password leaves here as its hash; one that is added takes that of the node not away; nothing else of
+//! the connection is executed until the change is answered, so that all that follows is judged by it.
 
-use repligo_core::acl::{PasswordHash, UserChange, merge_selectors};
+use repligo_core::acl::{DEFAULT_USER, PasswordHash, UserChange, digits_of, merge_selectors};
 use repligo_core::contract::Body;
 use repligo_proto::command::CommandId;
 use repligo_proto::words;
@@ -38,7 +38,7 @@ pub(crate) fn change(session: &mut Session, host: &mut impl Host, call: Call<'_>
             let hashed = rules
                 .into_iter()
                 .map(|rule| hashed(rule, &|password| host.hash(password)));
-            hashed.collect::<Vec<_>>()
+            keeping_own(name, hashed.collect(), host)
         });
         let checked = prepared.and_then(|rules| {
             let users = host.users();
@@ -74,6 +74,25 @@ pub(crate) fn change(session: &mut Session, host: &mut impl Host, call: Call<'_>
     Flow::Given
 }
 
+/// The rules, with the password that this node asks put before them where they add one to the default user and the log
+/// has none yet: from then on the log alone says what the passwords are, and to add one must not take another away.
+fn keeping_own(name: &[u8], mut rules: Vec<Vec<u8>>, host: &impl Host) -> Vec<Vec<u8>> {
+    let replaces = |rule: &[u8]| {
+        ["resetpass", "reset", "nopass"]
+            .iter()
+            .any(|word| rule.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let decides = |rule: &&Vec<u8>| rule.starts_with(b"#") || replaces(rule);
+    let adds = rules.iter().find(decides).is_some_and(|rule| !replaces(rule));
+    if name == DEFAULT_USER
+        && adds
+        && let Some(own) = host.own_password()
+    {
+        rules.insert(0, format!("#{}", digits_of(&own)).into_bytes());
+    }
+    rules
+}
+
 /// The rule with a password replaced by its hash.
 fn hashed(rule: Vec<u8>, hash: &dyn Fn(&[u8]) -> PasswordHash) -> Vec<u8> {
     let sign = match rule.first() {
@@ -82,7 +101,7 @@ fn hashed(rule: Vec<u8>, hash: &dyn Fn(&[u8]) -> PasswordHash) -> Vec<u8> {
         _ => return rule,
     };
     let mut hashed = vec![sign];
-    hashed.extend(repligo_core::acl::digits_of(&hash(&rule[1..])).into_bytes());
+    hashed.extend(digits_of(&hash(&rule[1..])).into_bytes());
     hashed
 }
 

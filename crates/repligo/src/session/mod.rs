@@ -26,7 +26,7 @@ use repligo_proto::reply::ReplyWriter;
 use repligo_proto::resp::ArgSlice;
 use repligo_session::{Call, Flow, Session};
 
-pub use acl::{is_open, password_hash};
+pub use acl::{is_open, own_password, password_hash};
 pub use backup::{BackupAnswer, BackupRequest};
 pub use endpoints::Endpoints;
 pub use errors::ErrorStats;

@@ -624,3 +624,66 @@ fn who_connects_while_everything_is_paused_can_log_in_and_end_it() {
     assert_eq!(bench.call(asker, "GET k"), "$-1|");
     assert_eq!(bench.call(late, "PING"), "+PONG|");
 }
+
+#[test]
+fn a_password_that_is_added_to_that_of_the_node_takes_it_not_away() {
+    let told = |rules: &str| {
+        let mut bench = Bench::new();
+        let client = bench.connect();
+        bench.call(client, "CONFIG SET requirepass own");
+        let answer = bench.call(client, &format!("ACL SETUSER default {rules}"));
+        let stranger = bench.connect();
+        let works = |bench: &mut Bench, password: &str| {
+            bench.call(stranger, &format!("AUTH default {password}")) == "+OK|"
+        };
+        let found = [works(&mut bench, "own"), works(&mut bench, "new")];
+        (answer, found)
+    };
+    let ok = || "+OK|".to_owned();
+    assert_eq!(told(">new"), (ok(), [true, true]));
+    assert_eq!(
+        told(&format!("on #{}", digits_of_password("new"))),
+        (ok(), [true, true])
+    );
+    assert_eq!(
+        told(">new <own"),
+        (ok(), [false, true]),
+        "as one rotates, in one step"
+    );
+    for words in [
+        "resetpass >new",
+        "reset on >new ~* +@all",
+        "NOPASS >new",
+        "on resetpass >new",
+    ] {
+        assert_eq!(told(words), (ok(), [false, true]), "{words}");
+    }
+    // What says nothing of passwords leaves them to the node.
+    assert_eq!(told("+get"), (ok(), [true, false]));
+
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    bench.call(client, "CONFIG SET requirepass own");
+    assert_eq!(bench.call(client, "ACL SETUSER default >new"), ok());
+    assert_eq!(
+        bench.call(client, "ACL SETUSER default <own"),
+        ok(),
+        "in two steps"
+    );
+    assert_eq!(bench.call(client, "AUTH new"), ok());
+    assert!(bench.call(client, "AUTH own").starts_with("-WRONGPASS"));
+    assert_eq!(bench.call(client, "ACL SETUSER default >third"), ok());
+    assert!(
+        bench.call(client, "AUTH own").starts_with("-WRONGPASS"),
+        "once the log has passwords it alone counts"
+    );
+    assert_eq!(bench.call(client, "ACL SETUSER app on >p +@all"), ok());
+    assert!(
+        bench.call(client, "AUTH app own").starts_with("-WRONGPASS"),
+        "it is of one user"
+    );
+}
+
+fn digits_of_password(password: &str) -> String {
+    repligo_core::acl::digits_of(&super::password_hash(password.as_bytes()))
+}

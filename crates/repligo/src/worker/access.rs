@@ -9,7 +9,7 @@ use repligo_session::Session;
 
 use super::Worker;
 use super::connection::Connection;
-use crate::session::is_open;
+use crate::session::{is_open, own_password, password_hash};
 use crate::telemetry::audit::Event;
 
 /// The users, and how this node's connections follow them.
@@ -19,6 +19,8 @@ pub struct Access {
     initial: Users,
     /// Changes that all connections have seen.
     seen: u32,
+    /// It was said that the log has taken the place of `requirepass`.
+    is_replaced: bool,
 }
 
 impl Worker {
@@ -97,6 +99,20 @@ impl Worker {
                 connection.kill();
             }
         }
+        let default = users.default_user();
+        let is_unused = |own: &[u8]| {
+            default.is_told()
+                && own_password(default, &self.parameters).is_none()
+                && !default.has_password(&password_hash(own))
+        };
+        let is_replaced = self.parameters.password().is_some_and(is_unused);
+        if is_replaced && !self.access.is_replaced {
+            tracing::warn!(
+                "requirepass of this node is not asked of anybody: ACL SETUSER has put other passwords of the user \
+                 `default` into the log, which hold on every node; log in with one of those"
+            );
+        }
+        self.access.is_replaced = is_replaced;
         // One that is being executed follows when it is back.
         if refreshed == self.connections.len() {
             self.access.seen = version;

@@ -18,7 +18,7 @@ use repligo_session::{Call, Flow, Host, Session, Telemetry};
 use super::Worker;
 use super::connection::Io;
 use super::view::WorkerView;
-use crate::session::{Client, Denial, Local, audit_users, note_denial, password_hash};
+use crate::session::{Client, Denial, Local, audit_users, note_denial, own_password, password_hash};
 use crate::telemetry::clock::boottime_ns;
 
 /// A worker while one of its sessions runs, whose connection has been taken out.
@@ -67,6 +67,10 @@ impl Host for WorkerHost<'_> {
 
     fn hash(&self, password: &[u8]) -> PasswordHash {
         password_hash(password)
+    }
+
+    fn own_password(&self) -> Option<PasswordHash> {
+        own_password(self.worker.users().default_user(), &self.worker.parameters).map(password_hash)
     }
 
     #[inline]
