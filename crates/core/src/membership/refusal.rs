@@ -21,6 +21,13 @@ pub enum Refusal {
         /// The name.
         name: String,
     },
+    /// Another member is reached there.
+    AddressTaken {
+        /// The address.
+        address: String,
+        /// Whose it is.
+        name: String,
+    },
     /// The only voter cannot go.
     LastVoter,
     /// There are as many voters as there can be.
@@ -81,6 +88,10 @@ impl Refusal {
             Self::AlreadyMember { name } => format!(
                 "{name} is already a member: choose another name, or use \
                  `repligo cluster replace {name} NEW=HOST:PORT`"
+            ),
+            Self::AddressTaken { address, name } => format!(
+                "{address} is the peer address of {name}: give that of the new node, or use \
+                 `repligo cluster replace {name} NEW={address}`"
             ),
             Self::LastVoter => {
                 "it would leave no majority: this is the only voter. Add another node first".to_owned()

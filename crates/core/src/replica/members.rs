@@ -15,7 +15,7 @@ use super::{Peer, Replica};
 use crate::bugs::Bug;
 use crate::contract::{Boot, Durability, Event, LogEntry, Outputs, PeerId, Role, Send, Settings};
 use crate::limits;
-use crate::membership::{Change, Membership, Refusal};
+use crate::membership::{Change, Member, Membership, Refusal};
 use crate::message::Message;
 use crate::time::Now;
 
@@ -238,9 +238,13 @@ impl Replica {
         }
         let change = match request {
             MemberRequest::Transfer { name } => return self.transfer_to(now, name),
-            MemberRequest::Add { name, address, key } => self.addition((name, address, *key), None),
+            MemberRequest::Add { name, address, key } => {
+                self.check_address(address, None)?;
+                self.addition((name, address, *key), None)
+            }
             MemberRequest::Replace { old, name, address } => {
                 let (replaced, _) = self.membership.named(old).ok_or(Refusal::NoSuchMember)?;
+                self.check_address(address, Some(replaced))?;
                 self.addition((name, address, 0), Some(replaced))
             }
             MemberRequest::Join { name, address, key } => match self.joining(now, (name, address, *key))? {
@@ -266,6 +270,21 @@ impl Replica {
             return Err(Refusal::Unreachable);
         }
         self.propose_change(&change)
+    }
+
+    /// What an operator gives as the address of a new member must not be that of another one, unless that one goes.
+    fn check_address(&self, address: &str, replaced: Option<PeerId>) -> Result<(), Refusal> {
+        let mut members = self.membership.iter();
+        let holds = |(number, member): &(PeerId, &Member)| {
+            member.address == *address && !address.is_empty() && Some(*number) != replaced
+        };
+        match members.find(holds) {
+            None => Ok(()),
+            Some((_, member)) => Err(Refusal::AddressTaken {
+                address: address.to_owned(),
+                name: member.name.clone(),
+            }),
+        }
     }
 
     fn addition(&self, (name, address, key): (&str, &str, u128), replaces: Option<PeerId>) -> Change {

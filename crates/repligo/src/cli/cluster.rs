@@ -19,6 +19,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The subcommand and its arguments.
 pub fn command() -> Command {
     let name = |id: &'static str, help: &'static str| Arg::new(id).required(true).help(help);
+    let member = || {
+        name("member", "NAME=HOST:PORT, the peer address of the new node").value_parser(|text: &str| {
+            match text.split_once('=') {
+                Some((name, at)) => Ok((name.to_owned(), at.to_owned())),
+                None => Err("write NAME=HOST:PORT, with the peer address of the new node"),
+            }
+        })
+    };
     Command::new("cluster")
         .about("Show and change the members of a cluster")
         .subcommand_required(true)
@@ -42,7 +50,7 @@ pub fn command() -> Command {
         .subcommand(
             Command::new("add")
                 .about("Make room for a new member, which votes once it has caught up")
-                .arg(name("member", "NAME=HOST:PORT, the peer address of the new node")),
+                .arg(member()),
         )
         .subcommand(
             Command::new("remove")
@@ -53,7 +61,7 @@ pub fn command() -> Command {
             Command::new("replace")
                 .about("Let a new member take the place of an old one, once it has caught up")
                 .arg(name("old", "Name of the member that goes"))
-                .arg(name("member", "NAME=HOST:PORT, the peer address of the new node")),
+                .arg(member()),
         )
         .subcommand(super::recover::command())
         .subcommand(
@@ -86,11 +94,8 @@ fn carry_out(matches: &ArgMatches, address: &str, login: &Login) -> Result<Strin
     let (verb, arguments) = matches.subcommand().expect("clap demands one");
     let word = |id: &str| arguments.get_one::<String>(id).expect("clap demands it").clone();
     let member = || {
-        let text = word("member");
-        let parts = text
-            .split_once('=')
-            .map(|(name, at)| (name.to_owned(), at.to_owned()));
-        parts.ok_or_else(|| format!("`{text}` is not NAME=HOST:PORT: give the peer address of the new node"))
+        let member = arguments.get_one::<(String, String)>("member");
+        member.expect("clap demands it").clone()
     };
     let asked = match verb {
         "nodes" => {
@@ -101,17 +106,38 @@ fn carry_out(matches: &ArgMatches, address: &str, login: &Login) -> Result<Strin
             };
         }
         "add" => {
-            let (name, at) = member()?;
+            let (name, at) = member();
             vec!["ADD".to_owned(), name, at]
         }
         "replace" => {
-            let (name, at) = member()?;
+            let (name, at) = member();
             vec!["REPLACE".to_owned(), word("old"), name, at]
         }
         _ => vec![verb.to_ascii_uppercase(), word("name")],
     };
     ask(address, login, &asked)?;
-    Ok(format!("{}\n", told(verb, &asked[1..])))
+    let survives = match verb {
+        // It is told for the operator's sake, and done either way: the node that was asked may be the one that goes.
+        "remove" => ask_once(address, login, &["NODES".to_owned()])
+            .map_or_else(|_| String::new(), |nodes| survives(&nodes, &asked[1])),
+        _ => String::new(),
+    };
+    Ok(format!("{}{survives}\n", told(verb, &asked[1..])))
+}
+
+/// How many of the voters that are left may fail, as the nodes of `json` say that goes on without this one.
+fn survives(json: &str, removed: &str) -> String {
+    let report: Value = serde_json::from_str(json).unwrap_or_default();
+    let voters = report["members"].as_array().into_iter().flatten();
+    let voters = voters.filter(|member| member["role"] == "voter" && member["name"] != removed);
+    match voters.count() {
+        0 => String::new(),
+        1 => ". One voter is left: without it nothing is answered, and its data is nowhere else".to_owned(),
+        2 => ". Two voters are left, and both are needed: none may fail. Add one with `repligo cluster add`"
+            .to_owned(),
+        count @ 3..=4 => format!(". {count} voters are left: one may fail"),
+        count => format!(". {count} voters are left: {} may fail", (count - 1) / 2),
+    }
 }
 
 fn told(verb: &str, names: &[String]) -> String {
@@ -155,9 +181,21 @@ fn ask(address: &str, login: &Login, words: &[String]) -> Result<String, String>
             }
         };
         if Instant::now() > deadline {
-            return Err(failed);
+            return Err(unanswered(&failed));
         }
         std::thread::sleep(PAUSE);
+    }
+}
+
+/// Why there was no answer for so long.
+fn unanswered(failed: &str) -> String {
+    match failed.starts_with("TRYAGAIN there is no leader") {
+        true => format!(
+            "there was no leader for {} s\n  do: bring back so many nodes that a majority of the voters runs and can \
+             reach each other (`repligo status` says which are missing), then try again",
+            PATIENCE.as_secs()
+        ),
+        false => failed.to_owned(),
     }
 }
 
@@ -179,6 +217,7 @@ fn table(json: &str) -> Result<String, String> {
     );
     for member in report["members"].as_array().into_iter().flatten() {
         let state = match (member["leads"].as_bool(), member["connected"].as_bool()) {
+            _ if member["silent"].as_bool() == Some(true) => "silent",
             (Some(true), _) => "leads",
             (_, Some(true)) => "connected",
             _ => "away",
@@ -197,4 +236,34 @@ fn table(json: &str) -> Result<String, String> {
         ));
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_removes_a_member_is_told_how_many_may_fail() {
+        let nodes = |voters: usize| {
+            let voter = |number: usize| serde_json::json!({ "name": format!("n{number}"), "role": "voter" });
+            let learner = serde_json::json!({ "name": "n9", "role": "learner" });
+            let members: Vec<Value> = (1..=voters).map(voter).chain([learner]).collect();
+            serde_json::json!({ "members": members }).to_string()
+        };
+        for (left, part) in [
+            (1, "One voter is left"),
+            (2, "none may fail"),
+            (3, "one may fail"),
+            (4, "one may fail"),
+            (5, "2 may fail"),
+            (6, "2 may fail"),
+        ] {
+            // Whether it is gone from the members yet or not.
+            assert!(survives(&nodes(left), "gone").contains(part), "{left}");
+            assert!(survives(&nodes(left + 1), "n1").contains(part), "{left}");
+        }
+        assert_eq!(survives("", "n1"), "");
+        assert_eq!(unanswered("TRYAGAIN it leads"), "TRYAGAIN it leads");
+        assert!(unanswered("TRYAGAIN there is no leader now").contains("do: bring back"));
+    }
 }
