@@ -21,6 +21,7 @@ use repligo_core::limits::FORWARD_HOLD_US;
 
 pub use serve::{Door, start};
 
+use crate::telemetry::problems::is_heard;
 use crate::telemetry::report::Report;
 use crate::telemetry::{NodeStatus, Phase, Shared};
 
@@ -178,10 +179,20 @@ fn not_ready(status: &NodeStatus) -> Option<String> {
         .filter(|node| !node.connected)
         .map(|node| node.name.as_str())
         .collect();
-    let whom = if cut_off.is_empty() {
-        "all nodes are connected".to_string()
-    } else {
-        format!("not connected: {}", cut_off.join(", "))
+    let silent = status
+        .nodes
+        .iter()
+        .filter(|node| node.connected && !is_heard(node));
+    let silent: Vec<&str> = silent.map(|node| node.name.as_str()).collect();
+    let whom = match (cut_off.as_slice(), silent.as_slice()) {
+        ([], []) => "all nodes are connected".to_string(),
+        ([], _) => format!("connected and silent: {}", silent.join(", ")),
+        (_, []) => format!("not connected: {}", cut_off.join(", ")),
+        _ => format!(
+            "not connected: {}; connected and silent: {}",
+            cut_off.join(", "),
+            silent.join(", ")
+        ),
     };
     Some(format!(
         "no leader for {unserved_ms} ms, and requests are held for {} ms at most; {whom}",
@@ -313,6 +324,11 @@ mod tests {
             });
         }
         check(not_ready(&status), Some("not connected: n2, n3"));
+        (status.nodes[1].connected, status.nodes[1].lag_ms) = (true, 9_000);
+        check(
+            not_ready(&status),
+            Some("not connected: n3; connected and silent: n2"),
+        );
     }
 
     #[test]

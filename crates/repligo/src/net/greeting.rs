@@ -15,14 +15,15 @@ use tokio::net::TcpStream;
 use super::hello::{Hello, Refused, WAITS_FOR_ADMISSION};
 use super::link_log;
 use super::peer_stream::PeerStream;
+use crate::telemetry::refusal::{self, NO_LINK};
 use crate::tls::keys::KeyStore;
 use crate::tls::reason;
 use crate::tls::stream::TlsStream;
 
 /// A greeting or a refusal is never longer.
 const GREETING_BYTES_MAX: usize = 64 << 10;
-/// What a stranger is told where nothing better can be said.
-const NO_LINK: &str = "no link: see the log of the node that was asked";
+/// What a node is told that was dialled as the member that it was before it came back without its data.
+pub const RENUMBERED: &str = "this stream was meant for an earlier number of the node";
 /// First bytes of a TLS record of a handshake and of an alert.
 const TLS_RECORDS: [[u8; 2]; 2] = [[22, 3], [21, 3]];
 
@@ -131,6 +132,15 @@ async fn greet(host: &impl Host, stream: &mut PeerStream, expected: Option<PeerI
         let text = format!("{name} answers at the address of another node: check --cluster");
         Refusal::of(expected, text)
     };
+    // As it is told too: both sides go on to talk under the number that it has now.
+    let renumbered = |name: &str| Refusal {
+        told: RENUMBERED,
+        is_broken: true,
+        ..Refusal::of(
+            expected,
+            format!("{name} answers under a new number: it is a new member now"),
+        )
+    };
     if let Some(certified) = stream.certified_name()
         && certified != host.name_of(expected)
     {
@@ -138,6 +148,9 @@ async fn greet(host: &impl Host, stream: &mut PeerStream, expected: Option<PeerI
     }
     let told = say_hello(host, stream).await?;
     let (header, theirs) = hear_hello(host, stream).await?;
+    if header.peer > expected && theirs.name == host.name_of(expected) {
+        return Err(renumbered(&theirs.name));
+    }
     if header.peer != expected {
         return Err(elsewhere(&theirs.name));
     }
@@ -263,5 +276,5 @@ async fn hear_hello(host: &impl Host, stream: &mut PeerStream) -> Result<(Header
 
 /// For the log: the reason that the other side gives.
 pub fn refused_by_other(payload: &[u8]) -> String {
-    format!("the other node says: {}", link_log::plain(payload))
+    refusal::of_other(&link_log::plain(payload))
 }

@@ -6,6 +6,8 @@
 //! Invariants: messages of the core leave only on an open link, in order; a link is open only after both
 //! ends have said on it that they are formed in the same cluster.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use repligo_core::codec::Malformed;
 use repligo_core::contract::{Identity, PeerId, Role, Status};
@@ -19,12 +21,14 @@ use super::hello::Hello;
 use super::link_log::LinkLog;
 use super::outgoing::Outgoing;
 use super::peer_stream::PeerStream;
+use super::refusals::Refusals;
 use super::report;
 use super::socket::Socket;
 use crate::telemetry::{Metrics, PeerStatus};
 
 mod members;
 mod published;
+mod refused;
 
 /// Ticks between two reports of the own status to the others.
 const REPORT_TICKS: u64 = 8;
@@ -58,7 +62,10 @@ pub struct Link {
     open: bool,
     report: PeerStatus,
     heard_us: u64,
-    last_refusal: String,
+    /// Why there is no stream.
+    refusals: Refusals,
+    /// When this node learned of it.
+    known_since: Instant,
     /// The core has refused what came last over the present stream.
     implausible: Option<&'static str>,
     /// Tick at which the last stream ended.
@@ -80,6 +87,10 @@ pub struct Links {
     told: (Role, u64, PeerId, bool),
     /// The last message of the core and its frame's header, which is the same for every peer.
     framed: Option<(Bytes, [u8; HEADER_BYTES])>,
+    /// Why nodes were refused that have greeted and are no members, by their number.
+    refused: Vec<(PeerId, Refusals)>,
+    /// Why those were refused that did not say who they are.
+    strangers: Refusals,
     /// What may be logged about links.
     pub log: LinkLog,
     dialler: Option<mpsc::UnboundedSender<PeerId>>,
@@ -108,6 +119,8 @@ impl Links {
             ticks: 0,
             told: Default::default(),
             framed: None,
+            refused: Vec::new(),
+            strangers: Refusals::of_strangers(),
             log: LinkLog::default(),
         }
     }
@@ -239,7 +252,7 @@ impl Links {
         link.incarnation = header.incarnation;
         link.since_tick = ticks;
         link.implausible = None;
-        link.last_refusal.clear();
+        link.refusals.clear();
         link.hello_due = told != forming;
         link.report.client_address.clone_from(&theirs.client_address);
         link.end();
@@ -386,6 +399,7 @@ impl Links {
             healthy: ready,
             lag_ms: 0,
             queued_bytes: 0,
+            ..PeerStatus::default()
         };
         let tell = (own.role, own.term, own.leader, own.healthy);
         if std::mem::replace(&mut self.told, tell) != tell || self.ticks.is_multiple_of(REPORT_TICKS) {
@@ -420,26 +434,6 @@ impl Links {
         nodes.push(own);
         nodes.sort_by_key(|node| node.peer);
         nodes
-    }
-
-    /// Logs why a node was refused, once per reason: it will try again every half second.
-    /// A connection that broke is no refusal: nodes that stop leave them behind.
-    pub fn note_refusal(&mut self, peer: Option<PeerId>, reason: &str, is_broken: bool) {
-        let link = peer.and_then(|peer| self.links.iter_mut().find(|link| link.peer == peer));
-        let name = match link {
-            Some(link) if link.last_refusal == reason => return,
-            Some(link) => {
-                link.last_refusal = reason.to_owned();
-                Some(link.name.as_str())
-            }
-            None => None,
-        };
-        let peer = name.map(tracing::field::display);
-        match self.log.admits() {
-            true if is_broken => tracing::info!(peer, "no peer link yet: {reason}"),
-            true => tracing::warn!(peer, "peer link refused: {reason}"),
-            false => {}
-        }
     }
 
     /// The core has refused what a peer said.

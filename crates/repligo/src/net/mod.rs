@@ -10,6 +10,7 @@ pub mod links;
 pub mod options;
 mod outgoing;
 pub mod peer_stream;
+pub mod refusals;
 pub mod report;
 pub mod socket;
 pub mod stream;

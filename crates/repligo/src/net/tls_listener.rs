@@ -40,7 +40,7 @@ pub async fn accept_tls_clients(listener: TcpListener, keys: Arc<Watched<ClientT
                     if let Err(error) = open((stream, peer), &keys, &admit, place).await
                         && log.borrow_mut().admits()
                     {
-                        let reason = reason::of_io(&error).unwrap_or_else(|| error.to_string());
+                        let reason = reason::of_client(&error).unwrap_or_else(|| error.to_string());
                         tracing::warn!(client = %peer, "TLS handshake failed: {reason}");
                     }
                 });

@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod problems;
 pub mod process;
 pub mod rates;
+pub mod refusal;
 pub mod report;
 pub mod stalls;
 pub mod status;

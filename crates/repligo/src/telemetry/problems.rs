@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::refusal::cause_and_remedy;
 use super::{NodeStatus, PeerStatus, Phase};
 
 /// A node that has said nothing for longer is taken for silent, in milliseconds: it reports several times a
@@ -49,9 +50,17 @@ fn voters(nodes: &[PeerStatus]) -> impl Iterator<Item = &PeerStatus> {
 pub fn of(status: &NodeStatus) -> Vec<Problem> {
     let mut found = Vec::new();
     found.extend(service(status));
-    if status.phase == Phase::Running {
-        found.extend(disk(status));
-        found.extend(status.nodes.iter().filter_map(|node| of_node(status, node)));
+    match status.phase {
+        Phase::Running => {
+            found.extend(disk(status));
+            found.extend(status.nodes.iter().filter_map(|node| of_node(status, node)));
+            found.extend(status.refused.iter().map(|text| stranger(text)));
+        }
+        Phase::Forming { .. } => {
+            let refused = status.nodes.iter().filter(|node| !node.refusal.is_empty());
+            found.extend(refused.map(|node| refused_node(status, node)));
+        }
+        _ => {}
     }
     found.extend(certificates(status));
     found.extend(status.origins.troubles.iter().map(|trouble| Problem {
@@ -153,16 +162,20 @@ fn no_majority(status: &NodeStatus) -> Problem {
     let needed = majority_of(nodes) - heard;
     let mut ages: Vec<u64> = missing.iter().map(|node| silent_ms(status, node)).collect();
     ages.sort_unstable();
+    let is_refused = missing.iter().any(|node| !node.refusal.is_empty());
     Problem {
         what: format!(
             "no majority: {heard} of {count} nodes can be reached, {} missing; no read and no write is answered",
             are(&names)
         ),
         since_ms: ages.get(needed - 1).copied(),
-        remedy: format!(
-            "start or reconnect {needed} of them: look at their processes and logs, and at the network between \
-             the peer addresses"
-        ),
+        remedy: match is_refused {
+            true => format!("bring back {needed} of them: why there is no link to them stands below"),
+            false => format!(
+                "start or reconnect {needed} of them: look at their processes and logs, and at the network between \
+                 the peer addresses"
+            ),
+        },
     }
 }
 
@@ -201,6 +214,9 @@ fn of_node(status: &NodeStatus, node: &PeerStatus) -> Option<Problem> {
     if own || (node.healthy && is_heard(node)) {
         return None;
     }
+    if !node.connected && !node.refusal.is_empty() {
+        return Some(refused_node(status, node));
+    }
     let (what, remedy) = if !node.connected {
         let remedy = format!(
             "start it, or look at the network to its peer address {}",
@@ -230,10 +246,34 @@ fn of_node(status: &NodeStatus, node: &PeerStatus) -> Option<Problem> {
     })
 }
 
-/// For how long nothing was heard of a node; since the start if nothing ever was.
+/// A member that has no link because one side refuses the other.
+fn refused_node(status: &NodeStatus, node: &PeerStatus) -> Problem {
+    let (is_by_other, cause, remedy) = cause_and_remedy(&node.refusal);
+    let what = match is_by_other {
+        true => format!("{} refuses {}: {cause}", node.name, status.name),
+        false => format!("{} is there and gets no link: {cause}", node.name),
+    };
+    Problem {
+        what,
+        since_ms: Some(silent_ms(status, node)),
+        remedy,
+    }
+}
+
+/// A node that is no member, wants a link and is refused.
+fn stranger(refusal: &str) -> Problem {
+    let (_, cause, remedy) = cause_and_remedy(refusal);
+    Problem {
+        what: format!("a node that is no member wants a link and gets none: {cause}"),
+        since_ms: None,
+        remedy,
+    }
+}
+
+/// For how long nothing was heard of a node; since this one knows it if nothing ever was.
 fn silent_ms(status: &NodeStatus, node: &PeerStatus) -> u64 {
     match node.lag_ms {
-        0 => status.uptime_ms,
+        0 => node.known_ms.min(status.uptime_ms),
         lag_ms => lag_ms,
     }
 }
@@ -256,6 +296,7 @@ mod tests {
             role: if number == 2 { Role::Leader } else { Role::Follower },
             connected: true,
             healthy: true,
+            known_ms: 90_000,
             ..Default::default()
         };
         let mut status = NodeStatus {
@@ -376,6 +417,56 @@ mod tests {
             "{whats:?}"
         );
         assert_eq!(of(&status)[0].since_ms, Some(4_000));
+    }
+
+    #[test]
+    fn a_node_that_is_refused_is_not_called_missing() {
+        let mut status = status(3);
+        status.nodes[2].connected = false;
+        status.nodes[2].known_ms = 700;
+        for (refusal, what, remedy) in [
+            (
+                "n3 and n1 have different [[keyspace]] sections: give every node the same configuration",
+                "n3 is there and gets no link: n3 and n1 have different [[keyspace]] sections",
+                "give every node the same configuration",
+            ),
+            (
+                "the other node says: the releases differ: run the same one on every node",
+                "n3 refuses n1: the releases differ",
+                "run the same one on every node",
+            ),
+            (
+                "the other node says: no link: see the log of the node that was asked",
+                "n3 refuses n1: it does not say why",
+                "look at its log",
+            ),
+            (
+                "the certificate of the other side comes from another authority: its cluster secret is another one",
+                "n3 is there and gets no link: the certificate of the other side",
+                "give both nodes the same --cluster-secret-file",
+            ),
+        ] {
+            refusal.clone_into(&mut status.nodes[2].refusal);
+            let problems = of(&status);
+            assert_eq!((problems.len(), problems[0].since_ms), (1, Some(700)));
+            assert!(problems[0].what.starts_with(what), "{problems:?}");
+            assert!(problems[0].remedy.starts_with(remedy), "{problems:?}");
+        }
+        status.nodes[1].connected = false;
+        assert!(of(&status)[0].remedy.ends_with("stands below"));
+        status.phase = Phase::Forming {
+            waiting_for: vec!["n3".into()],
+        };
+        assert!(whats(&status)[1].starts_with("n3 is there and gets no link"));
+        let mut alone = super::tests::status(1);
+        alone.refused =
+            vec!["n2 is of generation 1, n1 of 2: the older one missed a recovery. Stop it".into()];
+        let problem = &of(&alone)[0];
+        assert!(
+            problem.what.ends_with("n2 is of generation 1, n1 of 2"),
+            "{problem:?}"
+        );
+        assert!(problem.remedy.starts_with("the older one missed"), "{problem:?}");
     }
 
     #[test]

@@ -74,6 +74,10 @@ pub struct PeerStatus {
     pub lag_ms: u64,
     /// Bytes that wait to be sent to it.
     pub queued_bytes: u64,
+    /// Milliseconds since this node learned of it (0 for this node).
+    pub known_ms: u64,
+    /// Why there is no link to it, as one side has said lately; empty if neither has.
+    pub refusal: String,
 }
 
 /// A certificate that this node shows.
@@ -123,6 +127,8 @@ pub struct NodeStatus {
     pub unserved_ms: Option<u64>,
     /// Every node of the cluster by number, this one included.
     pub nodes: Vec<PeerStatus>,
+    /// Why nodes that are no members are refused now.
+    pub refused: Vec<String>,
     /// What is known of the origins.
     pub origins: Arc<OriginsStatus>,
     /// Databases that hold keys.

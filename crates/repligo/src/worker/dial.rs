@@ -29,6 +29,7 @@ use crate::net::options;
 use crate::net::peer_stream::PeerStream;
 use crate::net::socket::{AT_ONCE_BYTES, Socket};
 use crate::telemetry::clock;
+use crate::telemetry::refusal::cause_of_other;
 use crate::tls::keys::KeyStore;
 use crate::worker::Worker;
 use crate::worker::formation::Formation;
@@ -125,9 +126,7 @@ async fn accept_one(thread: Rc<Thread>, stream: TcpStream, place: Place) {
             .is_some_and(Formation::waits_for_admission);
         // Members greet a node that waits for them, and were told that it does.
         if !waits {
-            worker
-                .links
-                .note_refusal(reason.peer, &reason.text, reason.is_broken);
+            worker.links.note_refusal(reason.peer, &reason);
         }
     }
 }
@@ -147,11 +146,8 @@ pub async fn dial_peer(thread: Rc<Thread>, peer: PeerId) {
             match meet(&thread, stream, Some(peer), None).await {
                 Ok(()) => backoff = BACKOFF_LEAST,
                 Err(reason) => {
-                    thread
-                        .worker
-                        .borrow_mut()
-                        .links
-                        .note_refusal(Some(peer), &reason.text, reason.is_broken)
+                    let links = &mut thread.worker.borrow_mut().links;
+                    links.note_refusal(Some(peer), &reason);
                 }
             }
         }
@@ -304,6 +300,9 @@ impl Worker {
             let name = self.links.name(peer);
             if reason.is_empty() {
                 tracing::info!(peer = %name, "peer link down");
+            } else if cause_of_other(reason) == Some(greeting::RENUMBERED) {
+                // It comes back under the number that it has now.
+                tracing::info!(peer = %name, "peer link down: {reason}");
             } else {
                 tracing::warn!(peer = %name, "peer link torn down: {reason}");
             }

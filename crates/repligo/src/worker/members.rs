@@ -12,6 +12,7 @@ use super::Worker;
 use crate::disk::Admission;
 use crate::net::hello::FEATURE_LEVEL;
 use crate::net::join::{self, JoinAnswer, JoinRequest};
+use crate::telemetry::problems::is_heard;
 
 impl Worker {
     /// The members, or what they are for, have changed.
@@ -77,6 +78,11 @@ impl Worker {
         let status = replica.status(now);
         let membership = replica.membership();
         let (pending, own) = (membership.pending(), self.links.own_peer());
+        let nodes = self.nodes();
+        let is_silent = |number| {
+            let mut others = nodes.iter().filter(|node| node.peer != own);
+            others.any(|node| node.peer == number && node.connected && !is_heard(node))
+        };
         let members: Vec<serde_json::Value> = membership
             .iter()
             .map(|(number, member)| {
@@ -89,6 +95,7 @@ impl Worker {
                     "role": super::journal::role_of(member),
                     "address": member.address,
                     "connected": number == own || self.links.is_open(number),
+                    "silent": is_silent(number),
                     "leads": number == status.leader,
                     "replaces": replaced.map(|member| member.name.clone()),
                     "matched_index": matched.map(|follower| follower.1),

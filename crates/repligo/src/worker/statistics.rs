@@ -398,6 +398,7 @@ impl Worker {
             target.replica = status;
             target.unserved_ms = unserved_ms;
             target.nodes = nodes;
+            target.refused = self.links.refused_strangers();
             target.databases = databases;
             target.used_memory_bytes = self.used_memory_bytes;
             target.used_memory_peak_bytes = self.used_memory_peak_bytes;

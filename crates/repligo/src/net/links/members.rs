@@ -1,6 +1,8 @@
 //! Links follow the membership: one to every other member, and room for a node that this one does not know yet, or
 //! that was removed and is to be told so.
 
+use std::time::Instant;
+
 use repligo_core::contract::{Identity, PeerId};
 use repligo_core::limits::{MEMBERS_MAX, NUMBER_MAX};
 use repligo_core::membership::{MemberRole, Membership};
@@ -8,6 +10,7 @@ use repligo_core::time::Now;
 use tokio::sync::mpsc;
 
 use super::{Link, Links, REPORT_FRESH_MS};
+use crate::net::refusals::Refusals;
 use crate::telemetry::PeerStatus;
 
 /// A node with a lower number is dialled too when it has not come for so many ticks: it may not know the address.
@@ -29,6 +32,11 @@ impl Link {
             healthy: connected && self.report.healthy && age_ms <= REPORT_FRESH_MS,
             lag_ms: if self.heard_us == 0 { 0 } else { age_ms },
             queued_bytes: self.socket.as_ref().map_or(0, |socket| socket.out.len() as u64),
+            known_ms: self.known_since.elapsed().as_millis() as u64,
+            refusal: match self.refusals.present(Instant::now()) {
+                Some(text) if !connected => text.to_owned(),
+                _ => String::new(),
+            },
             ..self.report.clone()
         }
     }
@@ -50,7 +58,8 @@ impl Link {
                 ..PeerStatus::default()
             },
             heard_us: 0,
-            last_refusal: String::new(),
+            refusals: Refusals::of_node(),
+            known_since: Instant::now(),
             implausible: None,
             lost_tick: 0,
             is_member: true,
