@@ -1,5 +1,7 @@
 """After the loss of a majority one directory is gone on from, by an explicit command, and nothing of before can act."""
 
+import json
+
 import pytest
 import redis
 
@@ -27,6 +29,12 @@ def started(tmp_path, durability):
     fleet.launch(*NAMES)
     fleet.await_serving("n1")
     return fleet
+
+
+def problems(fleet, name):
+    """What a node says is wrong, as one text."""
+    status = json.loads(fleet.client(name).execute_command("REPLIGO.STATUS"))
+    return "\n".join(f"{problem['what']} do: {problem['remedy']}" for problem in status["problems"])
 
 
 def serves_nothing(fleet, name):
@@ -92,6 +100,8 @@ def test_a_directory_of_before_takes_no_part_and_comes_back_as_a_new_member(tmp_
         fleet.wipe("n2")
         code, text = recover("--data-dir", tmp_path / "n1", "--accept-data-loss")
         assert code == 0 and "n1 is the only member now" in text, text
+        code, text = recover("--data-dir", tmp_path / "n1", "--accept-data-loss")
+        assert code == 1 and "n1 is the only member already, in generation 2" in text, text
         fleet.restart("n1")
         fleet.await_serving("n1")
         # Its directory is whole, and of the old generation.
@@ -99,6 +109,14 @@ def test_a_directory_of_before_takes_no_part_and_comes_back_as_a_new_member(tmp_
         old = fleet.nodes["n3"].started
         wait_until("n3 is refused", lambda: "missed a recovery" in old.tail(), SECONDS)
         assert serves_nothing(fleet, "n3")
+        # Both sides say so in their status, and in the log once, not twice a second.
+        refuses = "a node that is no member wants a link and gets none: n3 is of generation 1"
+        wait_until("n1 tells it", lambda: refuses in problems(fleet, "n1"), SECONDS)
+        refused = "n1 refuses n3: the generations of the cluster differ"
+        wait_until("n3 tells it", lambda: refused in problems(fleet, "n3"), SECONDS)
+        assert "move its data directory away" in problems(fleet, "n3")
+        log = (tmp_path / "n1.log").read_text()
+        assert log.count("n3 is of generation 1 of the cluster") == 1, log
         assert fleet.client("n1").get("kept") == b"yes"
         fleet.kill("n3")
         fleet.wipe("n3")

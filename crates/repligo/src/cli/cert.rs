@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use rustls::pki_types::UnixTime;
 
-use super::secret::write_new;
+use super::secret::{write_new, write_public};
 use crate::private;
 use crate::tls::authority::{Authority, Subject, Validity};
 use crate::tls::identity::{NodeIdentity, is_name};
@@ -68,7 +68,7 @@ pub fn command() -> Command {
         )
         .subcommand(
             issued(Command::new("server").about("Certify a node for clients")).arg(
-                name.clone().num_args(1..).help(
+                name.clone().num_args(1..).action(ArgAction::Append).help(
                     "Host names and addresses under which clients reach it; files are named after the first",
                 ),
             ),
@@ -167,7 +167,8 @@ fn issue(kind: &str, matches: &ArgMatches) -> Result<Vec<PathBuf>, String> {
     write_pair(Path::new(text(matches, "out")), &first, &certificate, &key)
 }
 
-/// Both are made for their owner alone; an existing file is not overwritten.
+/// The key is made for its owner alone; the certificate is for all who are to believe it. An existing file is not
+/// overwritten.
 fn write_pair(folder: &Path, name: &str, certificate: &str, key: &str) -> Result<Vec<PathBuf>, String> {
     let paths = vec![
         folder.join(format!("{name}.crt")),
@@ -181,8 +182,8 @@ fn write_pair(folder: &Path, name: &str, certificate: &str, key: &str) -> Result
     }
     private::create_dir_all(folder)
         .and_then(|()| {
-            let mut files = paths.iter().zip([certificate, key]);
-            files.try_for_each(|(path, text)| write_new(path, text))
+            write_public(&paths[0], certificate)?;
+            write_new(&paths[1], key)
         })
         .map_err(|error| {
             format!(

@@ -85,6 +85,13 @@ fn carry_out(dirs: &[PathBuf], accepted: bool) -> Result<String, DiskError> {
         .expect("a string takes all");
         return Ok(text);
     }
+    if is_done(&survivor) {
+        return Err(DiskError::Usage(format!(
+            "{node} is the only member already, in generation {} of the cluster: there is nothing to recover, and \
+             nothing was changed. Start it with its --name and --cluster line as before",
+            survivor.meta().generation
+        )));
+    }
     let generation = survivor.recover()?;
     writeln!(
         text,
@@ -93,6 +100,12 @@ fn carry_out(dirs: &[PathBuf], accepted: bool) -> Result<String, DiskError> {
     )
     .expect("a string takes all");
     Ok(text)
+}
+
+/// A recovery has been here, and since then nothing has happened that asks for another one.
+fn is_done(survivor: &Survivor) -> bool {
+    let (meta, membership) = (survivor.meta(), &survivor.holdings().membership);
+    meta.generation > 1 && membership.voters() == [meta.peer] && !survivor.is_forgetful()
 }
 
 fn others_of(survivor: &Survivor) -> String {
@@ -105,8 +118,9 @@ fn others_of(survivor: &Survivor) -> String {
     match names.as_slice() {
         [] => "There were no other members".to_owned(),
         names => format!(
-            "Then start {} as before: each comes back as a new member and learns everything from it. A directory of \
-             the old generation is set aside in itself, or refused; nothing of it counts any more",
+            "Then start {} as before. One that may have forgotten something comes back as a new member by itself, and \
+             learns everything from it. One whose directory is whole is refused, and says that it missed a recovery: \
+             stop it, move its data directory away and start it again. Nothing of the old generation counts any more",
             names.join(" and ")
         ),
     }

@@ -1,5 +1,6 @@
 //! `repligo secret new`: the secret by which the nodes of a cluster know each other.
 
+use std::fs::OpenOptions;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -59,6 +60,13 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
             super::fail(super::FAILED, text)
         }
     }
+}
+
+/// Writes a file that did not exist, for everybody to read, as far as the mask of the process lets them.
+pub(super) fn write_public(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 /// Writes a file that did not exist, for its owner alone.

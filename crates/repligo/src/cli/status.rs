@@ -130,8 +130,21 @@ pub(super) fn explain(address: &str, error: &WireError, here: &[(PathBuf, String
 
 /// What to do about a node that cannot be asked.
 pub(super) fn remedy(error: &WireError) -> &'static str {
+    let (WireError::Connect { source, .. } | WireError::Broken(source)) = error else {
+        return remedy_of_answer(error);
+    };
+    match (super::tls::remedy(&source.to_string()), error) {
+        (Some(remedy), _) => remedy,
+        (None, WireError::Connect { .. }) => "start the node, or give its RESP address with --addr HOST:PORT",
+        (None, _) => {
+            "the node may be paused or overloaded, or that is no RESP port: look at its log and at /livez"
+        }
+    }
+}
+
+/// What to do about an answer that is none.
+fn remedy_of_answer(error: &WireError) -> &'static str {
     match error {
-        WireError::Connect { .. } => "start the node, or give its RESP address with --addr HOST:PORT",
         WireError::Refused(text) if text.starts_with("WRONGPASS") => {
             "the password that was given is not the right one: correct --password-file FILE, --password or \
              REPLIGO_REQUIREPASS, or give the --user to whom it belongs"
@@ -143,15 +156,18 @@ pub(super) fn remedy(error: &WireError) -> &'static str {
             "that is an admin port or another program: give the RESP port, which is 1000 below the admin port by default"
         }
         WireError::Protocol(text) if text == TLS => {
-            "the port speaks TLS: give --tls (and --ca FILE), or the plain RESP port"
+            "the port speaks TLS: give --tls (and --ca FILE) if it is that of --tls-listen, or the plain RESP port. A peer \
+             port speaks TLS too, and answers no tool"
         }
         WireError::Refused(text) if text.starts_with("NOAUTH") => {
             "give the password with --password-file FILE, or in REPLIGO_REQUIREPASS"
         }
-        WireError::Refused(_) | WireError::Protocol(_) => {
-            "check that --addr is the RESP port of a repligo node"
+        WireError::Refused(text) if text.starts_with("NOPERM") => {
+            "log in as another --user, or let a user with that right say ACL SETUSER NAME +COMMAND, with the command \
+             that the answer names; a user who only looks needs +repligo.status, and for `cluster nodes` \
+             +repligo.cluster"
         }
-        WireError::Broken(_) => "the node may be paused or overloaded: look at its log and at /livez",
+        _ => "check that --addr is the RESP port of a repligo node",
     }
 }
 

@@ -8,11 +8,35 @@ use std::sync::Arc;
 
 use clap::{Arg, ArgMatches};
 use rustls::pki_types::ServerName;
-use rustls::{CertificateError, ClientConfig, ClientConnection, Error, RootCertStore, StreamOwned};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, Error, InvalidMessage, RootCertStore,
+    StreamOwned,
+};
 
 use super::failure::Failure;
 use super::flags::{switch, value};
 use crate::tls::{pem, provider, reason};
+
+/// Why a handshake failed, and what to do.
+const OTHER_AUTHORITY: &str = "its certificate was issued by none of the authorities of --ca";
+const OTHER_NAME: &str = "its certificate is for other host names than that of --addr";
+const PLAIN_TEXT: &str = "the port speaks plain text, not TLS";
+const WANTS_CERTIFICATE: &str = "the node asks for a certificate, and none is shown";
+
+/// What to do about a connection that failed for one of these reasons.
+pub fn remedy(text: &str) -> Option<&'static str> {
+    match text {
+        OTHER_AUTHORITY => Some("give with --ca the file of the authority that issued the node's --tls-cert"),
+        OTHER_NAME => {
+            Some("give with --addr a name or address that is in the certificate, or issue one that has it")
+        }
+        PLAIN_TEXT => Some("leave --tls away, or give the port of --tls-listen"),
+        WANTS_CERTIFICATE => {
+            Some("give one with --cert FILE and --key FILE, of an authority of --tls-client-ca")
+        }
+        _ => None,
+    }
+}
 
 /// The flags; each needs `--tls`.
 pub fn flags() -> [Arg; 4] {
@@ -177,7 +201,14 @@ fn plain(error: io::Error) -> io::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     let text = match inner {
         Some(Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
-            Some("its certificate was issued by none of the authorities of --ca".to_owned())
+            Some(OTHER_AUTHORITY.to_owned())
+        }
+        Some(Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => Some(OTHER_NAME.to_owned()),
+        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => Some(PLAIN_TEXT.to_owned()),
+        Some(Error::AlertReceived(AlertDescription::CertificateRequired)) => {
+            Some(WANTS_CERTIFICATE.to_owned())
         }
         _ => reason::of_io(&error),
     };

@@ -5,6 +5,8 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::config::redis;
+
 /// Where every such refusal stands.
 const PLACE: &str = "the command line";
 
@@ -130,6 +132,13 @@ fn nearest(error: &clap::Error) -> Option<String> {
         ContextKind::SuggestedValue,
     ];
     let near: Vec<String> = near.into_iter().flat_map(|kind| texts(error, kind)).collect();
+    // A flag that other servers have is known so that it can be told what is here in its place.
+    let mut elsewhere = near
+        .iter()
+        .filter_map(|flag| redis::instead(flag.strip_prefix("--")?));
+    if let Some(instead) = elsewhere.next() {
+        return Some(instead.remedy(redis::Form::Flag));
+    }
     if !near.is_empty() {
         return Some(format!("did you mean {}?", alternatives(&near)));
     }
@@ -180,6 +189,7 @@ mod tests {
             &["unrecognized subcommand 'sevre'", "did you mean ", "`serve`?"],
         );
         check("serve --lisen x", &["'--lisen'", "did you mean `--listen`?"]);
+        check("serve --prot 1", &["'--prot'", "do: use --listen "]);
         check("dev --nodes 9", &["'9'", "1..=7", "see repligo dev --help"]);
         check("config shwo", &["did you mean `show`?"]);
         check("completions tcsh", &["did you mean `zsh`?"]);

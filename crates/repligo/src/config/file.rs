@@ -320,7 +320,9 @@ impl Reader<'_> {
             } else {
                 let known = scalars.iter().chain(tables.iter()).copied();
                 let remedy = suggest::remedy(name, known.clone(), "");
-                let remedy = if remedy.is_empty() {
+                let remedy = if keys::find(&name.replace('_', "-")).is_some() {
+                    "it is a key of the node: move it above the first [ ] of the file".to_owned()
+                } else if remedy.is_empty() {
                     format!("remove it; known are {}", known.collect::<Vec<_>>().join(", "))
                 } else {
                     remedy
@@ -410,6 +412,13 @@ mod tests {
             &["unknown key `patern`", "`pattern`", "r.toml:2"],
         );
         check("[[keyspace]]\nzzzzzzzzzzzzzzz = 1", &["known are name, pattern"]);
+        check(
+            "[[keyspace]]\nlisten = \"127.0.0.1:1\"",
+            &[
+                "unknown key `listen` in [[keyspace]]",
+                "move it above the first [ ]",
+            ],
+        );
         check("[[keyspace]]\nkey = \"id\"", &["key = { name = \"column\" }"]);
         check("[[keyspace]]\nfields = { a = 1 }", &["`fields.a`", "is not text"]);
         check("a1 = 1\nb2 = 2", &["`a1`", "`b2`"]);

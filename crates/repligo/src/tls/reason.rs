@@ -34,6 +34,35 @@ pub fn describe(error: &Error) -> String {
     }
 }
 
+/// The sentence for a connection on the port of clients, if the error is one of TLS.
+pub fn of_client(error: &io::Error) -> Option<String> {
+    let inner = error.get_ref()?.downcast_ref::<Error>()?;
+    Some(match inner {
+        Error::AlertReceived(AlertDescription::UnknownCA | AlertDescription::DecryptError) => {
+            "the client does not believe the authority of this node's certificate: give it the file of that authority \
+             (as --ca, in the tools)"
+                .to_owned()
+        }
+        Error::AlertReceived(AlertDescription::CertificateUnknown | AlertDescription::BadCertificate) => {
+            "the client does not take this node's certificate: it asks for another host name than those in it, or \
+             believes another authority"
+                .to_owned()
+        }
+        Error::NoCertificatesPresented => {
+            "the client shows no certificate, and --tls-client-ca asks for one: give it one (as --cert and --key, in \
+             the tools)"
+                .to_owned()
+        }
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "the client speaks plain text on a TLS port: let it speak TLS, or connect it to --listen".to_owned()
+        }
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            "the certificate of the client comes from another authority than those of --tls-client-ca".to_owned()
+        }
+        other => describe(other),
+    })
+}
+
 fn describe_certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {

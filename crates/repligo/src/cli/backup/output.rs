@@ -157,7 +157,11 @@ fn give_name(partial: &Path, path: &Path, link: impl Fn(&Path, &Path) -> io::Res
 fn unwritable(name: &str, error: &io::Error) -> Failure {
     Failure::new(
         format!("{name}: it cannot be written: {error}"),
-        "give a place with room, or free some",
+        match error.kind() {
+            io::ErrorKind::NotFound => "make its folder first, or give one that exists",
+            io::ErrorKind::PermissionDenied => "give a folder in which you may write",
+            _ => "give a place with room, or free some",
+        },
     )
 }
 

@@ -119,10 +119,12 @@ pub fn run(matches: &ArgMatches, stop: &StopFlag) -> Outcome<(String, Value)> {
     };
     let words = format!(
         "{}: {node}, the only member of the new cluster {cluster_id:032x}, generation {generation}\n  from {}\n  \
-         all of it but keys that the node's configuration maps: their rows are loaded anew from the database\nStart \
-         it: {start} …\n{others}\n",
+         all of it but keys that the node's configuration maps: their rows are loaded anew from the database.\n  A \
+         database that is still claimed by the cluster that was backed up is not used until that one is gone for good and \
+         its claim is deleted there: DELETE FROM repligo_lane WHERE cluster='{:032x}'\nStart it: {start} …\n{others}\n",
         dir.display(),
         point(&checked.facts),
+        checked.facts.cluster_id,
     );
     let value = json!({
         "data_dir": dir.display().to_string(),

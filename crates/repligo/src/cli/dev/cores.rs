@@ -28,7 +28,10 @@ mod tests {
     fn nodes_share_the_cores_unless_told_otherwise() {
         assert_eq!(of(64, &[]), ["--workers", "1"]);
         assert_eq!(of(2, &[])[1], (config::default_workers() / 2).max(1).to_string());
-        assert!(of(1, &[]).is_empty(), "a node that is alone has all of them, as without dev");
+        assert!(
+            of(1, &[]).is_empty(),
+            "a node that is alone has all of them, as without dev"
+        );
         assert!(of(3, &["--workers", "4"]).is_empty() && of(3, &["--workers=4"]).is_empty());
         assert!(of(3, &["--config", "repligo.toml"]).is_empty());
     }

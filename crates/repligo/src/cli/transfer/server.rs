@@ -269,7 +269,10 @@ impl Server {
     /// An error reply that ends the transfer.
     pub fn refused(&self, command: &str, text: &str) -> Failure {
         let remedy = match text.split(' ').next().unwrap_or_default() {
-            "NOAUTH" | "NOPERM" | "WRONGPASS" => "give a user that may run it: --user and --password-file",
+            "NOAUTH" | "NOPERM" | "WRONGPASS" => {
+                "give a user that may run it: --user and --password-file, or REPLIGO_REQUIREPASS; for the server that is \
+                 copied --from-user and --from-password-file, or REPLIGO_FROM_PASSWORD"
+            }
             "OOM" => "give the server more memory (maxmemory), or another eviction policy",
             "MOVED" | "ASK" | "CROSSSLOT" => {
                 "this is a node of a Redis Cluster, which holds only some of the keys: transfer node by node, \
