@@ -103,9 +103,13 @@ pub fn parse(path: &Path, text: &str) -> Result<ConfigFile, Problems> {
             path: path.to_path_buf(),
             line,
         };
+        let message = error.message().trim();
+        let twice = error.span().filter(|_| message == "duplicate key");
+        let key = twice.and_then(|span| text.get(span));
+        let which = key.map_or_else(String::new, |key| format!(" `{}`", key.trim()));
         Problem::new(
             place,
-            format!("not valid TOML: {}", error.message().trim()),
+            format!("not valid TOML: {message}{which}"),
             "correct the line; settings look like: listen = \"127.0.0.1:6379\"",
         )
     })?;
@@ -382,6 +386,10 @@ mod tests {
             }
         };
         check("listen = ", &["not valid TOML", "r.toml:1"]);
+        check(
+            "name = \"a\"\nname = \"b\"",
+            &["not valid TOML: duplicate key `name`", "r.toml:2"],
+        );
         check(
             "\n\nlisen = \"x\"",
             &["unknown key `lisen`", "r.toml:3", "did you mean `listen`?"],

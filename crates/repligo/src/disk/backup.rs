@@ -30,7 +30,8 @@ const HEAD_BYTES: usize = 20;
 const PREAMBLE_BYTES_MAX: u32 = 4096;
 /// How the files begin that are often taken for backups.
 const OTHERS: [(&[u8], &str); 4] = [
-    (b"repligo-", "an export: `repligo import` reads it"),
+    // As RESP, so that any server takes it.
+    (b"*2\r\n$4\r\nECHO\r\n", "an export: `repligo import` reads it"),
     (b"REDIS", "an RDB file of Redis"),
     (b"RPLGMETA", "the `meta` file of a data directory"),
     (

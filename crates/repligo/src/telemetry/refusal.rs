@@ -31,7 +31,7 @@ pub(super) fn cause_and_remedy(refusal: &str) -> (bool, &str, String) {
                 .to_owned(),
         ),
         Some((cause, remedy)) => (cause, remedy.to_owned()),
-        None => (text, "look at the logs of both nodes".to_owned()),
+        None => (text, "look at the logs and processes of both nodes: one may be paused, overloaded or cut off".to_owned()),
     };
     (by_other.is_some(), cause, remedy)
 }

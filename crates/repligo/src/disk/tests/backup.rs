@@ -133,7 +133,10 @@ fn a_backup_is_read_whole_and_every_cut_and_every_changed_bit_is_found() {
 fn what_is_no_backup_is_told_as_what_it_is() {
     for (bytes, part) in [
         (&b""[..], "no backup"),
-        (b"repligo-export version=1 created-ms=1\n", "repligo import"),
+        (
+            b"*2\r\n$4\r\nECHO\r\n$53\r\nrepligo-export version=1 created-ms=1 crc32c=00000000\r\n",
+            "repligo import",
+        ),
         (b"REDIS0010\xfa\tredis-ver", "RDB"),
         (b"RPLGSNAP\x03\0\0\0 and so on, and so on", "bare snapshot"),
         (b"RPLGBKUP\x02\0\0\0 and so on, and so on", "format 2"),

@@ -150,6 +150,11 @@ impl<R: Read> Reader<R> {
         self.position += 1;
         let (text, crc) = match first {
             [b'*'] => self.line_behind(1).map_err(|_| foreign("it begins otherwise"))?,
+            [b'R'] if self.goes_on_with(b"PLGBKUP") => {
+                return Err(foreign(
+                    "it is a backup, of which `repligo restore` makes the directory of a node",
+                ));
+            }
             _ => return Err(foreign("it begins otherwise")),
         };
         let Some(rest) = text.strip_prefix(MAGIC) else {
@@ -171,6 +176,12 @@ impl<R: Read> Reader<R> {
             return Err(self.damaged(0, "the checksum of the first line does not fit"));
         }
         Ok(version)
+    }
+
+    /// Whether these bytes come next, in an input of which nothing else is read.
+    fn goes_on_with(&mut self, expected: &[u8; 7]) -> bool {
+        let mut next = [0; 7];
+        self.input.read_exact(&mut next).is_ok() && next == *expected
     }
 
     fn end(&mut self, start: u64) -> Result<Option<Batch>, Failure> {

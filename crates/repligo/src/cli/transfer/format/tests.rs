@@ -376,6 +376,7 @@ fn other_files_and_other_versions_are_told_apart() {
     };
     check(b"", "it is empty");
     check(b"REDIS0011\xfa", "no export of repligo");
+    check(b"RPLGBKUP\x01\0\0\0", "repligo restore");
     check(
         b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n",
         "no export of repligo",
