@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 const REPEATED_EVERY: Duration = Duration::from_mins(1);
 /// A cause that was not met for so long says nothing of the present.
 const FRESH: Duration = Duration::from_secs(10);
-/// Causes that are remembered. What comes then counts as known.
-const CAUSES_MAX: usize = 8;
+/// Causes that are remembered of one node. What comes then counts as known.
+const CAUSES_MAX: usize = 16;
+/// The same of all strangers.
+const STRANGE_CAUSES_MAX: usize = 64;
 
 /// Who says why, in rising order of what an operator learns from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +39,7 @@ pub struct Refusals {
     known: Vec<(String, u32)>,
     /// As often each is logged at once.
     free: u32,
+    causes_max: usize,
     logged: Option<Instant>,
     present: Option<Present>,
 }
@@ -44,18 +47,19 @@ pub struct Refusals {
 impl Refusals {
     /// Of one node: each cause is logged once, then all of them once a minute.
     pub fn of_node() -> Self {
-        Self::with_free(1)
+        Self::with(1, CAUSES_MAX)
     }
 
     /// Of everybody who is not known: they may be many.
     pub fn of_strangers() -> Self {
-        Self::with_free(16)
+        Self::with(16, STRANGE_CAUSES_MAX)
     }
 
-    fn with_free(free: u32) -> Self {
+    fn with(free: u32, causes_max: usize) -> Self {
         Self {
             known: Vec::new(),
             free,
+            causes_max,
             logged: None,
             present: None,
         }
@@ -74,7 +78,7 @@ impl Refusals {
         let place = self.known.iter().position(|(known, _)| known == text);
         let is_free = match place {
             Some(place) => self.known[place].1 < self.free,
-            None => self.known.len() < CAUSES_MAX,
+            None => self.known.len() < self.causes_max,
         };
         let is_due = self.logged.is_none_or(|at| now - at >= REPEATED_EVERY);
         if !is_free && !is_due {
@@ -98,7 +102,7 @@ impl Refusals {
 
     /// There is a link: what comes later is new.
     pub fn clear(&mut self) {
-        *self = Self::with_free(self.free);
+        *self = Self::with(self.free, self.causes_max);
     }
 }
 
