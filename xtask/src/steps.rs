@@ -251,7 +251,14 @@ fn unit(counts: &mut Counts) -> Outcome {
 fn build() -> Outcome {
     run(&mut cargo(&["build", "--release", "--package", "repligo"]))?;
     // As `unit` builds it, so that nothing is built a second time with features of its own.
-    run(&mut cargo(&["test", "--quiet", "--workspace", "--no-run", "--test", "client_drivers"]))?;
+    run(&mut cargo(&[
+        "test",
+        "--quiet",
+        "--workspace",
+        "--no-run",
+        "--test",
+        "client_drivers",
+    ]))?;
     build_simulator()
 }
 

@@ -25,6 +25,7 @@ pub mod keyspace;
 pub mod level;
 pub mod limits;
 mod log;
+pub mod mapping_fit;
 pub mod membership;
 pub mod message;
 pub mod op;

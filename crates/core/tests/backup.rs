@@ -12,6 +12,7 @@ use repligo_core::contract::{
     Settings, SnapshotIo, Ticket,
 };
 use repligo_core::limits;
+use repligo_core::mapping_fit::{self, Misfit};
 use repligo_core::membership::Membership;
 use repligo_core::origin::{KeyspaceConfig, Mode, OriginMap, ValueConfig};
 use repligo_core::replica::{NoSnapshot, Replica};
@@ -267,7 +268,7 @@ fn a_new_cluster_has_keys_deadlines_and_users_and_goes_on_from_there() {
 }
 
 #[test]
-fn keys_that_are_mapped_where_it_is_restored_are_loaded_anew() {
+fn keys_that_would_become_rows_where_it_is_restored_are_counted_and_named() {
     let mut node = fresh();
     node.set("plain", Expiry::Never);
     node.set("item:1", Expiry::Never);
@@ -290,11 +291,19 @@ fn keys_that_are_mapped_where_it_is_restored_are_loaded_anew() {
         lanes: 4,
     };
     let map = OriginMap::new(vec![config]).expect("valid");
-    let founder = Node::start(settings(8, Durability::Os, map), node.founds(), node.now);
-    assert!(founder.holds("plain"));
+    let map = Arc::new(map);
+    let chunks_of = |boot: Boot| boot.snapshot.expect("it has one").2;
+    let misfit = mapping_fit::judge(&chunks_of(node.founds()), &map).expect_err("item:1 is in no table");
+    let example = (0, b"item:1".to_vec());
+    assert_eq!(misfit, Misfit::PlainKeys { count: 1, example });
     assert_eq!(
-        founder.replica.keyspace().summary(0).keys,
-        1,
-        "the row of the other key is in the database"
+        mapping_fit::judge(&chunks_of(node.founds()), &Arc::default()),
+        Ok(())
+    );
+    // A snapshot of a node's own is of its sections and no others.
+    assert_eq!(mapping_fit::judge(&node.chunks, &Arc::default()), Ok(()));
+    assert_eq!(
+        mapping_fit::judge(&node.chunks, &map),
+        Err(Misfit::OtherKeyspaces)
     );
 }

@@ -99,7 +99,7 @@ fn read(session: &mut Session, host: &mut impl Host, call: Call<'_>, command: &C
         if overtakes(session, host, command) {
             return Flow::Done;
         }
-        let kind = Kind::of_command(command, host.origin());
+        let kind = Kind::of_command(command, host.origin()).at(session.read_level());
         if admitted(session, kind, host.turn()).is_none() || session.replies.waiting() >= RIDDEN_MAX {
             return Flow::Wait;
         }
@@ -184,7 +184,10 @@ pub(crate) fn submit(session: &mut Session, host: &mut impl Host, slot: Slot, bo
     // A WATCH on an old version would let a change pass unseen.
     let (kind, level) = match slot.shape {
         Shape::Watch => (Kind::LoneRead, ReadLevel::Linearizable),
-        _ => (Kind::of(&body, host.origin()), session.read_level()),
+        _ => {
+            let level = session.read_level();
+            (Kind::of(&body, host.origin()).at(level), level)
+        }
     };
     let mut unanswered = session.unanswered();
     let rides = admitted(session, kind, turn).expect("callers wait until the request is admitted");

@@ -80,6 +80,19 @@ impl Keyspace {
         }
     }
 
+    /// How many entries that are no rows `matches` accepts, and the first of them. Walks everything.
+    pub fn count_plain(&self, matches: &dyn Fn(u8, &[u8]) -> bool) -> (u64, Option<(u8, Vec<u8>)>) {
+        let (mut count, mut first) = (0, None);
+        for (number, database) in (0..).zip(&self.databases) {
+            let entries = database.iter().flat_map(|database| database.table().iter());
+            for entry in entries.filter(|entry| !kind::is_of_row(entry.kind) && matches(number, entry.key)) {
+                count += 1;
+                first.get_or_insert_with(|| (number, entry.key.to_vec()));
+            }
+        }
+        (count, first)
+    }
+
     fn forget_entries(&mut self, db: u8, drop_it: &dyn Fn(&EntryRef<'_>) -> bool) {
         let Some(database) = self.database(db) else {
             return;

@@ -6,7 +6,8 @@
 
 use super::Replica;
 use crate::contract::Durability;
-use crate::origin::{Lanes, Place};
+use crate::limits::DATABASES;
+use crate::origin::Lanes;
 
 /// Why there will be no snapshot on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +71,12 @@ impl Replica {
         self.snapshots.walk.as_ref().map_or(0, |walk| walk.bytes)
     }
 
-    /// Lanes of a new history. The origins have the rows: what the state holds of them is of another time, and goes.
+    /// Lanes of a new history. The origins have the rows: what the state holds of them is of another time, and goes,
+    /// also that of keyspaces which are not configured any more.
     pub(super) fn begin_lanes(&mut self) {
-        let map = self.settings.origin.clone();
-        for policy in map.policies() {
-            let is_mapped = |key: &[u8]| matches!(map.place(policy.database, key), Place::Mapped(_));
-            self.keyspace.forget_where(policy.database, &is_mapped);
+        for database in 0..DATABASES as u8 {
+            self.keyspace.forget_rows_where(database, &|_| true);
         }
-        self.lanes = Lanes::new(map);
+        self.lanes = Lanes::new(self.settings.origin.clone());
     }
 }

@@ -4,8 +4,10 @@
 //! confirmed index is known, apply has to reach it) → due (apply has reached it) → executed. A loss of
 //! leader or stream takes asked reads back to fresh: reads have no effect, so asking again is always right.
 //!
-//! Invariants: a read moves to asked only with a context that was drawn after it had arrived; contexts
-//! grow, so answers are matched by context and never by order.
+//! Invariants: a read moves to asked only with a question that was sent after it had arrived, or, if it is bounded,
+//! no longer before than its bound allows. Contexts grow, so an answer confirms its own question and all before it; a
+//! question that got no answer is followed by another one and goes on to wait, since its answer may be on its way for
+//! longer than anybody waits before asking again.
 
 use std::collections::VecDeque;
 
@@ -55,6 +57,9 @@ pub struct Question {
 #[derive(Debug, Default)]
 pub struct Reads {
     fresh: Vec<WaitingRead>,
+    /// Another question is needed, whether or not there is a fresh read.
+    repeat: bool,
+    /// Context, when it was sent, and the reads that arrived before; none where an earlier question was repeated.
     asked: VecDeque<(u64, u64, Vec<WaitingRead>)>,
     ready: Vec<(u64, Vec<WaitingRead>)>,
     due: VecDeque<WaitingRead>,
@@ -96,7 +101,7 @@ impl Reads {
 
     /// True if a round or a request is needed.
     pub fn has_fresh(&self) -> bool {
-        !self.fresh.is_empty() || !self.peers_fresh.is_empty()
+        !self.fresh.is_empty() || self.repeat || !self.peers_fresh.is_empty()
     }
 
     /// Reads waiting anywhere.
@@ -135,7 +140,8 @@ impl Reads {
 
     /// Everything fresh now waits for `context`.
     pub fn asked(&mut self, context: u64, now_us: u64) {
-        if !self.fresh.is_empty() {
+        let repeats = std::mem::take(&mut self.repeat);
+        if !self.fresh.is_empty() || repeats {
             self.asked
                 .push_back((context, now_us, std::mem::take(&mut self.fresh)));
         }
@@ -145,12 +151,17 @@ impl Reads {
         }
     }
 
-    /// A follower's question was answered: only that context is. Returns when it was asked.
+    /// A follower's question was answered, and all before it with it. Returns when it was asked.
     pub fn answered(&mut self, context: u64, index: u64) -> Option<u64> {
         let position = self.asked.iter().position(|(asked, _, _)| *asked == context)?;
-        let (_, asked_us, reads) = self.asked.remove(position)?;
-        self.ready.push((index, reads));
-        Some(asked_us)
+        let mut last_us = 0;
+        for (_, asked_us, reads) in self.asked.drain(..=position) {
+            last_us = asked_us;
+            if !reads.is_empty() {
+                self.ready.push((index, reads));
+            }
+        }
+        Some(last_us)
     }
 
     /// A leader's round was confirmed, and all before it with it. Returns followers' questions to answer.
@@ -229,21 +240,18 @@ impl Reads {
         for (_, _, reads) in self.asked.drain(..) {
             self.fresh.extend(reads);
         }
+        self.repeat = false;
         self.peers_asked.clear();
         self.peers_fresh.clear();
     }
 
-    /// What was asked before `before_us` and not answered was dropped on the way: ask again.
+    /// Nothing was asked since `before_us`, and reads wait for an answer: what carried it may be lost.
     pub fn ask_stale_again(&mut self, before_us: u64) {
-        while self
+        let asked_lately = self
             .asked
-            .front()
-            .is_some_and(|(_, asked_us, _)| *asked_us < before_us)
-        {
-            if let Some((_, _, reads)) = self.asked.pop_front() {
-                self.fresh.extend(reads);
-            }
-        }
+            .back()
+            .is_some_and(|(_, asked_us, _)| *asked_us >= before_us);
+        self.repeat = !asked_lately && self.asked.iter().any(|(_, _, reads)| !reads.is_empty());
     }
 
     /// Takes out every read that arrived at or before `since_us`, wherever it waits.
@@ -257,6 +265,10 @@ impl Reads {
         }
         for (_, reads) in &mut self.ready {
             overdue.extend(reads.extract_if(.., |read| read.since_us <= since_us));
+        }
+        if self.asked.iter().all(|(_, _, reads)| reads.is_empty()) {
+            // Nobody waits for an answer any more.
+            self.asked.clear();
         }
         for read in &overdue {
             self.held.remove(read.part, read.held_bytes());
@@ -289,11 +301,11 @@ mod tests {
         reads.asked(10, 0);
         reads.push(read(2));
         reads.asked(11, 0);
-        assert_eq!(reads.answered(11, 7), Some(0));
+        assert_eq!(reads.answered(10, 7), Some(0));
         reads.sort_out(6);
         assert!(!reads.has_due());
         reads.sort_out(7);
-        assert_eq!(reads.take_due().map(|read| read.since_us), Some(2));
+        assert_eq!(reads.take_due().map(|read| read.since_us), Some(1));
         assert!(!reads.has_due());
         assert_eq!(reads.len(), 1);
         reads.ask_again();
@@ -316,6 +328,41 @@ mod tests {
         let due: Vec<u64> = std::iter::from_fn(|| reads.take_due().map(|read| read.since_us)).collect();
         assert_eq!((due, reads.len()), (vec![1, 2], 1));
         assert_eq!(reads.held().total(), limits::REQUEST_OVERHEAD_BYTES);
+    }
+
+    #[test]
+    fn an_answer_counts_however_late_it_is_and_confirms_all_before_it() {
+        let mut reads = Reads::default();
+        reads.push(read(1));
+        reads.asked(10, 0);
+        reads.ask_stale_again(0);
+        assert!(!reads.has_fresh(), "it was asked no longer ago");
+        reads.ask_stale_again(1);
+        assert!(reads.has_fresh());
+        reads.push(read(2));
+        reads.asked(11, 500);
+        assert!(!reads.has_fresh());
+        // On a long way the first answer comes when the question was said again.
+        assert_eq!(reads.answered(10, 7), Some(0));
+        reads.ask_stale_again(501);
+        reads.push(read(3));
+        reads.asked(12, 600);
+        // The second one is lost, and the third confirms what waits for it too.
+        assert_eq!(reads.answered(12, 7), Some(600));
+        assert_eq!(reads.answered(11, 9), None);
+        reads.sort_out(7);
+        let due: Vec<u64> = std::iter::from_fn(|| reads.take_due().map(|read| read.since_us)).collect();
+        assert_eq!((due, reads.len()), (vec![1, 2, 3], 0));
+    }
+
+    #[test]
+    fn nothing_is_asked_again_for_reads_that_were_given_up() {
+        let mut reads = Reads::default();
+        reads.push(read(1));
+        reads.asked(10, 0);
+        assert_eq!(reads.take_overdue(1).len(), 1);
+        reads.ask_stale_again(1_000);
+        assert!(!reads.has_fresh());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use repligo_core::mapping_fit::Misfit;
 use repligo_core::section::FEATURE_LEVEL;
 use repligo_proto::frame::SHARD;
 
@@ -84,6 +85,34 @@ pub enum DiskError {
         dir: PathBuf,
         /// A data file that was found.
         found: String,
+    },
+    /// The data was made under other `[[keyspace]]` sections.
+    #[error(
+        "the data in {} was made with other [[keyspace]] sections ({then}) than this start has ({now}); what a key is \
+         depends on them, so they stay as they are for as long as the data does. Start with the configuration of before; \
+         to change it, see `Change what is mapped` in docs/operations.md: a backup is restored under the new sections",
+        dir.display()
+    )]
+    OtherKeyspaces {
+        /// The directory.
+        dir: PathBuf,
+        /// Names of the sections of the data.
+        then: String,
+        /// Names of those of the start.
+        now: String,
+    },
+    /// Restored keys would become rows that are in no table.
+    #[error(
+        "the data in {} cannot be used with these [[keyspace]] sections: {misfit}. They are in no table, and would hide its \
+         rows. Start without the sections and rename or delete them, then take a new backup; or give the keyspace \
+         another pattern",
+        dir.display()
+    )]
+    PlainKeys {
+        /// The directory.
+        dir: PathBuf,
+        /// What is in the way.
+        misfit: Misfit,
     },
     /// A restore was killed.
     #[error(

@@ -13,6 +13,7 @@ use repligo_core::membership::Membership;
 
 use super::codec::{Fields, put_text};
 use super::error::DiskError;
+use super::keyspaces::Keyspaces;
 use super::storage::{Birth, Storage, StorageFile};
 
 /// Storage format of this release, in `meta`, log segments and snapshots alike.
@@ -77,6 +78,8 @@ pub struct Meta {
     pub boot_id: String,
     /// Durability of the last run.
     pub durability: Durability,
+    /// What is mapped to databases; `None` where no node has started with the directory yet.
+    pub keyspaces: Option<Keyspaces>,
     /// The clean mark: the end of the log, all of it synced, at the last stop. `None` while a run lasts
     /// and after a crash.
     pub clean: Option<u64>,
@@ -103,6 +106,13 @@ impl Meta {
         let own = self.membership.get(self.peer);
         let formed = matches!(self.forming, Forming::Formed { .. });
         formed && self.single_node() && own.is_some_and(|own| own.key != self.key)
+    }
+
+    /// The only member of a cluster that was made without an address: no other node can become a member, whatever the
+    /// line of a start says.
+    pub fn is_unreachable(&self) -> bool {
+        let own = self.membership.get(self.peer);
+        self.is_founder_alone() && own.is_some_and(|own| own.address.is_empty())
     }
 
     pub(super) fn encode(&self, birth: Birth) -> Vec<u8> {
@@ -141,6 +151,10 @@ impl Meta {
         };
         out.extend_from_slice(&(members.len() as u32).to_le_bytes());
         out.extend_from_slice(&members);
+        if let Some(keyspaces) = &self.keyspaces {
+            out.extend_from_slice(&keyspaces.fingerprint.to_le_bytes());
+            put_text(&mut out, &keyspaces.names);
+        }
         let length = (out.len() - HEAD_BYTES) as u32;
         out[16..20].copy_from_slice(&length.to_le_bytes());
         let crc = crc32c::crc32c(&out[16..]);
@@ -181,6 +195,13 @@ impl Meta {
             moved: written != birth,
             incarnation,
             boot_id,
+            keyspaces: match fields.0.is_empty() {
+                true => None,
+                false => Some(Keyspaces {
+                    fingerprint: fields.u128()?,
+                    names: fields.text()?,
+                }),
+            },
             durability: match durability {
                 0 => Durability::None,
                 1 => Durability::Os,

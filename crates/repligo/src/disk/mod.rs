@@ -22,6 +22,7 @@ mod direct;
 mod error;
 mod handle;
 mod judge;
+mod keyspaces;
 mod lock;
 mod members;
 mod meta;

@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use repligo_core::contract::{Boot, Durability, PeerId, Persist};
 use repligo_core::membership::Membership;
+use repligo_core::origin::OriginMap;
 
 use super::aside::SET_ASIDE;
 use super::error::DiskError;
 use super::handle::{DiskDone, DiskHandle, Parts};
 use super::judge::{Judged, judge};
+use super::keyspaces::{self, Keyspaces};
 use super::lock::{DirectoryLock, LOCK_FILE, PID_FILE};
 use super::meta::{self, Forming, META_FILE, Meta};
 use super::metrics::Counters;
@@ -50,6 +52,8 @@ pub struct OpenOptions {
     pub membership: Membership,
     /// This start expects other nodes: a cluster line or an address to join at was given.
     pub clustered: bool,
+    /// What is mapped to databases; `None` takes the directory as it is.
+    pub map: Option<Arc<OriginMap>>,
     /// Drawn by the caller: the key of the directory if it is a new one.
     pub key: u128,
     /// Size of a log segment. [`SEGMENT_BYTES`] but in tests.
@@ -70,6 +74,7 @@ impl OpenOptions {
             node: node.into(),
             clustered: !membership.is_alone(),
             membership,
+            map: None,
             key: 0,
             segment_bytes: SEGMENT_BYTES,
         }
@@ -93,6 +98,7 @@ impl OpenOptions {
             incarnation: 0,
             boot_id: boot_id.into(),
             durability: self.durability,
+            keyspaces: self.map.as_deref().map(Keyspaces::of),
             clean: None,
         })
     }
@@ -166,6 +172,7 @@ impl Disk {
         let mut judged = Judged::default();
         if let Some(recorded) = meta::read(&*storage)? {
             judged = judge(&*storage, &names, &recorded, &meta, options.clustered)?;
+            keyspaces::refuse_others(options, &recorded, &judged.boot)?;
             meta.incarnation = recorded.incarnation;
             meta.generation = recorded.generation;
             meta.forming = recorded.forming;
@@ -176,6 +183,7 @@ impl Disk {
             if matches!(recorded.forming, Forming::Formed { .. }) {
                 meta.peer = recorded.peer;
                 meta.membership = recorded.membership;
+                meta.keyspaces = meta.keyspaces.or(recorded.keyspaces);
             }
         }
         if let Some(log) = &judged.log {

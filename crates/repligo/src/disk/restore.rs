@@ -160,6 +160,8 @@ fn fill<R: Read>(
         incarnation: 0,
         boot_id: open::boot_id(),
         durability: Durability::Os,
+        // Those of the first start.
+        keyspaces: None,
         clean: Some(wal.written()),
     };
     meta::write(&**storage, &meta)?;

@@ -64,6 +64,7 @@ fn open_directory(config: &NodeConfig, topology: &Topology) -> Result<Directory,
     );
     options.clustered = topology.is_cluster();
     options.key = process::random_u128();
+    options.map = Some(config.origin.clone());
     let (disk, recovered) = match Disk::open(options.clone()) {
         Ok(opened) => opened,
         Err(error) if error.is_forgetful() && topology.has_contacts() => {
@@ -81,6 +82,8 @@ fn open_directory(config: &NodeConfig, topology: &Topology) -> Result<Directory,
     let meta = disk.meta();
     let refusal = if topology.joins() && meta.is_founder_alone() {
         Some(NodeError::Settings(topology.refuse_founder(&config.data_dir)))
+    } else if meta.is_unreachable() && topology.has_contacts() {
+        Some(NodeError::Settings(topology.refuse_line(&config.data_dir)))
     } else {
         let is_removed =
             matches!(meta.forming, Forming::Formed { .. }) && meta.membership.get(meta.peer).is_none();

@@ -86,6 +86,19 @@ impl Topology {
         )
     }
 
+    /// What is said of a directory in which there is data of a node that others cannot reach.
+    pub fn refuse_line(&self, dir: &Path) -> String {
+        let others: Vec<String> = self.others().map(|(_, name, _)| name).collect();
+        format!(
+            "{} holds the data of a node that runs alone, and {} would never become members of its cluster: each would go on \
+             alone, with data of its own. Give every node of a new cluster an empty --data-dir; to take this data along, make a \
+             backup (repligo backup, while it runs alone) and restore it with --cluster on one node; or start this node \
+             without --cluster",
+            dir.display(),
+            others.join(" and ")
+        )
+    }
+
     /// There are other nodes that may be asked to let this one in.
     pub fn has_contacts(&self) -> bool {
         self.joins() || self.nodes.len() > 1

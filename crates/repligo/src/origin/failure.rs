@@ -68,11 +68,13 @@ pub fn sort(error: &Error, stage: Stage) -> Failure {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Failure::Origin(OriginError::Down(format!(
             "{text}; another process holds the lock"
         ))),
+        // At COMMIT too: if the transaction is there after all, the lane's compare-and-set finds it at the next try. As
+        // an unknown outcome it would be tried for ever, and nobody told that the disk is full.
+        ErrorCode::DiskFull => Failure::Origin(OriginError::Down(text)),
         // The commit record may be in the write-ahead log although SQLite could not sync it.
         _ if stage == Stage::Commit => Failure::Origin(OriginError::Unknown(text)),
         ErrorCode::CannotOpen
         | ErrorCode::SystemIoFailure
-        | ErrorCode::DiskFull
         | ErrorCode::ReadOnly
         | ErrorCode::OutOfMemory
         | ErrorCode::FileLockingProtocolFailed
@@ -89,5 +91,30 @@ pub fn message(error: &Error) -> String {
         Error::SqliteFailure(_, Some(text)) => text.clone(),
         Error::SqlInputError { msg, .. } => msg.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    fn sorted(code: std::ffi::c_int, stage: Stage) -> Failure {
+        sort(
+            &Error::SqliteFailure(ffi::Error::new(code), Some("said".to_owned())),
+            stage,
+        )
+    }
+
+    #[test]
+    fn a_full_disk_is_told_wherever_it_comes_up_and_other_ends_of_a_commit_are_unknown() {
+        let down = Failure::Origin(OriginError::Down("said".to_owned()));
+        for stage in [Stage::Frame, Stage::Row(1), Stage::Commit] {
+            assert_eq!(sorted(ffi::SQLITE_FULL, stage), down);
+        }
+        let unknown = Failure::Origin(OriginError::Unknown("said".to_owned()));
+        assert_eq!(sorted(ffi::SQLITE_IOERR, Stage::Commit), unknown);
+        assert_eq!(sorted(ffi::SQLITE_IOERR, Stage::Row(1)), down);
     }
 }

@@ -46,7 +46,9 @@ pub fn run(extent: Extent, row: &mut Row) -> Outcome {
             let sample = redis_benchmark::run(system.port, options)?;
             if system.name == TWO {
                 let spent = executing_seconds(system.port)? - before;
-                executing.borrow_mut().push(spent / sample.operations as f64 * 1e6);
+                executing
+                    .borrow_mut()
+                    .push(spent / sample.operations as f64 * 1e6);
             }
             Ok(sample)
         })?;
@@ -55,7 +57,10 @@ pub fn run(extent: Extent, row: &mut Row) -> Outcome {
     }
     for (test, pipeline) in LOADS {
         let options = options(extent, (test, pipeline), keys);
-        let title = format!("{}, pipeline {pipeline}, on the same machine", test.to_ascii_uppercase());
+        let title = format!(
+            "{}, pipeline {pipeline}, on the same machine",
+            test.to_ascii_uppercase()
+        );
         let comparison = alternate(&title, extent.repeats, &sockets, |system| match system.name {
             UNIX => redis_benchmark::run_through(&socket, options),
             _ => redis_benchmark::run(system.port, options),
@@ -66,7 +71,9 @@ pub fn run(extent: Extent, row: &mut Row) -> Outcome {
     for system in &threads {
         let samples = check_sample(system.port, keys, VALUE_BYTES, false)?;
         let name = system.name;
-        row.verified.push(format!("{samples} keys of {name} read by a second client are right at the end"));
+        row.verified.push(format!(
+            "{samples} keys of {name} read by a second client are right at the end"
+        ));
     }
     groups.iter_mut().for_each(Group::stop);
     Ok(())
@@ -138,5 +145,6 @@ fn judge_socket(row: &mut Row, title: &str, pipeline: u32) {
         "×",
         &comparison.ratios(TCP, Sample::cpu_us),
     );
-    row.goals.push(if pipeline == 1 { goal } else { goal.informative() });
+    row.goals
+        .push(if pipeline == 1 { goal } else { goal.informative() });
 }

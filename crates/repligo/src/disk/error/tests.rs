@@ -23,6 +23,8 @@ fn told(error: &DiskError) -> &'static str {
         DiskError::DataWithoutDurability { .. } => "Start with the durability",
         DiskError::Usage(_) => "give each its own",
         DiskError::Poisoned => "start the node again",
+        DiskError::OtherKeyspaces { .. } => "a backup is restored under the new sections",
+        DiskError::PlainKeys { .. } => "rename or delete them",
     }
 }
 
@@ -50,6 +52,18 @@ fn every_variant() -> Vec<DiskError> {
             found: text(),
         },
         DiskError::HalfRestored { dir: dir.clone() },
+        DiskError::OtherKeyspaces {
+            dir: dir.clone(),
+            then: text(),
+            now: text(),
+        },
+        DiskError::PlainKeys {
+            dir: dir.clone(),
+            misfit: Misfit::PlainKeys {
+                count: 2,
+                example: (0, b"user:7".to_vec()),
+            },
+        },
         DiskError::OtherNode {
             dir: dir.clone(),
             recorded: text(),

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use repligo_core::contract::Durability;
 use repligo_core::membership::Membership;
+use repligo_core::origin::{KeyspaceConfig, Mode, OriginMap, ValueConfig};
 
 use super::fake::FakeDisk;
 use super::{CLUSTER, append, entry, open, options, single};
@@ -162,6 +164,49 @@ fn a_directory_stays_with_its_node_and_its_cluster() {
             &["belongs to node n2 of the cluster of n1, n2, n3", "--data-dir"],
         );
     }
+}
+
+#[test]
+fn a_directory_stays_with_the_keyspaces_that_it_began_with() {
+    let map = |names: &[&str]| {
+        let keyspace = |name: &&str| KeyspaceConfig {
+            name: (*name).to_owned(),
+            pattern: format!("{name}:{{id:int}}"),
+            database: 0,
+            origin: "main".to_owned(),
+            mode: Mode::WriteThrough,
+            table: (*name).to_owned(),
+            key: vec![("id".to_owned(), "id".to_owned())],
+            value: ValueConfig::Raw {
+                column: "value".to_owned(),
+            },
+            cache_ttl_ms: None,
+            negative_ttl_ms: 1000,
+            flush_deadline_ms: 30_000,
+            lanes: 4,
+        };
+        OriginMap::new(names.iter().map(keyspace).collect()).unwrap()
+    };
+    let with = |map: Option<OriginMap>| OpenOptions {
+        map: map.map(Arc::new),
+        ..options(Durability::Fsync, &["n1"])
+    };
+    let disk = FakeDisk::default();
+    open(&disk, &with(Some(map(&["users"]))), "boot").unwrap();
+    open(&disk, &with(Some(map(&["users"]))), "boot").unwrap();
+    for (other, now) in [
+        (map(&["users", "orders"]), "(users, orders)"),
+        (map(&[]), "(none)"),
+    ] {
+        refused(
+            open(&disk, &with(Some(other)), "boot"),
+            &["other [[keyspace]] sections (users)", now, "a backup is restored"],
+        );
+    }
+    // Tools take it as it is, and what it is is not forgotten.
+    open(&disk, &with(None), "boot").unwrap();
+    refused(open(&disk, &with(Some(map(&[]))), "boot"), &["(users)"]);
+    open(&disk, &with(Some(map(&["users"]))), "boot").unwrap();
 }
 
 fn duplicate(original: &Temporary, copy: &Temporary) {
