@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use super::lane::Lane;
 use super::lanes::Lanes;
-use super::link::{Link, PAUSE_US_MIN};
+use super::link::{IDLE_PROBE_US, Link, PAUSE_US_MIN};
 use super::loads::Loads;
 use super::map::{Mode, OriginMap};
-use super::op::{Fill, Health, Intent, OriginOp, Raise, Resolved};
+use super::op::{Fill, Health, Intent, OriginOp, Resolved};
 use super::output::FlusherOutput;
 use super::phase::{Claim, KeyspaceState, Phase, Work};
 use super::request::{
@@ -25,6 +25,7 @@ use super::words;
 use crate::time::Now;
 
 mod claim;
+mod history;
 
 /// Pause before a keyspace whose mapping does not fit is tried again, in microseconds.
 pub const MISCONFIGURED_PAUSE_US: u64 = 1_000_000;
@@ -304,9 +305,12 @@ impl Flusher {
         if !self.links[origin].probe_is_due(now.mono_us) {
             return;
         }
-        let map = &self.map;
-        let idle = self.lanes.iter().position(|work| {
-            usize::from(map.policy(work.id.keyspace).origin) == origin
+        // In turn, so that a database that was exchanged is noticed whichever lanes of it differ.
+        let first = (now.mono_us / IDLE_PROBE_US) as usize;
+        let mut in_turn = (0..self.lanes.len()).map(|at| (first + at) % self.lanes.len());
+        let idle = in_turn.find(|at| {
+            let work = &self.lanes[*at];
+            usize::from(self.map.policy(work.id.keyspace).origin) == origin
                 && matches!(work.phase, Phase::Ready { .. })
         });
         if let Some(at) = idle {
@@ -384,31 +388,6 @@ impl Flusher {
                 forget: true,
             }));
         }
-    }
-
-    /// The lane row is from another history: number on from it. If the row was written by a newer leader
-    /// of this history, this leader is deposed and its proposal can never commit.
-    fn raise(&mut self, at: usize, own: Fence, taken: &TakenOver, lane: &Lane) {
-        let work = &mut self.lanes[at];
-        let generation = own.generation.max(taken.stored.generation) + 1;
-        work.phase = Phase::Raising { generation };
-        self.out.proposals.push(OriginOp::Raise(Raise {
-            lane: work.id,
-            generation,
-            applied: taken.applied,
-        }));
-        self.out.warnings.push(format!(
-            "lane {} of keyspace {}: the origin stands at {} (generation {}, term {}), the log at {} to {} (generation {}, term {}); numbering on from the origin, cached rows of the lane are loaded anew",
-            work.id.lane,
-            self.map.policy(work.id.keyspace).name,
-            taken.applied,
-            taken.stored.generation,
-            taken.stored.term,
-            lane.resolved(),
-            lane.highest(),
-            own.generation,
-            own.term,
-        ));
     }
 
     fn on_flushed(&mut self, now: Now, at: usize, result: Result<Flushed, OriginError>, fence: Fence) {

@@ -6,6 +6,7 @@ use super::super::lane::Requester;
 use super::super::link::{IDLE_PROBE_US, PAUSE_US_MAX};
 use super::super::map::KeyspaceConfig;
 use super::super::map::tests::raw;
+use super::super::op::Raise;
 use super::super::run::{FLUSH_BYTES_MAX, FLUSH_INTENTS_MAX};
 use super::super::testing::{FakeCache, LANE, intent, lanes, map, push, resolve, resolved};
 use super::super::{Cache, LaneId};
@@ -414,6 +415,80 @@ fn a_database_of_another_history_gets_a_new_numbering() {
         let waiting = (applied + 1..=applied + 2 - decided).collect();
         assert_eq!(sequences(&leader.poll().requests), [(applied, waiting)]);
     }
+}
+
+#[test]
+fn where_one_lane_finds_an_older_copy_of_the_database_all_others_look_too() {
+    let config = KeyspaceConfig { lanes: 3, ..raw("k") };
+    let map = Arc::new(OriginMap::new(vec![config]).expect("valid"));
+    let mut leader = Leader::over(Lanes::new(Arc::clone(&map)), &map);
+    leader.set(1, "k:1");
+    resolve(&mut leader.lanes, &mut leader.cache, &resolved(1));
+    let answer = |leader: &mut Leader, lane: LaneId, applied: u64| {
+        let fence = Fence {
+            generation: leader.lanes.lane(lane).generation(),
+            term: 7,
+        };
+        let result = Ok(TakenOver {
+            applied,
+            stored: fence,
+            rejects: Vec::new(),
+            misfit: None,
+        });
+        leader.event(OriginEvent::TakenOver { lane, fence, result });
+    };
+    let asked = |leader: &mut Leader| -> Vec<u16> {
+        let lane = |request: &OriginRequest| match request {
+            OriginRequest::Takeover(takeover) => takeover.lane.lane,
+            other => panic!("not a takeover: {other:?}"),
+        };
+        leader.poll().requests.iter().map(lane).collect()
+    };
+    assert_eq!(asked(&mut leader), [0, 1, 2]);
+    for lane in map.lanes() {
+        answer(&mut leader, lane, u64::from(lane == LANE));
+    }
+    assert_eq!(asked(&mut leader), [0_u16; 0]);
+    // Idle lanes are asked in turn, so that each of them has its own.
+    let mut first_three: Vec<u16> = (0..3)
+        .map(|_| {
+            leader.wait(IDLE_PROBE_US);
+            let asked = asked(&mut leader);
+            assert_eq!(asked.len(), 1);
+            let lane = LaneId {
+                lane: asked[0],
+                ..LANE
+            };
+            answer(&mut leader, lane, u64::from(lane == LANE));
+            asked[0]
+        })
+        .collect();
+    first_three.sort_unstable();
+    assert_eq!(first_three, [0, 1, 2]);
+    loop {
+        leader.wait(IDLE_PROBE_US);
+        let asked = asked(&mut leader);
+        if asked == [0] {
+            break;
+        }
+        let lane = LaneId {
+            lane: asked[0],
+            ..LANE
+        };
+        answer(&mut leader, lane, 0);
+    }
+    answer(&mut leader, LANE, 0);
+    let out = leader.poll();
+    assert!(matches!(&out.proposals[..], [OriginOp::Raise(raise)] if raise.lane == LANE));
+    let lanes: Vec<u16> = out
+        .requests
+        .iter()
+        .filter_map(|request| match request {
+            OriginRequest::Takeover(takeover) => Some(takeover.lane.lane),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(lanes, [1, 2]);
 }
 
 fn loads(requests: &[OriginRequest]) -> Vec<(u64, &[u8])> {
