@@ -8,7 +8,7 @@ from support.wire import Connection
 
 from .conftest import modes
 
-OWN = {b"repligo.backup", b"repligo.cluster", b"repligo.consistency", b"repligo.invalidate", b"repligo.status", b"client|no-touch", b"client|setinfo", b"msetex"}
+OWN = {b"repligo.backup", b"repligo.cluster", b"repligo.consistency", b"repligo.invalidate", b"repligo.session", b"repligo.status", b"client|no-touch", b"client|setinfo", b"msetex"}
 # Redis 7.4 and 8.0 have them.
 OWN |= {b"hexpire", b"hexpireat", b"hexpiretime", b"hgetdel", b"hgetex", b"hpersist", b"hpexpire", b"hpexpireat", b"hpexpiretime", b"hpttl", b"hsetex", b"httl"}
 

@@ -29,7 +29,7 @@ ELSEWHERE |= {"client|pause", "monitor"}
 # Redis 7.0 does not have their last argument; without it the case files have them.
 EXTENDED = {"zrank", "zrevrank", "hscan"}
 # Redis 7.0 does not have them.
-OURS = {"repligo.backup", "repligo.cluster", "repligo.consistency", "repligo.invalidate", "repligo.status", "client|no-touch", "client|setinfo", "msetex"}
+OURS = {"repligo.backup", "repligo.cluster", "repligo.consistency", "repligo.invalidate", "repligo.session", "repligo.status", "client|no-touch", "client|setinfo", "msetex"}
 # Nor these, which tests/clients/test_field_deadlines.py asks for.
 OURS |= {"hexpire", "hexpireat", "hexpiretime", "hgetdel", "hgetex", "hpersist", "hpexpire", "hpexpireat", "hpexpiretime", "hpttl", "hsetex", "httl"}
 NUMBERS = (

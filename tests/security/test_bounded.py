@@ -36,7 +36,7 @@ def test_a_connection_says_at_which_level_it_reads(tmp_path):
             assert app.call("REPLIGO.CONSISTENCY", "READ", "bounded:5ms", "WRITE", "quorum").raw == OK
             assert level_of(app)[b"read"] == b"bounded:5ms"
             for words, why in (
-                (("READ", "session"), b"not in this release"),
+                (("READ", "origin"), b"not in this release"),
                 (("READ", "bounded:0ms"), b"from 1ms to 10s"),
                 (("READ", "bounded:11s"), b"from 1ms to 10s"),
                 (("READ", "bounded:200us"), b"from 1ms to 10s"),

@@ -48,11 +48,11 @@ def test_a_profile_is_shown_and_reset_and_what_is_not_there_is_refused_by_name(n
         assert dict(zip(reply[::2], reply[1::2], strict=True))[b"consistency"] == b"read=eventual"
         for rule, why in (
             ("read=bounded:0ms", b"from 1ms to 10s"),
-            ("read=session", b"not in this release"),
-            ("read-floor=session", b"not in this release"),
+            ("read=origin", b"not in this release"),
+            ("read-floor=origin", b"not in this release"),
             ("write=async", b"the only one is quorum"),
             ("write=all", b"the only one is quorum"),
-            ("read=fast", b"take linearizable, bounded:DURATION"),
+            ("read=fast", b"take linearizable, session, bounded:DURATION"),
             ("read-floor=linearizable", b"raise read= first"),
         ):
             reply = connection.call("ACL", "SETUSER", "shown", rule).raw
@@ -77,7 +77,7 @@ def test_connections_follow_their_user_unless_they_have_said_otherwise(nodes):
         assert later.call("RESET").raw == b"+RESET\r\n" and not reads_old(later)
         assert later.call("AUTH", "app+linearizable", "p").raw == OK and not reads_old(later)
         assert later.call("AUTH", "app+bounded:200ms", "p").raw == OK and reads_old(later)
-        refused = later.call("AUTH", "app+session", "p").raw
+        refused = later.call("AUTH", "app+origin", "p").raw
         assert refused.startswith(b"-ERR this level of reads is not in this release"), refused
         assert later.call("AUTH", "app+bounded:0s", "p").raw.startswith(b"-ERR the bound of reads")
         assert later.call("AUTH", "app+bounded", "wrong").raw.startswith(b"-WRONGPASS")

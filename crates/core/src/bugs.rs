@@ -88,13 +88,19 @@ pub enum Bug {
     ProbeTimeAtAnswer,
     /// Bounded reads are served before the confirmed index is applied.
     BoundedWithoutApply,
+    /// Session reads are served before the entry of their token is applied.
+    SessionWithoutApply,
+    /// A token of an earlier generation is taken like one of this.
+    TokenIgnoresGeneration,
+    /// A token leaves out the entry that is being applied, of which clients have been answered already.
+    TokenBehindAnswers,
     /// Copies of rows stay when another cluster has had their database.
     CopiesOutliveClaim,
 }
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 40] = [
+    pub const ALL: [(&'static str, Self); 43] = [
         ("ack-before-durability", Self::AckBeforeDurability),
         ("missing-noop", Self::MissingNoop),
         ("lease-without-quorum", Self::LeaseWithoutQuorum),
@@ -134,6 +140,9 @@ impl Bug {
         ("field-deadline-lost-in-snapshot", Self::FieldDeadlineLost),
         ("probe-time-at-answer", Self::ProbeTimeAtAnswer),
         ("bounded-without-apply", Self::BoundedWithoutApply),
+        ("session-without-apply", Self::SessionWithoutApply),
+        ("session-token-ignores-generation", Self::TokenIgnoresGeneration),
+        ("session-token-behind-answers", Self::TokenBehindAnswers),
         ("copies-outlive-claim", Self::CopiesOutliveClaim),
     ];
 

@@ -34,6 +34,7 @@ use crate::op::Transaction;
 use crate::pieces::Pieces;
 use crate::shares::Demand;
 pub use crate::table::HashSeed;
+pub use crate::token::Token;
 pub use crate::unblock::Unblock;
 
 mod status;
@@ -104,6 +105,9 @@ pub struct Request<'a> {
     pub rides: bool,
     /// Level of a read; ignored for writes.
     pub level: ReadLevel,
+    /// What its connection has brought along from elsewhere and this replica may lack: a read at level session waits
+    /// for it, and must not ride.
+    pub token: Option<&'a Token>,
     /// By whose rights the driver has let it through: it is refused where it is executed if these have shrunk.
     pub actor: Actor,
     /// What it asks of the queue, as [`crate::replica::Replica::admits`] was asked. A driver that does not

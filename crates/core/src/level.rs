@@ -1,8 +1,10 @@
 //! How fresh a read must be: the levels, and their names.
 //!
 //! A level is named by a word, `bounded` with a duration behind it: `bounded:200ms`. A bound is at most what eventual reads
-//! may lag behind at most, so that a bounded read is never weaker than an eventual one, and the levels of this release are
-//! in one order.
+//! may lag behind at most, so that a bounded read is never weaker than an eventual one.
+//!
+//! Levels are in no one order: `session` says nothing about age, and `bounded` nothing about what a connection has seen.
+//! Where both are asked for, a read has to be both: `session+bounded:200ms`.
 
 use std::fmt;
 
@@ -18,6 +20,9 @@ pub enum ReadLevel {
     Eventual,
     /// Every write that was acknowledged so long before the read, or longer.
     Bounded(Bound),
+    /// Every write that its connection was acknowledged, and nothing older than it has read, with the tokens that it
+    /// has taken in; where there is a bound, what is bounded by it, too.
+    Session(Option<Bound>),
 }
 
 /// What a bounded read may lag behind: whole milliseconds, from [`Bound::MIN`] to [`Bound::MAX`].
@@ -105,29 +110,40 @@ impl ReadLevel {
             None if is_one_of(kind, &["linearizable"]) => Ok(Self::Linearizable),
             None if is_one_of(kind, &["eventual"]) => Ok(Self::Eventual),
             None if is_one_of(kind, &["bounded"]) => Ok(Self::Bounded(Bound::DEFAULT)),
+            None if is_one_of(kind, &["session"]) => Ok(Self::Session(None)),
+            None if is_one_of(kind, &["session+bounded"]) => Ok(Self::Session(Some(Bound::DEFAULT))),
             Some(bound) if is_one_of(kind, &["bounded"]) => {
                 Bound::named(bound).map(Self::Bounded).ok_or(NoLevel::NoBound)
             }
-            _ if is_one_of(kind, &["session", "origin"]) => Err(NoLevel::NotBuilt),
+            Some(bound) if is_one_of(kind, &["session+bounded"]) => {
+                let bound = Bound::named(bound).ok_or(NoLevel::NoBound)?;
+                Ok(Self::Session(Some(bound)))
+            }
+            _ if is_one_of(kind, &["origin"]) => Err(NoLevel::NotBuilt),
             _ => Err(NoLevel::Unknown),
         }
     }
 
-    /// How old an answer may be at most, in milliseconds: the order of the levels, the strongest first.
-    fn age_ms_max(self) -> u32 {
+    /// How old an answer may be at most, if that is bounded.
+    fn bound(self) -> Option<Bound> {
         match self {
-            Self::Linearizable => 0,
-            Self::Bounded(bound) => bound.ms,
-            Self::Eventual => u32::MAX,
+            Self::Bounded(bound) => Some(bound),
+            Self::Session(bound) => bound,
+            Self::Linearizable | Self::Eventual => None,
         }
     }
 
     /// The weakest level that gives what both give.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        match self.age_ms_max() <= other.age_ms_max() {
-            true => self,
-            false => other,
+        if self == Self::Linearizable || other == Self::Linearizable {
+            return Self::Linearizable;
+        }
+        let bounds = self.bound().into_iter().chain(other.bound());
+        let bound = bounds.min();
+        match (self, other) {
+            (Self::Session(_), _) | (_, Self::Session(_)) => Self::Session(bound),
+            _ => bound.map_or(Self::Eventual, Self::Bounded),
         }
     }
 }
@@ -139,6 +155,8 @@ impl fmt::Display for ReadLevel {
             Self::Linearizable => formatter.write_str("linearizable"),
             Self::Eventual => formatter.write_str("eventual"),
             Self::Bounded(bound) => write!(formatter, "bounded:{bound}"),
+            Self::Session(None) => formatter.write_str("session"),
+            Self::Session(Some(bound)) => write!(formatter, "session+bounded:{bound}"),
         }
     }
 }
@@ -163,6 +181,10 @@ mod tests {
         ReadLevel::Bounded(Bound::of_ms(ms).expect("a bound"))
     }
 
+    fn session(ms: u64) -> ReadLevel {
+        ReadLevel::Session(Bound::of_ms(ms))
+    }
+
     #[test]
     fn levels_are_known_by_their_names() {
         for (name, level) in [
@@ -171,6 +193,8 @@ mod tests {
             ("bounded:1ms", bounded(1)),
             ("bounded:1500ms", bounded(1_500)),
             ("bounded:10s", bounded(10_000)),
+            ("session", ReadLevel::Session(None)),
+            ("session+bounded:200ms", session(200)),
         ] {
             assert_eq!(level.to_string(), name);
             for word in [name.to_owned(), name.to_uppercase()] {
@@ -184,14 +208,16 @@ mod tests {
         ] {
             assert_eq!(ReadLevel::named(word.as_bytes()), Ok(bounded(ms)), "{word}");
         }
-        for word in ["Session", "origin", "session:1"] {
+        assert_eq!(ReadLevel::named(b"session+bounded"), Ok(session(1_000)));
+        assert_eq!(ReadLevel::named(b"session+bounded:0s"), Err(NoLevel::NoBound));
+        for word in ["Origin", "origin:1"] {
             assert_eq!(
                 ReadLevel::named(word.as_bytes()),
                 Err(NoLevel::NotBuilt),
                 "{word}"
             );
         }
-        for word in ["", "eventual:1", "even", "quorum", ":bounded", "linearizable:"] {
+        for word in ["", "session:1s", "session+", "session+eventual", "bounded+session", "eventual:1", "even", "quorum", ":bounded", "linearizable:"] {
             assert_eq!(ReadLevel::named(word.as_bytes()), Err(NoLevel::Unknown), "{word}");
         }
         assert_eq!(judge_write_level(b"QUORUM"), Ok(()));
@@ -235,5 +261,24 @@ mod tests {
                 assert_eq!(one.and(other), from_strongest[place.min(other_place)]);
             }
         }
+    }
+
+    #[test]
+    fn what_is_in_no_order_is_asked_for_together() {
+        use ReadLevel::{Eventual, Linearizable, Session};
+        for (one, other, both) in [
+            (Session(None), Session(None), Session(None)),
+            (Session(None), Eventual, Session(None)),
+            (Session(None), Linearizable, Linearizable),
+            (Session(None), bounded(200), session(200)),
+            (session(1_000), bounded(200), session(200)),
+            (session(200), bounded(1_000), session(200)),
+            (session(200), Eventual, session(200)),
+            (session(200), Session(None), session(200)),
+            (session(200), Linearizable, Linearizable),
+        ] {
+            assert_eq!((one.and(other), other.and(one)), (both, both));
+        }
+        assert_eq!(size_of::<ReadLevel>(), 8, "it is handed over with each read");
     }
 }

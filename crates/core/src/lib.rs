@@ -38,4 +38,5 @@ pub mod section;
 pub mod shares;
 pub mod table;
 pub mod time;
+pub mod token;
 mod unblock;

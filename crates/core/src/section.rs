@@ -10,11 +10,11 @@ use crate::packed::{Corrupt, corrupt};
 
 /// The highest feature level that this release reads, and what it writes: raised with each op, message or section that
 /// the release before does not know. Nodes of different levels do not talk.
-pub const FEATURE_LEVEL: u64 = 10;
+pub const FEATURE_LEVEL: u64 = 11;
 
 /// The feature level that a release must have to read the snapshots of this one: raised with each section that must not
 /// be skipped. Sections of all kinds of this release came, as they are, with this level.
-pub const SNAPSHOT_LEVEL: u64 = 10;
+pub const SNAPSHOT_LEVEL: u64 = 11;
 
 /// Version of the layout in front of each chunk's sections.
 pub(crate) const VERSION: u8 = 4;

@@ -115,6 +115,7 @@ impl Node {
             ticket,
             resp3: false,
             rides: false,
+            token: None,
             level: ReadLevel::default(),
             actor: Actor::default(),
             demand: Demand::default(),

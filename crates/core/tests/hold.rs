@@ -72,6 +72,7 @@ impl Node {
             ticket,
             resp3: false,
             rides: false,
+            token: None,
             level: ReadLevel::Linearizable,
             actor: Default::default(),
             demand: Demand {

@@ -87,6 +87,7 @@ impl Single {
                     ticket: u64::from(number),
                     resp3: false,
                     rides: false,
+                    token: None,
                     level: ReadLevel::Linearizable,
                     actor: Default::default(),
                     demand: Demand::default(),

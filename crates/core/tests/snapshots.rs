@@ -183,6 +183,7 @@ impl Cluster {
                 ticket: self.written,
                 resp3: false,
                 rides: false,
+                token: None,
                 level: ReadLevel::default(),
                 actor: Actor::default(),
                 demand: Demand::default(),

@@ -28,6 +28,7 @@ const OURS: [&str; 20] = [
     "repligo.cluster",
     "repligo.consistency",
     "repligo.invalidate",
+    "repligo.session",
     "repligo.status",
 ];
 

@@ -22,6 +22,8 @@ pub enum Bug {
     InvalidationBeforeApply,
     /// READONLY goes below the floor of its user.
     ReadOnlyBelowFloor,
+    /// A connection forgets its token with the first read that waits for it.
+    TokenForgottenOnRead,
     /// A change that is told while a read of its key is unanswered is not told again behind the answer.
     ChangeToldOnce,
     /// What arrives from an I/O thread is executed before what has arrived earlier and was kept.
@@ -41,7 +43,7 @@ thread_local! {
 
 impl Bug {
     /// All of them with their names for the command line.
-    pub const ALL: [(&'static str, Self); 14] = [
+    pub const ALL: [(&'static str, Self); 15] = [
         ("ride-behind-earlier-turn", Self::RideBehindEarlierTurn),
         ("read-overtakes-write", Self::ReadOvertakesWrite),
         ("sequence-not-continued", Self::SequenceNotContinued),
@@ -51,6 +53,7 @@ impl Bug {
         ("change-holds-nothing-back", Self::ChangeHoldsNothingBack),
         ("invalidation-before-apply", Self::InvalidationBeforeApply),
         ("readonly-below-floor", Self::ReadOnlyBelowFloor),
+        ("session-token-forgotten-on-read", Self::TokenForgottenOnRead),
         ("change-told-once", Self::ChangeToldOnce),
         ("arrival-overtakes-inbox", Self::ArrivalOvertakesInbox),
         ("address-without-client", Self::AddressWithoutClient),

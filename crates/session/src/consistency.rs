@@ -103,6 +103,8 @@ mod tests {
             ("read BOUNDED", "bounded:1s"),
             ("WRITE quorum", "bounded:1s"),
             ("WRITE quorum READ eventual", "eventual"),
+            ("READ session", "session"),
+            ("READ Session+Bounded:20ms", "session+bounded:20ms"),
             ("READ linearizable WRITE quorum", "linearizable"),
         ] {
             assert_eq!(
@@ -130,7 +132,8 @@ mod tests {
             ("READS eventual", "syntax error"),
             ("READ linearizable WRITE", "syntax error"),
             ("READ fast", "No such level of reads"),
-            ("READ session", "not in this release"),
+            ("READ origin", "not in this release"),
+            ("READ session:1s", "No such level of reads"),
             ("READ bounded:0ms", "from 1ms to 10s"),
             ("READ linearizable WRITE async", "not in this release"),
             ("READ linearizable WRITE fast", "No such level of writes"),

@@ -94,6 +94,9 @@ pub(crate) fn submit_body(session: &mut Session, host: &mut impl Host, call: Cal
 
 #[inline]
 fn read(session: &mut Session, host: &mut impl Host, call: Call<'_>, command: &Command<'_>) -> Flow {
+    if session.reads_behind_token() && !may_read(session, host) {
+        return read_behind_token(session, host, call, command);
+    }
     if session.replies.waiting() > 0 {
         #[cfg(feature = "bugs")]
         if overtakes(session, host, command) {
@@ -123,6 +126,31 @@ fn read(session: &mut Session, host: &mut impl Host, call: Call<'_>, command: &C
         }
         Served::NotYet => submit_command(session, host, call, command),
     }
+}
+
+/// Whether the token of a connection asks for no more than its node has.
+#[cold]
+fn may_read(session: &mut Session, host: &impl Host) -> bool {
+    #[cfg(feature = "bugs")]
+    if session.has(Bug::TokenForgottenOnRead) && session.replies.waiting() > 0 {
+        session.token = None;
+    }
+    session.has_passed_token(host)
+}
+
+/// A read that waits for what its connection has brought along. It does not ride, since nobody would look at its token.
+#[cold]
+fn read_behind_token(
+    session: &mut Session,
+    host: &mut impl Host,
+    call: Call<'_>,
+    command: &Command<'_>,
+) -> Flow {
+    let admitted = session.unanswered().admits(Kind::LoneRead, host.turn());
+    if admitted.is_none() || session.replies.waiting() >= RIDDEN_MAX {
+        return Flow::Wait;
+    }
+    submit_command(session, host, call, command)
 }
 
 /// Whether a request may come now, and if so, whether it rides.
@@ -205,6 +233,7 @@ pub(crate) fn submit(session: &mut Session, host: &mut impl Host, slot: Slot, bo
         resp3: session.resp3,
         rides,
         level,
+        token: session.token.as_deref(),
         actor: session.actor(),
         demand,
         body,

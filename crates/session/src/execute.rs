@@ -10,7 +10,8 @@ use repligo_proto::words;
 
 use crate::window::Resolved;
 use crate::{
-    Flow, Host, Session, blocking, consistency, data, long, pubsub, scrutiny, tracking, transaction, users,
+    Flow, Host, Session, blocking, consistency, data, long, pubsub, scrutiny, token, tracking, transaction,
+    users,
 };
 
 /// A request with its row in the command table.
@@ -150,6 +151,7 @@ pub(crate) fn dispatch(
             });
             session.reply(out).ok();
         }
+        Id::RepligoSession => return token::execute(session, host, call, out),
         Id::RepligoConsistency => consistency::execute(session, call, out),
         Id::ClientReply => change_silence(session, call.request.get(2), out),
         Id::Quit => {

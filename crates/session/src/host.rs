@@ -20,11 +20,12 @@
 
 use repligo_core::acl::{Denied, PasswordHash, Users};
 use repligo_core::command::Command;
-use repligo_core::contract::{ReadLevel, Request, Served, Ticket};
+use repligo_core::contract::{ReadLevel, Request, Served, Ticket, Token};
 use repligo_core::keyspace::Keyspace;
 use repligo_core::origin::OriginMap;
 use repligo_core::shares::Demand;
 use repligo_core::time::Now;
+use repligo_core::token::Standing;
 use repligo_proto::command::{CommandId, Spec};
 use repligo_proto::resp::ProtocolError;
 
@@ -75,6 +76,13 @@ pub trait Host: Telemetry {
 
     /// The fast path of a read, see `Replica::read`.
     fn read(&self, command: &Command<'_>, level: ReadLevel, resp3: bool, out: &mut Vec<u8>) -> Served;
+
+    /// A token that covers all that the replica was asked and has answered, see `Replica::token`. Never asked while there
+    /// is a [refusal](Host::refusal).
+    fn token(&self) -> Token;
+
+    /// How a token stands to the replica's state, see `Replica::judge_token`. The same holds.
+    fn judge(&self, token: &Token) -> Standing;
 
     /// Gives a request to the replica.
     fn submit(&mut self, request: Request<'_>);

@@ -30,6 +30,7 @@ mod session;
 mod subscriber;
 pub mod subscriptions;
 pub mod table;
+mod token;
 pub mod tracked;
 pub mod tracking;
 mod transaction;

@@ -1,6 +1,6 @@
 //! The state of one connection, as far as its protocol is concerned.
 
-use repligo_core::contract::ReadLevel;
+use repligo_core::contract::{ReadLevel, Token};
 use repligo_core::limits;
 use repligo_core::shares::Demand;
 use repligo_proto::command::CommandId;
@@ -93,6 +93,8 @@ pub struct Session {
     asked_level: Option<ReadLevel>,
     /// The level of its reads, which follows from that and from its user.
     read_level: ReadLevel,
+    /// What it has brought along from another connection and its node may lack, see [`crate::token`].
+    pub(crate) token: Option<Box<Token>>,
     /// `CLIENT NO-EVICT ON`.
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH ON`.
@@ -215,6 +217,7 @@ impl Session {
         self.resp3 = false;
         self.name = Box::default();
         self.asked_level = None;
+        self.token = None;
         self.no_evict = false;
         self.no_touch = false;
         self.monitors = false;
@@ -251,7 +254,8 @@ impl Session {
         let names = self.subscriber.as_deref().map_or(0, Subscriber::memory_bytes);
         let encoding = self.encoding.as_deref().map_or(0, Encoding::heap_bytes);
         let tracker = self.tracker.as_deref().map_or(0, Tracker::memory_bytes);
-        self.arguments_bytes() + multi + self.names_bytes() + names + buffers + encoding + tracker
+        let token = self.token.as_deref().map_or(0, size_of_val);
+        self.arguments_bytes() + token + multi + self.names_bytes() + names + buffers + encoding + tracker
     }
 
     /// Level of this session's reads.

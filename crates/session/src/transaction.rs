@@ -26,7 +26,7 @@ use crate::execute::{parse_database, reject};
 use crate::order::Kind;
 use crate::replies::Shape;
 use crate::tracked::LOCAL_ITEM;
-use crate::{Call, Flow, Host, Session, data, pubsub, users};
+use crate::{Call, Flow, Host, Session, data, pubsub, token, users};
 
 /// Bytes of queued commands per connection.
 const QUEUED_BYTES_MAX: usize = 64 << 20;
@@ -196,6 +196,9 @@ pub(super) fn queue(session: &mut Session, host: &mut impl Host, call: Call<'_>)
     }
     if users::changes_users(spec.id) {
         return reject(session, host, Some(spec), users::INSIDE_BLOCK.as_bytes());
+    }
+    if spec.id == CommandId::RepligoSession {
+        return reject(session, host, Some(spec), token::INSIDE_BLOCK.as_bytes());
     }
     let (database, actor, is_free) = (session.database, session.actor(), session.is_free());
     let Some(multi) = &mut session.multi else {

@@ -126,6 +126,11 @@ fn put_level(out: &mut Vec<u8>, level: ReadLevel) {
             out.push(2);
             put_varint(out, bound.ms());
         }
+        ReadLevel::Session(None) => out.push(3),
+        ReadLevel::Session(Some(bound)) => {
+            out.push(4);
+            put_varint(out, bound.ms());
+        }
     }
 }
 
@@ -133,11 +138,17 @@ fn take_level(input: &mut &[u8]) -> Result<ReadLevel, Corrupt> {
     match take_u8(input)? {
         0 => Ok(ReadLevel::Linearizable),
         1 => Ok(ReadLevel::Eventual),
-        2 => match Bound::of_ms(take_varint(input)?) {
-            Some(bound) => Ok(ReadLevel::Bounded(bound)),
-            None => corrupt("a bound of reads"),
-        },
+        2 => take_bound(input).map(ReadLevel::Bounded),
+        3 => Ok(ReadLevel::Session(None)),
+        4 => take_bound(input).map(|bound| ReadLevel::Session(Some(bound))),
         _ => corrupt("a level of reads"),
+    }
+}
+
+fn take_bound(input: &mut &[u8]) -> Result<Bound, Corrupt> {
+    match Bound::of_ms(take_varint(input)?) {
+        Some(bound) => Ok(bound),
+        None => corrupt("a bound of reads"),
     }
 }
 
@@ -183,6 +194,12 @@ mod tests {
         check(rules, bounded(200), bounded(1_000), Linearizable);
         assert_eq!(of(rules).read_level(Some(bounded(5_000))), bounded(1_000));
         assert_eq!(of(rules).read_level(Some(bounded(5))), bounded(5));
+        // Neither is weaker than the other: what is asked for and the floor are both in force.
+        let both = ReadLevel::Session(Bound::of_ms(1_000));
+        assert_eq!(of(rules).read_level(Some(ReadLevel::Session(None))), both);
+        let floor = of("read-floor=session");
+        assert_eq!(floor.read_level(Some(bounded(1_000))), both);
+        assert_eq!(floor.read_level(Some(Eventual)), ReadLevel::Session(None));
     }
 
     #[test]
@@ -204,7 +221,9 @@ mod tests {
             ("read=bounded:0ms", RuleError::NoBound),
             ("read-floor=bounded:1", RuleError::NoBound),
             ("read-floor=bounded:1s", RuleError::BelowFloor),
-            ("read-floor=session", RuleError::ReadLevelNotBuilt),
+            ("read-floor=origin", RuleError::ReadLevelNotBuilt),
+            ("read-floor=session", RuleError::BelowFloor),
+            ("read=session:1s", RuleError::UnknownReadLevel),
             ("write=async", RuleError::WriteLevelNotBuilt),
             ("write=eventual", RuleError::UnknownWriteLevel),
             ("read-floor=linearizable", RuleError::BelowFloor),
@@ -225,6 +244,10 @@ mod tests {
             "read-floor=linearizable",
             "read=bounded:200ms",
             "read=bounded:1ms read-floor=bounded:10s",
+            "read=session",
+            "read=session read-floor=session",
+            "read=session+bounded:1s read-floor=bounded:10s",
+            "read-floor=session+bounded:200ms",
         ] {
             assert_eq!(of(rules).describe(), rules);
             let mut bytes = Vec::new();
@@ -240,7 +263,10 @@ mod tests {
             &[0, 1][..],
             &[1, 0],
             &[2, 7, 2, 6],
-            &[3, 1],
+            &[3, 2, 7],
+            &[1, 3],
+            &[5, 1],
+            &[4, 0, 1],
             &[2, 0, 1],
             &[2, 0x91, 0x4e, 1],
             &[0],

@@ -190,7 +190,7 @@ fn what_is_no_rule_changes_nothing_and_says_why() {
     check(&mut users, "#abc", RuleError::NotAHash);
     check(&mut users, &HASH.to_uppercase(), RuleError::NotAHash);
     check(&mut users, &HASH.replace('#', "!"), RuleError::NoSuchPassword);
-    check(&mut users, "read=session", RuleError::ReadLevelNotBuilt);
+    check(&mut users, "read=origin", RuleError::ReadLevelNotBuilt);
     check(&mut users, "read=bounded:0ms", RuleError::NoBound);
     check(&mut users, "write=async", RuleError::WriteLevelNotBuilt);
     check(

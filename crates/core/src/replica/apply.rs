@@ -44,6 +44,11 @@ impl Applying {
         self.batch.as_ref().is_some_and(|batch| batch.running.is_some())
     }
 
+    /// The entry.
+    pub(super) fn entry(&self) -> &LogEntry {
+        &self.entry
+    }
+
     /// The state's digest before this entry.
     pub fn digest_before(&self) -> u128 {
         self.digest_before

@@ -8,11 +8,12 @@ use repligo_proto::words;
 use super::apply::{OpenBatch, Running};
 use super::outbox::{RidingRead, Waiter};
 use super::reads::WaitingRead;
+use super::sessions::Due;
 use super::slow::{SlowRead, connection_of};
 use super::{Replica, answer, fail};
 use crate::bugs::Bug;
 use crate::command::Command;
-use crate::contract::{Outputs, PeerId, ReadLevel, Ticket};
+use crate::contract::{Outputs, PeerId, ReadLevel, Ticket, Token};
 use crate::keyspace::{Keyspace, ReadClock, ReadOutcome, steps_of};
 use crate::level::Bound;
 use crate::limits;
@@ -51,6 +52,18 @@ impl Replica {
         if self.has_lost_rights(read.actor) {
             fail(outputs, ticket, read.resp3, words::acl::RIGHTS_CHANGED);
             return 0;
+        }
+        match self.judge_due(&read) {
+            Due::Run => {}
+            Due::Wait => {
+                let index = read.after.as_deref().map_or(0, |after| after.token.index);
+                self.reads.push_ready(index, read);
+                return 0;
+            }
+            Due::Fail(text) => {
+                fail(outputs, ticket, read.resp3, &text);
+                return 0;
+            }
         }
         // Should it have to wait again, it does so by the same rights.
         self.outbox.set_actor(read.actor);
@@ -211,22 +224,28 @@ impl Replica {
         self.confirmed && self.freshness.is_within(bound, now.mono_us, self.seen())
     }
 
-    /// The clock by which a bounded read is answered at once: by the lease as a linearizable one, or else from a state
-    /// that is fresh enough.
-    pub(super) fn bounded_clock(&self, now: Now, bound: Bound) -> Option<ReadClock> {
+    /// The clock by which a read that is bounded, or is to see what its connection has seen here, is answered at once: by
+    /// the lease as a linearizable one, or else from a state that is fresh enough.
+    pub(super) fn local_clock(&self, now: Now, bound: Option<Bound>) -> Option<ReadClock> {
         if self.current(now) {
             return Some(ReadClock::at(self.clock.estimate_ms(now)));
         }
-        (self.is_whole() && self.is_fresh(now, bound)).then(|| ReadClock {
+        (self.is_whole() && self.has_seen(now, bound, None)).then(|| ReadClock {
             now_ms: self.keyspace.time_ms(),
             leader_ms: self.leader_time_ms(now),
         })
     }
 
     /// The error of a read for which no leader has answered in time.
-    pub(super) fn read_overdue(&self, now: Now, level: ReadLevel) -> Cow<'static, str> {
+    pub(super) fn read_overdue(
+        &self,
+        now: Now,
+        level: ReadLevel,
+        token: Option<&Token>,
+    ) -> Cow<'static, str> {
         match level {
             _ if self.disk_is_full() => words::DISK_FULL_READ.into(),
+            ReadLevel::Session(_) => self.session_overdue(level, token).into(),
             ReadLevel::Bounded(_) => {
                 let as_of_us = self.freshness.as_of_us(self.applied);
                 let age_ms = as_of_us.map(|as_of_us| now.mono_us.saturating_sub(as_of_us) / 1000);

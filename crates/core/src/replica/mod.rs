@@ -2,7 +2,7 @@
 //!
 //! `step` is the only way in for anything that changes it; `read` is the fast path for what the level
 //! allows to be answered at once. The parts, each with its own invariants: `reply` (answers to tickets), `outbox` (this node's writes
-//! until they are applied), `inbound` (what followers forwarded), `requests` (how they come in and give up), `reads` (reads until they may be answered), `lease` (who may answer them), `freshness` (how old the state can be),
+//! until they are applied), `inbound` (what followers forwarded), `requests` (how they come in and give up), `reads` (reads until they may be answered), `lease` (who may answer them), `freshness` (how old the state can be), `sessions` (what connections have seen elsewhere),
 //! `pump` (what leaves at the end of a step), `apply` (entries to state and replies), `snapshots`,
 //! `memory` (the limit, and who goes when it is reached), `transfers` (snapshots to and from peers), `loads` and `origin` (what waits for the origin), `slow` (reads over several turns), `settle`
 //! (consensus and roles after every input), `clock` (the stamp of the next entry), `agreement` (whose wall clock
@@ -38,6 +38,7 @@ mod reads;
 mod reply;
 mod requests;
 mod serving;
+mod sessions;
 mod settle;
 mod slow;
 mod snapshots;
@@ -362,7 +363,7 @@ impl Replica {
     /// Serves a read straight away if its level allows; the fast path.
     ///
     /// `now` must have been sampled after the read's bytes arrived. The connection must have no
-    /// unanswered earlier requests.
+    /// unanswered earlier requests, and at level session no token that is not [passed](Self::judge_token).
     #[inline]
     pub fn read(
         &self,
@@ -384,7 +385,11 @@ impl Replica {
                     leader_ms: self.leader_time_ms(now),
                 }
             }
-            ReadLevel::Bounded(bound) => match self.bounded_clock(now, bound) {
+            ReadLevel::Bounded(bound) => match self.local_clock(now, Some(bound)) {
+                Some(clock) => clock,
+                None => return Served::NotYet,
+            },
+            ReadLevel::Session(bound) => match self.local_clock(now, bound) {
                 Some(clock) => clock,
                 None => return Served::NotYet,
             },
@@ -464,6 +469,7 @@ impl Replica {
         self.judge_disk(outputs);
         self.age_versions(now);
         self.keyspace.begin_second((now.mono_us / 1_000_000) as u32);
+        self.reads.sort_out_sessions(self.applied);
         self.give_up_overdue(now, outputs);
         self.give_up_origin_waits(now, outputs);
         self.reads

@@ -352,7 +352,9 @@ impl Replica {
                     ticket: Some(ticket),
                     resp3,
                     command,
+                    // Whatever its connection has seen is in it.
                     level: ReadLevel::Linearizable,
+                    after: None,
                     since_us,
                     part: Part::Common,
                     actor,

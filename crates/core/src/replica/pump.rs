@@ -432,6 +432,7 @@ impl Replica {
             resp3: false,
             command: Vec::new(),
             level: ReadLevel::Linearizable,
+            after: None,
             since_us: now.mono_us,
             part: Part::Common,
             actor: Actor::default(),

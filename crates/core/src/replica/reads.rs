@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 
 use crate::acl::Actor;
-use crate::contract::{PeerId, ReadLevel, Ticket};
+use crate::contract::{PeerId, ReadLevel, Ticket, Token};
 use crate::level::Bound;
 use crate::limits;
 use crate::shares::{Held, Part};
@@ -28,6 +28,8 @@ pub struct WaitingRead {
     pub command: Vec<u8>,
     /// How fresh it must be.
     pub level: ReadLevel,
+    /// At level session, what the state has to hold that it did not hold when the read came.
+    pub after: Option<Box<After>>,
     /// When its hold began.
     pub since_us: u64,
     /// What it counts against.
@@ -36,7 +38,22 @@ pub struct WaitingRead {
     pub actor: Actor,
 }
 
+/// The token that a read at level session waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct After {
+    /// It.
+    pub token: Token,
+    /// Term of this replica when the read came: a leader that confirms an index is of this term or a later one.
+    pub term: u64,
+}
+
 impl WaitingRead {
+    /// True if nothing but the entry of its token has to be applied, at this index or below.
+    fn waits_for_index_up_to(&self, applied: u64) -> bool {
+        let is_there = |after: &After| after.token.index <= applied;
+        self.level == ReadLevel::Session(None) && self.after.as_deref().is_some_and(is_there)
+    }
+
     fn held_bytes(&self) -> usize {
         self.command.len() + limits::REQUEST_OVERHEAD_BYTES
     }
@@ -216,6 +233,15 @@ impl Reads {
         Some(read)
     }
 
+    /// Session reads whose token is reached are due, whether a leader has answered or not.
+    pub fn sort_out_sessions(&mut self, applied: u64) {
+        let is_due = |read: &mut WaitingRead| read.waits_for_index_up_to(applied);
+        self.due.extend(self.fresh.extract_if(.., is_due));
+        for (_, _, reads) in &mut self.asked {
+            self.due.extend(reads.extract_if(.., is_due));
+        }
+    }
+
     /// Takes the read of a client out, wherever it waits.
     pub fn take(&mut self, ticket: Ticket) -> Option<WaitingRead> {
         let is_it = |read: &mut WaitingRead| read.ticket == Some(ticket);
@@ -288,6 +314,7 @@ mod tests {
             resp3: false,
             command: Vec::new(),
             level: ReadLevel::Linearizable,
+            after: None,
             since_us: ticket,
             part: Part::Common,
             actor: Actor::default(),
@@ -363,6 +390,42 @@ mod tests {
         assert_eq!(reads.take_overdue(1).len(), 1);
         reads.ask_stale_again(1_000);
         assert!(!reads.has_fresh());
+    }
+
+    #[test]
+    fn a_session_read_needs_its_index_or_the_leader() {
+        let after = |ticket, index, level| WaitingRead {
+            level,
+            after: Some(Box::new(After {
+                token: Token {
+                    cluster: 1,
+                    generation: 1,
+                    shard: 0,
+                    term: 1,
+                    index,
+                },
+                term: 1,
+            })),
+            ..read(ticket)
+        };
+        let both = ReadLevel::Session(Bound::of_ms(5));
+        let mut reads = Reads::default();
+        reads.push(after(1, 7, ReadLevel::Session(None)));
+        reads.push(after(2, 9, ReadLevel::Session(None)));
+        reads.asked(10, 0);
+        reads.push(after(3, 7, ReadLevel::Session(None)));
+        reads.push(after(4, 7, both));
+        reads.sort_out_sessions(6);
+        assert!(!reads.has_due());
+        reads.sort_out_sessions(7);
+        let mut due: Vec<u64> = std::iter::from_fn(|| reads.take_due().map(|read| read.since_us)).collect();
+        due.sort_unstable();
+        assert_eq!(due, [1, 3], "a bounded one needs the leader's word all the same");
+        reads.answered(10, 8);
+        reads.sort_out(8);
+        assert_eq!(reads.take_due().map(|read| read.since_us), Some(2));
+        assert_eq!(reads.len(), 1);
+        assert_eq!(reads.held().total(), limits::REQUEST_OVERHEAD_BYTES);
     }
 
     #[test]

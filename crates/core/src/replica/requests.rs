@@ -6,7 +6,7 @@ use super::outbox::{Sealed, Waiter};
 use super::reads::WaitingRead;
 use super::{Replica, answer, fail};
 use crate::command::{Command, LongOp, ROOM_BYTES};
-use crate::contract::{Body, Outputs, ReadLevel, Request, Ticket};
+use crate::contract::{Body, Outputs, ReadLevel, Request, Ticket, Token};
 use crate::keyspace::Keyspace;
 use crate::limits::{self, ENTRY_BYTES_MAX};
 use crate::op::Op;
@@ -105,7 +105,8 @@ impl Replica {
         let is_late = self.leaderless_us.is_some() && is_over(now, since);
         (is_late && self.needs_a_leader(now, request)).then(|| match request.body {
             Body::Command(command) if !command.is_write() => {
-                self.read_overdue(now, request.level).into_owned().into()
+                let text = self.read_overdue(now, request.level, request.token);
+                text.into_owned().into()
             }
             _ => words::NO_LEADER_IN_TIME.into(),
         })
@@ -114,30 +115,38 @@ impl Replica {
     fn needs_a_leader(&self, now: Now, request: &Request<'_>) -> bool {
         match request.body {
             Body::Command(command) if Keyspace::waits(command) => false,
-            Body::Command(command) => command.is_write() || !self.reads_alone(now, request.level),
+            Body::Command(command) => {
+                command.is_write() || !self.reads_alone(now, request.level, request.token)
+            }
             Body::Long(..) | Body::Transaction { .. } | Body::Users(_) => true,
         }
     }
 
     /// At this level only the middle of an entry and many keys make a read wait.
-    fn reads_alone(&self, now: Now, level: ReadLevel) -> bool {
+    fn reads_alone(&self, now: Now, level: ReadLevel, token: Option<&Token>) -> bool {
         let is_fresh = match level {
             ReadLevel::Linearizable => false,
             ReadLevel::Eventual => self.confirmed,
             ReadLevel::Bounded(bound) => self.is_fresh(now, bound),
+            ReadLevel::Session(bound) => self.has_seen(now, bound, token),
         };
         is_fresh && self.settings.origin.is_empty()
     }
 
     /// Takes a read in that is neither answered at once nor rides.
     fn take_read_in(&mut self, now: Now, read: WaitingRead) {
-        if self.reads_alone(now, read.level) {
+        let token = read.after.as_deref().map(|after| &after.token);
+        if self.reads_alone(now, read.level, token) {
             let index = self.applied + u64::from(self.applying.is_some());
             return self.reads.push_ready(index, read);
         }
         match read.level {
-            ReadLevel::Bounded(bound) => self.reads.push_bounded(read, bound, now.mono_us),
-            ReadLevel::Linearizable | ReadLevel::Eventual => self.reads.push(read),
+            // A question that is on its way says nothing of what its connection has seen since.
+            _ if token.is_some() => self.reads.push(read),
+            ReadLevel::Bounded(bound) | ReadLevel::Session(Some(bound)) => {
+                self.reads.push_bounded(read, bound, now.mono_us);
+            }
+            ReadLevel::Linearizable | ReadLevel::Eventual | ReadLevel::Session(None) => self.reads.push(read),
         }
     }
 
@@ -147,6 +156,9 @@ impl Replica {
         match request.body {
             Body::Command(command) if !command.is_write() => {
                 if let Route::Refused(text) = self.settings.origin.route(command) {
+                    return fail(outputs, ticket, resp3, &text);
+                }
+                if let Some(text) = self.token_refusal(request.level, request.token) {
                     return fail(outputs, ticket, resp3, &text);
                 }
                 if !(request.rides
@@ -161,6 +173,7 @@ impl Replica {
                         resp3,
                         command: encoded,
                         level: request.level,
+                        after: self.after_of(&request),
                         since_us: since.mono_us,
                         part,
                         actor: request.actor,
@@ -309,7 +322,11 @@ impl Replica {
         }
         for read in self.reads.take_overdue(since_us) {
             match read.ticket {
-                Some(ticket) => fail(outputs, ticket, read.resp3, &self.read_overdue(now, read.level)),
+                Some(ticket) => {
+                    let token = read.after.as_deref().map(|after| &after.token);
+                    let text = self.read_overdue(now, read.level, token);
+                    fail(outputs, ticket, read.resp3, &text);
+                }
                 None => self.confirming = false,
             }
         }

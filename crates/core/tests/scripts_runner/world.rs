@@ -185,6 +185,7 @@ impl World {
                 ticket: ask.ticket,
                 resp3: false,
                 rides: false,
+                token: None,
                 level: ask.level,
                 actor: Default::default(),
                 demand: Demand::default(),

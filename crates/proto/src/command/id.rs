@@ -175,6 +175,7 @@ numbers! {
     RepligoCluster = 1000,
     RepligoBackup = 1023,
     RepligoConsistency = 112,
+    RepligoSession = 113,
     // Users
     AclSetUser = 1001,
     AclGetUser = 1002,

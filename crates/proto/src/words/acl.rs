@@ -29,9 +29,9 @@ pub const PASSWORDS_IN_LOG: &str =
 pub const TOO_MANY_LOGINS: &str =
     "ERR too many failed logins from this address; nothing was judged; try again in a second";
 
-/// A login that asks for a level of reads behind the name, as in `app+session`, which is not there.
+/// A login that asks for a level of reads behind the name, as in `app+origin`, which is not there.
 pub const LOGIN_LEVEL: &str = "ERR this level of reads is not in this release: log in as NAME+linearizable, \
-    NAME+bounded:DURATION or NAME+eventual, or as NAME alone for the level of the user";
+    NAME+session, NAME+bounded:DURATION or NAME+eventual, or as NAME alone for the level of the user";
 /// A login that asks for bounded reads without a bound that there is.
 pub const LOGIN_BOUND: &str = "ERR the bound of reads behind the name is a whole number with its unit, ms or s, from \
     1ms to 10s: log in as NAME+bounded:200ms, or as NAME alone for the level of the user";

@@ -195,7 +195,7 @@ pub(super) fn describe_one(line: &mut String, client: Client<'_>, arguments: usi
         _ => ("", ""),
     };
     let reads = match session.read_level() {
-        ReadLevel::Eventual | ReadLevel::Bounded(_) => "r",
+        ReadLevel::Eventual | ReadLevel::Bounded(_) | ReadLevel::Session(_) => "r",
         ReadLevel::Linearizable => "",
     };
     let flags = match [state, tracking_flags(session), end, reads].concat() {

@@ -190,14 +190,14 @@ fn log_in(local: &mut Local<'_>, request: ArgSlice<'_>, (name, password): (&[u8]
 
 /// A name to log in by as that of a user and the level of reads behind a plus sign, if both are in it: `app+eventual`.
 fn name_and_level<'a>(users: &Users, given: &'a [u8]) -> (&'a [u8], Option<Result<ReadLevel, NoLevel>>) {
-    let plus = given.iter().rposition(|byte| *byte == b'+');
-    let Some(at) = plus.filter(|_| users.get(given).is_none()) else {
+    if users.get(given).is_some() {
         return (given, None);
-    };
-    match ReadLevel::named(&given[at + 1..]) {
-        Err(NoLevel::Unknown) => (given, None),
-        level => (&given[..at], Some(level)),
     }
+    // A level may have a plus sign in it, and so may a name.
+    let parts = (0..given.len()).filter(|at| given[*at] == b'+');
+    let mut parts = parts.map(|at| (&given[..at], ReadLevel::named(&given[at + 1..])));
+    let part = parts.find(|(name, level)| users.get(name).is_some() && *level != Err(NoLevel::Unknown));
+    part.map_or((given, None), |(name, level)| (name, Some(level)))
 }
 
 /// Makes it a session of this user, if the password is right and the user may log in.

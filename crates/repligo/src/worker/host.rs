@@ -2,12 +2,13 @@
 
 use repligo_core::acl::{Denied, PasswordHash, Users};
 use repligo_core::command::Command;
-use repligo_core::contract::{ReadLevel, Request, Served, Ticket};
+use repligo_core::contract::{ReadLevel, Request, Served, Ticket, Token};
 use repligo_core::keyspace::Keyspace;
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 use repligo_core::shares::Demand;
 use repligo_core::time::Now;
+use repligo_core::token::Standing;
 use repligo_proto::command::{CommandId, Spec};
 use repligo_proto::resp::ProtocolError;
 use repligo_session::replies::BufferPool;
@@ -29,6 +30,16 @@ pub struct WorkerHost<'a> {
     pub io: &'a Io,
     /// See [`Host::now`].
     pub now: Now,
+}
+
+impl WorkerHost<'_> {
+    /// What is asked where nothing is refused.
+    fn replica(&self) -> &Replica {
+        self.worker
+            .replica
+            .as_ref()
+            .expect("without a replica there is a refusal")
+    }
 }
 
 impl Host for WorkerHost<'_> {
@@ -93,6 +104,14 @@ impl Host for WorkerHost<'_> {
             Some(replica) => replica.read(self.now, command, level, resp3, out),
             None => Served::NotYet,
         }
+    }
+
+    fn token(&self) -> Token {
+        self.replica().token()
+    }
+
+    fn judge(&self, token: &Token) -> Standing {
+        self.replica().judge_token(token)
     }
 
     #[inline]

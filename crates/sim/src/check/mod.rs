@@ -20,6 +20,7 @@ pub mod replicas;
 pub mod restored;
 pub mod rights;
 pub mod search;
+pub mod sessions;
 pub mod streams;
 pub mod zones;
 

@@ -35,6 +35,8 @@ pub enum Kind {
     Reader,
     /// Reads at level eventual, or bounded.
     Watcher,
+    /// Reads at level session, and takes its token from node to node.
+    Traveller,
     /// Pushes jobs into lists.
     Pusher,
     /// Waits for jobs, at any node.
@@ -167,6 +169,17 @@ impl World {
                     Ask::Command(OwnedRequest::new(["REPLIGO.CONSISTENCY", "READ", &level]))
                 });
                 batch.push((ask, Expected::Accepted));
+            }
+            if client.kind == Kind::Traveller {
+                let bound = self.context.plan.bound_ms;
+                let level = bound.map_or("session".to_owned(), |ms| format!("session+bounded:{ms}ms"));
+                let thinker = Thinker {
+                    client: client.id,
+                    kind: client.kind,
+                    node: client.node,
+                    now: self.context.queue.now(),
+                };
+                batch = self.workload.arrive(&thinker, &level, &mut client.random);
             }
         }
         if let Some(own) = client.own.take().filter(Own::is_ready) {
@@ -319,16 +332,20 @@ impl World {
     }
 
     fn after_reply(&mut self, id: u32) {
-        let think_max = self.context.plan.think_us_max;
-        let bound = self.context.plan.bound_us();
-        let client = &mut self.clients[id as usize];
+        let client = &self.clients[id as usize];
         if !client.open.is_empty() {
             return;
         }
+        if self.workload.travellers.leaves(id) {
+            return self.hang_up((client.id, client.serial));
+        }
+        let think_max = self.context.plan.think_us_max;
+        let bound = self.context.plan.bound_us();
+        let client = &mut self.clients[id as usize];
         let impatient = client.watched.is_some() || client.own.is_some() || !client.script.is_empty();
         let delay = if impatient {
             1
-        } else if client.kind == Kind::Reader {
+        } else if matches!(client.kind, Kind::Reader | Kind::Traveller) {
             client.random.between(1, READER_THINKS_US)
         } else if let (Kind::Watcher, Some(bound)) = (client.kind, bound) {
             // Again while the state may count as fresh, now and then after it.

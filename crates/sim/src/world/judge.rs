@@ -16,7 +16,7 @@ use super::queue::Micros;
 use super::workload::Expected;
 use super::{Event, Phase, World};
 use crate::check::loss::{self, Final};
-use crate::check::{Judged, Violation, bounded, cache, check_key, forward, jobs};
+use crate::check::{Judged, Violation, bounded, cache, check_key, forward, jobs, sessions};
 use crate::history::{Action, Operation, Outcome};
 
 /// How long clients go on after the heal.
@@ -295,6 +295,7 @@ impl World {
         if let Some(bound_us) = self.context.plan.bound_us() {
             bounded::check(&self.workload.eventual, &self.workload.history, bound_us)?;
         }
+        sessions::check(&self.workload.travellers.journeys, &self.workload.history)?;
         let jobs = &self.workload.jobs;
         jobs::check(&jobs.history, &jobs.left, self.well_from())?;
         let finals = self.finals();

@@ -52,6 +52,7 @@ mod streams;
 mod tenant;
 pub mod trace;
 mod trackers;
+mod travellers;
 mod wardens;
 mod watchers;
 pub mod workload;
@@ -312,10 +313,12 @@ impl World {
             (client::Kind::Reader, plan.readers),
             (client::Kind::Watcher, plan.watchers),
         ];
+        let travellers = std::iter::repeat_n(client::Kind::Traveller, plan.travellers);
         let clients = kinds
             .into_iter()
             .chain(jobs::Jobs::clients(&plan))
             .flat_map(|(kind, count)| std::iter::repeat_n(kind, count))
+            .chain(travellers)
             .enumerate()
             .map(|(id, kind)| Client::new(id as u32, kind, random.fork()))
             .collect();

@@ -73,6 +73,9 @@ pub enum Fault {
     Tenant,
 }
 
+/// Dice of those seeds in which clients travel: they spare the seeds by which planted bugs are known to be found.
+const TRAVELLERS: u64 = 0x5E55_3579;
+
 /// Machines for members that come later.
 const SPARES: usize = 3;
 
@@ -121,7 +124,9 @@ pub struct Plan {
     pub readers: usize,
     /// Clients with READONLY connections.
     pub watchers: usize,
-    /// Those read at level bounded instead, with so many milliseconds.
+    /// Clients that read at level session and go from node to node.
+    pub travellers: usize,
+    /// Watchers read at level bounded instead, with so many milliseconds; travellers do both.
     pub bound_ms: Option<u64>,
     /// Mapped keys are in use.
     pub origin: bool,
@@ -219,6 +224,7 @@ impl Plan {
             clients: random.between(2, 8) as usize,
             readers: *random.pick(&[0, 3, 5]),
             watchers: watchers(seed, random.below(3) as usize),
+            travellers: travellers(seed),
             bound_ms: bound_ms(seed),
             origin: random.chance(500),
             faults,
@@ -276,6 +282,15 @@ fn wrong_clocks(seed: u64, nodes: usize) -> Option<Vec<u64>> {
 fn bound_ms(seed: u64) -> Option<u64> {
     let mut random = Random::new(seed ^ 0xB0_04DE_D2EA);
     random.chance(333).then(|| *random.pick(&[1, 5, 20, 100, 500]))
+}
+
+/// In one seed of four, unless every key may vanish there. Chance of its own, so that other runs are what they were.
+fn travellers(seed: u64) -> usize {
+    let is_for_them = Random::new(seed ^ TRAVELLERS).chance(250);
+    match is_for_them && !(memory(seed).bytes_max > 0 && memory(seed).policy.takes_all_keys()) {
+        true => 3,
+        false => 0,
+    }
 }
 
 /// Some more of them there, since what a node knows of its age is shared by those that read at it.

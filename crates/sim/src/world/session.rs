@@ -6,12 +6,13 @@
 use bytes::Bytes;
 use repligo_core::acl::{PasswordHash, Users};
 use repligo_core::command::Command;
-use repligo_core::contract::{Input, Outputs, ReadLevel, Request, Served, Ticket};
+use repligo_core::contract::{Input, Outputs, ReadLevel, Request, Served, Ticket, Token};
 use repligo_core::keyspace::{EventClasses, Keyspace};
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
 use repligo_core::shares::Demand;
 use repligo_core::time::Now;
+use repligo_core::token::Standing;
 use repligo_proto::command::CommandId;
 use repligo_proto::resp::OwnedRequest;
 use repligo_proto::words;
@@ -243,6 +244,14 @@ impl Host for ProcessHost<'_> {
 
     fn read(&self, command: &Command<'_>, level: ReadLevel, resp3: bool, out: &mut Vec<u8>) -> Served {
         self.replica.read(self.now, command, level, resp3, out)
+    }
+
+    fn token(&self) -> Token {
+        self.replica.token()
+    }
+
+    fn judge(&self, token: &Token) -> Standing {
+        self.replica.judge_token(token)
     }
 
     fn submit(&mut self, request: Request<'_>) {

@@ -21,6 +21,7 @@ use super::pipelines::OwnStep;
 use super::plan::Plan;
 use super::queue::Micros;
 use super::session::Ask;
+use super::travellers::{Stop, Travellers};
 use crate::check::forward::EventualRead;
 use crate::history::{Action, Operation, Outcome, Token};
 use crate::random::Random;
@@ -56,6 +57,8 @@ pub enum Expected {
         /// The key, to be changed if it is unchanged.
         key: u32,
     },
+    /// Something that this traveller is told.
+    Travel(u32, Stop),
     /// A read at level eventual.
     Eventual {
         /// Where.
@@ -106,6 +109,7 @@ pub struct Workload {
     pub(super) lasting: Lasting,
     pub(super) jobs: Jobs,
     pub(super) elements: Elements,
+    pub(super) travellers: Travellers,
 }
 
 pub(super) fn request(arguments: &[&str]) -> OwnedRequest {
@@ -131,6 +135,7 @@ impl Workload {
             lasting: Lasting::new(plan),
             jobs: Jobs::new(plan),
             elements: Elements::default(),
+            travellers: Travellers::default(),
         }
     }
 
@@ -193,16 +198,16 @@ impl Workload {
         let Thinker {
             client, kind, now, ..
         } = *thinker;
-        if matches!(kind, Kind::Pusher | Kind::Worker) {
-            return self.use_jobs(thinker, random);
+        match kind {
+            Kind::Pusher | Kind::Worker => return self.use_jobs(thinker, random),
+            Kind::Watcher => return self.watch(thinker, random),
+            Kind::Traveller => return self.travel(thinker, random),
+            _ => {}
         }
         if kind == Kind::Reader {
             let class = *random.pick(&[Class::Register, Class::Register, Class::Counter, Class::Mixed]);
             let key = self.choose_key(class, random);
             return self.read(client, key, now);
-        }
-        if kind == Kind::Watcher {
-            return self.watch(thinker, random);
         }
         if let Some((key, expected)) = watched.take() {
             self.compare_and_set(client, key, expected, now);
@@ -415,6 +420,7 @@ impl Workload {
             }
             Expected::Lasting(look) => self.lasting.judge(*look, value, now),
             Expected::Jobs(step) => self.jobs.take_reply(*step, value, now),
+            Expected::Travel(client, stop) => self.arrived(*client, stop, (value, now)),
             Expected::Element(element) => self.elements.take_reply(*element, value, now),
             Expected::Own(_) => unreachable!("judged by the client"),
             Expected::Echo(text) if value.as_bytes() == Some(text.as_bytes()) => Ok(false),
@@ -457,13 +463,14 @@ impl Workload {
             | Expected::Element(_) => 0,
             Expected::Lasting(look) => look.asked_at(),
             Expected::Jobs(step) => self.jobs.asked_at(*step),
+            Expected::Travel(_, stop) => stop.asked_at(),
             Expected::Operation(index) => self.history[*index].invoked,
             Expected::WatchedRead { operation, .. } => self.history[*operation].invoked,
             Expected::Eventual { invoked, .. } => *invoked,
         }
     }
 
-    fn conclude(&mut self, index: usize, value: &Value, now: Micros) -> Result<bool, String> {
+    pub(super) fn conclude(&mut self, index: usize, value: &Value, now: Micros) -> Result<bool, String> {
         self.handovers.conclude(index, value)?;
         let operation = &mut self.history[index];
         operation.returned = Some(now);

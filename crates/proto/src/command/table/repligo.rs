@@ -56,6 +56,18 @@ pub(super) const COMMANDS: &[Spec] = &[
         ..BASE
     },
     Spec {
+        id: CommandId::RepligoSession,
+        name: "repligo.session",
+        arity: -1,
+        flags: NOSCRIPT | LOADING | STALE | FAST,
+        extra_categories: CONNECTION | category::REPLIGO,
+        tips: &["nondeterministic_output"],
+        since: "0.1.0",
+        complexity: "O(1)",
+        summary: "Tell what this connection was told so far as a token (nothing), or read nothing older than a token from elsewhere",
+        ..BASE
+    },
+    Spec {
         id: CommandId::RepligoStatus,
         name: "repligo.status",
         arity: 1,
