@@ -15,8 +15,9 @@ const BUG_SEEDS: u64 = 10_000;
 /// Exit code of the simulator when a check failed.
 const SIMULATOR_FOUND: i32 = 1;
 /// What `crates/core/src/bugs.rs`, `crates/session/src/bugs.rs` and the origin's plan can plant, each with
-/// the seeds within which it must be found; but for `lease-kept-in-handover`, see `docs/simulation.md`.
-const PLANTED_BUGS: [(&str, u64); 56] = [
+/// the seeds within which it must be found; but for `lease-kept-in-handover` and `session-token-behind-answers`, see
+/// `docs/simulation.md`.
+const PLANTED_BUGS: [(&str, u64); 59] = [
     ("ack-before-durability", BUG_SEEDS),
     ("missing-noop", BUG_SEEDS),
     ("lease-without-quorum", BUG_SEEDS),
@@ -69,6 +70,9 @@ const PLANTED_BUGS: [(&str, u64); 56] = [
     ("copies-outlive-claim", 300),
     ("probe-time-at-answer", BUG_SEEDS),
     ("bounded-without-apply", 300),
+    ("session-without-apply", 300),
+    ("session-token-ignores-generation", 300),
+    ("session-token-forgotten-on-read", 300),
     ("arrival-overtakes-inbox", 300),
     ("address-without-client", 300),
     ("batch-handed-over-twice", 300),

@@ -217,7 +217,18 @@ mod tests {
                 "{word}"
             );
         }
-        for word in ["", "session:1s", "session+", "session+eventual", "bounded+session", "eventual:1", "even", "quorum", ":bounded", "linearizable:"] {
+        for word in [
+            "",
+            "session:1s",
+            "session+",
+            "session+eventual",
+            "bounded+session",
+            "eventual:1",
+            "even",
+            "quorum",
+            ":bounded",
+            "linearizable:",
+        ] {
             assert_eq!(ReadLevel::named(word.as_bytes()), Err(NoLevel::Unknown), "{word}");
         }
         assert_eq!(judge_write_level(b"QUORUM"), Ok(()));

@@ -168,14 +168,22 @@ mod tests {
     fn what_was_cut_mistyped_or_made_up_is_none() {
         let word = token(7, 123_456).encode();
         for end in 0..word.len() {
-            assert_eq!(Token::decode(&word.as_bytes()[..end]), Err(NoToken::Malformed), "{end}");
+            assert_eq!(
+                Token::decode(&word.as_bytes()[..end]),
+                Err(NoToken::Malformed),
+                "{end}"
+            );
             let mut mistyped = word.clone().into_bytes();
             mistyped[end] = if mistyped[end] == b'0' { b'1' } else { b'0' };
             assert_eq!(Token::decode(&mistyped), Err(NoToken::Malformed), "{end}");
         }
         let long = "0".repeat(DIGITS_MAX + 2);
         for other in ["", "token", "zz", "\u{e9}\u{e9}", &format!("{word}00"), &long] {
-            assert_eq!(Token::decode(other.as_bytes()), Err(NoToken::Malformed), "{other}");
+            assert_eq!(
+                Token::decode(other.as_bytes()),
+                Err(NoToken::Malformed),
+                "{other}"
+            );
         }
     }
 }

@@ -8,7 +8,7 @@ use repligo_core::contract::{
     Token,
 };
 use repligo_core::level::Bound;
-use repligo_core::limits::FORWARD_HOLD_US;
+use repligo_core::limits::{FORWARD_HOLD_US, SLICE_STEPS};
 use repligo_core::membership::Membership;
 use repligo_core::origin::OriginMap;
 use repligo_core::replica::Replica;
@@ -102,7 +102,8 @@ impl Node {
         let mut replies = self.outputs.replies.drain(..);
         let reply = replies.next();
         assert_eq!(replies.next(), None);
-        reply.map(|reply| String::from_utf8(bytes[reply.start as usize..reply.end as usize].to_vec()).unwrap())
+        reply
+            .map(|reply| String::from_utf8(bytes[reply.start as usize..reply.end as usize].to_vec()).unwrap())
     }
 
     fn write(&mut self) {
@@ -118,7 +119,10 @@ fn a_token_covers_what_was_acknowledged_and_grows_with_it() {
     let before = node.replica.token();
     node.write();
     let after = node.replica.token();
-    assert!(after.index > before.index && after.term >= before.term, "{before:?} {after:?}");
+    assert!(
+        after.index > before.index && after.term >= before.term,
+        "{before:?} {after:?}"
+    );
     for token in [before, after] {
         assert_eq!(node.replica.judge_token(&token), Standing::Passed);
     }
@@ -129,6 +133,27 @@ fn a_token_covers_what_was_acknowledged_and_grows_with_it() {
     assert_eq!(node.replica.judge_token(&further), Standing::Ahead);
     node.write();
     assert_eq!(node.replica.judge_token(&further), Standing::Passed);
+}
+
+#[test]
+fn a_token_covers_what_was_answered_from_the_middle_of_an_entry() {
+    let mut node = Node::new(1);
+    node.write();
+    let writes = 3 * SLICE_STEPS as Ticket;
+    for ticket in 1..=writes {
+        node.ask(ticket, &SET, (ReadLevel::Linearizable, None));
+    }
+    let before = node.replica.token();
+    node.step(Input::Turn);
+    let answered = node.outputs.replies.len() as Ticket;
+    assert!(answered > 0 && answered < writes, "{answered} of {writes}");
+    let amid = node.replica.token();
+    assert!(amid.index > before.index, "{before:?} {amid:?}");
+    let mut reply = Vec::new();
+    let served = node.replica.read(node.now, &GET, SESSION, false, &mut reply);
+    assert_eq!(served, Served::NotYet, "a half of an entry is no state");
+    node.run_us(2 * TICK_US);
+    assert_eq!(node.replica.token(), amid, "the entry that it named then");
 }
 
 #[test]
@@ -193,7 +218,10 @@ fn a_leader_says_that_an_entry_was_never_committed() {
     assert_eq!(node.answer(), None);
     node.run_us(20 * TICK_US);
     let answer = node.answer().expect("it has waited for the hold");
-    assert!(answer.starts_with("-STALE ") && answer.contains("level session"), "{answer}");
+    assert!(
+        answer.starts_with("-STALE ") && answer.contains("level session"),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -228,6 +256,9 @@ fn without_a_leader_what_is_here_is_answered_and_the_rest_refused_after_the_hold
             node.run_us(FORWARD_HOLD_US + 2 * TICK_US);
             node.answer().expect("it has waited for the hold")
         });
-        assert!(answer.starts_with("-STALE ") && answer.contains(why), "{level}: {answer}");
+        assert!(
+            answer.starts_with("-STALE ") && answer.contains(why),
+            "{level}: {answer}"
+        );
     }
 }

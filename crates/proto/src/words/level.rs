@@ -59,8 +59,12 @@ pub fn not_in_history(term: u64, index: u64) -> String {
 /// an `asked` index this replica was not confirmed since its start.
 pub fn not_seen_here(level: &str, applied: u64, asked: Option<u64>) -> String {
     let lack = match asked {
-        Some(asked) => format!("this replica has applied entry {applied} and the connection has seen entry {asked}"),
-        None => "no leader has confirmed the state of this replica since its start, or lately enough".to_owned(),
+        Some(asked) => {
+            format!("this replica has applied entry {applied} and the connection has seen entry {asked}")
+        }
+        None => {
+            "no leader has confirmed the state of this replica since its start, or lately enough".to_owned()
+        }
     };
     format!(
         "STALE no read at level {level} can be answered here: {lack}, and no leader answers now; ask another node, \
@@ -89,12 +93,21 @@ mod tests {
     #[test]
     fn who_gets_no_session_read_is_told_level_place_and_remedy() {
         let text = not_seen_here("session", 7, Some(9));
-        assert!(text.starts_with("STALE ") && text.contains("level session"), "{text}");
-        assert!(text.contains("applied entry 7") && text.contains("seen entry 9"), "{text}");
+        assert!(
+            text.starts_with("STALE ") && text.contains("level session"),
+            "{text}"
+        );
+        assert!(
+            text.contains("applied entry 7") && text.contains("seen entry 9"),
+            "{text}"
+        );
         assert!(text.contains("ask another node"), "{text}");
         assert!(not_seen_here("session", 7, None).contains("since its start"));
         for text in [earlier_generation(1, 2), not_in_history(3, 4)] {
-            assert!(text.starts_with("LOSTWRITE ") && text.contains("new token"), "{text}");
+            assert!(
+                text.starts_with("LOSTWRITE ") && text.contains("new token"),
+                "{text}"
+            );
         }
         assert!(later_generation(2, 1).starts_with("STALE "));
     }

@@ -166,7 +166,10 @@ mod tests {
         let wrote = Step::Wrote(sight(REGISTER, 8));
         assert!(!valid(&[wrote, read(REGISTER, 7)]) && !valid(&[wrote, read(REGISTER, 0)]));
         assert!(valid(&[wrote, read(REGISTER, 9)]), "concurrent");
-        assert!(valid(&[wrote, read(REGISTER, 9), read(REGISTER, 8)]), "concurrent");
+        assert!(
+            valid(&[wrote, read(REGISTER, 9), read(REGISTER, 8)]),
+            "concurrent"
+        );
     }
 
     #[test]

@@ -73,7 +73,12 @@ impl Travellers {
 
 impl Workload {
     /// The first requests of a traveller's new connection, which reads at this level.
-    pub(super) fn arrive(&mut self, thinker: &Thinker, level: &str, random: &mut Random) -> Vec<(Ask, Expected)> {
+    pub(super) fn arrive(
+        &mut self,
+        thinker: &Thinker,
+        level: &str,
+        random: &mut Random,
+    ) -> Vec<(Ask, Expected)> {
         let client = thinker.client;
         self.travellers.note(client, Step::Connected);
         let session = |words: &[&str], stop: Stop| {
@@ -155,7 +160,9 @@ impl Workload {
             let is_refused = error.is_some_and(|error| error.starts_with(code));
             return match is_refused {
                 true => Ok(false),
-                false => Err(format!("a token that says nothing here is answered with {value:?}, not {code}")),
+                false => Err(format!(
+                    "a token that says nothing here is answered with {value:?}, not {code}"
+                )),
             };
         }
         if let Stop::Write { operation, .. } = *stop {
