@@ -88,6 +88,7 @@ impl Node {
             ticket,
             resp3: false,
             rides,
+            token: None,
             level: ReadLevel::Linearizable,
             actor,
             demand: Demand::default(),

@@ -55,6 +55,7 @@ impl Node {
             ticket,
             resp3: false,
             rides,
+            token: None,
             level: ReadLevel::Linearizable,
             actor,
             demand: Demand::default(),
