@@ -18,6 +18,14 @@ def level_of(connection):
     return dict(zip(reply[::2], reply[1::2], strict=True))[b"read"]
 
 
+def listens(node):
+    try:
+        with node.connect(5):
+            return True
+    except OSError:
+        return False
+
+
 def fields(token):
     """Cluster, and what follows it: generation, shard, term, index."""
     data = bytes.fromhex(token.decode())[:-4]
@@ -97,7 +105,9 @@ def test_a_token_that_says_nothing_here_is_refused_and_changes_nothing(tmp_path)
             assert near.call("REPLIGO.CONSISTENCY", "READ", "linearizable").raw == OK
             assert near.ask("GET", "k") == b"v"
             assert near.call("REPLIGO.CONSISTENCY", "READ", "session").raw == OK
-            # It says nothing, so it is not ahead of one that does.
+            # It is still what this connection has brought along; a new one is free of it.
+            assert near.call("GET", "k").raw.startswith(b"-LOSTWRITE ")
+        with cluster.followers()[0].connect(20) as near:
             assert near.call("REPLIGO.SESSION", right).raw == OK and near.ask("GET", "k") == b"v"
 
 
@@ -134,6 +144,7 @@ def test_a_node_left_alone_answers_what_it_has_and_refuses_what_it_lacks(tmp_pat
         for node in others:
             node.kill()
         lone.start(tmp_path / f"{lone.name}.log")
+        wait_until("it listens", lambda: listens(lone), 20, pause=0.05)
         with lone.connect(20) as old, lone.connect(20) as new, lone.connect(20) as fresh:
             assert new.call("REPLIGO.SESSION", lacks).raw == OK
             assert fresh.call("REPLIGO.CONSISTENCY", "READ", "session").raw == OK

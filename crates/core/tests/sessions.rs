@@ -102,8 +102,10 @@ impl Node {
         let mut replies = self.outputs.replies.drain(..);
         let reply = replies.next();
         assert_eq!(replies.next(), None);
-        reply
-            .map(|reply| String::from_utf8(bytes[reply.start as usize..reply.end as usize].to_vec()).unwrap())
+        reply.map(|reply| {
+            let range = reply.start as usize..reply.end as usize;
+            String::from_utf8_lossy(&bytes[range]).into_owned()
+        })
     }
 
     fn write(&mut self) {

@@ -51,7 +51,7 @@ pub fn later_generation(token: u64, own: u64) -> String {
 pub fn not_in_history(term: u64, index: u64) -> String {
     format!(
         "LOSTWRITE the history of this cluster has no entry {index} of term {term}: what this token stands for is \
-         lost; read again what you rely on, and go on with a new token (REPLIGO.SESSION)"
+         lost; read again what you rely on, over a new connection, and go on with a new token (REPLIGO.SESSION)"
     )
 }
 
