@@ -22,7 +22,7 @@ pub enum Bug {
     InvalidationBeforeApply,
     /// READONLY goes below the floor of its user.
     ReadOnlyBelowFloor,
-    /// A connection forgets its token with the first read that waits for it.
+    /// A connection forgets its token with its first read, which does not wait for it.
     TokenForgottenOnRead,
     /// A change that is told while a read of its key is unanswered is not told again behind the answer.
     ChangeToldOnce,

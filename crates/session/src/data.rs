@@ -132,7 +132,7 @@ fn read(session: &mut Session, host: &mut impl Host, call: Call<'_>, command: &C
 #[cold]
 fn may_read(session: &mut Session, host: &impl Host) -> bool {
     #[cfg(feature = "bugs")]
-    if session.has(Bug::TokenForgottenOnRead) && session.replies.waiting() > 0 {
+    if session.has(Bug::TokenForgottenOnRead) {
         session.token = None;
     }
     session.has_passed_token(host)
@@ -146,7 +146,7 @@ fn read_behind_token(
     call: Call<'_>,
     command: &Command<'_>,
 ) -> Flow {
-    let admitted = session.unanswered().admits(Kind::LoneRead, host.turn());
+    let admitted = session.unanswered().admits(Kind::LoneWeakRead, host.turn());
     if admitted.is_none() || session.replies.waiting() >= RIDDEN_MAX {
         return Flow::Wait;
     }
