@@ -5,6 +5,7 @@
 
 mod config;
 mod descriptors;
+mod directory;
 mod journal;
 mod keys;
 mod listeners;

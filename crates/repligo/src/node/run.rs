@@ -8,19 +8,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use repligo_core::contract::{Durability, PeerId};
+use repligo_core::contract::PeerId;
 use repligo_core::limits;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::directory::{Directory, open_directory};
 use super::journal::log_start;
 use super::listeners::{Bound, Listeners};
 use super::parameters::parameters;
 use super::shutdown::Shutdown;
 use super::topology::Topology;
 use super::{NodeConfig, NodeError, Ready, descriptors, keys};
-use crate::disk::{DirectoryLock, Disk, Forming, OpenOptions};
+use crate::disk::{DirectoryLock, Forming};
 use crate::net::hello::{FEATURE_LEVEL, Hello};
 use crate::net::links::Links;
 use crate::net::tls_listener;
@@ -37,65 +38,6 @@ use crate::worker::drivers::{Report, Reports};
 use crate::worker::formation::{Formation, Rejoin, Start};
 use crate::worker::placement::Placement;
 use crate::worker::{Thread, Worker, arrivals, dial, join, listener};
-
-/// What the directory gave: the disk to write to, or only its lock.
-enum Directory {
-    Disk(Box<(Disk, repligo_core::contract::Boot)>),
-    Lock(Option<DirectoryLock>),
-    /// It may have forgotten something: it is left as it is until the node is admitted as a new member.
-    SetAside(Box<OpenOptions>, DirectoryLock),
-}
-
-fn open_directory(config: &NodeConfig, topology: &Topology) -> Result<Directory, NodeError> {
-    let refused = |error: crate::disk::DiskError| NodeError::Disk(error.to_string());
-    if config.durability == Durability::None {
-        // Nothing is kept, but two nodes must not believe that they own one directory.
-        let lock = config
-            .data_dir
-            .exists()
-            .then(|| DirectoryLock::acquire_without_data(&config.data_dir));
-        return Ok(Directory::Lock(lock.transpose().map_err(refused)?));
-    }
-    let mut options = OpenOptions::new(
-        &config.data_dir,
-        config.durability,
-        &config.name,
-        topology.membership(),
-    );
-    options.clustered = topology.is_cluster();
-    options.key = process::random_u128();
-    options.map = Some(config.origin.clone());
-    let (disk, recovered) = match Disk::open(options.clone()) {
-        Ok(opened) => opened,
-        Err(error) if error.is_forgetful() && topology.has_contacts() => {
-            tracing::error!("{error}");
-            // What is there stays there until the node is admitted; then the membership comes from the others.
-            // Nobody else may touch it meanwhile, `cluster recover` least of all.
-            let lock = DirectoryLock::acquire(&config.data_dir).map_err(refused)?;
-            return Ok(Directory::SetAside(Box::new(options), lock));
-        }
-        Err(error) => return Err(refused(error)),
-    };
-    for note in &recovered.notes {
-        tracing::warn!("{note}");
-    }
-    let meta = disk.meta();
-    let refusal = if topology.joins() && meta.is_founder_alone() {
-        Some(NodeError::Settings(topology.refuse_founder(&config.data_dir)))
-    } else if meta.is_unreachable() && topology.has_contacts() {
-        Some(NodeError::Settings(topology.refuse_line(&config.data_dir)))
-    } else {
-        let is_removed =
-            matches!(meta.forming, Forming::Formed { .. }) && meta.membership.get(meta.peer).is_none();
-        is_removed.then_some(NodeError::Removed)
-    };
-    if let Some(refusal) = refusal {
-        // It was opened and nothing was done with it: no stop that could have lost anything.
-        disk.close().map_err(refused)?;
-        return Err(refusal);
-    }
-    Ok(Directory::Disk(Box::new((disk, recovered.boot))))
-}
 
 /// Refuses a mapping that does not fit the database. A node that is part of a cluster starts even where
 /// the database is out of reach: everything without an origin can be served.
