@@ -140,7 +140,7 @@ def test_what_is_cut_damaged_or_foreign_is_refused_and_nothing_is_made(old, tmp_
         ("changed", changed, "damaged near byte"),
         ("longer", whole + b"x", "something follows"),
         ("empty", b"", "no backup of Repligo"),
-        ("export", b"repligo-export version=2 created-ms=1\n", "`repligo import` reads it"),
+        ("export", b"*2\r\n$4\r\nECHO\r\n$37\r\nrepligo-export version=2 created-ms=1\r\n", "`repligo import` reads it"),
     ):
         file = tmp_path / name
         file.write_bytes(data)

@@ -140,6 +140,8 @@ def test_the_members_of_a_cluster_start_with_its_sections_alone(tmp_path):
         wait_until("the start ends", lambda: not node.started.is_running(), SECONDS)
         assert "was made with other [[keyspace]] sections (users)" in (tmp_path / "refused.log").read_text()
         config.write_text(kept)
-        node.start(tmp_path / "again.log")
+        again = tmp_path / "again.log"
+        node.start(again)
+        wait_until("it is ready", lambda: again.exists() and "repligo ready" in again.read_text(), SECONDS)
         with node.connect(SECONDS) as connection:
             wait_until("it is back", lambda: connection.call("GET", "user:1").raw.endswith(ADA + b"\r\n"), SECONDS)

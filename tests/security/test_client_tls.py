@@ -239,11 +239,16 @@ def test_tls_files_are_checked_at_the_start(pki, tmp_path):
     words += ["--tls-listen", f"{HOST}:{free_port()}", "--peer-listen", f"{HOST}:{free_port()}"]
     words += ["--admin-listen", f"{HOST}:{free_port()}"]
     one, two = pki / "one", pki / "two"
+    # A file that is said to be a key is refused where others may read it, whatever is in it.
+    no_key = tmp_path / "no.key"
+    no_key.write_bytes((one / "localhost.crt").read_bytes())
+    no_key.chmod(0o600)
     for files, part in (
         ([], "--tls-cert FILE"),
         (["--tls-cert", one / "localhost.crt", "--tls-key", two / "localhost.key"], "its own certificate"),
         (["--tls-cert", one / "localhost.key", "--tls-key", one / "localhost.key"], "no certificate in PEM form"),
-        (["--tls-cert", one / "localhost.crt", "--tls-key", one / "localhost.crt"], "no private key in PEM form"),
+        (["--tls-cert", one / "localhost.crt", "--tls-key", no_key], "no private key in PEM form"),
+        (["--tls-cert", one / "localhost.crt", "--tls-key", one / "localhost.crt"], "lets other users of this machine read it"),
     ):
         completed = subprocess.run(
             [str(word) for word in [*words, *files]], capture_output=True, text=True, timeout=20, env={}

@@ -1,8 +1,12 @@
 """The level at which a connection reads follows its user, on every node, without a command of the connection."""
 
+import contextlib
+import threading
+
 import pytest
 
 from support.nodes import Cluster
+from support.resp import encode
 from support.waiting import wait_until
 
 OK = b"+OK\r\n"
@@ -114,3 +118,58 @@ def test_a_node_left_alone_answers_those_whose_user_reads_old_data(tmp_path):
         for node in cluster.nodes:
             assert b" read=eventual " in rules_of(node, "far")
             assert b" read-floor=linearizable " in rules_of(node, "bank")
+
+
+@contextlib.contextmanager
+def counting(node, key):
+    """Somebody counts a key up at this node, all the time."""
+    ends = threading.Event()
+
+    def count():
+        with node.connect(20) as connection:
+            while not ends.wait(0.001):
+                connection.call("INCR", key)
+
+    thread = threading.Thread(target=count, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        thread.join(20)
+
+
+@pytest.mark.parametrize("level", ["bounded:10s", "eventual", "session"])
+def test_a_weaker_read_is_not_older_than_the_watch_before_it_in_the_pipeline(nodes, level):
+    leader = nodes.leader()
+    follower = nodes.followers(leader)[0]
+    key = f"watched:{level}"
+    executed = 0
+    with counting(leader, key), follower.connect(20) as connection:
+        assert connection.call("REPLIGO.CONSISTENCY", "READ", level).raw == OK
+        for _ in range(400):
+            connection.send(encode(("WATCH", key)) + encode(("GET", key)))
+            shown = connection.read_all(2, 20)[1].value.data
+            connection.send(encode(("MULTI",)) + encode(("GET", key)) + encode(("EXEC",)))
+            block = connection.read_all(3, 20)[2]
+            if block.raw not in (b"*-1\r\n", b"_\r\n"):
+                executed += 1
+                assert block.value.plain() == [shown], f"GET showed {shown}, and nothing had changed: {block.raw}"
+    assert executed > 20
+
+
+def test_reads_of_one_pipeline_go_forward_whatever_their_levels(nodes):
+    leader = nodes.leader()
+    follower = nodes.followers(leader)[0]
+    with counting(leader, "forward"), follower.connect(20) as connection:
+        with leader.connect(20) as other:
+            token = other.ask("REPLIGO.SESSION")
+        levels = ("linearizable", "session", "bounded:10s", "eventual", "linearizable")
+        for _ in range(200):
+            requests = encode(("REPLIGO.SESSION", token))
+            for level in levels:
+                requests += encode(("REPLIGO.CONSISTENCY", "READ", level)) + encode(("GET", "forward"))
+            connection.send(requests)
+            replies = connection.read_all(1 + 2 * len(levels), 20)[2::2]
+            numbers = [int(reply.value.data or 0) for reply in replies]
+            assert numbers == sorted(numbers), numbers
