@@ -304,7 +304,8 @@ fn start(folder: &std::path::Path) -> std::io::Result<(Node, SocketAddr)> {
             folder.join("callgrind.out").display()
         ))
         .arg(root().join("target/release/repligo"))
-        .args(["serve", "--durability", "none", "--data-dir"])
+        // One thread: what a request costs there, without the way to another one.
+        .args(["serve", "--workers", "1", "--durability", "none", "--data-dir"])
         .arg(folder.join("data"))
         .args(["--listen", &addresses[0].to_string()])
         .args(["--peer-listen", &addresses[1].to_string()])
