@@ -2,6 +2,7 @@
 document, in a network of its own, or stands in NOT_RUN with the reason.
 """
 
+import itertools
 import json
 import os
 import re
@@ -87,14 +88,32 @@ def test_serve_lines_that_are_not_run_have_valid_flags(tmp_path):
         assert b"10.0.0.1:6379" in output
 
 
-def test_commands_named_in_sentences_exist():
+def help_of(words, cache):
+    """Help of the deepest command that these words begin with."""
+    for count in range(len(words), 0, -1):
+        names = tuple(words[:count])
+        if names not in cache:
+            code, output, _ = run_tool([binary(), *names, "--help"])
+            cache[names] = output.decode() if code == 0 else None
+        if cache[names]:
+            return cache[names]
+    return None
+
+
+def test_commands_named_in_sentences_exist_and_have_the_flags_that_are_named():
+    cache, flags = {}, 0
     for document in documents():
-        for words in re.findall(r"`repligo ((?:[a-z]+ ?)+)", (ROOT / document).read_text()):
-            if "ready" in words.split():
+        for text in re.findall(r"`repligo ([a-z][^`]*)`", (ROOT / document).read_text()):
+            words = text.split()
+            if "ready" in words:
                 continue  # what it says, not what one types
-            names = words.split()[: 2 if words.startswith(("config ", "secret ")) else 1]
-            code, _, errors = run_tool([binary(), *names, "--help"])
-            assert code == 0, f"{document}: repligo {words}: {errors.decode()}"
+            names = list(itertools.takewhile(lambda word: re.fullmatch(r"[a-z]+", word), words))[:2]
+            told = help_of(names, cache)
+            assert told, f"{document}: there is no `repligo {text}`"
+            for flag in re.findall(r"--[a-z][a-z-]*", text):
+                flags += 1
+                assert re.search(rf"{flag}(?![a-z-])", told), f"{document}: `repligo {text}` has no {flag}"
+    assert flags > 20
 
 
 @needs_namespaces
