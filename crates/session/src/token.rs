@@ -76,7 +76,7 @@ impl Session {
     /// True if it has a token, and a read of it has to be looked at.
     #[inline]
     pub(crate) fn reads_behind_token(&self) -> bool {
-        matches!(self.read_level(), ReadLevel::Session(_)) && self.token.is_some()
+        self.token.is_some() && matches!(self.read_level(), ReadLevel::Session(_))
     }
 
     /// Drops the token that the node has passed; false if it has not.

@@ -4,10 +4,8 @@
 //! DBSIZE does not count it, SCAN and KEYS pass over it, and WATCH sees version 0. Its deadline bounds
 //! how long the absence is believed.
 
-use super::database::Database;
 use super::write::NewValue;
 use super::{Keyspace, kind};
-use crate::table::EntryRef;
 
 /// What the cache knows of an origin key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,15 +66,17 @@ impl Keyspace {
         self.erase_if(db, key, |_, _| true)
     }
 
-    /// [`Keyspace::forget`] for every key that `drop_it` accepts. Walks the whole database.
-    pub fn forget_where(&mut self, db: u8, drop_it: &dyn Fn(&[u8]) -> bool) {
-        self.forget_entries(db, &|entry| drop_it(entry.key));
-    }
-
-    /// [`Keyspace::forget_where`] for rows alone; walks nothing where there were never any.
+    /// [`Keyspace::forget`] for every row that `drop_it` accepts. Walks the whole database, and nothing where there were
+    /// never any.
     pub fn forget_rows_where(&mut self, db: u8, drop_it: &dyn Fn(&[u8]) -> bool) {
-        if self.database(db).is_some_and(Database::may_have_rows) {
-            self.forget_entries(db, &|entry| kind::is_of_row(entry.kind) && drop_it(entry.key));
+        let Some(database) = self.database(db).filter(|database| database.may_have_rows()) else {
+            return;
+        };
+        let entries = database.table().iter();
+        let rows = entries.filter(|entry| kind::is_of_row(entry.kind) && drop_it(entry.key));
+        let keys: Vec<Box<[u8]>> = rows.map(|entry| entry.key.into()).collect();
+        for key in keys {
+            self.forget(db, &key);
         }
     }
 
@@ -91,16 +91,5 @@ impl Keyspace {
             }
         }
         (count, first)
-    }
-
-    fn forget_entries(&mut self, db: u8, drop_it: &dyn Fn(&EntryRef<'_>) -> bool) {
-        let Some(database) = self.database(db) else {
-            return;
-        };
-        let entries = database.table().iter().filter(|entry| drop_it(entry));
-        let keys: Vec<Box<[u8]>> = entries.map(|entry| entry.key.into()).collect();
-        for key in keys {
-            self.forget(db, &key);
-        }
     }
 }

@@ -11,7 +11,8 @@ use crate::bench::results::{Bound, Comparison, Goal, Row};
 use crate::bench::servers::{Group, constant, memcached, redis, repligo};
 use crate::run::{Failure, Outcome};
 
-const VALUE_BYTES: usize = 32;
+/// Bytes of a value.
+pub(super) const VALUE_BYTES: usize = 32;
 const CLIENTS: u32 = 50;
 
 fn keys(extent: Extent) -> u64 {
@@ -31,13 +32,13 @@ fn check_keys(row: &mut Row, system: &System<'_>, keys: u64, when: &str) -> Outc
     Ok(())
 }
 
-/// Against Redis.
-///
-/// # Errors
-/// A server failed, or a check.
-pub fn get_set(extent: Extent, row: &mut Row) -> Outcome {
-    let keys = keys(extent);
-    let options = |test, pipeline: u32| redis_benchmark::Options {
+/// What `redis-benchmark` is told for a test and a pipeline.
+pub(super) fn options(
+    extent: Extent,
+    (test, pipeline): (&'static str, u32),
+    keys: u64,
+) -> redis_benchmark::Options {
+    redis_benchmark::Options {
         test,
         clients: CLIENTS,
         pipeline,
@@ -47,7 +48,16 @@ pub fn get_set(extent: Extent, row: &mut Row) -> Outcome {
         },
         keys,
         value_bytes: VALUE_BYTES,
-    };
+    }
+}
+
+/// Against Redis.
+///
+/// # Errors
+/// A server failed, or a check.
+pub fn get_set(extent: Extent, row: &mut Row) -> Outcome {
+    let keys = keys(extent);
+    let options = |test, pipeline| options(extent, (test, pipeline), keys);
     let mut groups = [repligo::single("none")?, redis::single()?, constant::single()?];
     let [ours, theirs, nothing] = &groups;
     let systems = [

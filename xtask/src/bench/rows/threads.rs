@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use super::single::{self, VALUE_BYTES};
 use super::{Extent, System, alternate};
 use crate::bench::load::fill::{check_sample, fill};
 use crate::bench::load::{Sample, codec::Kind, redis_benchmark};
@@ -12,8 +13,6 @@ use crate::bench::results::{Bound, Goal, Row, sorted};
 use crate::bench::servers::{Group, repligo};
 use crate::run::{Failure, Outcome};
 
-const VALUE_BYTES: usize = 32;
-const CLIENTS: u32 = 50;
 const LOADS: [(&str, u32); 4] = [("get", 1), ("set", 1), ("get", 16), ("set", 16)];
 /// Names of the sides.
 const TWO: &str = "repligo, 2 workers";
@@ -38,7 +37,7 @@ pub fn run(extent: Extent, row: &mut Row) -> Outcome {
     }
     describe(extent, row, keys);
     for (test, pipeline) in LOADS {
-        let options = options(extent, (test, pipeline), keys);
+        let options = single::options(extent, (test, pipeline), keys);
         let title = format!("{}, pipeline {pipeline}", test.to_ascii_uppercase());
         let executing = RefCell::new(Vec::new());
         let comparison = alternate(&title, extent.repeats, &threads, |system| {
@@ -56,7 +55,7 @@ pub fn run(extent: Extent, row: &mut Row) -> Outcome {
         judge_threads(row, &title, pipeline, executing.into_inner());
     }
     for (test, pipeline) in LOADS {
-        let options = options(extent, (test, pipeline), keys);
+        let options = single::options(extent, (test, pipeline), keys);
         let title = format!(
             "{}, pipeline {pipeline}, on the same machine",
             test.to_ascii_uppercase()
@@ -79,26 +78,12 @@ pub fn run(extent: Extent, row: &mut Row) -> Outcome {
     Ok(())
 }
 
-fn options(extent: Extent, (test, pipeline): (&'static str, u32), keys: u64) -> redis_benchmark::Options {
-    redis_benchmark::Options {
-        test,
-        clients: CLIENTS,
-        pipeline,
-        requests: match pipeline {
-            1 => extent.pick(300_000, 100_000),
-            _ => extent.pick(2_000_000, 500_000),
-        },
-        keys,
-        value_bytes: VALUE_BYTES,
-    }
-}
-
 fn describe(extent: Extent, row: &mut Row, keys: u64) {
     row.method.push(format!(
         "{keys} keys of 16 bytes with values of {VALUE_BYTES} bytes, `--durability none`. Two workers have all sockets on the \
          second one from the start (`--workers-busy-percent 0`). `{}` and so on; through the socket file with `-s FILE` \
          in place of `-p PORT`.",
-        options(extent, LOADS[0], keys).command("PORT")
+        single::options(extent, LOADS[0], keys).command("PORT")
     ));
     row.method.push(
         "The executing thread's own CPU is that of worker 0 in `INFO server`, before and after each run with two workers.".to_owned(),
